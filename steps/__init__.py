@@ -1,0 +1,1 @@
+"""The recipe: one script a stage or command, and the modules that they share, by subject."""

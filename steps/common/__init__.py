@@ -1,0 +1,1 @@
+"""What every stage needs: errors for users, whole files, progress, parallel maps, provenance."""

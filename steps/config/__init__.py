@@ -1,0 +1,1 @@
+"""The YAML files in conf/: their schema and how they are read."""

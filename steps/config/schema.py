@@ -1,0 +1,153 @@
+"""The schema of conf/: what each key may hold. pydantic checks it; see `steps.config.load` for the reading."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from steps.config.presets import expand_preset
+
+
+class Strict(BaseModel):
+    """A mapping that knows all its keys; values are not coerced across types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else value
+
+
+Pair = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]  # (frames, bins); one number means both
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class Pinyin(Strict):
+    """How text is read aloud (stage 2)."""
+
+    sandhi: Literal["citation", "spoken"] = "citation"
+    neutral_tone: Literal["citation", "spoken"] = "spoken"
+    user_dict: str | None = None  # a file of `word syllable…` lines that win over every other source
+
+
+class Corpus(Strict):
+    """conf/corpora/*.yaml: where a corpus lies and which module of local/ prepares it."""
+
+    module: Name
+    root: str | None = None
+    sets: list[Name] = ["train", "dev", "test"]
+    expected: dict[Name, PositiveInt] = {}  # utterances by set, as the corpus' documentation says
+    pinyin: Pinyin = Pinyin()
+    options: dict[str, Any] = {}  # checked by the module's own `Options`
+
+
+class Features(Strict):
+    """conf/features/*.yaml: what the network sees of an utterance (stage 3)."""
+
+    type: Literal["spectrogram", "fbank"]
+    sample_rate: PositiveInt = 16000
+    frame_length_ms: PositiveFloat = 25.0
+    frame_shift_ms: PositiveFloat = 10.0
+    window: Literal["hamming", "hanning", "povey", "rectangular", "blackman"] = "hamming"
+    num_bins: PositiveInt = 80
+    preemphasis: Fraction = 0.0
+    low_freq: float = 0.0
+    high_freq: float = 0.0  # as Kaldi's: 0 or less is an offset from the Nyquist frequency
+    compress: bool = False
+    skip_bad: bool = False
+
+
+class Block(Strict):
+    """A run of 3×3 convolutions, each with batch norm and ReLU, and a max pooling behind them."""
+
+    channels: PositiveInt
+    layers: PositiveInt = 2
+    pool: Pair = (1, 1)
+    stride: Pair = (1, 1)  # of the first convolution
+    residual: bool = False  # `layers` residual units of two convolutions each
+
+
+class Model(Strict):
+    """The network. A preset gives all keys; those written beside it win."""
+
+    preset: str | None = None
+    blocks: list[Block]
+    pad_mode: Literal["pad", "same", "valid"] = "pad"
+    padding: Annotated[int, Field(ge=0)] = 1
+    has_bias: bool = False
+    final_norm: bool = True
+    dense: list[PositiveInt] = [256]
+    use_dropout: bool = False
+    conv_dropout: Fraction = 0.2
+    dense_dropout: Fraction = 0.5
+    output: Literal["plain", "factored"] = "plain"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        return expand_preset(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _padding_belongs_to_pad(self) -> "Model":
+        if self.pad_mode != "pad" and self.padding:
+            raise ValueError(f"padding must be 0 where pad_mode is {self.pad_mode}")
+        return self
+
+
+class Augment(Strict):
+    """Changes made to a training utterance's features, drawn anew every epoch. All off by default."""
+
+    time_warp: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # range of the factor that stretches time
+    freq_warp: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # range of the factor that stretches frequency
+    freq_shift: Annotated[int, Field(ge=0)] = 0  # bins, up or down
+    level: Annotated[float, Field(ge=0)] = 0.0  # added to the normalised features, up or down
+    time_masks: Annotated[int, Field(ge=0)] = 0  # SpecAugment (Park et al. 2019)
+    time_mask_frames: Annotated[int, Field(ge=0)] = 10
+    freq_masks: Annotated[int, Field(ge=0)] = 0
+    freq_mask_bins: Annotated[int, Field(ge=0)] = 8
+
+
+class Optimizer(Strict):
+    """The optimizer and its learning rate: linear warm-up, then a cosine down to `final` times the peak."""
+
+    name: Literal["adam", "adamw", "rmsprop"] = "adamw"
+    learning_rate: PositiveFloat = 1e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    schedule: Literal["cosine", "constant"] = "cosine"
+    final: Annotated[float, Field(ge=0, le=1)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip_norm: Annotated[float, Field(ge=0)] = 5.0  # 0: no clipping
+
+
+class Train(Strict):
+    """Stage 4."""
+
+    epochs: PositiveInt = 20
+    batch_size: PositiveInt = 16  # utterances at the most
+    batch_frames: PositiveInt = 20000  # padded frames at the most
+    buckets: PositiveInt = 4  # padded lengths that batches come in
+    optimizer: Optimizer = Optimizer()
+    augment: Augment = Augment()
+    patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better dev SER before stopping; 0: never stop early
+    keep_checkpoints: PositiveInt = 2
+    average: Annotated[int, Field(ge=0)] = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
+
+
+class Decode(Strict):
+    """Stages 5 and 6."""
+
+    methods: list[Literal["greedy"]] = ["greedy"]
+    sets: list[Name] = ["dev", "test"]
+
+
+class Experiment(Strict):
+    """conf/*.yaml: one experiment. `corpus` and `features` name files in conf/corpora and conf/features."""
+
+    corpus: Name
+    features: Name
+    seed: Annotated[int, Field(ge=0)] = 1
+    tokens: Literal["train", "all"] = "train"
+    device: Literal["CPU", "GPU", "Ascend"] = "CPU"
+    model: Model
+    train: Train = Train()
+    decode: Decode = Decode()

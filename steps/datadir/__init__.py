@@ -1,0 +1,1 @@
+"""Kaldi data directories: read, validate, fix, combine, subset."""

@@ -1,0 +1,1 @@
+"""Hanzi, pinyin, and what a syllable is made of."""
