@@ -1,0 +1,83 @@
+"""Kaldi's ark and scp: feature matrices by utterance."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import kaldi_native_io as kio
+import numpy as np
+
+from steps.common.errors import UserError
+from steps.common.files import atomic_path, write_lines
+
+
+@contextlib.contextmanager
+def feature_writer(folder: Path, compress: bool = False) -> Iterator[Callable[[str, np.ndarray], None]]:
+    """Give `write(utt, feats)`; at the block's end `folder` gets feats.ark, utt2num_frames and, last, feats.scp.
+
+    Nothing is there before that, nor after an error: whoever sees feats.scp sees it all. `feats` are float32
+    (frames, bins), and stored in Kaldi's one-byte format for speech features where `compress`. feats.scp names the ark
+    by `folder` as it is given: relative to the project's root where `folder` is.
+    """
+    discard(folder)
+    scp, ark = folder / "feats.scp", folder / "feats.ark"
+    frames: dict[str, int] = {}
+    table = kio.CompressedMatrixWriter if compress else kio.FloatMatrixWriter
+    with atomic_path(scp) as scp_beside:
+        with atomic_path(ark) as ark_beside:
+            with table(f"ark,scp:{ark_beside},{scp_beside}") as writer:
+
+                def write(utt: str, feats: np.ndarray) -> None:
+                    writer[utt] = (feats, kio.CompressionMethod.kSpeechFeature) if compress else feats
+                    frames[utt] = len(feats)
+
+                yield write
+            lines = scp_beside.read_text(encoding="utf-8").replace(f" {ark_beside}:", f" {ark}:")
+            scp_beside.write_text(lines, encoding="utf-8")
+        write_lines(folder / "utt2num_frames", (f"{utt} {count}" for utt, count in frames.items()))
+
+
+def discard(folder: Path) -> None:
+    """Remove what an earlier run left in `folder`, whole or in parts: feats.scp first."""
+    for name in ("feats.scp", "feats.ark", "utt2num_frames"):
+        (folder / name).unlink(missing_ok=True)
+    for leftover in folder.glob(".feats.*.tmp"):
+        leftover.unlink()
+
+
+class FeatureReader:
+    """Random access to the matrices that a feats.scp lists.
+
+    `reader[utt]` is float32 (frames, bins), read anew each time. Raises UserError where feats.scp is missing or lacks
+    `utt`, and where the ark is gone or damaged.
+    """
+
+    def __init__(self, scp: Path | str):
+        self.scp = Path(scp)
+        try:
+            lines = self.scp.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise UserError(f"{scp}: no such file; run stage 3 (features) first") from None
+        self._where = dict(line.split(maxsplit=1) for line in lines)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __contains__(self, utt: str) -> bool:
+        return utt in self._where
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        if utt not in self._where:
+            raise UserError(f"{self.scp}: no utterance {utt}")
+        try:
+            return kio.FloatMatrix.read(self._where[utt]).numpy()
+        except RuntimeError:
+            raise UserError(f"{self.scp}: {utt}: {self._where[utt]} is not readable; "
+                            "run stage 3 (features) again") from None
+
+    def read_all(self) -> dict[str, np.ndarray]:
+        """Every matrix, in the order of feats.scp: 4 bytes × frames × bins of memory."""
+        return {utt: self[utt] for utt in self}
