@@ -1,0 +1,58 @@
+"""What stage 2 tells: how much there is, what train lacks, what was normalised, what could not be read."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+SHOWN = 10  # examples a message shows; the report file has all
+
+
+@dataclass
+class SetSummary:
+    """The tally of one set."""
+
+    name: str
+    shipped: bool  # the pinyin came with the corpus
+    utterances: int = 0
+    syllables: Counter[str] = field(default_factory=Counter)
+    changed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # kind to utterances
+    unread: dict[str, str] = field(default_factory=dict)  # utterance to characters
+    uneven: list[str] = field(default_factory=list)  # utterances with other than one shipped syllable a character
+
+    def line(self, train: Counter[str]) -> str:
+        """The summary on one line; `train` holds the syllables of the training set."""
+        oov = self.out_of_tokens(train)
+        total = sum(self.syllables.values())
+        parts = [f"{self.name}: {self.utterances} utterances", f"{total} syllables", f"{len(self.syllables)} distinct",
+                 f"{sum(oov.values())} ({len(oov)} distinct) not in train" + _commonest(oov),
+                 "pinyin of the corpus" if self.shipped else "pinyin derived"]
+        parts += [f"{kind} normalised in {len(utts)}" for kind, utts in sorted(self.changed.items())]
+        if self.uneven:
+            parts.append(f"{len(self.uneven)} with other than one syllable a character")
+        if self.unread:
+            parts.append(f"{len(self.unread)} LEFT OUT as unreadable")
+        return ", ".join(parts)
+
+    def out_of_tokens(self, train: Counter[str]) -> Counter[str]:
+        """The syllables that `train` lacks, counted."""
+        return Counter({syllable: n for syllable, n in self.syllables.items() if syllable not in train})
+
+    def details(self, train: Counter[str]) -> list[str]:
+        """What the report file says of the set beyond its line: `set: what: utterance or syllable: …`."""
+        oov = self.out_of_tokens(train)
+        lines = [f"{self.name}: not in train: {syllable} {n}" for syllable, n in oov.most_common()]
+        for kind, told in sorted(self.changed.items()):
+            lines += [f"{self.name}: {kind} normalised: {what}" for what in told]
+        lines += [f"{self.name}: other than one syllable a character: {utt}" for utt in self.uneven]
+        return lines + [f"{self.name}: left out as unreadable: {utt} {chars}" for utt, chars in self.unread.items()]
+
+
+def unread_message(where: str, unread: dict[str, str]) -> str:
+    """What a user is told of the characters that could not be read, with counts and utterances."""
+    counts = Counter(char for chars in unread.values() for char in chars)
+    chars = ", ".join(f"{char} (U+{ord(char):04X}) {n}×" for char, n in counts.most_common(SHOWN))
+    utts = ", ".join(list(unread)[:SHOWN]) + (", …" if len(unread) > SHOWN else "")
+    return f"{where}: {len(unread)} utterances hold what cannot be read aloud: {chars}; in {utts}"
+
+
+def _commonest(counts: Counter[str]) -> str:
+    return ": " + " ".join(f"{syllable} {n}×" for syllable, n in counts.most_common(SHOWN)) if counts else ""

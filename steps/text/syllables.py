@@ -1,0 +1,84 @@
+"""Tonal syllables: `zhong1`, tone digits 1 to 5 (neutral is 5), ü is v; their parts; all there are in Mandarin."""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
+from pypinyin.contrib.tone_convert import to_finals, to_initials, to_tone3
+
+from steps.common.errors import UserError
+
+BLANK = "<blk>"
+NEUTRAL = "5"
+_SYLLABIC = ("hng", "hm", "ng", "m", "n")  # interjections without a vowel: 哼, 噷, 嗯, 呒
+_WRITTEN = re.compile(r"([a-zü:]+)([0-5]?)")
+
+
+class Parts(NamedTuple):
+    """A syllable's parts, as underlying pinyin has them: jiu3 is j + iou + 3, yu2 is v + 2, wen4 is uen + 4."""
+
+    initial: str  # empty where the syllable begins with its final
+    final: str
+    tone: str
+
+
+def normalize(written: str) -> str:
+    """The recipe's spelling of a syllable with or without a tone digit: lower case, v for ü, 5 for the neutral tone.
+
+    `Lü4`, `lu:4` and `lv4` give `lv4`; `de`, `de0` and `de5` give `de5`; `r5` (as CC-CEDICT has erhua) gives `er5`;
+    `jv1` gives `ju1`. Raises UserError where `written` is no syllable of Mandarin.
+    """
+    match = _WRITTEN.fullmatch(unicodedata.normalize("NFKC", written).lower().replace("ê", "ei"))
+    if match is None:
+        raise UserError(f"{written!r} is no syllable; write pinyin with a tone digit, such as zhong1 or de5")
+    base = match[1].replace("u:", "v").replace("ü", "v")
+    base = re.sub(r"^([jqxy])v", r"\1u", "er" if base == "r" else base)
+    base = re.sub(r"^([ln])ue$", r"\1ve", base)
+    if base not in _bases():
+        raise UserError(f"{written!r} is no syllable of Mandarin")
+    return base + (match[2] if match[2] not in ("", "0") else NEUTRAL)
+
+
+@functools.cache
+def split(syllable: str) -> Parts:
+    """The parts of a normalised syllable. The final's spelling is the underlying one (pypinyin's strict mode)."""
+    base, tone = syllable[:-1], syllable[-1]
+    if base in _SYLLABIC:
+        initial = "h" if base.startswith("h") else ""
+        return Parts(initial, base.removeprefix(initial), tone)
+    if base == "yo":  # pypinyin takes it for o
+        return Parts("", "io", tone)
+    return Parts(to_initials(base, strict=True), to_finals(base, strict=True, v_to_u=False), tone)
+
+
+@functools.cache
+def all_syllables() -> tuple[str, ...]:
+    """Every tonal syllable of Mandarin, in C order.
+
+    Those that pypinyin's dictionaries of characters and phrases know, and each base in the neutral tone, into which any
+    syllable falls where it is not stressed (看看 kan4 kan5).
+    """
+    phrases = (syllable for readings in PHRASES_DICT.values() for syllables in readings for syllable in syllables)
+    characters = (syllable for readings in PINYIN_DICT.values() for syllable in readings.split(","))
+    known = {from_marked(syllable) for syllable in {*phrases, *characters}}
+    return tuple(sorted(known | {syllable[:-1] + NEUTRAL for syllable in known}))
+
+
+@functools.cache
+def from_marked(syllable: str) -> str:
+    """`zhōng` as `zhong1`. Rare ê (诶) is written ei, the reading that dictionaries give beside it."""
+    digit = to_tone3(syllable, v_to_u=False, neutral_tone_with_five=True)
+    return digit.replace("ê", "ei")
+
+
+@functools.cache
+def _bases() -> frozenset[str]:
+    return frozenset(syllable[:-1] for syllable in all_syllables())
+
+
+def token_lines(syllables: Iterable[str]) -> list[str]:
+    """The lines of tokens.txt: `<blk> 0`, then the distinct syllables in C order, numbered from 1."""
+    return [f"{token} {number}" for number, token in enumerate([BLANK, *sorted(set(syllables))])]

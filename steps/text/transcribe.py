@@ -1,0 +1,58 @@
+"""Transcripts of a set to readings, spread over processes."""
+
+import functools
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from steps.common.parallel import default_jobs, ordered_map
+from steps.config.schema import Pinyin
+from steps.text.normalize import normalize
+from steps.text.reading import Reader, Word
+
+CHUNK = 1000  # utterances a process is handed at once
+SMALL = 4 * CHUNK  # below this, starting processes costs more than it saves
+
+
+class Reading(NamedTuple):
+    """How one utterance's text is read aloud."""
+
+    utt: str
+    words: list[Word]
+    changed: tuple[str, ...]  # see steps.text.normalize
+    unread: str  # characters that could not be read; `words` is then incomplete
+
+    @property
+    def syllables(self) -> list[str]:
+        """The syllables of all words."""
+        return [syllable for word in self.words for syllable in word.syllables]
+
+
+def transcribe(texts: dict[str, str], policy: Pinyin, jobs: int | None = None) -> Iterator[Reading]:
+    """The readings of `texts` (raw text by utterance), in their order, under `policy`."""
+    jobs = 1 if len(texts) <= SMALL else jobs or default_jobs()
+    for readings in ordered_map(functools.partial(_read_chunk, policy), _chunks(texts.items()), jobs):
+        yield from readings
+
+
+def _chunks(items: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    items = iter(items)
+    while chunk := list(itertools.islice(items, CHUNK)):
+        yield chunk
+
+
+def _read_chunk(policy: Pinyin, chunk: list[tuple[str, str]]) -> list[Reading]:
+    reader = _reader(policy)
+    return [_read(reader, utt, text) for utt, text in chunk]
+
+
+_reader = functools.cache(Reader)
+
+
+def _read(reader: Reader, utt: str, raw: str) -> Reading:
+    normalized = normalize(raw)
+    if normalized.unread:
+        return Reading(utt, [], normalized.changed, normalized.unread)
+    words = reader.read(normalized.text)
+    unread = "".join(word.hanzi for word in words if not word.syllables)
+    return Reading(utt, words, normalized.changed, unread)
