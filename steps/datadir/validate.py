@@ -1,0 +1,172 @@
+"""Kaldi's rules for a data directory (utils/validate_data_dir.sh), and this recipe's: each fault in one sentence."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from steps.common.errors import UserError
+from steps.datadir.audio import check_audios
+from steps.datadir.table import scan_table, shorten
+
+UTT_TABLES = ("wav.scp", "utt2spk", "utt2dur", "text", "pinyin", "feats.scp", "utt2num_frames", "utt2lang", "utt2uniq",
+              "vad.scp")  # keyed by utterance
+SPK_TABLES = ("spk2utt", "spk2gender", "cmvn.scp")  # keyed by speaker
+REQUIRED = ("wav.scp", "utt2spk", "spk2utt")
+PARTIAL = ("pinyin",)  # may cover some utterances only: those whose pinyin the corpus ships
+SYLLABLE = re.compile(r"[a-zê]+[1-5]")
+FULL_WIDTH = re.compile(r"[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+KALDI_SYMBOLS = ("<s>", "</s>", "#0")
+Audio = Literal["no", "header", "deep"]
+
+
+class Summary(NamedTuple):
+    """What a data directory holds."""
+
+    utterances: int
+    speakers: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.utterances} utterances, {self.speakers} speakers, {self.seconds / 3600:.2f} h"
+
+
+def validate(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -> Summary:
+    """Check a data directory and say what it holds.
+
+    `audio`: "no" (leave files alone), "header" (open each), "deep" (decode each).
+    Raises UserError with every kind of fault that was found.
+    """
+    tables, faults = read_all(data_dir)
+    if not faults:
+        faults = table_faults(data_dir, tables)
+    if not faults and audio != "no":
+        faults = audio_faults(data_dir, tables["wav.scp"], audio, jobs)
+    if faults:
+        raise UserError(f"{data_dir} is not a valid data directory:\n  " + "\n  ".join(faults)
+                        + f"\n  python -m steps.fix_data_dir {data_dir} drops what is unusable, and says what")
+    seconds = sum(map(float, tables.get("utt2dur", {}).values()))
+    return Summary(len(tables["utt2spk"]), len(tables["spk2utt"]), seconds)
+
+
+def read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The known tables of a directory, and the faults of the files as such."""
+    if not data_dir.is_dir():
+        raise UserError(f"{data_dir}: no such directory")
+    faults = [f"{data_dir / name}: no such file" for name in REQUIRED if not (data_dir / name).exists()]
+    if (data_dir / "segments").exists():
+        faults.append(f"{data_dir / 'segments'}: utterances cut from longer recordings are not supported; "
+                      f"cut the audio first (Kaldi's extract-segments), one file an utterance")
+    tables = {}
+    for name in (*UTT_TABLES, *SPK_TABLES):
+        if (data_dir / name).exists():
+            scan = scan_table(data_dir / name)
+            tables[name] = dict(scan.rows)
+            faults += scan.faults
+    return tables, faults
+
+
+def table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
+    """What is wrong between and inside tables that are well-formed as such."""
+    faults = list(_key_faults(data_dir, tables)) + _speaker_faults(data_dir, tables)
+    if "text" not in tables and "pinyin" not in tables:
+        faults.append(f"{data_dir}: neither text nor pinyin says what was spoken")
+    for name, fault_of in VALUE_CHECKS.items():
+        found = [f"{data_dir / name}: {key}: {fault}" for key, value in tables.get(name, {}).items()
+                 if (fault := fault_of(value))]
+        faults += shorten(found)
+    return faults
+
+
+def audio_faults(data_dir: Path, wavs: dict[str, str], audio: Audio, jobs: int | None = None) -> list[str]:
+    """What is wrong with the audio files of wav.scp."""
+    checked = check_audios(list(wavs.values()), audio == "deep", jobs)
+    return shorten([f"{data_dir / 'wav.scp'}: {utt}: {result}" for utt, result in zip(wavs, checked, strict=True)
+                    if isinstance(result, str)])
+
+
+def speaker_order_fault(utt2spk: dict[str, str]) -> str | None:
+    """Kaldi wants utterances in the same order whether sorted by themselves or by speaker first."""
+    utts = sorted(utt2spk)
+    by_speaker = sorted(utts, key=lambda utt: (utt2spk[utt], utt))
+    for utt, other in zip(utts, by_speaker, strict=True):
+        if utt != other:
+            return (f"{utt} and {other}: the order of utterances is not that of their speakers {utt2spk[utt]} and "
+                    f"{utt2spk[other]}; let utterance ids begin with the speaker and '-'")
+    return None
+
+
+def _key_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> Iterator[str]:
+    for names, reference in ((UTT_TABLES, "utt2spk"), (SPK_TABLES, "spk2utt")):
+        for name in names:
+            if name not in tables:
+                continue
+            lacking = [] if name in PARTIAL else [key for key in tables[reference] if key not in tables[name]]
+            extra = [key for key in tables[name] if key not in tables[reference]]
+            if lacking:
+                yield f"{data_dir / name}: {len(lacking)} of {reference} are missing, the first is {lacking[0]}"
+            if extra:
+                yield f"{data_dir / name}: {len(extra)} are not in {reference}, the first is {extra[0]}"
+
+
+def _speaker_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
+    utt2spk = tables["utt2spk"]
+    listed = [(utt, spk) for spk, utts in tables["spk2utt"].items() for utt in utts.split()]
+    faults = [f"{data_dir / 'utt2spk'}: {utt}: does not begin with its speaker {spk}" for utt, spk in utt2spk.items()
+              if not utt.startswith(spk)]
+    order = speaker_order_fault(utt2spk)
+    if order:
+        faults.append(f"{data_dir / 'utt2spk'}: {order}")
+    if sorted(listed) != sorted(utt2spk.items()):
+        faults.append(f"{data_dir / 'spk2utt'}: does not hold the same utterances and speakers as utt2spk")
+    return shorten(faults)
+
+
+def _text_fault(text: str) -> str | None:
+    for symbol in KALDI_SYMBOLS:
+        if symbol in text.split():
+            return f"{symbol} in the text means something else to Kaldi; remove it"
+    if re.search(r"[^\S ]", text):
+        return f"white space other than a plain blank in {text!r}; replace it by a blank"
+    found = FULL_WIDTH.search(text)
+    if found:
+        return f"full-width {found.group()!r} in the text; write letters and digits in half width"
+    if "\N{REPLACEMENT CHARACTER}" in text or not text.replace(" ", "").isprintable():
+        return f"characters broken by a wrong decoding in {text!r}"
+    return None
+
+
+def _pinyin_fault(pinyin: str) -> str | None:
+    for syllable in pinyin.split(" "):
+        if not SYLLABLE.fullmatch(syllable):
+            return f"{syllable!r} is no tonal syllable; write such as zhong1, neutral tone 5, ü as v, one blank between"
+    return None
+
+
+def _wav_fault(value: str) -> str | None:
+    if value.endswith("|"):
+        return f"a command ({value}); run it once and name the file that it makes"
+    if value.startswith("~"):
+        return f"{value}: write the path without ~, which neither Kaldi nor this recipe expands"
+    return None
+
+
+def _positive_fault(value: str) -> str | None:
+    try:
+        return None if 0 < float(value) < float("inf") else f"{value} is not above 0"
+    except ValueError:
+        return f"{value!r} is no number"
+
+
+def _one_word_fault(value: str) -> str | None:
+    return f"{value!r} holds a blank" if " " in value else None
+
+
+VALUE_CHECKS: dict[str, Callable[[str], str | None]] = {
+    "text": _text_fault,
+    "pinyin": _pinyin_fault,
+    "wav.scp": _wav_fault,
+    "utt2spk": _one_word_fault,
+    "utt2dur": _positive_fault,
+    "utt2num_frames": _positive_fault,
+}
