@@ -1,0 +1,122 @@
+"""The corpus `mini`: everyday sentences spoken by espeak-ng, in voices that train, dev and test do not share.
+
+The pinyin is the citation form of every word (see `local.mini_sentences`), and espeak-ng is given that pinyin itself,
+tone digits and all: what is spoken is what the label says, 一 and 不 in their citation tones too. One thing espeak-ng
+does of its own, as speakers do: of third tones in a row all but the last are spoken as second ones.
+"""
+
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+from local.espeak import SAMPLE_RATE, Speech, speak
+from local.mini_sentences import Sentence, draw_sentences
+from steps.common.errors import UserError
+from steps.common.files import atomic_path
+from steps.common.parallel import ordered_map
+from steps.common.progress import track
+from steps.config.schema import Corpus, Name, PositiveInt, Strict
+from steps.datadir.utterance import Utterance
+
+# Variants of espeak-ng's cmn voice that a linear classifier trained on the other voices understands (at least 9 of 10
+# syllables with their tones); left out are the whispering, croaking, clipping and robotic ones. Variants of one family
+# (klatt, klatt3, ...) are in the same set, so that the voices of dev and test are really unseen.
+VOICES = {
+    "train": "Alex Denis Diogo Gene Gene2 Henrique Hugo Mike Mr_serious Nguyen Reed RicishayMax Storm Tweaky aunty boris "
+             "edward edward2 f1 f3 f4 fast grandma gustave iven3 iven4 john klatt3 klatt4 klatt5 klatt6 m1 m2 m3 m4 m6 m8 "
+             "marcelo mike2 miguel norbert pablo paul robert sandro steph steph2 steph3 travis victor".split(),
+    "dev": "Mario benjamin f5 m5 max robosoft6".split(),
+    "test": "Michael adam f2 grandpa m7 michel".split(),
+}
+RATES = 125, 165  # words a minute, of espeak's measure
+PITCHES = 35, 75
+SILENCE_S = 0.08, 0.25  # before and after
+LEVELS_DB = -26.0, -18.0  # of the loudest 10 ms, against full scale
+NOISE_DB = -62.0  # white, so that silence is not digital zero
+OUT_RATE = 16000
+
+
+class Options(Strict):
+    """conf/corpora/mini.yaml, `options`."""
+
+    seed: int = 1
+    utterances: dict[Name, PositiveInt] = {"train": 1000, "dev": 100, "test": 100}
+
+
+class Plan(NamedTuple):
+    """All that an utterance's audio depends on, and the file that it goes to."""
+
+    utt: str
+    spk: str
+    sentence: Sentence
+    speech: Speech
+    silence: tuple[float, float]  # seconds before and after
+    level_db: float
+    noise_seed: int
+    wav: Path
+
+
+def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
+    """Speak the sets into `data_dir`/wav/<set>/<utt>.wav (16 kHz, mono, 16 bits) and return their utterances.
+
+    The files' bytes depend on `options` alone. Raises UserError for a set without voices or utterances, and where
+    espeak-ng is missing or fails.
+    """
+    sets = {name: plan_set(name, options, Path(data_dir) / "wav" / name) for name in corpus.sets}
+    plans = [plan for plans in sets.values() for plan in plans]
+    for _ in track(ordered_map(_record, plans), len(plans), "speaking"):
+        pass
+    for name, plans in sets.items():
+        _remove_others(Path(data_dir) / "wav" / name, {plan.wav.name for plan in plans})
+    return {name: [_utterance(plan) for plan in plans] for name, plans in sets.items()}
+
+
+def plan_set(name: str, options: Options, wav_dir: Path) -> list[Plan]:
+    """The utterances of the set `name`, its voices taking turns. Raises UserError for a set that mini does not have."""
+    if name not in VOICES or name not in options.utterances:
+        raise UserError(f"corpus mini: set {name!r} has no voices or no number under options.utterances; "
+                        f"mini has the sets {', '.join(VOICES)}")
+    draw = random.Random(f"mini {options.seed} {name}")
+    plans = []
+    for number, sentence in enumerate(draw_sentences(options.utterances[name], draw)):
+        voice = VOICES[name][number % len(VOICES[name])]
+        spk = voice.lower()
+        utt = f"{spk}-{number:04d}"
+        speech = Speech(" ".join(sentence.words), "cmn+" + voice.replace("_", " "), draw.randint(*RATES),
+                        draw.randint(*PITCHES))
+        silence = draw.uniform(*SILENCE_S), draw.uniform(*SILENCE_S)
+        plans.append(Plan(utt, spk, sentence, speech, silence, draw.uniform(*LEVELS_DB), draw.getrandbits(32),
+                          wav_dir / f"{utt}.wav"))
+    return plans
+
+
+def render(plan: Plan) -> np.ndarray:
+    """The utterance's samples, int16 of shape (samples,) at OUT_RATE, a function of `plan` alone."""
+    voice = soxr.resample(speak(plan.speech) / 32768.0, SAMPLE_RATE, OUT_RATE)
+    frames = voice[: len(voice) // 160 * 160].reshape(-1, 160)
+    loudest = np.sqrt((frames**2).mean(axis=1).max())
+    voice = voice * (10 ** (plan.level_db / 20) / loudest)
+    before, after = (round(seconds * OUT_RATE) for seconds in plan.silence)
+    samples = np.pad(voice, (before, after))
+    samples += 10 ** (NOISE_DB / 20) * np.random.default_rng(plan.noise_seed).standard_normal(len(samples))
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+
+
+def _record(plan: Plan) -> None:
+    with atomic_path(plan.wav) as beside:
+        soundfile.write(beside, render(plan), OUT_RATE, subtype="PCM_16", format="WAV")
+
+
+def _remove_others(wav_dir: Path, wanted: set[str]) -> None:
+    """Recordings of another seed or size, left by an earlier run."""
+    for path in wav_dir.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+
+
+def _utterance(plan: Plan) -> Utterance:
+    return Utterance(plan.utt, plan.spk, str(plan.wav), plan.sentence.text, plan.sentence.pinyin)
