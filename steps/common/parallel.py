@@ -2,6 +2,9 @@
 
 import itertools
 import os
+import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,14 +27,15 @@ def default_jobs() -> int:
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> Iterator[Result]:
     """`map(function, items)` over `jobs` processes: results in order, and never more than 4 × jobs of them in memory.
 
-    `function` and its arguments must pickle. The first exception is raised here and ends the work.
+    `function` and its arguments must pickle. The first exception is raised here and ends the work. The processes end
+    with this one, however it ends.
     """
     jobs = jobs or default_jobs()
     if jobs == 1:
         yield from map(function, items)
         return
     items = iter(items)
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_attach_to_parent, initargs=(os.getpid(),)) as pool:
         waiting = deque(pool.submit(function, item) for item in itertools.islice(items, 4 * jobs))
         try:
             while waiting:
@@ -40,3 +44,15 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs:
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _attach_to_parent(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end soon after it: where it is killed (-9), its pool would wait forever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -8,7 +8,8 @@ import kaldi_native_io as kio
 import numpy as np
 
 from steps.common.errors import UserError
-from steps.common.files import atomic_path, write_lines
+from steps.common.files import atomic_path
+from steps.datadir.table import read_table, write_table
 
 
 @contextlib.contextmanager
@@ -34,14 +35,14 @@ def feature_writer(folder: Path, compress: bool = False) -> Iterator[Callable[[s
                 yield write
             lines = scp_beside.read_text(encoding="utf-8").replace(f" {ark_beside}:", f" {ark}:")
             scp_beside.write_text(lines, encoding="utf-8")
-        write_lines(folder / "utt2num_frames", (f"{utt} {count}" for utt, count in frames.items()))
+        write_table(folder / "utt2num_frames", frames)
 
 
 def discard(folder: Path) -> None:
     """Remove what an earlier run left in `folder`, whole or in parts: feats.scp first."""
     for name in ("feats.scp", "feats.ark", "utt2num_frames"):
         (folder / name).unlink(missing_ok=True)
-    for leftover in folder.glob(".feats.*.tmp"):
+    for leftover in folder.glob(".*.tmp"):
         leftover.unlink()
 
 
@@ -54,11 +55,9 @@ class FeatureReader:
 
     def __init__(self, scp: Path | str):
         self.scp = Path(scp)
-        try:
-            lines = self.scp.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            raise UserError(f"{scp}: no such file; run stage 3 (features) first") from None
-        self._where = dict(line.split(maxsplit=1) for line in lines)
+        if not self.scp.exists():
+            raise UserError(f"{scp}: no such file; run stage 3 (features) first")
+        self._where = read_table(scp)
 
     def __len__(self) -> int:
         return len(self._where)

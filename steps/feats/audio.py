@@ -11,9 +11,9 @@ from steps.common.errors import UserError
 
 
 class Audio(NamedTuple):
-    """A recording after resampling and mixing down, and what its file held."""
+    """A recording after mixing down and resampling, and what its file held."""
 
-    samples: np.ndarray  # float32 (samples,), full scale is 1
+    samples: np.ndarray  # float32 (samples,), full scale is ±1
     file_rate: int  # Hz
     file_channels: int
 
@@ -29,24 +29,32 @@ def read_audio(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
 def load_audio(path: str | os.PathLike, sample_rate: int) -> Audio:
     """As `read_audio`, with the file's own sample rate and channel count.
 
-    Raises UserError for a file that is missing, that libsndfile can't decode, or that holds no sample, NaN or infinity.
+    Raises UserError naming a file that is missing, that libsndfile can't decode to its end, or that holds no sample, or
+    NaN or infinity.
     """
-    try:
-        samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        reason = "no such file" if not os.path.exists(path) else f"not readable as audio: {_reason(error)}"
-        raise UserError(f"{path}: {reason}") from None
+    samples, file_rate = _decode(path)
     if not len(samples):
         raise UserError(f"{path}: holds no sample")
+    if not np.isfinite(samples).all():
+        raise UserError(f"{path}: holds samples that are NaN or infinite")
     channels = samples.shape[1]
     mono = samples[:, 0] if channels == 1 else samples.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise UserError(f"{path}: holds samples that are NaN or infinite")
     if file_rate != sample_rate:
         mono = soxr.resample(mono, file_rate, sample_rate, quality="HQ")
     return Audio(mono, file_rate, channels)
 
 
-def _reason(error: Exception) -> str:
-    """libsndfile's own words, where it has any."""
-    return getattr(error, "error_string", str(error)).rstrip(".")
+def _decode(path: str | os.PathLike) -> tuple[np.ndarray, int]:
+    """All samples, float32 (samples, channels), and their rate."""
+    if not os.path.exists(path):
+        raise UserError(f"{path}: no such file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            samples = file.read(dtype="float32", always_2d=True)
+            promised, file_rate = file.frames, file.samplerate
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        reason = getattr(error, "error_string", str(error)).rstrip(".")
+        raise UserError(f"{path}: not readable as audio: {reason}") from None
+    if len(samples) < promised:
+        raise UserError(f"{path}: cut short or damaged: {len(samples)} of {promised} samples can be decoded")
+    return samples, file_rate

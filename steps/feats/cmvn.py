@@ -8,7 +8,7 @@ import numpy as np
 from steps.common.errors import UserError
 from steps.common.files import atomic_path
 
-MIN_STD = 1e-3  # of a bin that never changes
+MIN_STD = 0.1  # of a bin that hardly ever changes in training, lest it dwarf all others when it does
 
 
 def empty_stats(bins: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from steps.common.files import write_lines
 from steps.common.parallel import ordered_map
 from steps.common.progress import track
 from steps.config.schema import Features
+from steps.datadir.table import read_table
 from steps.feats.archive import feature_writer
 from steps.feats.audio import load_audio
 from steps.feats.cmvn import accumulate, empty_stats
@@ -46,7 +46,7 @@ def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | Non
     Raises UserError naming utterance and file for audio that can't be used; with config.skip_bad such utterances are
     left out and listed in out_dir/skipped, and only a set without any usable utterance is an error.
     """
-    wavs = read_wav_scp(data_dir / "wav.scp")
+    wavs = _read_wav_scp(data_dir / "wav.scp")
     chunks = [wavs[begin:begin + CHUNK] for begin in range(0, len(wavs), CHUNK)]
     stats, formats, skipped = empty_stats(config.num_bins), Counter(), []
     (out_dir / "skipped").unlink(missing_ok=True)
@@ -86,20 +86,7 @@ def _extract(utt: str, path: str, config: Features) -> Extracted:
     return Extracted(utt, feats, "", audio.file_rate, audio.file_channels)
 
 
-def read_wav_scp(path: Path) -> list[tuple[str, str]]:
-    """(utt, path of its audio) in the file's order. Raises UserError where it is missing, empty or malformed."""
-    return list(_read_pairs(path))
-
-
-def _read_pairs(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run stage 1 (prepare) first") from None
-    if not lines:
-        raise UserError(f"{path}: empty; run stage 1 (prepare) again")
-    for number, line in enumerate(lines, 1):
-        words = line.split(maxsplit=1)
-        if len(words) != 2:
-            raise UserError(f"{path}:{number}: {line!r} is not `utt path`")
-        yield words[0], words[1].strip()
+def _read_wav_scp(path: Path) -> list[tuple[str, str]]:
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run stage 1 (prepare) first")
+    return list(read_table(path).items())
