@@ -1,0 +1,111 @@
+"""Batches for training and inference: numpy arrays of a few fixed shapes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from steps.config.schema import Model, Train
+from steps.model import augment as aug
+from steps.model import buckets as bk
+from steps.model.geometry import frames_needed, out_frames
+
+
+class Batch(NamedTuple):
+    """feats float32 (batch, frames, bins); out_lengths, label_lengths int32 (batch,); labels int32 (batch, most)."""
+
+    feats: np.ndarray
+    out_lengths: np.ndarray
+    labels: np.ndarray
+    label_lengths: np.ndarray
+
+
+def labels_fit(frames: int, labels: list[int], model: Model) -> bool:
+    """Whether the network leaves enough of `frames` input frames for CTC to have a path."""
+    return 0 < len(labels) and frames_needed(labels) <= out_frames(model, frames)
+
+
+class TrainingBatches:
+    """The batches of any epoch: a function of the seed and the epoch's number alone.
+
+    Args:
+        feats: normalised features by utterance, float32 (frames, bins).
+        frames: their lengths.
+        labels: token ids by utterance; the utterances of an epoch.
+        most_labels: width of the label matrix.
+    """
+
+    def __init__(self, feats: Mapping[str, np.ndarray], frames: Mapping[str, int], labels: dict[str, list[int]],
+                 model: Model, train: Train, seed: int, most_labels: int):
+        self._feats = feats
+        self._labels = labels
+        self._model = model
+        self._train = train
+        self._seed = seed
+        self._most_labels = most_labels
+        self._utts = sorted(labels)
+        self._frames = np.array([frames[utt] for utt in self._utts])
+        self.buckets = bk.choose_buckets(self._frames * max(train.augment.time_warp), train.buckets)
+        self.steps_per_epoch = len(self._plan(1)[0])
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of epoch `epoch`, counted from 1."""
+        plan, frames = self._plan(epoch)
+        for length, positions in plan:
+            yield self._batch(epoch, length, positions, frames)
+
+    def _plan(self, epoch: int) -> tuple[list[tuple[int, list[int]]], np.ndarray]:
+        rng = np.random.default_rng([self._seed, epoch])
+        factors = aug.draw_time_factors(self._train.augment, len(self._utts), rng)
+        frames = aug.warped_frames(self._frames, factors)
+        for i, utt in enumerate(self._utts):
+            if not labels_fit(frames[i], self._labels[utt], self._model):
+                frames[i] = self._frames[i]
+        return bk.plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng), frames
+
+    def _batch(self, epoch: int, length: int, positions: list[int], frames: np.ndarray) -> Batch:
+        utts = [self._utts[i] for i in positions]
+        variants = []
+        for i, utt in zip(positions, utts, strict=True):
+            rng = np.random.default_rng([self._seed, epoch, i])
+            variants.append(aug.augment(self._feats[utt], int(frames[i]), self._train.augment, rng))
+        return make_batch(variants, [self._labels[utt] for utt in utts], length, self._most_labels, self._model)
+
+
+def make_batch(feats: list[np.ndarray], labels: list[list[int]], length: int, most_labels: int, model: Model) -> Batch:
+    """Pad features with zeros (the mean, since they are normalised) to `length` frames, labels with 0."""
+    label_matrix = np.zeros((len(labels), most_labels), np.int32)
+    for row, ids in zip(label_matrix, labels, strict=True):
+        row[:len(ids)] = ids
+    return Batch(stack(feats, length, len(feats)),
+                 np.array([out_frames(model, len(matrix)) for matrix in feats], np.int32),
+                 label_matrix,
+                 np.array([len(ids) for ids in labels], np.int32))
+
+
+def stack(feats: list[np.ndarray], length: int, size: int) -> np.ndarray:
+    """Features as one float32 (size, length, bins), zeros where there is nothing."""
+    out = np.zeros((size, length, feats[0].shape[1]), np.float32)
+    for row, matrix in zip(out, feats, strict=False):
+        row[:len(matrix)] = matrix
+    return out
+
+
+def inference_batches(utts: Iterable[tuple[str, np.ndarray]], lengths: list[int], most_utts: int,
+                      most_frames: int) -> Iterator[tuple[list[str], list[np.ndarray], int, int]]:
+    """Group utterances by padded length, as they come: (utts, features, padded length, batch size).
+
+    A group may hold fewer utterances than the batch size, which depends on the length alone.
+    """
+    waiting: dict[int, list[tuple[str, np.ndarray]]] = {}
+    for utt, feats in utts:
+        length = bk.padded_length(len(feats), lengths)
+        size = bk.batch_size(length, most_utts, most_frames)
+        group = waiting.setdefault(length, [])
+        group.append((utt, feats))
+        if len(group) == size:
+            yield [name for name, _ in group], [matrix for _, matrix in group], length, size
+            del waiting[length]
+    for length, group in waiting.items():
+        size = bk.batch_size(length, most_utts, most_frames)
+        yield [name for name, _ in group], [matrix for _, matrix in group], length, size

@@ -1,0 +1,114 @@
+"""Checkpoints: the weights after each epoch, what training needs to go on, and the one that decoding uses.
+
+`checkpoints/epoch-0012.ckpt` holds the weights (with batch norm's moving averages), `epoch-0012.optimizer.ckpt` the
+optimizer's state, and `epoch-0012.json` the history so far and the hashes of both. The JSON is written last: without
+it, the checkpoint is not there.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+from mindspore import nn
+
+from steps.common.errors import UserError
+from steps.common.files import write_json
+
+
+def tokens_hash(tokens: list[str]) -> str:
+    """What a checkpoint remembers of the tokens that its outputs stand for."""
+    return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
+
+
+def save_weights(path: Path, cell: nn.Cell | list[dict], facts: dict[str, Any] | None = None) -> str:
+    """Write a cell's parameters as one whole file, `facts` (strings and numbers) among them. Returns its SHA-256."""
+    beside = path.with_name(f".{path.stem}.tmp.ckpt")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ms.save_checkpoint(cell, str(beside), append_dict=facts)
+    digest = _digest(beside)
+    with open(beside, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    return digest
+
+
+def load_weights(path: Path, cell: nn.Cell) -> dict[str, Any]:
+    """Load a checkpoint into a cell, every parameter of which it must hold. Returns the facts saved with it.
+
+    Raises UserError where the file is not readable or its parameters are not the cell's.
+    """
+    try:
+        loaded = ms.load_checkpoint(str(path))
+    except (ValueError, OSError, RuntimeError, TypeError) as error:
+        raise UserError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from None
+    facts = {name: value for name, value in loaded.items() if not isinstance(value, ms.Parameter)}
+    weights = {name: value for name, value in loaded.items() if isinstance(value, ms.Parameter)}
+    for name, parameter in cell.parameters_dict().items():
+        if name not in weights:
+            raise UserError(f"{path}: holds no {name}: it belongs to another network than config.yaml describes")
+        if weights[name].shape != parameter.shape:
+            raise UserError(f"{path}: {name} is {weights[name].shape}, the network of config.yaml has {parameter.shape}")
+    ms.load_param_into_net(cell, weights)
+    return {name: value.item() if hasattr(value, "item") else value for name, value in facts.items()}
+
+
+class Checkpoints:
+    """The checkpoints of one experiment directory."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def weights_path(self, epoch: int) -> Path:
+        """The file with the weights after `epoch`."""
+        return self.folder / f"epoch-{epoch:04d}.ckpt"
+
+    def save(self, epoch: int, network: nn.Cell, optimizer: nn.Cell, history: dict[str, Any]) -> None:
+        """Save all that going on from the end of `epoch` takes; the metadata comes last."""
+        files = {}
+        for path, cell in ((self.weights_path(epoch), network), (self._optimizer_path(epoch), optimizer)):
+            files[path.name] = save_weights(path, cell)
+        write_json(self._metadata_path(epoch), {"epoch": epoch, "files": files, "history": history})
+
+    def latest(self) -> dict[str, Any] | None:
+        """The metadata of the last checkpoint that is whole; None where there is none."""
+        for path in sorted(self.folder.glob("epoch-*.json"), reverse=True):
+            metadata = json.loads(path.read_text(encoding="utf-8"))
+            files = {self.folder / name: digest for name, digest in metadata["files"].items()}
+            if all(file.exists() and _digest(file) == digest for file, digest in files.items()):
+                return metadata
+        return None
+
+    def restore(self, epoch: int, network: nn.Cell, optimizer: nn.Cell) -> None:
+        """Bring network and optimizer to where they were at the end of `epoch`."""
+        load_weights(self.weights_path(epoch), network)
+        load_weights(self._optimizer_path(epoch), optimizer)
+
+    def prune(self, resumable: set[int], weights: set[int]) -> None:
+        """Remove all but the checkpoints of the epochs `resumable`, and the bare weights of the epochs `weights`."""
+        for path in self.folder.glob("epoch-*"):
+            epoch = int(path.name[len("epoch-"):].split(".")[0])
+            if epoch not in resumable and (epoch not in weights or path != self.weights_path(epoch)):
+                path.unlink()
+
+    def _optimizer_path(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.optimizer.ckpt"
+
+    def _metadata_path(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.json"
+
+
+def average(paths: list[Path], network: nn.Cell) -> None:
+    """Load the mean of several checkpoints' weights into `network`."""
+    loaded = [ms.load_checkpoint(str(path)) for path in paths]
+    for name, parameter in network.parameters_dict().items():
+        parameter.set_data(ms.Tensor(sum(one[name].asnumpy().astype("float64") for one in loaded) / len(loaded),
+                                     parameter.dtype))
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") \
+            else hashlib.sha256(file.read()).hexdigest()

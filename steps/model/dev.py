@@ -1,0 +1,46 @@
+"""The dev pass: loss and syllable error rate by greedy decoding."""
+
+from collections.abc import Mapping
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from steps.config.load import Resolved
+from steps.model.acoustic import LogProbs
+from steps.model.ctc import ctc_cost
+from steps.results.errors import syllable_error_rate
+from steps.search.greedy import greedy
+
+
+class DevPass:
+    """Measures a network on the dev set.
+
+    Args:
+        feats: normalised features by utterance.
+        pinyin: reference syllables by utterance. Syllables that are no token count as errors; utterances that hold one
+            have no part in the loss.
+    """
+
+    def __init__(self, log_probs: LogProbs, feats: Mapping[str, np.ndarray], pinyin: dict[str, list[str]],
+                 tokens: list[str]):
+        self._log_probs = log_probs
+        self._feats = feats
+        self._pinyin = {utt: syllables for utt, syllables in pinyin.items() if utt in feats}
+        self._tokens = tokens
+        ids = {token: number for number, token in enumerate(tokens)}
+        self._ids = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in self._pinyin.items()
+                     if all(syllable in ids for syllable in syllables)}
+
+    def __call__(self) -> tuple[float, float]:
+        """(nats per syllable, syllable error rate)."""
+        hyps: dict[str, list[str]] = {}
+        loss = syllables = 0.0
+        for utt, log_probs in self._log_probs((utt, self._feats[utt]) for utt in sorted(self._pinyin)):
+            hyps[utt] = [self._tokens[label.token] for label in greedy(log_probs)]
+            if utt in self._ids:
+                cost = ctc_cost(log_probs, self._ids[utt])
+                if np.isfinite(cost):
+                    loss += cost
+                    syllables += len(self._ids[utt])
+        return loss / max(1.0, syllables), syllable_error_rate(self._pinyin, hyps)

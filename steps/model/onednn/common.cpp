@@ -1,0 +1,68 @@
+#include "common.h"
+
+#include <cstdlib>
+#include <oneapi/dnnl/dnnl_threadpool.hpp>
+#include <oneapi/dnnl/dnnl_threadpool_iface.hpp>
+
+namespace {
+
+// oneDNN's loops, run by OpenMP: MindSpore's build of oneDNN has no threads of its own.
+class Cores : public dnnl::threadpool_interop::threadpool_iface {
+ public:
+  int get_num_threads() const override { return threads(); }
+  bool get_in_parallel() const override { return omp_in_parallel(); }
+  uint64_t get_flags() const override { return 0; }
+
+  void parallel_for(int parts, const std::function<void(int, int)>& work) override {
+    if (parts == 1 || omp_in_parallel()) {
+      for (int part = 0; part < parts; ++part) work(part, parts);
+      return;
+    }
+#pragma omp parallel for schedule(static, 1) num_threads(threads())
+    for (int part = 0; part < parts; ++part) work(part, parts);
+  }
+};
+
+// Grows to the largest request and stays: fresh pages would cost more than most operators.
+class Buffer {
+ public:
+  void* at_least(size_t bytes) {
+    if (bytes > size_) {
+      std::free(memory_);
+      memory_ = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+      if (memory_ == nullptr) throw std::bad_alloc();
+      size_ = bytes;
+    }
+    return memory_;
+  }
+
+ private:
+  void* memory_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace
+
+// None of these is ever destroyed: MindSpore's threads may still run when the process's statics are.
+const dnnl::engine& engine() {
+  static const dnnl::engine& engine = *new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+dnnl::stream& stream_of_turn() {
+  static dnnl::stream& stream =
+      *new dnnl::stream(dnnl::threadpool_interop::make_stream(engine(), new Cores));
+  return stream;
+}
+
+void* scratch(size_t bytes) {
+  static Buffer& buffer = *new Buffer;
+  return buffer.at_least(bytes);
+}
+
+void* weights_scratch(size_t bytes) {
+  static Buffer& buffer = *new Buffer;
+  return buffer.at_least(bytes);
+}
+
+void plan_for_all_threads() { dnnl_threadpool_interop_set_max_concurrency(threads()); }

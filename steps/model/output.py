@@ -1,0 +1,57 @@
+"""The output layer: from hidden vectors to a logit a token."""
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from steps.text.syllables import split
+
+
+def make_output(kind: str, hidden: int, tokens: list[str]) -> nn.Cell:
+    """A layer (batch, frames, hidden) → (batch, frames, len(tokens)), `plain` or `factored`."""
+    if kind == "plain":
+        return nn.Dense(hidden, len(tokens))
+    return FactoredOutput(hidden, tokens)
+
+
+def syllable_parts(tokens: list[str]) -> np.ndarray:
+    """The parts that each token's row is the sum of.
+
+    Returns int32 (6, len(tokens)): for each token a row number for its initial, final, tone, final with tone, base
+    syllable, and itself. Row numbers count over all parts of all kinds; <blk> has parts of its own.
+    """
+    rows: dict[tuple[str, str], int] = {}
+    parts = [[rows.setdefault(part, len(rows)) for part in _parts(token)] for token in tokens]
+    return np.array(parts, np.int32).T
+
+
+def _parts(token: str) -> list[tuple[str, str]]:
+    if token == "<blk>":
+        return [(kind, token) for kind in ("initial", "final", "tone", "final_tone", "base", "token")]
+    initial, final, tone = split(token)
+    return [("initial", initial), ("final", final), ("tone", tone), ("final_tone", final + tone),
+            ("base", initial + " " + final), ("token", token)]
+
+
+class FactoredOutput(nn.Cell):
+    """A token's row is the sum of rows for its initial, final, tone, final with tone, base and itself.
+
+    Rare syllables so share what they have in common with others, and a syllable that training never saw still has
+    the rows of its parts.
+    """
+
+    def __init__(self, hidden: int, tokens: list[str]):
+        super().__init__()
+        parts = syllable_parts(tokens)
+        kinds, rows = len(parts), int(parts.max()) + 1
+        bound = 1 / np.sqrt(hidden * kinds)
+        self.parts = Tensor(parts.reshape(-1))
+        self.kinds = kinds
+        self.tokens = len(tokens)
+        rng = np.random.default_rng(0)
+        self.weight = Parameter(Tensor(rng.uniform(-bound, bound, (rows, hidden)).astype(np.float32)), name="weight")
+        self.bias = Parameter(Tensor(np.zeros(rows, np.float32)), name="bias")
+
+    def construct(self, x):
+        weight = ops.gather(self.weight, self.parts, 0).reshape(self.kinds, self.tokens, -1).sum(axis=0)
+        bias = ops.gather(self.bias, self.parts, 0).reshape(self.kinds, self.tokens).sum(axis=0)
+        return ops.matmul(x, weight.transpose(1, 0)) + bias

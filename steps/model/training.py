@@ -1,0 +1,162 @@
+"""Stage 4: from features and syllables to exp/<experiment>/final.ckpt."""
+
+import functools
+import sys
+from pathlib import Path
+
+import mindspore as ms
+from mindspore import dataset
+
+from steps.common.errors import UserError
+from steps.common.files import atomic_open, write_json, write_lines
+from steps.common.provenance import environment
+from steps.config.load import Resolved, dump, load_resolved
+from steps.feats.cmvn import load_cmvn, mean_std, save_cmvn
+from steps.model.acoustic import LogProbs, make_network, write_buckets
+from steps.model.batches import Batch, TrainingBatches
+from steps.model.callbacks import EpochEnd, StepLog
+from steps.model.cells import CTCObjective, TrainStep
+from steps.model.checkpoints import Checkpoints, average, load_weights, save_weights, tokens_hash
+from steps.model.dataset import NormalisedFeatures, read_pinyin, training_labels
+from steps.model.dev import DevPass
+from steps.model.device import set_device
+from steps.model.history import History
+from steps.model.optimizer import learning_rate, make_optimizer
+from steps.text.syllables import BLANK, all_syllables
+from steps.text.tokens import read_tokens
+
+
+def train(config: Resolved, exp_dir: Path) -> None:
+    """Train an experiment, or go on with one that was interrupted; where it is finished, do nothing.
+
+    Raises UserError where exp_dir holds a training of another config.
+    """
+    experiment = config.experiment
+    if _finished(config, exp_dir):
+        print(f"{exp_dir}/final.ckpt is there, made from this very config", file=sys.stderr)
+        return
+    set_device(experiment.device)
+    ms.set_seed(experiment.seed)
+    tokens = experiment_tokens(config)
+    features, batches, dev_features = _load_data(config, exp_dir, tokens)
+    _begin(config, exp_dir, tokens, batches.buckets)
+
+    network = make_network(config, tokens)
+    steps = batches.steps_per_epoch * experiment.train.epochs
+    optimizer = make_optimizer(experiment.train.optimizer, network, steps)
+    checkpoints = Checkpoints(exp_dir / "checkpoints")
+    history = _resume(checkpoints, network, optimizer)
+    dev = DevPass(LogProbs(network, config, batches.buckets), dev_features, read_pinyin(config, "dev"), tokens)
+    _run(config, batches, network, optimizer, dev, checkpoints, history)
+    _finish(config, exp_dir, network, checkpoints, history, tokens)
+
+
+def experiment_tokens(config: Resolved) -> list[str]:
+    """The network's tokens: those of the training set, or with `tokens: all` every syllable of Mandarin, too."""
+    tokens = read_tokens(config.data_dir / "lang" / "tokens.txt")
+    if config.experiment.tokens == "all":
+        tokens = [BLANK, *sorted({*tokens[1:], *all_syllables()})]
+    return tokens
+
+
+def _finished(config: Resolved, exp_dir: Path) -> bool:
+    return (exp_dir / "final.ckpt").exists() and _same_training(config, exp_dir)
+
+
+def _same_training(config: Resolved, exp_dir: Path) -> bool:
+    """Whether exp_dir was begun with this config, but for how it is decoded."""
+    if not (exp_dir / "config.yaml").exists():
+        return False
+    before = load_resolved(exp_dir)
+    skip = {"experiment": {"decode"}}
+    return before.model_dump(exclude=skip) == config.model_dump(exclude=skip)
+
+
+def _load_data(config: Resolved, exp_dir: Path, tokens: list[str]):
+    mean, std = mean_std(load_cmvn(config.feature_dir / "cmvn"))
+    features = NormalisedFeatures(config.feature_dir / "train", mean, std)
+    labels, short = training_labels(read_pinyin(config, "train"), features.frames, tokens, config)
+    if short:
+        print(f"left out {len(short)} of {len(labels) + len(short)} training utterances, which have more syllables than "
+              f"the network leaves frames for: {exp_dir}/too_short", file=sys.stderr)
+    write_lines(exp_dir / "too_short", short)
+    most = max(map(len, labels.values()))
+    batches = TrainingBatches(features, features.frames, labels, config.experiment.model, config.experiment.train,
+                              config.experiment.seed, most)
+    return features, batches, NormalisedFeatures(config.feature_dir / "dev", mean, std)
+
+
+def _begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]) -> None:
+    """Write what decoding will read; drop the checkpoints of another config."""
+    if not _same_training(config, exp_dir):
+        for path in [exp_dir / "final.ckpt", exp_dir / "train.csv", *(exp_dir / "checkpoints").glob("epoch-*")]:
+            path.unlink(missing_ok=True)
+    write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
+    save_cmvn(exp_dir / "cmvn", load_cmvn(config.feature_dir / "cmvn"))
+    write_buckets(exp_dir, buckets)
+    write_json(exp_dir / "env.json", environment())
+    with atomic_open(exp_dir / "config.yaml") as file:
+        file.write(dump(config))
+
+
+def _resume(checkpoints: Checkpoints, network, optimizer) -> History:
+    latest = checkpoints.latest()
+    if latest is None:
+        return History()
+    print(f"going on after epoch {latest['epoch']}", file=sys.stderr)
+    checkpoints.restore(latest["epoch"], network, optimizer)
+    return History(latest["history"])
+
+
+class _Source:
+    """Gives MindSpore's dataset the batches of one epoch after the other."""
+
+    def __init__(self, batches: TrainingBatches):
+        self._batches = batches
+        self.next_epoch = 1
+
+    def __len__(self) -> int:
+        return self._batches.steps_per_epoch
+
+    def __iter__(self):
+        epoch = self.next_epoch
+        self.next_epoch += 1
+        return self._batches.epoch(epoch)
+
+
+def _run(config: Resolved, batches: TrainingBatches, network, optimizer, dev: DevPass, checkpoints: Checkpoints,
+         history: History) -> None:
+    train = config.experiment.train
+    done = history.rows[-1].epoch if history.rows else 0
+    if done >= train.epochs or (train.patience and history.rows and history.epochs_since_best() >= train.patience):
+        return
+    source = _Source(batches)
+    data = dataset.GeneratorDataset(source, list(Batch._fields), shuffle=False, num_parallel_workers=1,
+                                    python_multiprocessing=False)
+    total = train.epochs * batches.steps_per_epoch
+    step_log = StepLog(train.epochs, batches.steps_per_epoch, done + 1)
+    epoch_end = EpochEnd(step_log, dev, history, checkpoints, network, optimizer,
+                         functools.partial(learning_rate, train.optimizer, total), train.keep_checkpoints,
+                         max(1, train.average), train.patience)
+    step = TrainStep(CTCObjective(network), optimizer, train.optimizer.clip_norm)
+    source.next_epoch = done + 1  # MindSpore has already begun an epoch to see what it holds
+    ms.Model(step).train(train.epochs, data, callbacks=[step_log, epoch_end], dataset_sink_mode=False,
+                         initial_epoch=done)
+
+
+def _finish(config: Resolved, exp_dir: Path, network, checkpoints: Checkpoints, history: History,
+            tokens: list[str]) -> None:
+    """Write final.ckpt: the best epoch's weights, or the mean of the best few."""
+    best = history.best(max(1, config.experiment.train.average))
+    paths = [checkpoints.weights_path(epoch) for epoch in best]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise UserError(f"{missing[0]}: gone; remove {exp_dir} and train again")
+    history.write(exp_dir / "train.csv")
+    if len(paths) == 1:
+        load_weights(paths[0], network)
+    else:
+        average(paths, network)
+    facts = {"tokens_sha256": tokens_hash(tokens), "epoch": best[0]}
+    save_weights(exp_dir / "final.ckpt", network, facts)
+    print(f"{exp_dir}/final.ckpt: epoch {', '.join(map(str, sorted(best)))}", file=sys.stderr)
