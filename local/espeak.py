@@ -57,6 +57,7 @@ def _synthesize(espeak: ctypes.CDLL, speech: Speech) -> bytes:
         return 0
 
     espeak.espeak_SetSynthCallback(hear)
+    _seed(espeak)
     _set_voice(espeak, speech.voice)
     for parameter, value in (RATE, speech.rate), (VOLUME, LOUDNESS), (PITCH, speech.pitch):
         espeak.espeak_SetParameter(parameter, value, 0)
@@ -78,6 +79,12 @@ def _translate(espeak: ctypes.CDLL, speech: Speech) -> bytes:
 def _set_voice(espeak: ctypes.CDLL, voice: str) -> None:
     if espeak.espeak_SetVoiceByName(voice.encode()):
         raise UserError(f"espeak-ng has no voice {voice!r}; reinstall espeakng-loader, or name a voice that it has")
+
+
+def _seed(espeak: ctypes.CDLL) -> None:
+    """Breath is noise of espeak-ng's own generator, which it seeds by the clock; the Klatt voices use the C library's."""
+    espeak.espeak_ng_SetRandSeed(ctypes.c_long(1))
+    ctypes.CDLL(None).srand(1)
 
 
 def _in_fork(function: Callable[[ctypes.CDLL, Speech], bytes], speech: Speech) -> bytes:
