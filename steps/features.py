@@ -8,23 +8,33 @@ from pathlib import Path
 from steps.common.errors import run
 from steps.common.files import atomic_open
 from steps.config.load import dump, load_corpus, load_features
+from steps.config.schema import Features
 from steps.feats.archive import discard
 from steps.feats.cmvn import save_cmvn
+from steps.feats.compute import check_config
 from steps.feats.extract import extract_set
 
 
 def main() -> None:
     args = parse_args()
     corpus, config = load_corpus(args.corpus), load_features(args.features)
-    data_dir, out_dir = Path("data") / args.corpus, Path("exp/features") / f"{args.corpus}_{args.features}"
-    (out_dir / "cmvn").unlink(missing_ok=True)
-    for part in corpus.sets:
-        discard(out_dir / part)
+    check_config(config, f"conf/features/{args.features}.yaml")
+    out_dir = Path("exp/features") / f"{args.corpus}_{args.features}"
+    discard_all(out_dir, corpus.sets)
+    try:
+        extract_all(Path("data") / args.corpus, out_dir, corpus.sets, config, args.nj)
+    except BaseException:
+        discard_all(out_dir, corpus.sets)
+        raise
+
+
+def extract_all(data_dir: Path, out_dir: Path, sets: list[str], config: Features, jobs: int | None) -> None:
+    """Features of each set, and cmvn from the one called train."""
     with atomic_open(out_dir / "features.yaml") as file:
         file.write(dump(config))
     formats: Counter = Counter()
-    for part in corpus.sets:
-        done = extract_set(data_dir / part, out_dir / part, config, args.nj)
+    for part in sets:
+        done = extract_set(data_dir / part, out_dir / part, config, jobs)
         formats += done.formats
         print(f"{out_dir / part}: {done.formats.total()} utterances, {int(done.stats[0, -1])} frames "
               f"of {config.num_bins} bins", flush=True)
@@ -33,6 +43,13 @@ def main() -> None:
         if part == "train":
             save_cmvn(out_dir / "cmvn", done.stats)
     tell_conversions(formats, config.sample_rate)
+
+
+def discard_all(out_dir: Path, sets: list[str]) -> None:
+    """Remove what an earlier or failed run left: a stage that fails leaves no target behind."""
+    (out_dir / "cmvn").unlink(missing_ok=True)
+    for part in sets:
+        discard(out_dir / part)
 
 
 def tell_conversions(formats: Counter, sample_rate: int) -> None:

@@ -53,8 +53,20 @@ class Features(Strict):
     preemphasis: Fraction = 0.0
     low_freq: float = 0.0
     high_freq: float = 0.0  # as Kaldi's: 0 or less is an offset from the Nyquist frequency
-    compress: bool = False
-    skip_bad: bool = False
+    compress: bool = False  # Kaldi's one byte a value, a quarter of the space
+    skip_bad: bool = False  # leave out audio that can't be used, and list it, instead of stopping
+
+    @model_validator(mode="after")
+    def _can_be_computed(self) -> "Features":
+        if self.sample_rate * min(self.frame_length_ms, self.frame_shift_ms) < 1000:
+            raise ValueError("frame_length_ms and frame_shift_ms must be a sample at the least")
+        if self.type == "spectrogram":
+            bins = int(self.sample_rate * self.frame_length_ms * 0.001) // 2 + 1
+            if self.num_bins > bins:
+                raise ValueError(f"num_bins: the spectrogram of such a frame has {bins} bins, not {self.num_bins}")
+            if self.preemphasis or self.low_freq or self.high_freq:
+                raise ValueError("preemphasis, low_freq and high_freq belong to type fbank alone")
+        return self
 
 
 class Block(Strict):

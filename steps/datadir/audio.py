@@ -27,7 +27,7 @@ def check_audio(path: str, deep: bool = False) -> float | str:
         info = soundfile.info(path, verbose=True)
         if info.frames <= 0 or info.samplerate <= 0:
             return f"{path}: holds no samples"
-        short = _cut_short(info.extra_info)
+        short = cut_short(info.extra_info)
         if short:
             return f"{path}: {short}"
         return (_read_through(path, info.frames) if deep else None) or info.frames / info.samplerate
@@ -50,7 +50,7 @@ def _check_chunk(chunk: tuple[Sequence[str], bool]) -> list[float | str]:
     return [check_audio(path, deep) for path in paths]
 
 
-def _cut_short(log: str) -> str | None:
+def cut_short(log: str) -> str | None:
     """libsndfile's log of a WAV tells the bytes that the header promises and, if others, those that are there."""
     found = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
     if found is None:

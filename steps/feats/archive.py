@@ -40,7 +40,7 @@ def feature_writer(folder: Path, compress: bool = False) -> Iterator[Callable[[s
 
 def discard(folder: Path) -> None:
     """Remove what an earlier run left in `folder`, whole or in parts: feats.scp first."""
-    for name in ("feats.scp", "feats.ark", "utt2num_frames"):
+    for name in ("feats.scp", "feats.ark", "utt2num_frames", "skipped"):
         (folder / name).unlink(missing_ok=True)
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink()

@@ -8,6 +8,7 @@ import soundfile
 import soxr
 
 from steps.common.errors import UserError
+from steps.datadir.audio import cut_short
 
 
 class Audio(NamedTuple):
@@ -48,13 +49,17 @@ def _decode(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     """All samples, float32 (samples, channels), and their rate."""
     if not os.path.exists(path):
         raise UserError(f"{path}: no such file")
+    if os.path.getsize(path) == 0:
+        raise UserError(f"{path}: the file is empty")
     try:
         with soundfile.SoundFile(path) as file:
             samples = file.read(dtype="float32", always_2d=True)
-            promised, file_rate = file.frames, file.samplerate
+            promised, file_rate, short = file.frames, file.samplerate, cut_short(file.extra_info)
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise UserError(f"{path}: not readable as audio: {reason}") from None
+    if short:
+        raise UserError(f"{path}: {short}")
     if len(samples) < promised:
         raise UserError(f"{path}: cut short or damaged: {len(samples)} of {promised} samples can be decoded")
     return samples, file_rate

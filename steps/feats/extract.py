@@ -49,7 +49,6 @@ def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | Non
     wavs = _read_wav_scp(data_dir / "wav.scp")
     chunks = [wavs[begin:begin + CHUNK] for begin in range(0, len(wavs), CHUNK)]
     stats, formats, skipped = empty_stats(config.num_bins), Counter(), []
-    (out_dir / "skipped").unlink(missing_ok=True)
     with feature_writer(out_dir, config.compress) as write:
         results = ordered_map(functools.partial(extract_chunk, config=config), chunks, jobs)
         for done in track(itertools.chain.from_iterable(results), len(wavs), f"{out_dir}"):
