@@ -1,0 +1,163 @@
+"""Alignment and counts against an independent Levenshtein distance; tones; intervals against a numpy bootstrap."""
+
+import kaldialign
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.common.errors import UserError
+from steps.results.errors import EPS, Counts, align, check_same_utterances, count, rate, syllable_error_rate, total
+from steps.results.scores import confidence_interval, error_rates
+from steps.results.tones import align_bases, confusion_kind, count_tones, split_tone
+
+syllable = st.sampled_from(["ma1", "ma3", "ma5", "shi4", "si4", "guo2"])
+utterance = st.lists(syllable, max_size=9)
+
+
+def levenshtein(ref, hyp):
+    """Wagner and Fischer's distance, cell by cell."""
+    costs = np.zeros((len(ref) + 1, len(hyp) + 1), int)
+    costs[:, 0] = range(len(ref) + 1)
+    costs[0] = range(len(hyp) + 1)
+    for row in range(len(ref)):
+        for column in range(len(hyp)):
+            costs[row + 1, column + 1] = min(costs[row, column] + (ref[row] != hyp[column]),
+                                             costs[row, column + 1] + 1, costs[row + 1, column] + 1)
+    return costs[-1, -1]
+
+
+def sides(pairs):
+    """Reference and hypothesis, read back from an alignment."""
+    return [ref for ref, _ in pairs if ref != EPS], [hyp for _, hyp in pairs if hyp != EPS]
+
+
+@given(utterance, utterance)
+def test_counts_are_levenshtein(ref, hyp):
+    pairs = align(ref, hyp)
+    counts = count(pairs)
+    assert sides(pairs) == (ref, hyp)
+    assert counts.errors == levenshtein(ref, hyp)
+    assert counts.ref_tokens == len(ref)
+    assert counts.correct + counts.substitutions + counts.insertions == len(hyp)
+
+
+@given(st.lists(st.tuples(utterance.filter(bool), utterance), min_size=1, max_size=5))
+def test_syllable_error_rate_is_pooled(utterances):
+    refs = {f"u{number}": ref for number, (ref, _) in enumerate(utterances)}
+    hyps = {f"u{number}": hyp for number, (_, hyp) in enumerate(utterances)}
+    errors = sum(levenshtein(ref, hyp) for ref, hyp in utterances)
+    expected = errors / sum(len(ref) for ref, _ in utterances)
+    assert syllable_error_rate(refs, dict(reversed(hyps.items()))) == pytest.approx(expected)
+
+
+def test_rates_of_nothing():
+    assert rate(0, 0) == 0
+    assert rate(3, 0) == float("inf")
+    assert total([]) == Counts(0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("refs", "hyps", "said"), [
+    ({"a": [], "b": []}, {"a": []}, "hyp: lacks 1 utterances that ref has, such as b"),
+    ({"a": []}, {"a": [], "c": [], "d": []}, "ref: lacks 2 utterances that hyp has, such as c, d"),
+])
+def test_sets_must_match(refs, hyps, said):
+    with pytest.raises(UserError, match=said):
+        check_same_utterances(refs, hyps, "ref", "hyp")
+
+
+def cheapest(ref, hyp):
+    """(base errors, wrong tones) of the best alignment, by trying every one of them."""
+    if not ref or not hyp:
+        return len(ref) + len(hyp), 0
+    (bases, tones), same = cheapest(ref[1:], hyp[1:]), ref[0][:-1] == hyp[0][:-1]
+    both = (bases, tones + (ref[0] != hyp[0])) if same else (bases + 1, tones)
+    others = [(errors + 1, tones) for errors, tones in (cheapest(ref[1:], hyp), cheapest(ref, hyp[1:]))]
+    return min(both, *others)
+
+
+@given(st.lists(syllable, max_size=5), st.lists(syllable, max_size=5))
+def test_base_alignment_is_the_best_of_all(ref, hyp):
+    assert sides(align_bases(ref, hyp)) == (ref, hyp)
+    tones = count_tones([(ref, hyp)])
+    assert (tones.base_errors, tones.wrong_tones) == cheapest(ref, hyp)
+
+
+@given(utterance, utterance)
+def test_base_errors_are_kaldialigns(ref, hyp):
+    bases = kaldialign.edit_distance([one[:-1] for one in ref], [one[:-1] for one in hyp])
+    assert count_tones([(ref, hyp)]).base_errors == bases["total"]
+
+
+@pytest.mark.parametrize(("ref", "hyp", "base_errors", "right_bases", "wrong_tones"), [
+    ("zhong1 guo2", "zhong1 guo2", 0, 2, 0),
+    ("zhong1 guo2", "zhong4 guo2", 0, 2, 1),
+    ("zhong1 guo2", "zong1 guo2", 1, 1, 0),
+    ("zhong1 guo2", "zong4 guo3", 1, 1, 1),
+    ("ma1 ma5", "ma5", 1, 1, 0),  # a plain alignment of ma ma with ma might pair ma1 with ma5
+    ("ma5", "ma1 ma5", 1, 1, 0),
+    ("shi4 ma1", "ma2", 1, 1, 1),
+    ("shi4", "", 1, 0, 0),
+])
+def test_tones_by_hand(ref, hyp, base_errors, right_bases, wrong_tones):
+    tones = count_tones([(ref.split(), hyp.split())])
+    assert (tones.base_errors, tones.right_bases, tones.wrong_tones) == (base_errors, right_bases, wrong_tones)
+
+
+def test_tone_confusion_has_rows_of_reference_tones():
+    tones = count_tones([(["ma1", "ma3", "ni3"], ["ma4", "ma3", "ni5"])])
+    assert tones.matrix == [[0, 0, 0, 1, 0], [0] * 5, [0, 0, 1, 0, 1], [0] * 5, [0] * 5]
+
+
+def test_syllables_taken_apart():
+    assert split_tone("lv4") == ("lv", "4")
+    assert split_tone("ok") == ("ok", "")
+    assert [confusion_kind("shi4", hyp) for hyp in ("shi2", "si4", "si2")] == ["tone", "base", "both"]
+
+
+def noisy_set(utterances, wrong, rng):
+    """References, and hypotheses of which a share `wrong` of the syllables is another, missing or doubled."""
+    refs, hyps = {}, {}
+    for number in range(utterances):
+        ref = [f"s{one}" for one in rng.integers(0, 30, rng.integers(1, 15))]
+        heard = {"right": 1, "other": 1, "missing": 0, "double": 2}
+        kinds = rng.choice(list(heard), len(ref), p=[1 - wrong, wrong / 2, wrong / 4, wrong / 4])
+        refs[f"u{number:03d}"] = ref
+        hyps[f"u{number:03d}"] = [one if kind != "other" else "x" for one, kind in zip(ref, kinds, strict=True)
+                                  for _ in range(heard[kind])]
+    return refs, hyps
+
+
+@pytest.mark.parametrize("wrong", [0.03, 0.3])
+def test_interval_is_that_of_a_bootstrap(wrong):
+    rng = np.random.default_rng(7)
+    refs, hyps = noisy_set(120, wrong, rng)
+    errors = np.array([levenshtein(refs[utt], hyps[utt]) for utt in refs])
+    lengths = np.array([len(ref) for ref in refs.values()])
+    drawn = rng.integers(0, len(refs), (20_000, len(refs)))
+    rates = errors[drawn].sum(axis=1) / lengths[drawn].sum(axis=1)
+    low, high = confidence_interval(refs, hyps)
+    width = 2 * 1.96 * rates.std()
+    assert (low + high) / 2 == pytest.approx(rates.mean(), abs=width / 50)
+    assert high - low == pytest.approx(width, rel=0.04)
+    np.testing.assert_allclose([low, high], np.percentile(rates, [2.5, 97.5]), atol=width / 10)
+    assert confidence_interval(dict(reversed(refs.items())), hyps) == [low, high]
+
+
+def test_interval_never_falls_below_nothing():
+    refs = {f"u{number}": ["ma1", "shi4"] for number in range(10)}
+    hyps = {**refs, "u3": ["ma1"]}
+    low, high = confidence_interval(refs, hyps)
+    assert low == 0 < 1 / 20 < high
+
+
+def test_rates_of_a_small_set_by_hand():
+    refs = {"a": ["ni3", "hao3"], "b": ["zhong1", "guo2", "ren2"], "c": ["shi4"]}
+    hyps = {"a": ["ni2", "hao3"], "b": ["zong1", "guo2"], "c": ["shi4"]}
+    rates = error_rates(refs, hyps, {utt: align(refs[utt], hyps[utt]) for utt in refs})
+    assert (rates["utterances"], rates["ref_tokens"]) == (3, 6)
+    assert (rates["ins"], rates["del"], rates["sub"]) == (0, 1, 2)
+    assert rates["syllable_error_rate"] == 3 / 6
+    assert rates["toneless_error_rate"] == 2 / 6
+    assert (rates["tone_error_rate"], rates["tone_tokens"]) == (1 / 4, 4)
+    assert rates["sentence_error_rate"] == 2 / 3

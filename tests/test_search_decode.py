@@ -1,0 +1,77 @@
+"""Stage 5 over a small experiment whose network hears what its features say."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_experiment import HearingModel, make_experiment, run_script, write_features
+
+from steps import decode
+from steps.common.errors import UserError
+
+
+@pytest.fixture
+def exp_dir(monkeypatch, tmp_path):
+    return make_experiment(monkeypatch, tmp_path)
+
+
+def test_decode_writes_pinyin_and_ctm(monkeypatch, exp_dir):
+    run_script(monkeypatch, decode, str(exp_dir), "test")
+    out_dir = exp_dir / "decode/test_greedy"
+    assert (out_dir / "pinyin").read_text().splitlines() == [
+        "amy-1 ni3 hao3", "amy-2 zhong1 zhong1 guo2", "bob-1 si4", "bob-2"]
+    ctm = [line.split() for line in (out_dir / "ctm").read_text().splitlines()]
+    assert [line[:5] for line in ctm] == [
+        ["amy-1", "1", "0.020", "0.040", "ni3"], ["amy-1", "1", "0.080", "0.020", "hao3"],
+        ["amy-2", "1", "0.000", "0.020", "zhong1"], ["amy-2", "1", "0.040", "0.020", "zhong1"],
+        ["amy-2", "1", "0.060", "0.020", "guo2"], ["bob-1", "1", "0.000", "0.020", "si4"]]
+    assert {line[5] for line in ctm} == {f"{1.01 / 1.06:.3f}"}
+
+
+def test_decode_json_holds_sizes_times_and_hashes(monkeypatch, exp_dir):
+    Path("exp/features/toy_fbank/test/skipped").write_text("bob-9 data/bob-9.wav: no samples\n")
+    run_script(monkeypatch, decode, str(exp_dir), "test", "--method", "greedy")
+    facts = json.loads((exp_dir / "decode/test_greedy/decode.json").read_text())
+    assert (facts["set"], facts["method"], facts["utterances"], facts["skipped"]) == ("test", "greedy", 4, ["bob-9"])
+    assert (facts["frames"], facts["audio_seconds"]) == (15, pytest.approx(0.15))
+    assert facts["real_time_factor"] == pytest.approx(facts["seconds"] / 0.15) and facts["seconds"] > 0
+    assert facts["checkpoint_hash"] == hashlib.sha256(b"weights\n").hexdigest()
+    assert facts["tokens_hash"] == hashlib.sha256((exp_dir / "tokens.txt").read_bytes()).hexdigest()
+
+
+def test_unknown_set_names_those_there_are(monkeypatch, exp_dir):
+    with pytest.raises(UserError, match=r"corpus toy has no set 'tset', only train, dev, test"):
+        run_script(monkeypatch, decode, str(exp_dir), "tset")
+
+
+def test_set_without_features(monkeypatch, exp_dir):
+    with pytest.raises(UserError, match=r"toy_fbank/dev/feats.scp: no such file; run stage 3"):
+        run_script(monkeypatch, decode, str(exp_dir), "dev")
+
+
+def test_failed_decoding_leaves_no_earlier_result(monkeypatch, exp_dir):
+    run_script(monkeypatch, decode, str(exp_dir), "test")
+
+    def log_probs(self, utts):
+        for utt, feats in utts:
+            yield utt, np.full_like(feats, np.nan)
+
+    monkeypatch.setattr(HearingModel, "log_probs", log_probs)
+    with pytest.raises(UserError, match="utterance amy-1: the network's output is not a number"):
+        run_script(monkeypatch, decode, str(exp_dir), "test")
+    assert list((exp_dir / "decode/test_greedy").iterdir()) == []
+
+
+def test_lost_utterances_are_a_bug_of_ours(monkeypatch, exp_dir):
+    monkeypatch.setattr(HearingModel, "log_probs", lambda self, utts: iter(list(utts)[1:]))
+    with pytest.raises(RuntimeError, match="4 utterances went into the network, 3 came out"):
+        run_script(monkeypatch, decode, str(exp_dir), "test")
+
+
+def test_only_blanks_are_said(monkeypatch, exp_dir, capsys):
+    write_features(Path("exp/features/toy_fbank/test"), {"amy-1": "<blk> <blk>"})
+    run_script(monkeypatch, decode, str(exp_dir), "test")
+    assert "only emits blanks" in capsys.readouterr().out
+    assert (exp_dir / "decode/test_greedy/ctm").read_text() == ""

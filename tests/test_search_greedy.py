@@ -1,0 +1,57 @@
+"""Greedy decoding against a plain loop, and the ctm lines."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from steps.search.emission import Emission, ctm_lines
+from steps.search.greedy import greedy
+
+
+def plain_greedy(log_probs):
+    """Frame by frame, as the definition of CTC's best path has it: [token, first, last, highest log-probability]."""
+    found, before = [], None
+    for frame, row in enumerate(log_probs.tolist()):
+        token = max(range(len(row)), key=lambda number: (row[number], -number))
+        if token == before:
+            if token != 0:
+                found[-1][2] = frame
+                found[-1][3] = max(found[-1][3], row[token])
+        elif token != 0:
+            found.append([token, frame, frame, row[token]])
+        before = token
+    return found
+
+
+scores = st.floats(-4, 0, width=32)
+
+
+@given(st.integers(0, 12).flatmap(lambda frames: arrays(np.float32, (frames, 4), elements=scores)))
+def test_greedy_is_the_plain_loop(log_probs):
+    expected = plain_greedy(log_probs)
+    emissions = greedy(log_probs)
+    assert [[*one[:3]] for one in emissions] == [one[:3] for one in expected]
+    np.testing.assert_allclose([one.posterior for one in emissions], np.exp([one[3] for one in expected]), rtol=1e-6)
+
+
+@given(st.lists(st.integers(0, 3), max_size=15))
+def test_greedy_on_certain_paths(path):
+    log_probs = np.log(np.eye(4)[path].reshape(-1, 4) + 1e-9).astype(np.float32)
+    emissions = greedy(log_probs)
+    collapsed = [token for position, token in enumerate(path) if position == 0 or path[position - 1] != token]
+    assert [one.token for one in emissions] == [token for token in collapsed if token]
+    for one in emissions:
+        assert set(path[one.first:one.last + 1]) == {one.token}
+        assert one.posterior == pytest.approx(1)
+
+
+def test_greedy_without_frames():
+    assert greedy(np.zeros((0, 5), np.float32)) == []
+
+
+def test_ctm_has_the_times_of_the_run():
+    emissions = [Emission(2, 0, 1, 0.5), Emission(1, 10, 10, 0.98765)]
+    assert ctm_lines("a-1", emissions, ["<blk>", "guo2", "zhong1"], 0.04) == [
+        "a-1 1 0.000 0.080 zhong1 0.500", "a-1 1 0.400 0.040 guo2 0.988"]
