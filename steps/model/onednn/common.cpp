@@ -66,3 +66,5 @@ void* weights_scratch(size_t bytes) {
 }
 
 void plan_for_all_threads() { dnnl_threadpool_interop_set_max_concurrency(threads()); }
+
+extern "C" void use_all_instructions() { dnnl_set_max_cpu_isa(dnnl_cpu_isa_default); }

@@ -45,3 +45,7 @@ void* weights_scratch(size_t bytes);
 
 // Must run before a primitive is planned: the number of threads is part of the plan.
 void plan_for_all_threads();
+
+// Lifts the limit on oneDNN's instruction sets that ONEDNN_MAX_CPU_ISA sets: it helps MindSpore's own convolutions and
+// harms these. Too late, and without effect, once oneDNN has run anything.
+extern "C" void use_all_instructions();

@@ -1,0 +1,126 @@
+"""Builds the kernels into the environment: `python -m steps.model.onednn.build`. Needs g++ and, once, the package index.
+
+The library's name holds a hash of all that it was made from, so a changed source, another MindSpore or another
+processor never meets an old library, and environments shared by several machines hold one for each.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from pathlib import Path
+
+from steps.common.errors import UserError, run
+from steps.common.files import atomic_path
+
+SOURCES = Path(__file__).parent
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared",
+         "-Wall", "-Wextra", "-Wl,-z,nodelete")
+
+
+def available() -> str | None:
+    """The built library's path; None where it is not built, or cannot be (see `reason`)."""
+    path = library_path()
+    return str(path) if _unsupported() is None and path.is_file() else None
+
+
+def reason() -> str:
+    """Why `available()` is None, in words for a log."""
+    return _unsupported() or f"{library_path()} is not built; run: python -m steps.model.onednn.build"
+
+
+def library_path() -> Path:
+    """Where the library belongs that fits these sources, this MindSpore and this processor."""
+    return Path(sysconfig.get_path("data")) / "lib" / "yinjie" / f"libyinjie_onednn-{_fingerprint()}.so"
+
+
+def build() -> Path:
+    """Compile the library. Raises UserError where this machine cannot, or g++ or the package index fails."""
+    if _unsupported():
+        raise UserError(f"the oneDNN kernels: {_unsupported()}; stock operators will be used")
+    if shutil.which("g++") is None:
+        raise UserError("the oneDNN kernels need g++ (Debian, Ubuntu: apt install g++); stock operators will be used")
+    onednn = _mindspore_lib() / "libdnnl.so.3"
+    sources = sorted(str(path) for path in SOURCES.glob("*.cpp"))
+    with tempfile.TemporaryDirectory() as folder:
+        include = _fetch_headers(Path(folder))
+        with atomic_path(library_path()) as library:
+            _call(["g++", *FLAGS, "-I", str(include), *sources, "-o", str(library), str(onednn),
+                   f"-Wl,-rpath,{onednn.parent}"], "compiling")
+    return library_path()
+
+
+def _fetch_headers(folder: Path) -> Path:
+    """Download oneDNN's headers, pinned by hash. The wheel depends on all of Intel's runtimes, so it is only unpacked."""
+    _call([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+           "--only-binary", ":all:", "--require-hashes", "-r", str(SOURCES / "headers.txt"), "-d", str(folder)],
+          "downloading oneDNN's headers")
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder)
+    include = next(folder.glob("*/data/include/oneapi")).parent
+    _set_runtime(include / "oneapi" / "dnnl" / "dnnl_config.h")
+    return include
+
+
+def _set_runtime(config: Path) -> None:
+    """The wheel's headers describe Intel's build; MindSpore's has the thread pool interface, and no GPU."""
+    text = config.read_text(encoding="utf-8")
+    for name, runtime in (("CPU", "THREADPOOL"), ("CPU_THREADING", "THREADPOOL"), ("GPU", "NONE")):
+        text, count = re.subn(rf"(#define DNNL_{name}_RUNTIME) .*", rf"\1 DNNL_RUNTIME_{runtime}", text)
+        if count != 1:
+            raise UserError(f"the oneDNN kernels: {config.name} does not define DNNL_{name}_RUNTIME once")
+    config.write_text(text, encoding="utf-8")
+
+
+def _call(command: list[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise UserError(f"the oneDNN kernels: {what} failed; stock operators will be used\n{done.stderr.strip()[-2000:]}")
+
+
+def _unsupported() -> str | None:
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return f"made for Linux on x86-64, this is {platform.system()} on {platform.machine()}"
+    if not (_mindspore_lib() / "libdnnl.so.3").is_file():
+        return "this MindSpore does not ship libdnnl.so.3"
+    return None
+
+
+def _mindspore_lib() -> Path:
+    spec = importlib.util.find_spec("mindspore")
+    return Path(spec.origin).parent / "lib" if spec and spec.origin else Path()
+
+
+@functools.cache
+def _fingerprint() -> str:
+    digest = hashlib.sha256(" ".join(FLAGS).encode())
+    for path in sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h"), SOURCES / "headers.txt"]):
+        digest.update(path.name.encode() + path.read_bytes())
+    digest.update(importlib.metadata.version("mindspore").encode())
+    digest.update(_instructions().encode())
+    return digest.hexdigest()[:16]
+
+
+def _instructions() -> str:
+    """The processor's instruction sets, which -march=native compiles for."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("flags"):
+            return " ".join(sorted(line.split(":", 1)[1].split()))
+    return ""
+
+
+def main() -> None:
+    path = library_path()
+    print(f"{path} is there" if available() else f"built {build()}")
+
+
+if __name__ == "__main__":
+    run(main)

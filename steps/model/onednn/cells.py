@@ -1,0 +1,140 @@
+"""The kernels as Cells, with the parameters of nn.Conv2d and nn.BatchNorm2d: checkpoints fit either kind.
+
+Activations are float32 (batch, frames, bins, channels). Shapes are static: MindSpore compiles once a shape.
+"""
+
+import ctypes
+import functools
+import os
+
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import HeNormal, initializer
+
+from steps.common.errors import UserError
+from steps.model.onednn.build import available, reason
+
+
+class OnednnKernels:
+    """Makes the parts of a network. Raises UserError where the library is not built."""
+
+    layout = "NHWC"
+
+    def __init__(self):
+        _library()
+
+    def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1), kernel: int = 3) -> nn.Cell:
+        """A 3×3 convolution padded by 1, or a 1×1 one; no bias."""
+        return Conv(in_channels, out_channels, stride, kernel)
+
+    def norm_relu(self, channels: int) -> nn.Cell:
+        """Batch norm and ReLU in one."""
+        return Norm(channels, "norm_relu")
+
+    def norm(self, channels: int) -> nn.Cell:
+        """Batch norm alone."""
+        return Norm(channels, "norm")
+
+    def add(self) -> nn.Cell:
+        """The sum of two equal shapes."""
+        return Add()
+
+    def max_pool(self, size: tuple[int, int]) -> nn.Cell:
+        """Max pooling over (frames, bins); a remainder at the edge is dropped."""
+        return MaxPool(size)
+
+
+class Conv(nn.Cell):
+    """Convolution, padded by kernel // 2. `weight` is (out, in, kernel, kernel)."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: tuple[int, int], kernel: int):
+        super().__init__()
+        self.weight = Parameter(initializer(HeNormal(), (out_channels, in_channels, kernel, kernel), ms.float32))
+        self.stride = Tensor(stride, ms.int64)
+        backward_data = _operator("conv_backward_data", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
+        backward_weights = _operator("conv_backward_weights", lambda dy, x, s, w: w, lambda dy, x, s, w: w)
+
+        def bprop(x, weight, stride, out, dout):
+            return backward_data(dout, weight, stride, x), backward_weights(dout, x, stride, weight), \
+                ops.zeros_like(stride)
+
+        def out_shape(x, weight, _):
+            return [x[0], (x[1] - 1) // stride[0] + 1, (x[2] - 1) // stride[1] + 1, weight[0]]
+
+        self.forward = _operator("conv_forward", out_shape, lambda x, w, s: x, bprop)
+
+    def construct(self, x):
+        return self.forward(x, self.weight, self.stride)
+
+
+class Norm(nn.Cell):
+    """Batch norm, ReLU behind it if `name` is norm_relu; eps and momentum are nn.BatchNorm2d's defaults."""
+
+    def __init__(self, channels: int, name: str):
+        super().__init__()
+        # In the order and by the names of nn.BatchNorm2d.
+        self.moving_mean = Parameter(initializer("zeros", (channels,), ms.float32), "mean", requires_grad=False)
+        self.moving_variance = Parameter(initializer("ones", (channels,), ms.float32), "variance", requires_grad=False)
+        self.gamma = Parameter(initializer("ones", (channels,), ms.float32), "gamma")
+        self.beta = Parameter(initializer("zeros", (channels,), ms.float32), "beta")
+        backward = _operator(f"{name}_backward", lambda dy, x, g, b, m, d: (x, g, b), lambda dy, x, g, b, m, d: (x, g, b))
+
+        def bprop(x, gamma, beta, moving_mean, moving_variance, out, dout):
+            dx, dgamma, dbeta = backward(dout[0], x, gamma, beta, out[1], out[2])
+            return dx, dgamma, dbeta, ops.zeros_like(moving_mean), ops.zeros_like(moving_variance)
+
+        def out(x, gamma, beta, mean, variance):
+            return x, mean, mean, mean, mean
+
+        self.train = _operator(f"{name}_train", out, out, bprop)
+        self.infer = _operator(f"{name}_infer", lambda x, g, b, m, v: x, lambda x, g, b, m, v: x)
+
+    def construct(self, x):
+        if not self.training:
+            return self.infer(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        y, _, _, mean, variance = self.train(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        y = ops.depend(y, ops.assign(self.moving_mean, mean))
+        return ops.depend(y, ops.assign(self.moving_variance, variance))
+
+
+class Add(nn.Cell):
+    """The sum of a residual unit."""
+
+    def construct(self, x, y):
+        return x + y
+
+
+class MaxPool(nn.Cell):
+    """Max pooling whose windows lie side by side."""
+
+    def __init__(self, size: tuple[int, int]):
+        super().__init__()
+        self.size = Tensor(size, ms.int64)
+        backward = _operator("max_pool_backward", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
+
+        def bprop(x, size, out, dout):
+            return backward(dout[0], out[1], size, x), ops.zeros_like(size)
+
+        def out_shape(x, _):
+            shape = [x[0], x[1] // size[0], x[2] // size[1], x[3]]
+            return shape, shape
+
+        self.forward = _operator("max_pool_forward", out_shape, lambda x, s: (x, ms.uint8), bprop)
+
+    def construct(self, x):
+        return self.forward(x, self.size)[0]
+
+
+def _operator(name: str, out_shape, out_dtype, bprop=None) -> ops.Custom:
+    return ops.Custom(f"{_library()}:{name}", out_shape, out_dtype, "aot", bprop=bprop)
+
+
+@functools.cache
+def _library() -> str:
+    path = available()
+    if path is None:
+        raise UserError(f"the oneDNN kernels are not there: {reason()}")
+    # MindSpore wants to be told which folder operators may be loaded from.
+    os.environ.setdefault("MS_CUSTOM_AOT_WHITE_LIST", os.path.dirname(path))
+    ctypes.CDLL(path).use_all_instructions()
+    return path

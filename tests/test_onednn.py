@@ -1,0 +1,250 @@
+"""The oneDNN kernels against MindSpore's own operators and against float64 arithmetic."""
+
+import numpy as np
+import pytest
+
+from steps.model.onednn import build
+
+pytestmark = pytest.mark.skipif(build.available() is None, reason=build.reason() if build.available() is None else "")
+
+import mindspore as ms  # noqa: E402
+from mindspore import nn, ops  # noqa: E402
+
+from steps.config.schema import Model  # noqa: E402
+from steps.model.stock import StockKernels  # noqa: E402
+
+TOLERANCE = 2e-5  # of the largest value
+
+
+@pytest.fixture(scope="module")
+def onednn():
+    ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_device("CPU")
+    from steps.model.onednn.cells import OnednnKernels
+
+    return OnednnKernels()
+
+
+@pytest.fixture(scope="module")
+def stock():
+    return StockKernels(Model(blocks=[]))
+
+
+def nchw(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+
+
+def nhwc(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def close(actual, expected) -> None:
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).max() <= TOLERANCE * max(1, np.abs(expected).max())
+
+
+class Weighted(nn.Cell):
+    """Σ net(x) · w, so that w is the gradient at the net's output."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def construct(self, x, w):
+        y = self.net(x)
+        return (y * w).sum(), y
+
+
+def run(net: nn.Cell, x: np.ndarray, w: np.ndarray):
+    """(output, gradient at x, gradients at the trained parameters)"""
+    net.set_train(True)
+    step = ms.jit(ops.value_and_grad(Weighted(net), 0, net.trainable_params() or None, has_aux=True))
+    (_, y), grads = step(ms.Tensor(x), ms.Tensor(w))
+    dx, dweights = grads if net.trainable_params() else (grads, ())
+    return y.asnumpy(), dx.asnumpy(), [grad.asnumpy() for grad in dweights]
+
+
+def copy_parameters(source: nn.Cell, target: nn.Cell) -> None:
+    for old, new in zip(source.get_parameters(), target.get_parameters(), strict=True):
+        assert (old.name, old.shape, old.requires_grad) == (new.name, new.shape, new.requires_grad)
+        new.set_data(ms.Tensor(old.asnumpy()))
+
+
+def conv_float64(x: np.ndarray, weight: np.ndarray, w: np.ndarray, stride: tuple[int, int]):
+    """Convolution of (batch, frames, bins, channels), its gradients at x and weight where w is the one at the output."""
+    kernel = weight.shape[2]
+    pad = kernel // 2
+    padded = np.pad(x.astype(float), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    out = [(size - 1) // step + 1 for size, step in zip(x.shape[1:3], stride, strict=True)]
+    y = np.zeros((len(x), *out, len(weight)))
+    dpadded, dweight = np.zeros_like(padded), np.zeros(weight.shape)
+    for i in range(kernel):
+        for j in range(kernel):
+            here = np.s_[:, i:i + stride[0] * out[0]:stride[0], j:j + stride[1] * out[1]:stride[1]]
+            y += padded[here] @ weight[:, :, i, j].T
+            dpadded[here] += w @ weight[:, :, i, j]
+            dweight[:, :, i, j] = np.einsum("ntfo,ntfi->oi", w, padded[here])
+    return y, dpadded[:, pad:pad + x.shape[1], pad:pad + x.shape[2]], dweight
+
+
+CONVOLUTIONS = [  # batch, frames, bins, in, out, stride, kernel
+    (2, 33, 25, 1, 16, (1, 1), 3),
+    (2, 33, 25, 1, 16, (2, 2), 3),
+    (3, 16, 20, 16, 32, (1, 1), 3),
+    (3, 16, 20, 16, 32, (2, 2), 3),
+    (2, 17, 25, 16, 32, (2, 2), 1),
+    (2, 17, 25, 20, 20, (2, 1), 3),
+    (2, 17, 25, 20, 20, (1, 2), 3),
+    (1, 1, 7, 20, 3, (2, 2), 3),
+    (1, 8, 1, 32, 16, (1, 1), 1),
+    (2, 5, 6, 64, 128, (1, 1), 3),
+]
+
+
+@pytest.mark.parametrize("shape", CONVOLUTIONS, ids=str)
+def test_conv_equals_stock_and_float64(onednn, stock, shape):
+    batch, frames, bins, channels, out, stride, kernel = shape
+    rng = np.random.default_rng(1)
+    ours, theirs = onednn.conv(channels, out, stride, kernel), stock.conv(channels, out, stride, kernel)
+    copy_parameters(theirs, ours)
+    x = rng.standard_normal((batch, frames, bins, channels), np.float32)
+    w = rng.standard_normal((batch, -(-frames // stride[0]), -(-bins // stride[1]), out), np.float32)
+    y, dx, (dweight,) = run(ours, x, w)
+    for actual, expected in zip((y, dx, dweight), conv_float64(x, ours.weight.asnumpy(), w, stride), strict=True):
+        close(actual, expected)
+    y_stock, dx_stock, (dweight_stock,) = run(theirs, nchw(x), nchw(w))
+    close(y, nhwc(y_stock))
+    close(dx, nhwc(dx_stock))
+    close(dweight, dweight_stock)
+
+
+def norm_float64(x, gamma, beta, w, relu: bool):
+    """Batch norm with the batch's statistics, and its gradients at x, gamma and beta."""
+    x = x.astype(float)
+    axes = (0, 1, 2)
+    deviation = np.sqrt(x.var(axes) + 1e-5)
+    normalised = (x - x.mean(axes)) / deviation
+    y = normalised * gamma + beta
+    if relu:
+        w = w * (y > 0)
+        y = np.maximum(y, 0)
+    dbeta, dgamma = w.sum(axes), (w * normalised).sum(axes)
+    count = x.size / x.shape[-1]
+    return y, gamma / deviation * (w - dbeta / count - normalised * dgamma / count), dgamma, dbeta
+
+
+NORMS = [(2, 33, 25, 16), (3, 17, 7, 20), (1, 40, 3, 1), (2, 4, 5, 128), (2, 2, 3, 600), (4, 64, 40, 32), (1, 1, 2, 16)]
+
+
+@pytest.mark.parametrize("name", ["norm", "norm_relu"])
+@pytest.mark.parametrize("shape", NORMS, ids=str)
+def test_norm_equals_stock_and_float64(onednn, stock, name, shape):
+    rng = np.random.default_rng(2)
+    ours, theirs = getattr(onednn, name)(shape[-1]), getattr(stock, name)(shape[-1])
+    for parameter in theirs.get_parameters():
+        parameter.set_data(ms.Tensor(rng.uniform(0.5, 2, parameter.shape).astype(np.float32)))
+    copy_parameters(theirs, ours)
+    x = (3 * rng.standard_normal(shape) + rng.uniform(-5, 5, shape[-1])).astype(np.float32)
+    w = rng.standard_normal(shape, np.float32)
+    y, dx, (dgamma, dbeta) = run(ours, x, w)
+    expected = norm_float64(x, ours.gamma.asnumpy(), ours.beta.asnumpy(), w, name == "norm_relu")
+    for one, other in zip((y, dx, dgamma, dbeta), expected, strict=True):
+        close(one, other)
+    y_stock, dx_stock, (dgamma_stock, dbeta_stock) = run(theirs, nchw(x), nchw(w))
+    close(y, nhwc(y_stock))
+    close(dx, nhwc(dx_stock))
+    close(dgamma, dgamma_stock)
+    close(dbeta, dbeta_stock)
+    for one, other in zip(ours.get_parameters(), theirs.get_parameters(), strict=True):
+        close(one.asnumpy(), other.asnumpy())
+
+
+def test_variance_survives_a_mean_far_from_zero(onednn):
+    rng = np.random.default_rng(3)
+    x = (1000 + rng.standard_normal((2, 50, 20, 16))).astype(np.float32)
+    net = onednn.norm(16)
+    net.set_train(True)
+    net(ms.Tensor(x))
+    expected = 0.9 + 0.1 * x.astype(float).reshape(-1, 16).var(0, ddof=1)
+    np.testing.assert_allclose(net.moving_variance.asnumpy(), expected, rtol=1e-5)
+
+
+def test_nan_is_not_swallowed(onednn):
+    x = np.ones((1, 4, 4, 16), np.float32)
+    x[0, 1, 2, 3] = np.nan
+    net = onednn.norm_relu(16)
+    net.set_train(True)
+    y = net(ms.Tensor(x)).asnumpy()
+    assert np.isnan(y[..., 3]).all()
+    assert np.isfinite(np.delete(y, 3, axis=3)).all()
+
+
+@pytest.mark.parametrize(("shape", "size"), [((2, 33, 25, 16), (2, 2)), ((2, 9, 8, 20), (3, 2)), ((1, 8, 7, 1), (1, 2)),
+                                             ((2, 6, 5, 128), (2, 1))], ids=str)
+def test_max_pool_equals_stock(onednn, stock, shape, size):
+    rng = np.random.default_rng(4)
+    x = rng.integers(-3, 4, shape).astype(np.float32)  # with ties
+    w = rng.standard_normal((shape[0], shape[1] // size[0], shape[2] // size[1], shape[3]), np.float32)
+    y, dx, _ = run(onednn.max_pool(size), x, w)
+    y_stock, dx_stock, _ = run(stock.max_pool(size), nchw(x), nchw(w))
+    np.testing.assert_array_equal(y, nhwc(y_stock))
+    np.testing.assert_array_equal(dx, nhwc(dx_stock))
+
+
+class Net(nn.Cell):
+    """A little of everything: a stem, a pooling, a residual unit whose input has two readers, a shortcut."""
+
+    def __init__(self, kernels):
+        super().__init__()
+        self.stem = kernels.conv(1, 16)
+        self.norm1 = kernels.norm_relu(16)
+        self.pool = kernels.max_pool((2, 2))
+        self.conv1 = kernels.conv(16, 20, (2, 2))
+        self.norm2 = kernels.norm_relu(20)
+        self.conv2 = kernels.conv(20, 20)
+        self.shortcut = kernels.conv(16, 20, (2, 2), kernel=1)
+        self.add = kernels.add()
+        self.norm3 = kernels.norm(20)
+
+    def construct(self, x):
+        x = self.pool(self.norm1(self.stem(x)))
+        y = self.conv2(self.norm2(self.conv1(x)))
+        return self.norm3(self.add(self.shortcut(x), y))
+
+
+def train(net: nn.Cell, batches: list[np.ndarray], convert) -> list[float]:
+    """A few steps of SGD towards a fixed pattern; the losses."""
+    optimizer = nn.SGD(net.trainable_params(), 0.05)
+    step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.MSELoss()), optimizer)
+    step.set_train(True)
+    losses = []
+    for x in batches:
+        rows, columns = (-(-(size // 2) // 2) for size in x.shape[1:3])
+        target = np.sin(np.arange(len(x) * rows * columns * 20, dtype=np.float32)).reshape(len(x), rows, columns, 20)
+        losses.append(float(step(ms.Tensor(convert(x)), ms.Tensor(convert(target))).asnumpy()))
+    return losses
+
+
+def test_training_over_several_shapes_equals_stock(onednn, stock):
+    rng = np.random.default_rng(5)
+    ours, theirs = Net(onednn), Net(stock)
+    copy_parameters(theirs, ours)
+    shapes = [(4, 33, 25, 1), (2, 48, 25, 1), (4, 33, 25, 1), (3, 20, 25, 1), (2, 48, 25, 1), (4, 33, 25, 1)]
+    batches = [rng.standard_normal(shape, np.float32) for shape in shapes]
+    np.testing.assert_allclose(train(ours, batches, np.asarray), train(theirs, batches, nchw), rtol=1e-4)
+    for one, other in zip(ours.get_parameters(), theirs.get_parameters(), strict=True):
+        assert one.name == other.name
+        np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=1e-3, atol=1e-4)
+    assert np.abs(ours.norm1.moving_mean.asnumpy()).max() > 0
+    copy_parameters(theirs, ours)
+    for x in batches[:2]:
+        y, y_stock = (net.set_train(False)(ms.Tensor(convert(x))).asnumpy()
+                      for net, convert in ((ours, np.asarray), (theirs, nchw)))
+        close(y, nhwc(y_stock))
+
+
+def test_inference_leaves_the_moving_averages_alone(onednn):
+    net = onednn.norm_relu(16)
+    net.set_train(False)
+    net(ms.Tensor(np.ones((1, 4, 4, 16), np.float32)))
+    assert not net.moving_mean.asnumpy().any()
