@@ -17,6 +17,8 @@ def main() -> None:
     if args.set not in config.corpus.sets:
         raise UserError(f"{args.exp_dir}: its corpus {config.experiment.corpus} has no set {args.set!r}, "
                         f"only {', '.join(config.corpus.sets)}")
+    if not (args.exp_dir / "final.ckpt").exists():
+        raise UserError(f"{args.exp_dir}/final.ckpt: no such file; run stage 4 (train) to its end first")
     out_dir = args.exp_dir / "decode" / f"{args.set}_{args.method}"
     discard(out_dir)
     feature_dir = config.feature_dir / args.set

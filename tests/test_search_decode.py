@@ -46,6 +46,12 @@ def test_unknown_set_names_those_there_are(monkeypatch, exp_dir):
         run_script(monkeypatch, decode, str(exp_dir), "tset")
 
 
+def test_unfinished_training(monkeypatch, exp_dir):
+    (exp_dir / "final.ckpt").unlink()
+    with pytest.raises(UserError, match=r"final.ckpt: no such file; run stage 4"):
+        run_script(monkeypatch, decode, str(exp_dir), "test")
+
+
 def test_set_without_features(monkeypatch, exp_dir):
     with pytest.raises(UserError, match=r"toy_fbank/dev/feats.scp: no such file; run stage 3"):
         run_script(monkeypatch, decode, str(exp_dir), "dev")

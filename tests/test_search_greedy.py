@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from steps.search.emission import Emission, ctm_lines
+from steps.search.ctm import Timed, ctm_lines, read_ctm
+from steps.search.emission import Emission
 from steps.search.greedy import greedy
 
 
@@ -51,7 +52,9 @@ def test_greedy_without_frames():
     assert greedy(np.zeros((0, 5), np.float32)) == []
 
 
-def test_ctm_has_the_times_of_the_run():
+def test_ctm_has_the_times_of_the_run(tmp_path):
     emissions = [Emission(2, 0, 1, 0.5), Emission(1, 10, 10, 0.98765)]
-    assert ctm_lines("a-1", emissions, ["<blk>", "guo2", "zhong1"], 0.04) == [
-        "a-1 1 0.000 0.080 zhong1 0.500", "a-1 1 0.400 0.040 guo2 0.988"]
+    lines = ctm_lines("a-1", emissions, ["<blk>", "guo2", "zhong1"], 0.04)
+    assert lines == ["a-1 1 0.000 0.080 zhong1 0.500", "a-1 1 0.400 0.040 guo2 0.988"]
+    (tmp_path / "ctm").write_text("\n".join(lines))
+    assert read_ctm(tmp_path / "ctm") == {"a-1": [Timed(0, 0.08, "zhong1", 0.5), Timed(0.4, 0.04, "guo2", 0.988)]}

@@ -10,7 +10,8 @@ import numpy as np
 from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.common.progress import track
-from steps.search.emission import Emission, ctm_lines
+from steps.search.ctm import ctm_lines
+from steps.search.emission import Emission
 from steps.search.greedy import greedy
 
 SEARCHES: dict[str, Callable[[np.ndarray], list[Emission]]] = {"greedy": greedy}
