@@ -1,0 +1,43 @@
+"""NIST's ctm format: decoded syllables with their times."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from steps.common.errors import UserError
+from steps.search.emission import Emission
+
+
+class Timed(NamedTuple):
+    """A decoded syllable, where it was heard."""
+
+    begin: float  # seconds
+    duration: float  # seconds
+    syllable: str
+    confidence: float  # its highest probability
+
+
+def ctm_lines(utt: str, emissions: list[Emission], tokens: list[str], frame_shift_s: float) -> list[str]:
+    """The lines `utt 1 begin duration syllable confidence` of an utterance, in the order of time.
+
+    A syllable begins where its first frame begins and lasts for its own run of frames, as in icefall's CTC timestamps
+    (icefall/utils.py, parse_fsa_timestamps_and_texts); blanks belong to nobody. CTC emits in few frames, so that the
+    duration is that of the spike rather than of the syllable.
+
+    Args:
+        frame_shift_s: seconds per output frame.
+    """
+    return [f"{utt} 1 {one.first * frame_shift_s:.3f} {(one.last - one.first + 1) * frame_shift_s:.3f} "
+            f"{tokens[one.token]} {one.posterior:.3f}" for one in emissions]
+
+
+def read_ctm(path: Path) -> dict[str, list[Timed]]:
+    """A ctm file by utterance; utterances without output are not in it. Raises UserError where it is missing."""
+    by_utt: dict[str, list[Timed]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run stage 5 (decode) first") from None
+    for line in lines:
+        utt, _, begin, duration, syllable, confidence = line.split()
+        by_utt.setdefault(utt, []).append(Timed(float(begin), float(duration), syllable, float(confidence)))
+    return by_utt
