@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
+from steps.datadir.download import Archive, fetch_all
+from steps.datadir.find import corpus_root
+from steps.datadir.git import tree_hash
 from steps.datadir.split import set_of
 from steps.datadir.utterance import Utterance
 
+COMMIT = "ff9ed3d0c631195bd2c06f39450f3264c7124040"
+TREE = "b783fafa39bd4b5c48911a709f0b77f2d9e02326"  # git's hash of its files
+FOLDER = f"audio-cmn-{COMMIT}"
 HANZI = re.compile(r"[\u3400-\u9fff]+")
 SYLLABLE = re.compile(r"[a-z]+[1-5]")
 
@@ -24,25 +28,36 @@ SYLLABLE = re.compile(r"[a-z]+[1-5]")
 class Options(Strict):
     """`options:` of conf/corpora/audio_cmn.yaml."""
 
-    parts: list[Literal["hsk", "syllabs"]] = Field(["hsk"], min_length=1)
-    quality: str = "24k-abr"  # the folder of one encoding: the project has several
+    part: Literal["hsk", "syllabs"] = "hsk"  # words, or single syllables
+    quality: Literal["96k", "64k", "24k-abr", "18k-abr"] = "24k-abr"  # the syllables are not there at 96k
+
+
+def download(corpus: Corpus, options: Options) -> None:
+    """Fetch the project's files at one commit into `root`, and check them by git's hash."""
+    fetch_all([Archive(f"https://github.com/hugolpz/audio-cmn/archive/{COMMIT}.tar.gz", None, None, FOLDER,
+                       check=check_tree)], Path(corpus.root))
+
+
+def check_tree(folder: Path) -> None:
+    """Raises UserError where the files are not those of the commit, byte for byte."""
+    if tree_hash(folder) != TREE:
+        raise UserError(f"{folder.name}: the files are not those of that commit; remove the archive and run again")
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """Train, dev and test, with hanzi for words and pinyin for syllables; says which files it left out."""
+    folder = corpus_root(corpus, FOLDER, options.quality) / options.quality / options.part
+    read = read_words if options.part == "hsk" else read_syllables
     sets = {"train": [], "dev": [], "test": []}
-    for part in options.parts:
-        folder = Path(corpus.root) / options.quality / part
-        read = read_words if part == "hsk" else read_syllables
-        for each in read(folder, mp3_names(folder)):
-            sets[set_of(each.text or each.pinyin)].append(each)
+    for each in read(folder, mp3_names(folder)):
+        sets[set_of(each.text or each.pinyin)].append(each)
     return sets
 
 
 def mp3_names(folder: Path) -> list[str]:
     """What stands between `cmn-` and `.mp3` in a folder's names, sorted; patterns with an underscore are left out."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such directory; `root` is to be a clone of github.com/hugolpz/audio-cmn")
+        raise UserError(f"{folder}: no such directory; is the clone complete?")
     names = sorted(path.name[len("cmn-") : -len(".mp3")] for path in folder.glob("cmn-*.mp3"))
     if not names:
         raise UserError(f"{folder}: no cmn-*.mp3 in it; is the clone complete?")

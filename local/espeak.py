@@ -18,10 +18,11 @@ from steps.common.errors import UserError
 SAMPLE_RATE = 22050
 SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT
 DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: report an error instead of ending the process
-RATE, VOLUME, PITCH = 1, 2, 3  # espeak_PARAMETER
+RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4  # espeak_PARAMETER
 UTF8 = 1  # espeakCHARS_UTF8
 POS_CHARACTER = 1  # espeak_POSITION_TYPE
 LOUDNESS = 50  # of espeak's 0 to 200: half of its default, at which many voices clip
+PITCH_RANGE = 75  # of espeak's 0 to 99: wider than its default of 50, as the tones of Mandarin are
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -35,7 +36,7 @@ class Speech(NamedTuple):
 
 
 def speak(speech: Speech) -> np.ndarray:
-    """The samples, int16 of shape (samples,) at SAMPLE_RATE; the same for the same `speech`, whatever was spoken before.
+    """Samples, int16 of shape (samples,) at SAMPLE_RATE: the same for the same `speech`, whatever was spoken before.
 
     Raises UserError where the library, its data or the voice is missing, or espeak-ng fails.
     """
@@ -59,7 +60,7 @@ def _synthesize(espeak: ctypes.CDLL, speech: Speech) -> bytes:
     espeak.espeak_SetSynthCallback(hear)
     _seed(espeak)
     _set_voice(espeak, speech.voice)
-    for parameter, value in (RATE, speech.rate), (VOLUME, LOUDNESS), (PITCH, speech.pitch):
+    for parameter, value in (RATE, speech.rate), (VOLUME, LOUDNESS), (PITCH, speech.pitch), (RANGE, PITCH_RANGE):
         espeak.espeak_SetParameter(parameter, value, 0)
     text = speech.text.encode() + b"\0"
     status = espeak.espeak_Synth(text, ctypes.c_size_t(len(text)), 0, POS_CHARACTER, 0, UTF8, None, None)
@@ -82,7 +83,7 @@ def _set_voice(espeak: ctypes.CDLL, voice: str) -> None:
 
 
 def _seed(espeak: ctypes.CDLL) -> None:
-    """Breath is noise of espeak-ng's own generator, which it seeds by the clock; the Klatt voices use the C library's."""
+    """Breath is noise from espeak-ng's generator, which it seeds by the clock; Klatt voices use the C library's."""
     espeak.espeak_ng_SetRandSeed(ctypes.c_long(1))
     ctypes.CDLL(None).srand(1)
 
@@ -128,4 +129,5 @@ def _library() -> ctypes.CDLL:
     if rate != SAMPLE_RATE:
         raise UserError(f"espeak-ng does not start with its data in {data} (status {rate}): "
                         f"pip install --force-reinstall espeakng-loader")
+    _set_voice(espeak, "cmn")  # what all its variants need is read once here, not in every fork
     return espeak

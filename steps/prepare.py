@@ -1,71 +1,59 @@
 """Stage 1: a corpus as Kaldi data directories, data/<corpus>/<set>/, checked.
 
-conf/corpora/<corpus>.yaml names the module of local/ that knows the corpus. Every audio file is opened; nothing is
-written where one is unusable.
+conf/corpora/<corpus>.yaml names the module of local/ that knows the corpus; `a+b` combines the data directories of
+several. Every audio file is opened; nothing is written where one is unusable.
 """
 
 import argparse
-import importlib
-import importlib.util
+import sys
 from pathlib import Path
-from types import ModuleType
 
 from steps.common.errors import UserError, run
-from steps.config.load import CONF, check, load_corpus
-from steps.config.schema import Corpus
+from steps.config.load import load_corpus
 from steps.datadir.audio import check_audios
+from steps.datadir.corpus import find_utterances
 from steps.datadir.counts import check_counts
 from steps.datadir.table import shorten
 from steps.datadir.utterance import Utterance
 from steps.datadir.write import write_sets
 
+Checked = tuple[list[Utterance], list[float]]  # utterances and their durations in seconds
+
 
 def main() -> None:
     """Parse the command line, prepare the corpus, say what it holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", help="a name in conf/corpora/")
+    parser.add_argument("corpus", help="a name in conf/corpora/, or several joined by +")
     parser.add_argument("--deep", action="store_true", help="decode all audio, rather than open it")
     parser.add_argument("--strict", action="store_true", help="fail where the counts differ from those documented")
     parser.add_argument("--nj", type=int, help="processes (default: YINJIE_NJ, else one a processor)")
     args = parser.parse_args()
-    corpus = load_corpus(args.corpus)
-    sets = prepare(corpus, args.corpus, Path("data") / args.corpus)
+    corpus, corpus_dir = load_corpus(args.corpus), Path("data") / args.corpus
+    sets = find_utterances(corpus, args.corpus, corpus_dir)
     check_counts({name: len(utterances) for name, utterances in sets.items()}, corpus.expected, args.strict)
-    write_sets(Path("data") / args.corpus, with_durations(sets, args.deep, args.nj))
-    for name in sets:
-        print(f"data/{args.corpus}/{name}: {len(sets[name])} utterances")
+    summaries = write_sets(corpus_dir, with_durations(sets, args.deep, corpus.skip_bad, args.nj))
+    for name, summary in summaries.items():
+        print(f"{corpus_dir / name}: {summary}")
 
 
-def prepare(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, list[Utterance]]:
-    """The sets that the config asks for, as the corpus' module finds them. Raises UserError for one that is absent."""
-    module = load_module(corpus.module)
-    options = check(corpus.options, module.Options, CONF / "corpora" / f"{name}.yaml: options")
-    found = module.prepare(corpus, options, corpus_dir)
-    for part in corpus.sets:
-        if not found.get(part):
-            raise UserError(f"conf/corpora/{name}.yaml: sets: {part}: there is no such set, or it is empty; "
-                            f"local/{corpus.module}.py finds {', '.join(key for key in found if found[key])}")
-    return {part: sorted(found[part]) for part in corpus.sets}
+def with_durations(sets: dict[str, list[Utterance]], deep: bool, skip_bad: bool, jobs: int | None
+                   ) -> dict[str, Checked]:
+    """{set: (utterances, their durations in seconds)}.
 
-
-def load_module(name: str) -> ModuleType:
-    """local/<name>.py. Raises UserError where there is none."""
-    if importlib.util.find_spec(f"local.{name}") is None:
-        there = sorted(path.stem for path in Path("local").glob("*.py") if path.stem != "__init__")
-        raise UserError(f"module: there is no local/{name}.py; local/ has {', '.join(there)}")
-    return importlib.import_module(f"local.{name}")
-
-
-def with_durations(sets: dict[str, list[Utterance]], deep: bool, jobs: int | None) -> dict:
-    """{set: (utterances, their durations in seconds)}. Raises UserError that names every unusable file."""
+    Raises UserError that names the unusable files, unless `skip_bad`: then they are left out, and each is said why.
+    """
     utterances = [each for part in sets.values() for each in part]
-    durations = list(check_audios([each.wav for each in utterances], deep, jobs))
-    bad = [f"{each.utt}: {result}" for each, result in zip(utterances, durations, strict=True)
-           if isinstance(result, str)]
+    durations = dict(zip((each.wav for each in utterances),
+                         check_audios([each.wav for each in utterances], deep, jobs), strict=True))
+    bad = [f"{each.utt}: {durations[each.wav]}" for each in utterances if isinstance(durations[each.wav], str)]
+    if bad and not skip_bad:
+        raise UserError(f"{len(bad)} of {len(utterances)} audio files are unusable:\n  " + "\n  ".join(shorten(bad))
+                        + "\n  `skip_bad: true` in the corpus' .yaml leaves them out")
     if bad:
-        raise UserError(f"{len(bad)} of {len(utterances)} audio files are unusable:\n  " + "\n  ".join(shorten(bad)))
-    rest = iter(durations)
-    return {name: (part, [next(rest) for _ in part]) for name, part in sets.items()}
+        print(f"audio: kept {len(utterances) - len(bad)} of {len(utterances)}, left out:", *bad, sep="\n  ",
+              file=sys.stderr)
+    good = {name: [each for each in part if not isinstance(durations[each.wav], str)] for name, part in sets.items()}
+    return {name: (part, [durations[each.wav] for each in part]) for name, part in good.items()}
 
 
 if __name__ == "__main__":

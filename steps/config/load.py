@@ -42,12 +42,26 @@ def experiment_names(conf: Path = CONF) -> list[str]:
 
 
 def load_corpus(name: str, conf: Path = CONF) -> Corpus:
-    """conf/corpora/<name>.yaml, its root's environment variables filled in."""
-    path = conf / "corpora" / f"{name}.yaml"
-    corpus = load(path, Corpus)
+    """conf/corpora/<name>.yaml, its root's environment variables filled in; or the combination a+b of several."""
+    corpus = read_corpus(name, conf)
     if corpus.root is None:
         return corpus
-    return corpus.model_copy(update={"root": expand_variables(corpus.root, path)})
+    return corpus.model_copy(update={"root": expand_variables(corpus.root, conf / "corpora" / f"{name}.yaml")})
+
+
+def read_corpus(name: str, conf: Path = CONF) -> Corpus:
+    """conf/corpora/<name>.yaml as written; or the combination a+b of several, of the sets that all of them have."""
+    if "+" not in name:
+        return load(conf / "corpora" / f"{name}.yaml", Corpus)
+    names = name.split("+")
+    parts = [read_corpus(part, conf) for part in names]
+    sets = [part for part in parts[0].sets if all(part in other.sets for other in parts)]
+    for other, corpus in zip(names, parts, strict=True):
+        if corpus.pinyin != parts[0].pinyin:
+            raise UserError(f"{name}: {names[0]} and {other} differ in `pinyin`; combined, they must be read alike")
+    if not sets or len(set(names)) < len(names):
+        raise UserError(f"{name}: the corpora must be different ones that have a set in common")
+    return Corpus(module="combine", sets=sets, pinyin=parts[0].pinyin, options={"corpora": names})
 
 
 def load_features(name: str, conf: Path = CONF) -> Features:
@@ -58,7 +72,7 @@ def load_features(name: str, conf: Path = CONF) -> Features:
 def load_experiment(name: str, conf: Path = CONF) -> Resolved:
     """conf/<name>.yaml with the corpus and features that it names. The corpus' root stays as written."""
     experiment = load(conf / f"{name}.yaml", Experiment)
-    corpus = load(conf / "corpora" / f"{experiment.corpus}.yaml", Corpus)
+    corpus = read_corpus(experiment.corpus, conf)
     unknown = [part for part in experiment.decode.sets if part not in corpus.sets]
     if unknown:
         raise UserError(f"{conf / name}.yaml: decode.sets: corpus {experiment.corpus} has no set {unknown[0]!r}, "

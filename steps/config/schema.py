@@ -20,6 +20,7 @@ def _pair(value: Any) -> Any:
 Pair = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]  # (frames, bins); one number means both
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Names = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(\+[A-Za-z0-9][A-Za-z0-9_.-]*)*$")]  # a, or a+b+c
 
 
 class Pinyin(Strict):
@@ -36,9 +37,17 @@ class Corpus(Strict):
     module: Name
     root: str | None = None
     sets: list[Name] = ["train", "dev", "test"]
-    expected: dict[Name, PositiveInt] = {}  # utterances by set, as the corpus' documentation says
+    expected: dict[Names, PositiveInt] = {}  # utterances by set, or by sets a+b, as the corpus' documentation says
+    skip_bad: bool = False  # leave out recordings that can't be used, and list them, instead of stopping
     pinyin: Pinyin = Pinyin()
     options: dict[str, Any] = {}  # checked by the module's own `Options`
+
+    @model_validator(mode="after")
+    def _expects_known_sets(self) -> "Corpus":
+        unknown = [part for names in self.expected for part in names.split("+") if part not in self.sets]
+        if unknown:
+            raise ValueError(f"expected: no set {unknown[0]!r}, only {', '.join(self.sets)}")
+        return self
 
 
 class Features(Strict):
@@ -153,9 +162,12 @@ class Decode(Strict):
 
 
 class Experiment(Strict):
-    """conf/*.yaml: one experiment. `corpus` and `features` name files in conf/corpora and conf/features."""
+    """conf/*.yaml: one experiment. `corpus` and `features` name files in conf/corpora and conf/features.
 
-    corpus: Name
+    `corpora: [a, b]` in place of `corpus` means both together: the corpus a+b.
+    """
+
+    corpus: Names
     features: Name
     seed: Annotated[int, Field(ge=0)] = 1
     tokens: Literal["train", "all"] = "train"
@@ -163,3 +175,13 @@ class Experiment(Strict):
     model: Model
     train: Train = Train()
     decode: Decode = Decode()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _combine(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "corpora" not in value:
+            return value
+        if "corpus" in value or not isinstance(value["corpora"], list) or not value["corpora"]:
+            raise ValueError("corpora: a list of names, in place of corpus")
+        rest = {key: part for key, part in value.items() if key != "corpora"}
+        return {"corpus": "+".join(map(str, value["corpora"])), **rest}

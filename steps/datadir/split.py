@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 
 from steps.common.errors import UserError
+from steps.datadir.utterance import Utterance
 
 SHARE = 0.1  # of dev, and of test
 
@@ -31,3 +32,13 @@ def split_speakers(speakers: Iterable[str]) -> dict[str, str]:
     held = max(1, round(SHARE * len(ranked)))
     return {speaker: "test" if rank < held else "dev" if rank < 2 * held else "train"
             for rank, speaker in enumerate(ranked)}
+
+
+def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    """Train, dev and test of a corpus without sets, no speaker in two of them. Raises as `split_speakers` does."""
+    utterances = list(utterances)
+    of_speaker = split_speakers(each.spk for each in utterances)
+    sets = {"train": [], "dev": [], "test": []}
+    for each in utterances:
+        sets[of_speaker[each.spk]].append(each)
+    return sets

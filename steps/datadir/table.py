@@ -39,7 +39,7 @@ def write_table(path: str | os.PathLike, table: Mapping[str, object]) -> None:
 def scan_table(path: str | os.PathLike) -> Scan:
     """Read a table leniently (GBK, BOM, CRLF, tabs, any order), and say each departure from Kaldi's rules."""
     path = Path(path)
-    text, faults = _decode(path)
+    text, faults = decode(path)
     if text and not text.endswith("\n"):
         faults.append(f"{path}: the last line has no newline, as of a file cut short")
     rows, unfit = [], []
@@ -59,7 +59,11 @@ def shorten(faults: list[str]) -> list[str]:
     return faults if more <= 0 else [*faults[:SAID_AT_MOST], f"… and {more} more of this kind"]
 
 
-def _decode(path: Path) -> tuple[str, list[str]]:
+def decode(path: Path) -> tuple[str, list[str]]:
+    """A text file's content as it is meant, and what keeps it from being plain UTF-8 with \\n, in words.
+
+    Raises UserError where it can't be read at all.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:

@@ -13,7 +13,6 @@ UTT_TABLES = ("wav.scp", "utt2spk", "utt2dur", "text", "pinyin", "feats.scp", "u
               "vad.scp")  # keyed by utterance
 SPK_TABLES = ("spk2utt", "spk2gender", "cmvn.scp")  # keyed by speaker
 REQUIRED = ("wav.scp", "utt2spk", "spk2utt")
-PARTIAL = ("pinyin",)  # may cover some utterances only: those whose pinyin the corpus ships
 SYLLABLE = re.compile(r"[a-zê]+[1-5]")
 FULL_WIDTH = re.compile(r"[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
 KALDI_SYMBOLS = ("<s>", "</s>", "#0")
@@ -101,7 +100,7 @@ def _key_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> Iterator[s
         for name in names:
             if name not in tables:
                 continue
-            lacking = [] if name in PARTIAL else [key for key in tables[reference] if key not in tables[name]]
+            lacking = [key for key in tables[reference] if key not in tables[name]]
             extra = [key for key in tables[name] if key not in tables[reference]]
             if lacking:
                 yield f"{data_dir / name}: {len(lacking)} of {reference} are missing, the first is {lacking[0]}"

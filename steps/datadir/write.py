@@ -9,18 +9,18 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.datadir.table import shorten, write_table
 from steps.datadir.utterance import Utterance
-from steps.datadir.validate import validate
+from steps.datadir.validate import Summary, validate
 
 
 def write_data_dir(data_dir: Path, utterances: Sequence[Utterance], durations: Sequence[float]) -> None:
     """Write wav.scp, text, utt2spk, spk2utt, utt2dur (seconds) and, where the corpus ships it, pinyin.
 
     `text` is left out where no utterance has hanzi (Kaldi's --no-text). Where only some lack them, their text is their
-    pinyin: Kaldi wants `text` to cover all utterances or to be absent. `pinyin` covers those that ship it.
-    Raises UserError for an utterance that is there twice, or has neither text nor pinyin.
+    pinyin: Kaldi wants `text` to cover all utterances or to be absent.
+    Raises UserError for an utterance that is there twice or has neither text nor pinyin, and where some lack pinyin.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    _check_unique(utterances)
+    _check(utterances)
     write_table(data_dir / "wav.scp", {each.utt: each.wav for each in utterances})
     seconds = dict(zip((each.utt for each in utterances), durations, strict=True))
     write_table(data_dir / "utt2dur", {utt: f"{duration:.6g}" for utt, duration in seconds.items()})
@@ -28,7 +28,7 @@ def write_data_dir(data_dir: Path, utterances: Sequence[Utterance], durations: S
     if any(each.text for each in utterances):
         write_table(data_dir / "text", {each.utt: each.text or each.pinyin for each in utterances})
     if any(each.pinyin for each in utterances):
-        write_table(data_dir / "pinyin", {each.utt: each.pinyin for each in utterances if each.pinyin})
+        write_table(data_dir / "pinyin", {each.utt: each.pinyin for each in utterances})
 
 
 def write_speakers(data_dir: Path, utt2spk: Mapping[str, str]) -> None:
@@ -40,7 +40,7 @@ def write_speakers(data_dir: Path, utt2spk: Mapping[str, str]) -> None:
     write_table(data_dir / "spk2utt", {spk: " ".join(utts) for spk, utts in spk2utt.items()})
 
 
-def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], Sequence[float]]]) -> None:
+def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], Sequence[float]]]) -> dict[str, Summary]:
     """Write {set: (utterances, durations)} below `corpus_dir`, each a directory that replaces the one before.
 
     All are written and validated beside their place first, so that an error leaves what was there.
@@ -48,14 +48,16 @@ def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], S
     corpus_dir.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=corpus_dir, prefix=".prepare."))
     beside.chmod(0o755)
+    summaries = {}
     try:
         for name, (utterances, durations) in sets.items():
             write_data_dir(beside / name, utterances, durations)
-            validate(beside / name, audio="no")
+            summaries[name] = validate(beside / name, audio="no")
         for name in sets:
             replace_dir(beside / name, corpus_dir / name)
     finally:
         shutil.rmtree(beside)
+    return summaries
 
 
 def replace_dir(source: Path, target: Path) -> None:
@@ -69,7 +71,7 @@ def replace_dir(source: Path, target: Path) -> None:
         os.replace(source, target)
 
 
-def _check_unique(utterances: Sequence[Utterance]) -> None:
+def _check(utterances: Sequence[Utterance]) -> None:
     wavs, faults = {}, []
     for each in utterances:
         if each.utt in wavs:
@@ -77,5 +79,9 @@ def _check_unique(utterances: Sequence[Utterance]) -> None:
         if not (each.text or each.pinyin):
             faults.append(f"{each.utt}: neither text nor pinyin ({each.wav})")
         wavs[each.utt] = each.wav
+    silent = [each.utt for each in utterances if not each.pinyin]
+    if 0 < len(silent) < len(utterances):
+        faults.append(f"{len(silent)} of {len(utterances)} utterances lack the pinyin that others have, such as "
+                      f"{silent[0]}; make two corpora of them, and combine them: `corpora: [a, b]` in an experiment")
     if faults:
         raise UserError("\n  ".join(shorten(faults)))

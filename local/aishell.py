@@ -1,0 +1,44 @@
+"""AISHELL-1, 178 h read by 400 speakers (openslr.org/33, Apache-2.0): `<root>/data_aishell/{wav,transcript}`.
+
+`wav/train/S0002/BAC009S0002W0122.wav` (extracted from `wav/S0002.tar.gz`, one for each speaker) and
+`transcript/aishell_transcript_v0.8.txt` with lines `BAC009S0002W0122 而 对 楼市 …` (layout: the corpus' README;
+egs/aishell of Kaldi and lhotse/recipes/aishell.py read it so). 325 of the 141,925 recordings have no transcript. A few
+letters in the text are full-width; they are written in half width. The speaker is BAC009S0002: ids begin with it.
+"""
+
+from pathlib import Path
+
+from steps.config.schema import Corpus, Strict
+from steps.datadir.download import Archive, fetch_all
+from steps.datadir.find import corpus_root, find_audio
+from steps.datadir.transcript import Unpaired, half_width, pair, read_transcript
+from steps.datadir.utterance import Utterance
+
+# size: egs/multi_cn of Kaldi; MD5: dataset/aishell of PaddleSpeech
+ARCHIVES = [Archive("https://www.openslr.org/resources/33/data_aishell.tgz", 15582913665,
+                    "2f494334227864a8a8fec932999db9d8", "data_aishell", nested="wav/*.tar.gz")]
+FOLDER = "data_aishell"
+SPEAKER = slice(len("BAC009S0002"))
+
+
+class Options(Strict):
+    """`options:` of conf/corpora/aishell.yaml."""
+
+    skip: list[Unpaired] = []  # what may lack its other half, and is left out
+
+
+def download(corpus: Corpus, options: Options) -> None:
+    """Fetch and extract the corpus into `root`."""
+    fetch_all(ARCHIVES, Path(corpus.root))
+
+
+def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
+    """The corpus' own train, dev and test."""
+    root = corpus_root(corpus, FOLDER, "transcript")
+    texts = read_transcript(root / "transcript/aishell_transcript_v0.8.txt")
+    wavs = find_audio(root / "wav")
+    prepared = {"train": [], "dev": [], "test": []}
+    for utt in pair(wavs, texts, root, options.skip):
+        name = Path(wavs[utt]).relative_to(root / "wav").parts[0]
+        prepared[name].append(Utterance(utt, utt[SPEAKER], wavs[utt], half_width(texts[utt])))
+    return prepared

@@ -1,0 +1,31 @@
+"""Several corpora as one: `corpora: [thchs30, aishell]` in an experiment, the corpus `thchs30+aishell`.
+
+Reads data/<corpus>/<set>/ of each after stage 2, so that every utterance has its pinyin, shipped or derived.
+"""
+
+from pathlib import Path
+
+from steps.common.errors import UserError
+from steps.config.schema import Corpus, Name, Strict
+from steps.datadir.read import read_data_dir
+from steps.datadir.utterance import Utterance
+
+
+class Options(Strict):
+    """What `steps.config.load.read_corpus` says of a combination."""
+
+    corpora: list[Name]
+
+
+def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
+    """The sets of all corpora put together. Raises UserError where one is not prepared, or ids clash."""
+    return {name: [each for part in options.corpora for each in _read(data_dir.parent / part, name)]
+            for name in corpus.sets}
+
+
+def _read(corpus_dir: Path, name: str) -> list[Utterance]:
+    directory = corpus_dir / name
+    if not (directory / "pinyin").exists():
+        raise UserError(f"{directory}/pinyin: no such file; run stages 1 and 2 of {corpus_dir.name} first "
+                        f"(doit lexicon:{corpus_dir.name})")
+    return read_data_dir(directory)

@@ -1,0 +1,51 @@
+"""ST-CMDS, 110 h of commands and chat by 855 speakers (openslr.org/38, CC BY-NC-ND 4.0).
+
+One folder, `<root>/ST-CMDS-20170001_1-OS`: `20170001P00001A0001.wav` with its text in `20170001P00001A0001.txt`
+(egs/multi_cn of Kaldi and lhotse/recipes/stcmds.py read it so). The corpus has no sets: a tenth of the speakers is
+test, a tenth dev.
+"""
+
+from pathlib import Path
+
+from steps.common.errors import UserError
+from steps.config.schema import Corpus, Strict
+from steps.datadir.download import Archive, fetch_all
+from steps.datadir.find import corpus_root, find_audio
+from steps.datadir.split import by_speaker
+from steps.datadir.table import shorten
+from steps.datadir.transcript import Unpaired, half_width, pair, read_lines
+from steps.datadir.utterance import Utterance
+
+FOLDER = "ST-CMDS-20170001_1-OS"
+# size: egs/multi_cn of Kaldi; MD5: tools/create_data of yeyupiaoling/PPASR
+ARCHIVES = [Archive(f"https://www.openslr.org/resources/38/{FOLDER}.tar.gz", 8231662593,
+                    "c28ddfc8e4ebe48949bc79a0c23c5545", FOLDER)]
+PREFIX = "20170001"  # of all names
+SPEAKER = slice(len("P00001"))
+
+
+class Options(Strict):
+    """`options:` of conf/corpora/stcmds.yaml."""
+
+    skip: list[Unpaired] = []  # what may lack its other half, and is left out
+
+
+def download(corpus: Corpus, options: Options) -> None:
+    """Fetch and extract the corpus into `root`."""
+    fetch_all(ARCHIVES, Path(corpus.root))
+
+
+def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
+    """Train, dev and test by a hash of the speaker."""
+    root = corpus_root(corpus, FOLDER, f"{PREFIX}*.wav")
+    wavs, texts = find_audio(root), find_audio(root, ".txt")
+    utterances, faults = [], []
+    for stem in pair(wavs, texts, root, options.skip):
+        text = half_width(" ".join(read_lines(texts[stem])))
+        if not stem.startswith(PREFIX) or not text:
+            faults.append(f"{texts[stem]}: no text, or the name does not begin with {PREFIX}")
+        utt = stem.removeprefix(PREFIX)
+        utterances.append(Utterance(utt, utt[SPEAKER], wavs[stem], text))
+    if faults:
+        raise UserError("\n  ".join(shorten(faults)))
+    return by_speaker(utterances)
