@@ -150,6 +150,7 @@ class Train(Strict):
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better dev SER before stopping; 0: never stop early
+    kernels: Literal["auto", "stock", "onednn"] = "auto"
     keep_checkpoints: PositiveInt = 2
     average: Annotated[int, Field(ge=0)] = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
 

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
 
 def labels_fit(frames: int, labels: list[int], model: Model) -> bool:
     """Whether the network leaves enough of `frames` input frames for CTC to have a path."""
-    return 0 < len(labels) and frames_needed(labels) <= out_frames(model, frames)
+    return len(labels) > 0 and frames_needed(labels) <= out_frames(model, frames)
 
 
 class TrainingBatches:

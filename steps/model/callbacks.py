@@ -78,8 +78,9 @@ class EpochEnd(ms.Callback):
         self._network.set_train(True)
         steps = int(self._optimizer.global_step.asnumpy()[0])
         seconds = self._seconds_before + time.monotonic() - self._begin
-        row = self._history.add(Epoch(epoch, steps, seconds, self._rate_after(steps - 1), float(np.mean(self._log.losses)),
-                                      float(np.median(self._log.norms)), dev_loss, dev_ser, best=False))
+        train_loss, grad_norm = float(np.mean(self._log.losses)), float(np.median(self._log.norms))
+        row = self._history.add(Epoch(epoch, steps, seconds, self._rate_after(steps - 1), train_loss, grad_norm,
+                                      dev_loss, dev_ser, best=False))
         self._checkpoints.save(epoch, self._network, self._optimizer, self._history.as_dicts())
         self._history.write(self._checkpoints.folder.parent / "train.csv")
         kept = {before.epoch for before in self._history.rows[-self._keep:]}

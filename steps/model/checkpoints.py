@@ -50,7 +50,8 @@ def load_weights(path: Path, cell: nn.Cell) -> dict[str, Any]:
         if name not in weights:
             raise UserError(f"{path}: holds no {name}: it belongs to another network than config.yaml describes")
         if weights[name].shape != parameter.shape:
-            raise UserError(f"{path}: {name} is {weights[name].shape}, the network of config.yaml has {parameter.shape}")
+            raise UserError(f"{path}: {name} is {weights[name].shape}; the network of config.yaml has "
+                            f"{parameter.shape}")
     ms.load_param_into_net(cell, weights)
     return {name: value.item() if hasattr(value, "item") else value for name, value in facts.items()}
 

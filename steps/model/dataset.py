@@ -61,8 +61,8 @@ def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tok
     labels = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in pinyin.items() if utt in frames}
     short = sorted(utt for utt in labels if not labels_fit(frames[utt], labels[utt], config.experiment.model))
     if len(short) * 10 > len(labels):
-        raise UserError(f"{config.data_dir}/train: {len(short)} of {len(labels)} utterances, such as {short[0]}, have more "
-                        f"syllables than the network leaves frames for; lower the strides and pools in frames "
+        raise UserError(f"{config.data_dir}/train: {len(short)} of {len(labels)} utterances, such as {short[0]}, have "
+                        f"more syllables than the network leaves frames for; lower the strides and pools in frames "
                         f"(model.blocks), or check that audio and text belong together")
     for utt in short:
         del labels[utt]

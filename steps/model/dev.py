@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn
 
-from steps.config.load import Resolved
 from steps.model.acoustic import LogProbs
 from steps.model.ctc import ctc_cost
 from steps.results.errors import syllable_error_rate

@@ -1,5 +1,7 @@
 """How many frames and bins a network leaves of its input: arithmetic on the config, without MindSpore."""
 
+import itertools
+
 from steps.config.schema import Model
 
 KERNEL = 3
@@ -40,4 +42,4 @@ def time_reduction(model: Model) -> int:
 
 def frames_needed(labels: list[int]) -> int:
     """Output frames without which CTC has no path: one a label, and a blank between equal neighbours."""
-    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))

@@ -21,6 +21,7 @@ from steps.model.dataset import NormalisedFeatures, read_pinyin, training_labels
 from steps.model.dev import DevPass
 from steps.model.device import set_device
 from steps.model.history import History
+from steps.model.kernels import kernels_for
 from steps.model.optimizer import learning_rate, make_optimizer
 from steps.text.syllables import BLANK, all_syllables
 from steps.text.tokens import read_tokens
@@ -38,7 +39,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
     set_device(experiment.device)
     ms.set_seed(experiment.seed)
     tokens = experiment_tokens(config)
-    features, batches, dev_features = _load_data(config, exp_dir, tokens)
+    batches, dev_features = _load_data(config, exp_dir, tokens)
     _begin(config, exp_dir, tokens, batches.buckets)
 
     network = make_network(config, tokens)
@@ -77,13 +78,13 @@ def _load_data(config: Resolved, exp_dir: Path, tokens: list[str]):
     features = NormalisedFeatures(config.feature_dir / "train", mean, std)
     labels, short = training_labels(read_pinyin(config, "train"), features.frames, tokens, config)
     if short:
-        print(f"left out {len(short)} of {len(labels) + len(short)} training utterances, which have more syllables than "
-              f"the network leaves frames for: {exp_dir}/too_short", file=sys.stderr)
+        print(f"left out {len(short)} of {len(labels) + len(short)} training utterances, which have more syllables "
+              f"than the network leaves frames for: {exp_dir}/too_short", file=sys.stderr)
     write_lines(exp_dir / "too_short", short)
     most = max(map(len, labels.values()))
     batches = TrainingBatches(features, features.frames, labels, config.experiment.model, config.experiment.train,
                               config.experiment.seed, most)
-    return features, batches, NormalisedFeatures(config.feature_dir / "dev", mean, std)
+    return batches, NormalisedFeatures(config.feature_dir / "dev", mean, std)
 
 
 def _begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]) -> None:
@@ -94,7 +95,9 @@ def _begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.feature_dir / "cmvn"))
     write_buckets(exp_dir, buckets)
-    write_json(exp_dir / "env.json", environment())
+    kernels, why = kernels_for(config.experiment)
+    print(f"kernels: {kernels} ({why})", file=sys.stderr)
+    write_json(exp_dir / "env.json", {**environment(), "kernels": kernels})
     with atomic_open(exp_dir / "config.yaml") as file:
         file.write(dump(config))
 

@@ -1,4 +1,4 @@
-"""Builds the kernels into the environment: `python -m steps.model.onednn.build`. Needs g++ and, once, the package index.
+"""Builds the kernels into the environment: `python -m steps.model.onednn.build`. Needs g++ and the package index.
 
 The library's name holds a hash of all that it was made from, so a changed source, another MindSpore or another
 processor never meets an old library, and environments shared by several machines hold one for each.
@@ -22,7 +22,7 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_path
 
 SOURCES = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared",
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared",
          "-Wall", "-Wextra", "-Wl,-z,nodelete")
 
 
@@ -59,7 +59,7 @@ def build() -> Path:
 
 
 def _fetch_headers(folder: Path) -> Path:
-    """Download oneDNN's headers, pinned by hash. The wheel depends on all of Intel's runtimes, so it is only unpacked."""
+    """oneDNN's headers, pinned by hash. The wheel depends on all of Intel's runtimes, so it is only unpacked."""
     _call([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
            "--only-binary", ":all:", "--require-hashes", "-r", str(SOURCES / "headers.txt"), "-d", str(folder)],
           "downloading oneDNN's headers")
@@ -83,7 +83,8 @@ def _set_runtime(config: Path) -> None:
 def _call(command: list[str], what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise UserError(f"the oneDNN kernels: {what} failed; stock operators will be used\n{done.stderr.strip()[-2000:]}")
+        raise UserError(f"the oneDNN kernels: {what} failed; stock operators will be used\n"
+                        f"{done.stderr.strip()[-2000:]}")
 
 
 def _unsupported() -> str | None:

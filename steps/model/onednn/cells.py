@@ -77,7 +77,11 @@ class Norm(nn.Cell):
         self.moving_variance = Parameter(initializer("ones", (channels,), ms.float32), "variance", requires_grad=False)
         self.gamma = Parameter(initializer("ones", (channels,), ms.float32), "gamma")
         self.beta = Parameter(initializer("zeros", (channels,), ms.float32), "beta")
-        backward = _operator(f"{name}_backward", lambda dy, x, g, b, m, d: (x, g, b), lambda dy, x, g, b, m, d: (x, g, b))
+
+        def backward_out(dy, x, gamma, beta, mean, inverse_deviation):
+            return x, gamma, beta
+
+        backward = _operator(f"{name}_backward", backward_out, backward_out)
 
         def bprop(x, gamma, beta, moving_mean, moving_variance, out, dout):
             dx, dgamma, dbeta = backward(dout[0], x, gamma, beta, out[1], out[2])

@@ -1,25 +1,21 @@
 #include "common.h"
 
 #include <cstdlib>
+#include <new>
 #include <oneapi/dnnl/dnnl_threadpool.hpp>
 #include <oneapi/dnnl/dnnl_threadpool_iface.hpp>
 
 namespace {
 
-// oneDNN's loops, run by OpenMP: MindSpore's build of oneDNN has no threads of its own.
+// oneDNN's loops: MindSpore's build of it has no threads of its own.
 class Cores : public dnnl::threadpool_interop::threadpool_iface {
  public:
   int get_num_threads() const override { return threads(); }
-  bool get_in_parallel() const override { return omp_in_parallel(); }
+  bool get_in_parallel() const override { return within_part(); }
   uint64_t get_flags() const override { return 0; }
 
   void parallel_for(int parts, const std::function<void(int, int)>& work) override {
-    if (parts == 1 || omp_in_parallel()) {
-      for (int part = 0; part < parts; ++part) work(part, parts);
-      return;
-    }
-#pragma omp parallel for schedule(static, 1) num_threads(threads())
-    for (int part = 0; part < parts; ++part) work(part, parts);
+    run_parts(parts, [&](int part) { work(part, parts); });
   }
 };
 
@@ -30,8 +26,8 @@ class Buffer {
     if (bytes > size_) {
       std::free(memory_);
       memory_ = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+      size_ = memory_ == nullptr ? 0 : bytes;
       if (memory_ == nullptr) throw std::bad_alloc();
-      size_ = bytes;
     }
     return memory_;
   }
@@ -50,8 +46,7 @@ const dnnl::engine& engine() {
 }
 
 dnnl::stream& stream_of_turn() {
-  static dnnl::stream& stream =
-      *new dnnl::stream(dnnl::threadpool_interop::make_stream(engine(), new Cores));
+  static dnnl::stream& stream = *new dnnl::stream(dnnl::threadpool_interop::make_stream(engine(), new Cores));
   return stream;
 }
 

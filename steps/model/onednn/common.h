@@ -1,13 +1,11 @@
-// What all operators share: the cores, oneDNN's engine, and the view of MindSpore's arguments.
+// What the operators share: the view of MindSpore's arguments, and oneDNN's engine.
 #pragma once
 
-#include <omp.h>
-
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
+
+#include "threads.h"
 
 // The signature that MindSpore's ops.Custom (func_type "aot") calls. `params` and `shapes` hold the inputs, then the
 // outputs. A result other than 0, or an exception, fails the step.
@@ -16,30 +14,10 @@
                       [[maybe_unused]] int64_t** shapes, [[maybe_unused]] const char** types,                       \
                       [[maybe_unused]] void* stream, [[maybe_unused]] void* extra)
 
-// OMP_NUM_THREADS, else the cores that this process may run on.
-inline int threads() {
-  static const int number = omp_get_max_threads();
-  return number;
-}
-
-// Each operator uses all cores, so they take turns: MindSpore may start two at once.
-inline std::mutex& turn() {
-  static std::mutex& mutex = *new std::mutex;
-  return mutex;
-}
-
-// Calls work(begin, end, thread) for each thread's share of `total`.
-template <class Work>
-void share(int64_t total, const Work& work) {
-  const int number = static_cast<int>(std::min<int64_t>(threads(), std::max<int64_t>(total, 1)));
-#pragma omp parallel for schedule(static, 1) num_threads(number)
-  for (int thread = 0; thread < number; ++thread) work(total * thread / number, total * (thread + 1) / number, thread);
-}
-
 const dnnl::engine& engine();
-dnnl::stream& stream_of_turn();
 
-// Memory that lasts as long as the operator's turn.
+// The stream, and memory in it, belong to whose turn it is.
+dnnl::stream& stream_of_turn();
 void* scratch(size_t bytes);
 void* weights_scratch(size_t bytes);
 

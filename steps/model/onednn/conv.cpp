@@ -117,7 +117,7 @@ const int64_t* stride_of(void* parameter) { return static_cast<const int64_t*>(p
 
 // x, weights, stride -> y
 OPERATOR(conv_forward) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_forward);
   const Plan& plan = plans.of(shapes[0], shapes[1], shapes[3], stride_of(params[2]));
   plan.compute.execute(stream_of_turn(), {{DNNL_ARG_SRC, view(plan.x, params[0])},
@@ -130,7 +130,7 @@ OPERATOR(conv_forward) {
 
 // dy, weights, stride, x -> dx
 OPERATOR(conv_backward_data) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_backward_data);
   const Plan& plan = plans.of(shapes[3], shapes[1], shapes[0], stride_of(params[2]));
   plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y, params[0])},
@@ -143,7 +143,7 @@ OPERATOR(conv_backward_data) {
 
 // dy, x, stride, weights -> dweights
 OPERATOR(conv_backward_weights) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_backward_weights);
   const Plan& plan = plans.of(shapes[1], shapes[3], shapes[0], stride_of(params[2]));
   void* packed = plan.reorder ? weights_scratch(plan.packed.get_size()) : params[4];

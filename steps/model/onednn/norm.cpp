@@ -76,12 +76,12 @@ void add_block(const float* __restrict x, const Matrix& m, int64_t begin, int64_
 }
 
 Moments moments_of(const float* x, const Matrix& m) {
-  std::vector<Moments> parts(threads(), Moments(m.width));
-  share(m.wide_rows(), [&](int64_t begin, int64_t end, int thread) {
+  std::vector<Moments> parts(parts_of(m.wide_rows()), Moments(m.width));
+  share(m.wide_rows(), [&](int64_t begin, int64_t end, int part) {
     std::vector<float> sum(m.width), deviation(m.width);
     for (int64_t row = begin; row < end; row += m.wide_rows_a_block()) {
       const int64_t block_end = std::min(end, row + m.wide_rows_a_block());
-      add_block(x, m, row, block_end, parts[thread], sum.data(), deviation.data());
+      add_block(x, m, row, block_end, parts[part], sum.data(), deviation.data());
     }
   });
   Moments moments(m.channels);
@@ -173,8 +173,8 @@ std::vector<double> gradient_sums(const float* dy, const float* x, const Matrix&
                                   const float* mean) {
   const auto wide_scale = m.widen(affine.scale), wide_shift = m.widen(affine.shift);
   const auto wide_mean = m.widen(std::vector<float>(mean, mean + m.channels));
-  std::vector<std::vector<double>> parts(threads(), std::vector<double>(2 * m.width));
-  share(m.wide_rows(), [&](int64_t begin, int64_t end, int thread) {
+  std::vector<std::vector<double>> parts(parts_of(m.wide_rows()), std::vector<double>(2 * m.width));
+  share(m.wide_rows(), [&](int64_t begin, int64_t end, int part) {
     std::vector<float> block(2 * m.width);
     float *__restrict plain = block.data(), *__restrict weighted = block.data() + m.width;
     const float *__restrict a = wide_scale.data(), *__restrict b = wide_shift.data(), *__restrict u = wide_mean.data();
@@ -189,7 +189,7 @@ std::vector<double> gradient_sums(const float* dy, const float* x, const Matrix&
           weighted[i] += dz * (from[i] - u[i]);
         }
       }
-      for (int64_t i = 0; i < 2 * m.width; ++i) parts[thread][i] += block[i];
+      for (int64_t i = 0; i < 2 * m.width; ++i) parts[part][i] += block[i];
     }
   });
   std::vector<double> sums(2 * m.channels);
@@ -247,37 +247,37 @@ void backward(void** params, const int64_t* shape) {
 }  // namespace
 
 OPERATOR(norm_train) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   train<false>(params, shapes[0]);
   return 0;
 }
 
 OPERATOR(norm_relu_train) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   train<true>(params, shapes[0]);
   return 0;
 }
 
 OPERATOR(norm_infer) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   infer<false>(params, shapes[0]);
   return 0;
 }
 
 OPERATOR(norm_relu_infer) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   infer<true>(params, shapes[0]);
   return 0;
 }
 
 OPERATOR(norm_backward) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   backward<false>(params, shapes[1]);
   return 0;
 }
 
 OPERATOR(norm_relu_backward) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   backward<true>(params, shapes[1]);
   return 0;
 }

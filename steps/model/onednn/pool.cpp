@@ -60,7 +60,7 @@ void clear_rest(float* dx, int64_t utterance, const Windows& w) {
 
 // x, size -> y, winner
 OPERATOR(max_pool_forward) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   const Windows w(shapes[0], shapes[2], params[1]);
   const auto* x = static_cast<const float*>(params[0]);
   auto* y = static_cast<float*>(params[2]);
@@ -76,7 +76,7 @@ OPERATOR(max_pool_forward) {
 
 // dy, winner, size, x -> dx
 OPERATOR(max_pool_backward) {
-  const std::lock_guard<std::mutex> lock(turn());
+  const Turn turn = take_turn();
   const Windows w(shapes[3], shapes[0], params[2]);
   const auto* dy = static_cast<const float*>(params[0]);
   const auto* winner = static_cast<const uint8_t*>(params[1]);

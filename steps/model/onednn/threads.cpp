@@ -1,0 +1,124 @@
+#include "threads.h"
+
+#include <immintrin.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <thread>
+
+namespace {
+
+constexpr int kSpins = 2000;  // some 50 µs: the next loop usually comes sooner than a sleeping thread wakes
+
+thread_local bool within = false;
+
+template <class Condition>
+void spin_until(const Condition& condition) {
+  for (int i = 0; i < kSpins && !condition(); ++i) _mm_pause();
+}
+
+// Threads that help the one that calls `run`. Not OpenMP: its threads wait for each other by spinning, which takes the
+// cores from MindSpore's own threads and other processes, and they do not survive a fork.
+class Pool {
+ public:
+  Pool() {
+    for (int i = 1; i < threads(); ++i) std::thread([this] { serve(); }).detach();
+  }
+
+  void run(int parts, const std::function<void(int)>& work) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      work_ = &work;
+      parts_ = parts;
+      next_ = 0;
+      ++calls_;
+    }
+    wake_.notify_all();
+    work_off(work, parts);
+    spin_until([this] { return helping_ == 0; });
+    std::unique_lock<std::mutex> lock(mutex_);
+    work_ = nullptr;  // whoever wakes only now has come too late, and nobody waits for him
+    done_.wait(lock, [this] { return helping_ == 0; });
+  }
+
+ private:
+  void serve() {
+    uint64_t seen = 0;
+    for (;;) {
+      spin_until([&] { return calls_ != seen; });
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return calls_ != seen && work_ != nullptr; });
+      seen = calls_;
+      ++helping_;
+      const auto& work = *work_;
+      const int parts = parts_;
+      lock.unlock();
+      work_off(work, parts);
+      lock.lock();
+      if (--helping_ == 0) done_.notify_one();
+    }
+  }
+
+  void work_off(const std::function<void(int)>& work, int parts) {
+    within = true;
+    for (int part = next_++; part < parts; part = next_++) work(part);
+    within = false;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  const std::function<void(int)>* work_ = nullptr;
+  int parts_ = 0;
+  std::atomic<int> next_{0}, helping_{0};
+  std::atomic<uint64_t> calls_{0};
+};
+
+// Nothing here is ever destroyed: MindSpore's threads may still run when the process's statics are.
+Pool* pool = nullptr;
+
+std::mutex& turn() {
+  static std::mutex& mutex = *new std::mutex;
+  return mutex;
+}
+
+void before_fork() { turn().lock(); }
+
+void after_fork_in_parent() { turn().unlock(); }
+
+void after_fork_in_child() {
+  pool = nullptr;  // its threads stayed in the parent
+  turn().unlock();
+}
+
+const int registered = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+
+int count_threads() {
+  const char* wanted = std::getenv("OMP_NUM_THREADS");
+  if (wanted != nullptr && std::atoi(wanted) > 0) return std::atoi(wanted);
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+int threads() {
+  static const int number = count_threads();
+  return number;
+}
+
+Turn take_turn() { return Turn(turn()); }
+
+bool within_part() { return within; }
+
+void run_parts(int parts, const std::function<void(int)>& work) {
+  if (parts == 1 || threads() == 1 || within_part()) {
+    for (int part = 0; part < parts; ++part) work(part);
+    return;
+  }
+  if (pool == nullptr) pool = new Pool;
+  pool->run(parts, work);
+}
