@@ -42,8 +42,7 @@ def validate(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -
     if not faults and audio != "no":
         faults = audio_faults(data_dir, tables["wav.scp"], audio, jobs)
     if faults:
-        raise UserError(f"{data_dir} is not a valid data directory:\n  " + "\n  ".join(faults)
-                        + f"\n  python -m steps.fix_data_dir {data_dir} drops what is unusable, and says what")
+        raise UserError(f"{data_dir} is not a valid data directory:\n  " + "\n  ".join(faults))
     seconds = sum(map(float, tables.get("utt2dur", {}).values()))
     return Summary(len(tables["utt2spk"]), len(tables["spk2utt"]), seconds)
 

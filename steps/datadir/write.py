@@ -1,9 +1,10 @@
 """Writing data directories: all sets of a corpus appear whole, or none does."""
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from steps.common.errors import UserError
@@ -45,19 +46,33 @@ def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], S
 
     All are written and validated beside their place first, so that an error leaves what was there.
     """
-    corpus_dir.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=corpus_dir, prefix=".prepare."))
-    beside.chmod(0o755)
     summaries = {}
-    try:
+    with folder_beside(corpus_dir) as beside:
         for name, (utterances, durations) in sets.items():
             write_data_dir(beside / name, utterances, durations)
-            summaries[name] = validate(beside / name, audio="no")
+            summaries[name] = validate_beside(beside / name, corpus_dir / name)
         for name in sets:
             replace_dir(beside / name, corpus_dir / name)
+    return summaries
+
+
+@contextlib.contextmanager
+def folder_beside(parent: Path) -> Iterator[Path]:
+    """A folder in `parent` to make data directories in before they are moved to their place; removed at the end."""
+    parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=parent, prefix=".unfinished."))
+    try:
+        yield beside
     finally:
         shutil.rmtree(beside)
-    return summaries
+
+
+def validate_beside(beside: Path, target: Path) -> Summary:
+    """Validate a directory whose errors are to name the place that it was made for."""
+    try:
+        return validate(beside, audio="no")
+    except UserError as error:
+        raise UserError(str(error).replace(str(beside), str(target))) from None
 
 
 def replace_dir(source: Path, target: Path) -> None:

@@ -1,0 +1,77 @@
+"""Validate, fix, subset and combine data directories after Kaldi's rules."""
+
+import argparse
+from pathlib import Path
+
+from steps.common.errors import UserError, run
+from steps.datadir.derive import combine, spread, subset
+from steps.datadir.fix import fix
+from steps.datadir.table import read_table
+from steps.datadir.transcript import read_lines
+from steps.datadir.validate import validate
+
+
+def main() -> None:
+    """Parse the command line and do one of the four."""
+    args = parse()
+    if args.act == "validate":
+        try:
+            print(f"{args.dir}: valid, {validate(args.dir, args.audio)}")
+        except UserError as error:
+            raise UserError(f"{error}\n`python -m steps.data_dir fix {args.dir}` drops what is unusable") from None
+    elif args.act == "fix":
+        fixed = fix(args.dir, args.audio)
+        print(*fixed.said, f"{args.dir}: kept {fixed.kept} of {fixed.total}", sep="\n")
+        print(f"{args.dir}: valid, {validate(args.dir, 'no')}")
+    elif args.act == "subset":
+        print(f"{args.target}: {subset(args.source, args.target, choose(args))}")
+    else:
+        summary, left_out = combine(args.sources, args.target)
+        print(*left_out, f"{args.target}: {summary}", sep="\n")
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    acts = parser.add_subparsers(dest="act", required=True)
+    for name, what in (("validate", "say all that is wrong, and exit with status 1 where anything is"),
+                       ("fix", "drop what is unusable, and say what; the files as they were go to .backup")):
+        act = acts.add_parser(name, help=what, description=what)
+        act.add_argument("dir", type=Path, help="such as data/mini/train")
+        act.add_argument("--audio", choices=["no", "header", "deep"], default="header",
+                         help="leave audio alone, open each file (default), or decode all of it")
+    act = acts.add_parser("subset", help="a part of a directory as a new one")
+    act.add_argument("source", type=Path)
+    act.add_argument("target", type=Path)
+    which = act.add_mutually_exclusive_group(required=True)
+    which.add_argument("--utts", type=int, metavar="N", help="N utterances at even distances")
+    which.add_argument("--first", type=int, metavar="N", help="the first N utterances")
+    which.add_argument("--shortest", type=int, metavar="N", help="the N shortest utterances")
+    which.add_argument("--utt-list", type=Path, metavar="FILE", help="those whose ids begin a line of FILE")
+    which.add_argument("--spk-list", type=Path, metavar="FILE", help="those whose speakers begin a line of FILE")
+    act = acts.add_parser("combine", help="several directories as one")
+    act.add_argument("target", type=Path)
+    act.add_argument("sources", type=Path, nargs="+")
+    return parser.parse_args()
+
+
+def choose(args: argparse.Namespace) -> list[str]:
+    """The utterances that the options of `subset` mean."""
+    utt2spk = read_table(args.source / "utt2spk")
+    if args.utt_list:
+        return _keys(args.utt_list)
+    if args.spk_list:
+        speakers = set(_keys(args.spk_list))
+        return [utt for utt, spk in utt2spk.items() if spk in speakers]
+    if args.shortest:
+        duration = {utt: float(seconds) for utt, seconds in read_table(args.source / "utt2dur").items()}
+        return sorted(utt2spk, key=lambda utt: (duration[utt], utt))[: args.shortest]
+    return list(utt2spk)[: args.first] if args.first else spread(list(utt2spk), args.utts)
+
+
+def _keys(path: Path) -> list[str]:
+    return [line.split()[0] for line in read_lines(path) if line.strip()]
+
+
+if __name__ == "__main__":
+    run(main)
