@@ -4,7 +4,6 @@ The library's name holds a hash of all that it was made from, so a changed sourc
 processor never meets an old library, and environments shared by several machines hold one for each.
 """
 
-import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -100,7 +99,6 @@ def _mindspore_lib() -> Path:
     return Path(spec.origin).parent / "lib" if spec and spec.origin else Path()
 
 
-@functools.cache
 def _fingerprint() -> str:
     digest = hashlib.sha256(" ".join(FLAGS).encode())
     for path in sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h"), SOURCES / "headers.txt"]):
