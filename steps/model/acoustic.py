@@ -37,7 +37,7 @@ class LogProbs:
         self._buckets = buckets
 
     def __call__(self, utts: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-        """(utt, normalised features (frames, bins)) → (utt, log-probabilities (out_frames, tokens)): float32, in any order."""
+        """(utt, normalised features (frames, bins)) → (utt, log-probabilities (out_frames, tokens)), in any order."""
         train = self._config.train
         self._inference.set_train(False)
         for names, feats, length, size in inference_batches(utts, self._buckets, train.batch_size, train.batch_frames):

@@ -12,7 +12,7 @@ BEYOND = 1.25  # lengths above the longest bucket grow by this factor
 
 def choose_buckets(lengths: np.ndarray, count: int) -> list[int]:
     """Padded lengths, at most `count` of them, that pad `lengths` (frames) by the least in all. Ascending."""
-    rounded, weights = np.unique(-(-np.asarray(lengths) // ROUND) * ROUND, return_counts=True)
+    rounded, weights = np.unique(np.ceil(np.asarray(lengths) / ROUND).astype(int) * ROUND, return_counts=True)
     if len(rounded) <= count:
         return rounded.tolist()
     before = np.concatenate([[0], np.cumsum(weights)])

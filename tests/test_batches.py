@@ -1,0 +1,142 @@
+"""Buckets, batches and augmentation: every utterance once, nothing lost, the same for a seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steps.config.schema import Augment, Model, Train
+from steps.model.augment import augment, resample, warped_frames
+from steps.model.batches import TrainingBatches, inference_batches, labels_fit
+from steps.model.buckets import batch_size, choose_buckets, padded_length, plan_epoch
+from steps.model.geometry import frames_needed, out_frames
+
+MODEL = Model(blocks=[{"channels": 4, "layers": 1, "pool": 4}])
+lengths_strategy = st.lists(st.integers(1, 900), min_size=1, max_size=60)
+
+
+def padding(lengths, buckets):
+    return sum(padded_length(n, buckets) - n for n in lengths)
+
+
+@given(lengths_strategy, st.integers(1, 5))
+def test_buckets_hold_every_length_and_more_of_them_pad_less(lengths, count):
+    buckets = choose_buckets(np.array(lengths), count)
+    assert len(buckets) <= count and buckets == sorted(set(buckets)) and buckets[-1] >= max(lengths)
+    assert padding(lengths, choose_buckets(np.array(lengths), count + 1)) <= padding(lengths, buckets)
+
+
+def test_buckets_are_the_cheapest():
+    lengths = [16] * 10 + [32] * 1 + [160] * 10 + [176] * 1
+    tried = {first: padding(lengths, [first, 176]) for first in (16, 32, 160)}
+    assert choose_buckets(np.array(lengths), 2) == [min(tried, key=tried.get), 176]
+    assert padded_length(177, [32, 176]) == 224 and padded_length(33, [32, 176]) == 176
+
+
+@given(lengths_strategy, st.integers(1, 4), st.integers(1, 8), st.integers(0, 9))
+def test_an_epoch_holds_every_utterance_once_and_tops_up_the_last_batch_alone(lengths, count, most_utts, seed):
+    lengths = np.array(lengths)
+    buckets = choose_buckets(lengths, count)
+    batches = plan_epoch(lengths, buckets, most_utts, 2000, np.random.default_rng(seed))
+    seen = [i for _, positions in batches for i in positions]
+    assert set(seen) == set(range(len(lengths)))
+    assert len(seen) - len(lengths) < most_utts
+    for length, positions in batches:
+        assert len(positions) == batch_size(length, most_utts, 2000)
+        assert all(lengths[i] <= length for i in positions)
+
+
+def small_batches(seed=1, **augmentation):
+    rng = np.random.default_rng(0)
+    feats = {f"utt{i:02d}": rng.normal(size=(int(n), 6)).astype(np.float32)
+             for i, n in enumerate(rng.integers(30, 120, 25))}
+    labels = {utt: [1 + len(matrix) % 3, 2, 2] for utt, matrix in feats.items()}
+    train = Train(batch_size=4, buckets=3, augment=Augment(**augmentation))
+    frames = {utt: len(matrix) for utt, matrix in feats.items()}
+    return feats, labels, TrainingBatches(feats, frames, labels, MODEL, train, seed, most_labels=5)
+
+
+def test_batches_hold_what_went_in():
+    feats, labels, batches = small_batches()
+    for batch in batches.epoch(1):
+        for matrix, out_length, ids, count in zip(*batch, strict=True):
+            utt = next(u for u, m in feats.items() if np.array_equal(m, matrix[:len(m)]))
+            assert not matrix[len(feats[utt]):].any()
+            assert out_length == len(feats[utt]) // 4
+            assert ids[:count].tolist() == labels[utt] and not ids[count:].any()
+        assert batch.feats.shape[1] in batches.buckets
+
+
+def test_an_epoch_depends_on_seed_and_number_alone():
+    settings_ = {"time_warp": (0.8, 1.2), "freq_warp": (0.9, 1.1), "freq_shift": 2, "level": 0.3, "time_masks": 1,
+                 "freq_masks": 1, "freq_mask_bins": 2}
+
+    def content(seed, epoch):
+        return [batch.feats for batch in small_batches(seed, **settings_)[2].epoch(epoch)]
+
+    again = [np.array_equal(a, b) for a, b in zip(content(1, 2), content(1, 2), strict=True)]
+    assert all(again)
+    assert not np.array_equal(content(1, 2)[0], content(1, 3)[0])
+    assert not np.array_equal(content(1, 2)[0], content(2, 2)[0])
+
+
+def test_warping_never_takes_the_frames_that_ctc_needs():
+    rng = np.random.default_rng(0)
+    feats = {f"u{i}": rng.normal(size=(20, 6)).astype(np.float32) for i in range(12)}
+    labels = {utt: [1, 2, 2, 1] for utt in feats}
+    assert labels_fit(20, labels["u0"], MODEL) and not labels_fit(19, labels["u0"], MODEL)
+    batches = TrainingBatches(feats, dict.fromkeys(feats, 20), labels, MODEL,
+                              Train(batch_size=3, augment=Augment(time_warp=(0.5, 1.5))), 1, 4)
+    for batch in batches.epoch(1):
+        assert (batch.out_lengths >= frames_needed(labels["u0"])).all()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.floats(0.8, 1.25), st.floats(-2, 2))
+def test_resampling_keeps_range_and_constants(frames_in, frames_out, factor, shift):
+    feats = np.random.default_rng(1).normal(size=(frames_in, 8)).astype(np.float32)
+    out = resample(feats, frames_out, factor, shift)
+    assert out.shape == (frames_out, 8) and out.dtype == np.float32
+    assert out.min() >= feats.min() - 1e-5 and out.max() <= feats.max() + 1e-5
+    np.testing.assert_allclose(resample(np.full_like(feats, 3), frames_out, factor, shift), 3, rtol=1e-6)
+
+
+def test_resampling_moves_what_it_says():
+    ramp = np.tile(np.arange(8, dtype=np.float32), (5, 1))
+    np.testing.assert_allclose(resample(ramp, 5, 1.0, 1)[0], [0, 0, 1, 2, 3, 4, 5, 6])
+    np.testing.assert_allclose(resample(ramp.T.copy(), 15, 1.0, 0)[:, 0], np.linspace(0, 7, 15), atol=1e-6)
+    assert np.array_equal(resample(ramp, 5, 1.0, 0), ramp)
+
+
+def test_masks_stay_within_their_widths():
+    feats = np.ones((40, 10), np.float32)
+    config = Augment(time_masks=1, time_mask_frames=5, freq_masks=1, freq_mask_bins=3)
+    for seed in range(20):
+        out = augment(feats, 40, config, np.random.default_rng(seed))
+        assert (out == 0).all(axis=1).sum() <= 5 and (out == 0).all(axis=0).sum() <= 3
+    assert np.array_equal(feats, np.ones((40, 10)))
+
+
+def test_warped_frames():
+    assert warped_frames(np.array([10, 1]), np.array([1.2, 0.1])).tolist() == [12, 1]
+
+
+@given(lengths_strategy, st.integers(1, 8))
+def test_inference_batches_lose_nothing_and_depend_on_the_length_alone(lengths, most_utts):
+    utts = [(f"u{i}", np.full((n, 2), i, np.float32)) for i, n in enumerate(lengths)]
+    buckets = choose_buckets(np.array(lengths[:10]), 3)
+    seen = []
+    for names, feats, length, size in inference_batches(iter(utts), buckets, most_utts, 2000):
+        seen += names
+        assert len(names) <= size == batch_size(length, most_utts, 2000)
+        assert all(padded_length(len(matrix), buckets) == length for matrix in feats)
+    assert sorted(seen) == sorted(name for name, _ in utts)
+
+
+@pytest.mark.parametrize(("labels", "needed"), [([], 0), ([1], 1), ([1, 1], 3), ([1, 2, 2, 2], 6)])
+def test_frames_needed(labels, needed):
+    assert frames_needed(labels) == needed
+
+
+def test_no_label_no_training():
+    assert not labels_fit(100, [], MODEL) and out_frames(MODEL, 3) == 0
