@@ -9,6 +9,8 @@ import ctypes
 import functools
 import multiprocessing
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +25,8 @@ UTF8 = 1  # espeakCHARS_UTF8
 POS_CHARACTER = 1  # espeak_POSITION_TYPE
 LOUDNESS = 50  # of espeak's 0 to 200: half of its default, at which many voices clip
 PITCH_RANGE = 75  # of espeak's 0 to 99: wider than its default of 50, as the tones of Mandarin are
+INSTALL = "pip install --force-reinstall espeakng-loader"
+LONGEST_PATH = 159  # bytes of the data's path, espeak-ng's N_PATH_HOME without the terminating zero
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -65,9 +69,10 @@ def _synthesize(espeak: ctypes.CDLL, speech: Speech) -> bytes:
     text = speech.text.encode() + b"\0"
     status = espeak.espeak_Synth(text, ctypes.c_size_t(len(text)), 0, POS_CHARACTER, 0, UTF8, None, None)
     espeak.espeak_Synchronize()
-    if status or not chunks:
+    samples = b"".join(chunks)
+    if status or not any(samples):
         raise UserError(f"espeak-ng said nothing for {speech} (status {status})")
-    return b"".join(chunks)
+    return samples
 
 
 def _translate(espeak: ctypes.CDLL, speech: Speech) -> bytes:
@@ -78,8 +83,10 @@ def _translate(espeak: ctypes.CDLL, speech: Speech) -> bytes:
 
 
 def _set_voice(espeak: ctypes.CDLL, voice: str) -> None:
-    if espeak.espeak_SetVoiceByName(voice.encode()):
-        raise UserError(f"espeak-ng has no voice {voice!r}; reinstall espeakng-loader, or name a voice that it has")
+    variant = voice.partition("+")[2]  # espeak-ng takes one that it does not know, and ignores it
+    known = not variant or (_data_path() / "voices" / "!v" / variant).is_file()
+    if not known or espeak.espeak_SetVoiceByName(voice.encode()):
+        raise UserError(f"espeak-ng has no voice {voice!r}; name one that it has, or reinstall espeakng-loader")
 
 
 def _seed(espeak: ctypes.CDLL) -> None:
@@ -117,17 +124,31 @@ def _answer(function: Callable[[ctypes.CDLL, Speech], bytes], espeak: ctypes.CDL
 @functools.lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     """espeak-ng, loaded and initialised, that must not speak in this process."""
+    data = _data_path()
     try:
-        import espeakng_loader
-
-        espeak = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = espeakng_loader.get_data_path()
-    except (ImportError, OSError, RuntimeError) as error:
-        raise UserError(f"espeak-ng cannot be loaded ({error}): pip install --force-reinstall espeakng-loader; "
-                        f"it has wheels for Linux, macOS and Windows on x86-64 and arm64") from None
+        espeak = ctypes.CDLL(_loader().get_library_path())
+    except OSError as error:
+        raise UserError(f"espeak-ng cannot be loaded ({error}): {INSTALL}") from None
     rate = espeak.espeak_Initialize(SYNCHRONOUS, 0, str(data).encode(), DONT_EXIT)
     if rate != SAMPLE_RATE:
-        raise UserError(f"espeak-ng does not start with its data in {data} (status {rate}): "
-                        f"pip install --force-reinstall espeakng-loader")
+        too_long = len(str(data).encode()) > LONGEST_PATH
+        raise UserError(f"espeak-ng does not start with its data in {data} (status {rate}): " + (
+            f"move the environment, it takes paths of at most {LONGEST_PATH} bytes" if too_long else INSTALL))
     _set_voice(espeak, "cmn")  # what all its variants need is read once here, not in every fork
     return espeak
+
+
+def _data_path() -> Path:
+    """espeak-ng's dictionaries and voices."""
+    try:
+        return Path(_loader().get_data_path())
+    except RuntimeError as error:
+        raise UserError(f"espeak-ng has no data ({error}): {INSTALL}") from None
+
+
+def _loader() -> ModuleType:
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise UserError(f"the corpus mini is spoken by espeak-ng ({error}): {INSTALL}") from None
+    return espeakng_loader
