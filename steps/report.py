@@ -1,0 +1,36 @@
+"""An experiment's results as one self-contained page, exp/<experiment>/report.html."""
+
+import argparse
+from pathlib import Path
+
+from steps.common.errors import run
+from steps.common.files import atomic_open
+from steps.datadir.table import read_table
+from steps.feats.archive import FeatureReader
+from steps.results.experiment import Results
+from steps.results.sections import build_report
+
+
+def main() -> None:
+    args = parse_args()
+    results = Results(args.exp_dir)
+    feats, text = {}, {}
+    if results.main is not None:
+        part = results.main.scores["set"]
+        scp, hanzi = results.config.feature_dir / part / "feats.scp", results.config.data_dir / part / "text"
+        feats = FeatureReader(scp) if scp.exists() else {}
+        text = read_table(hanzi) if hanzi.exists() else {}
+    page = build_report(results, feats, text)
+    with atomic_open(args.exp_dir / "report.html") as file:
+        file.write(page)
+    print(f"{args.exp_dir / 'report.html'}: {len(page.encode()) / 1e6:.1f} MB")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.report", description=__doc__)
+    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

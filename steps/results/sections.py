@@ -1,0 +1,164 @@
+"""The sections of an experiment's report."""
+
+import json
+from collections.abc import Iterator, Mapping
+from html import escape
+
+import numpy as np
+
+from steps.config.load import dump
+from steps.results import html
+from steps.results.errors import EPS, Counts, Pair, count, operation, rate
+from steps.results.experiment import Results, Scored
+from steps.results.kaldi_files import confusions
+from steps.results.plots import learning_curves, spectrogram
+from steps.results.tones import TONES, confusion_kind
+
+SHOWN_UTTERANCES = 3  # of the best, and of the worst
+SHOWN_CONFUSIONS = 20
+SHOWN_SPEAKERS = 20
+
+
+def build_report(results: Results, feats: Mapping[str, np.ndarray], text: Mapping[str, str]) -> str:
+    """The report's HTML.
+
+    Args:
+        feats: raw features (frames, bins) of the main set; utterances that are not in it get no picture.
+        text: hanzi of the main set's utterances, as far as there are any.
+    """
+    main = results.main
+    body = [*_head(results), *_result_table(results), *_curves(results)]
+    if main is not None:
+        body += [*_utterances(results, main, feats, text), *_confusions(main), *_speakers(main)]
+    body += _appendix(results)
+    return html.page(f"{results.config.name}: report", body)
+
+
+def _head(results: Results) -> Iterator[str]:
+    config, env = results.config, results.env
+    yield f"<h1>{escape(config.name)}</h1>"
+    facts = [f"corpus {config.experiment.corpus}", f"features {config.experiment.features}",
+             f"commit {env.get('git_commit') or 'unknown'}", f"{env.get('date', '')[:16].replace('T', ' ')} UTC"]
+    yield f'<p class="quiet">{escape(" · ".join(facts))}</p>'
+    if results.main is None:
+        yield "<p>Nothing has been decoded and scored yet.</p>"
+        return
+    scores = results.main.scores
+    low, high = scores["ci95"]
+    numbers = [(_percent(scores["syllable_error_rate"]), f"syllable error rate on {scores['set']}, "
+                f"95 % within {100 * low:.2f} to {100 * high:.2f}"),
+               (_percent(scores["toneless_error_rate"]), "without tones"),
+               (_percent(scores["tone_error_rate"]), "tones wrong on right syllables")]
+    yield '<div class="numbers">' + "".join(f"<div><b>{number}</b>{what}</div>" for number, what in numbers) + "</div>"
+
+
+def _result_table(results: Results) -> Iterator[str]:
+    if not results.scored:
+        return
+    yield "<h2>Results</h2>"
+    columns = ["set", "method", "syllable errors", "95 %", "toneless", "tones", "sentences", "characters",
+               "ins / del / sub", "syllables", "utterances", "RTF"]
+    rows = []
+    for scores in (one.scores for one in results.scored):
+        low, high = scores["ci95"]
+        character_errors = scores.get("character_error_rate")
+        rows.append([scores["set"], scores["method"], _percent(scores["syllable_error_rate"]),
+                     f"{100 * low:.2f} to {100 * high:.2f}", _percent(scores["toneless_error_rate"]),
+                     _percent(scores["tone_error_rate"]), _percent(scores["sentence_error_rate"]),
+                     "" if character_errors is None else _percent(character_errors),
+                     f"{scores['ins']} / {scores['del']} / {scores['sub']}", scores["ref_tokens"],
+                     scores["utterances"], f"{scores['real_time_factor']:.3f}"])
+    filled = [place for place in range(len(columns)) if any(row[place] != "" for row in rows)]
+    yield html.table([columns[place] for place in filled], [[row[place] for place in filled] for row in rows])
+    yield ('<p class="quiet">Error rates. Toneless: tone digits taken off. Tones: the tone is wrong where the rest of '
+           "the syllable is right. Sentences: utterances with any error. RTF: the real-time factor, seconds of "
+           "decoding per second of audio.</p>")
+
+
+def _curves(results: Results) -> Iterator[str]:
+    history = results.history
+    if not len(history):
+        return
+    yield "<h2>Training</h2>"
+    last = history.iloc[-1]
+    parts = [f"{last['epoch']:.0f} epochs"]
+    parts += [f"{last['steps']:.0f} steps"] if "steps" in history else []
+    parts += [f"{last['seconds'] / 60:.1f} minutes"] if "seconds" in history else []
+    machine = f"{results.env.get('cores', '?')} cores of {results.env.get('processor', 'an unknown processor')}"
+    yield f"<p>{escape(', '.join(parts))} on {escape(machine)}.</p>"
+    yield '<div class="figures">' + "".join(f"<figure>{svg}</figure>" for svg in learning_curves(history)) + "</div>"
+
+
+def _utterances(results: Results, main: Scored, feats: Mapping[str, np.ndarray],
+                text: Mapping[str, str]) -> Iterator[str]:
+    yield f"<h2>Utterances of {escape(main.scores['set'])}</h2>"
+    yield ('<p class="quiet">Reference above, decoded below; red was heard wrongly or missed, purple is too much. The '
+           "pictures show the features, with the frames marked that emitted a syllable.</p>")
+    if not feats:
+        yield '<p class="quiet">The features are not there any more; stage 3 brings the pictures back.</p>'
+    counts = {utt: count(pairs) for utt, pairs in main.alignments.items()}
+    ranked = sorted(counts, key=lambda utt: _badness(utt, counts[utt]))
+    shown = min(SHOWN_UTTERANCES, (len(ranked) + 1) // 2)
+    for heading, utts in (("Worst", ranked[::-1][:shown]), ("Best", ranked[:min(shown, len(ranked) - shown)])):
+        for place, utt in enumerate(utts, 1):
+            yield f"<h3>{heading} {place}: {escape(utt)}, {counts[utt].errors} errors in {counts[utt].ref_tokens}</h3>"
+            yield _pairs(main.alignments[utt], text.get(utt, ""))
+            if utt in feats:
+                svg = spectrogram(feats[utt], results.config.features.frame_shift_ms / 1000, main.alignments[utt],
+                                  main.times_of(utt), f"Spectrogram of {utt}")
+                yield f'<figure class="scroll">{svg}</figure>'
+
+
+def _badness(utt: str, counts: Counts) -> tuple:
+    """Sorts the best first; of the faultless the longest, of the wholly wrong the longest last."""
+    length = counts.ref_tokens
+    return (rate(counts.errors, length), length if counts.errors else -length, utt)
+
+
+def _pairs(pairs: list[Pair], text: str) -> str:
+    """The alignment, syllable above syllable, under its hanzi where there is one for every syllable."""
+    hanzi = iter("".join(text.split()))
+    one_each = len("".join(text.split())) == sum(ref != EPS for ref, _ in pairs)
+    spans = []
+    for ref, hyp in pairs:
+        over = f"<b>{escape(next(hanzi) if ref != EPS else '') or '&nbsp;'}</b>" if one_each else ""
+        words = [("–" if one == EPS else escape(one)) for one in (ref, hyp)]
+        spans.append(f'<span class="{operation((ref, hyp))}">{over}<span>{words[0]}</span><i>{words[1]}</i></span>')
+    line = "" if one_each or not text else f"<p>{escape(text)}</p>"
+    return f'{line}<div class="pairs">{"".join(spans)}</div>'
+
+
+def _confusions(main: Scored) -> Iterator[str]:
+    found = confusions(main.alignments)
+    yield "<h2>Confusions</h2>"
+    yield '<div class="sides"><div>'
+    yield "<h3>The commonest</h3>"
+    if found:
+        yield html.table(["reference", "decoded", "times", "wrong"],
+                         [(ref, hyp, times, confusion_kind(ref, hyp)) for ref, hyp, times in found[:SHOWN_CONFUSIONS]])
+    else:
+        yield "<p>None.</p>"
+    yield "</div><div><h3>Tones, where the syllable is right</h3>"
+    yield html.shaded_table("reference", [f"tone {tone}" for tone in TONES], main.scores["tone_confusion"])
+    yield '<p class="quiet">Columns: the decoded tone. 5 is the neutral one.</p></div></div>'
+
+
+def _speakers(main: Scored) -> Iterator[str]:
+    rates = [rate(errors, of) for errors, of in zip(main.speakers["err"], main.speakers["ref_tokens"], strict=True)]
+    speakers = main.speakers.assign(rate=rates).sort_values(["rate", "spk"], ascending=[False, True])
+    yield "<h2>Speakers</h2>"
+    yield html.table(["speaker", "syllable errors", "ins", "del", "sub", "syllables", "utterances", "wrong utterances"],
+                     [(row["spk"], _percent(row["rate"]), row["ins"], row["del"], row["sub"], row["ref_tokens"],
+                       row["utts"], row["wrong_utts"]) for _, row in speakers.head(SHOWN_SPEAKERS).iterrows()])
+    if len(speakers) > SHOWN_SPEAKERS:
+        yield f'<p class="quiet">The worst {SHOWN_SPEAKERS} of {len(speakers)}; {main.score_dir}/per_spk has all.</p>'
+
+
+def _appendix(results: Results) -> list[str]:
+    return ["<h2>How it was made</h2>",
+            html.details("Config", dump(results.config)),
+            html.details("Environment", json.dumps(results.env, ensure_ascii=False, indent=2))]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
