@@ -64,7 +64,7 @@ def cut_short(log: str) -> str | None:
 def _read_through(path: str, frames: int) -> str | None:
     read, loud = 0, False
     with soundfile.SoundFile(path) as audio:
-        for block in audio.blocks(65536, dtype="float32"):
+        while len(block := audio.read(65536, dtype="float32")):  # audio.blocks() would not tell a short read
             read += len(block)
             loud = loud or bool(block.any())
     if read < frames:

@@ -1,0 +1,338 @@
+"""Every corpus' module, on a small tree in the corpus' real layout, through stages 1 to 3."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from corpus_trees import BUILDERS, OPTIONS, SENTENCES, lines, speech
+
+import steps.download
+import steps.features
+import steps.lexicon
+import steps.prepare
+from steps.common.errors import UserError
+from steps.datadir.read import read_data_dir
+from steps.datadir.table import read_table
+from steps.datadir.validate import validate
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty project to run stages in, one process for all work."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YINJIE_NJ", "1")
+    (tmp_path / "conf/features").mkdir(parents=True)
+    (tmp_path / "conf/features/fbank.yaml").write_text("type: fbank\nnum_bins: 20\n")
+    return tmp_path
+
+
+def configure(project: Path, module: str, name: str | None = None, **keys) -> Path:
+    """Build the corpus' tree and write its config; give the tree's root."""
+    root = project / "corpus" / (name or module)
+    root.mkdir(parents=True)
+    BUILDERS[module](root)
+    config = {"module": module, "root": str(root), **OPTIONS.get(module, {}), **keys}
+    path = project / "conf/corpora" / f"{name or module}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(config))
+    return root
+
+
+def run(monkeypatch, module, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
+    module.main()
+
+
+def refused(monkeypatch, *arguments: str) -> str:
+    """What stage 1 says when it refuses; nothing may be written."""
+    with pytest.raises(UserError) as error:
+        run(monkeypatch, steps.prepare, *arguments)
+    data = Path("data") / arguments[0]
+    assert not data.exists() or not any(data.iterdir())
+    return str(error.value)
+
+
+@pytest.mark.parametrize("module", BUILDERS)
+def test_stages_1_to_3(module, project, monkeypatch):
+    configure(project, module)
+    run(monkeypatch, steps.prepare, module)
+    run(monkeypatch, steps.lexicon, module)
+    run(monkeypatch, steps.features, module, "fbank")
+    sets = OPTIONS.get(module, {}).get("sets", ["train", "dev", "test"])
+    utts, speakers = [], {}
+    for name in sets:
+        assert validate(project / "data" / module / name).utterances
+        utterances = read_data_dir(project / "data" / module / name)
+        utts += [each.utt for each in utterances]
+        speakers[name] = {each.spk for each in utterances}
+        assert all(each.pinyin for each in utterances)
+        frames = read_table(project / "exp/features" / f"{module}_fbank" / name / "utt2num_frames")
+        assert list(frames) == [each.utt for each in utterances]
+    assert len(utts) == len(set(utts))
+    if module in ("stcmds", "primewords", "table"):  # no sets of their own: no speaker in two
+        assert not speakers["train"] & speakers["dev"] | speakers["train"] & speakers["test"]
+
+
+def test_thchs30_keeps_dev_sentences_out_of_train(project, monkeypatch):
+    configure(project, "thchs30")
+    run(monkeypatch, steps.prepare, "thchs30")
+    texts = {name: set(read_table(f"data/thchs30/{name}/text").values()) for name in ("train", "dev", "dev_official")}
+    assert texts["dev"] and texts["train"] and not texts["dev"] & texts["train"]
+    assert texts["dev_official"] == set(SENTENCES)
+    pinyin = read_table("data/thchs30/test/pinyin")
+    assert pinyin["D04_002"] == "ta1 xi3 huan5 he1 lv4 cha2"
+    assert pinyin["D04_006"] == "ta1 de5 nv3 er2 san1 sui4"
+
+
+def test_thchs30_as_text_files_for_links(project, monkeypatch):
+    """Where links can't be made, an archive's link is a text file: the recordings in data/ are read all the same."""
+    root = configure(project, "thchs30")
+    for link in root.glob("data_thchs30/*/*.wav"):
+        if link.is_symlink():
+            target = link.readlink()
+            link.unlink()
+            link.write_text(str(target))
+    run(monkeypatch, steps.prepare, "thchs30")
+
+
+def test_audio_cmn_leaves_patterns_out_and_says_so(project, monkeypatch, capsys):
+    root = configure(project, "audio_cmn")
+    speech(root / "24k-abr/hsk/cmn-T恤.mp3", 22050)
+    run(monkeypatch, steps.prepare, "audio_cmn")
+    said = capsys.readouterr().err
+    assert "1 of 26 left out: patterns with an underscore, such as 一_也_" in said
+    assert "1 of 25 left out: their names are not hanzi: T恤" in said
+    assert read_table("data/audio_cmn/train/text")["yuetan-hsk-北京"] == "北京"
+
+
+def test_audio_cmn_words_keep_their_set_when_others_come(project, monkeypatch):
+    root = configure(project, "audio_cmn")
+    run(monkeypatch, steps.prepare, "audio_cmn")
+    before = {name: set(read_table(f"data/audio_cmn/{name}/text")) for name in ("train", "dev", "test")}
+    for word in ("狗", "汉语", "好", "喝"):
+        speech(root / f"24k-abr/hsk/cmn-{word}.mp3", 22050)
+    run(monkeypatch, steps.prepare, "audio_cmn")
+    assert all(utts <= set(read_table(f"data/audio_cmn/{name}/text")) for name, utts in before.items())
+
+
+def test_a_corpus_of_pinyin_alone_has_no_text(project, monkeypatch):
+    configure(project, "audio_cmn", sets=["train"], options={"part": "syllabs"})
+    run(monkeypatch, steps.prepare, "audio_cmn")
+    assert not Path("data/audio_cmn/train/text").exists()
+    assert set(read_table("data/audio_cmn/train/pinyin").values()) >= {"ju1", "zhong3"}
+
+
+def test_combination(project, monkeypatch):
+    """`corpora: [a, b]`: the corpus a+b, with the pinyin that one ships and the other has from stage 2."""
+    configure(project, "thchs30")
+    configure(project, "aishell")
+    for corpus in ("thchs30", "aishell"):
+        run(monkeypatch, steps.prepare, corpus)
+    assert "run stages 1 and 2 of aishell first" in refused(monkeypatch, "thchs30+aishell")
+    run(monkeypatch, steps.lexicon, "aishell")
+    run(monkeypatch, steps.prepare, "thchs30+aishell")
+    run(monkeypatch, steps.lexicon, "thchs30+aishell")
+    assert sorted(path.name for path in Path("data/thchs30+aishell").iterdir()) == ["dev", "lang", "test", "train"]
+    combined = read_table("data/thchs30+aishell/test/pinyin")
+    assert combined == read_table("data/thchs30/test/pinyin") | read_table("data/aishell/test/pinyin")
+
+
+def test_same_ids_in_two_corpora_are_refused(project, monkeypatch):
+    for name in ("one", "two"):
+        configure(project, "aishell", name)
+        run(monkeypatch, steps.prepare, name)
+        run(monkeypatch, steps.lexicon, name)
+    assert "the utterance is there twice" in refused(monkeypatch, "one+two")
+
+
+def transcript_of(root: Path) -> Path:
+    return next(root.glob("data_aishell/transcript/*.txt"))
+
+
+def test_missing_recording(project, monkeypatch):
+    root = configure(project, "aishell")
+    next(root.glob("data_aishell/wav/train/S0003/*0122.wav")).unlink()
+    said = refused(monkeypatch, "aishell")
+    assert "1 of 12 transcripts have no recording, such as BAC009S0003W0122" in said
+
+
+def test_missing_transcript(project, monkeypatch):
+    configure(project, "aishell", options={})
+    said = refused(monkeypatch, "aishell")
+    assert "1 of 13 recordings have no transcript, such as BAC009S0002W0999" in said and "skip: [untranscribed]" in said
+
+
+def test_duplicate_id(project, monkeypatch):
+    path = transcript_of(configure(project, "aishell"))
+    path.write_text(path.read_text() + "BAC009S0002W0121 你好\n")
+    assert f"{path}:13: BAC009S0002W0121: the utterance is there twice" in refused(monkeypatch, "aishell")
+
+
+def test_same_recording_in_two_folders(project, monkeypatch):
+    root = configure(project, "aishell")
+    speech(root / "data_aishell/wav/test/S0764 (copy)/BAC009S0764W0121.wav")
+    assert "has the same name" in refused(monkeypatch, "aishell")
+
+
+def test_gbk_text(project, monkeypatch):
+    path = transcript_of(configure(project, "aishell"))
+    path.write_bytes(path.read_text().encode("gbk"))
+    assert f"{path}:1: not UTF-8, it reads as GBK; convert it: iconv" in refused(monkeypatch, "aishell")
+
+
+def test_byte_order_mark(project, monkeypatch):
+    path = transcript_of(configure(project, "aishell"))
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert f"{path}:1: begins with a byte order mark" in refused(monkeypatch, "aishell")
+
+
+def test_carriage_returns(project, monkeypatch):
+    path = transcript_of(configure(project, "aishell"))
+    path.write_text(path.read_text().replace("\n", "\r\n"), newline="")
+    assert f"{path}:1: a carriage return (CR)" in refused(monkeypatch, "aishell")
+
+
+def test_full_width_letters_of_public_corpora_are_mended(project, monkeypatch):
+    path = transcript_of(configure(project, "aishell"))
+    path.write_text(path.read_text().replace("天气", "ｋ Ｔ　Ｖ"))
+    run(monkeypatch, steps.prepare, "aishell")
+    assert read_table("data/aishell/test/text")["BAC009S0764W0121"] == "今天 k T V 很 好"
+
+
+def test_full_width_letters_of_own_data_are_refused(project, monkeypatch):
+    root = configure(project, "kaldi")
+    path = root / "dev/text"
+    path.write_text(path.read_text().replace("北京", "ＫＴＶ"))
+    assert f"{path}: sdev-1: full-width 'Ｋ' in the text" in refused(monkeypatch, "kaldi")
+
+
+def test_broken_audio_names_itself_or_is_left_out(project, monkeypatch, capsys):
+    root = configure(project, "aishell")
+    bad = next(root.glob("data_aishell/wav/train/S0003/*0122.wav"))
+    bad.write_bytes(bad.read_bytes()[:5000])
+    assert f"BAC009S0003W0122: {bad}: cut short: " in refused(monkeypatch, "aishell")
+    bad.write_bytes(b"")
+    assert f"BAC009S0003W0122: {bad}: the file is empty" in refused(monkeypatch, "aishell")
+    conf = Path("conf/corpora/aishell.yaml")
+    conf.write_text(conf.read_text() + "skip_bad: true\n")
+    capsys.readouterr()
+    run(monkeypatch, steps.prepare, "aishell")
+    assert "kept 11 of 12, left out:\n  BAC009S0003W0122: " in capsys.readouterr().err
+    assert "BAC009S0003W0122" not in read_table("data/aishell/train/text")
+
+
+def test_wrong_count(project, monkeypatch, capsys):
+    configure(project, "aishell", expected={"train": 7, "dev+test": 6})
+    said = refused(monkeypatch, "aishell", "--strict")
+    assert "train: 6 utterances where the documentation says 7 (-1)" in said and "dev+test" not in said
+    run(monkeypatch, steps.prepare, "aishell")
+    assert "warning: the corpus is not what its documentation says" in capsys.readouterr().err
+
+
+def test_archives_that_wait_to_be_extracted(project, monkeypatch):
+    root = configure(project, "aishell")
+    for wav in list(root.rglob("*.wav")):
+        wav.unlink()
+    (root / "data_aishell/wav/S0002.tar.gz").touch()
+    assert "1 archives in it are not extracted, such as S0002.tar.gz" in refused(monkeypatch, "aishell")
+
+
+def test_wrong_root(project, monkeypatch):
+    configure(project, "aishell", root="/nowhere")
+    assert "/nowhere: neither transcript nor data_aishell/transcript is in it" in refused(monkeypatch, "aishell")
+
+
+def test_root_may_be_the_folder_itself(project, monkeypatch):
+    configure(project, "aishell", root=str(project / "corpus/aishell/data_aishell"))
+    run(monkeypatch, steps.prepare, "aishell")
+
+
+def test_unknown_option_and_module(project, monkeypatch):
+    configure(project, "aishell", options={"skipp": []})
+    assert "options: skipp: unknown key; did you mean 'skip'?" in refused(monkeypatch, "aishell")
+    lines(Path("conf/corpora/other.yaml"), "module: aishel")
+    assert "there is no local/aishel.py" in refused(monkeypatch, "other")
+
+
+def test_a_set_that_is_not_there(project, monkeypatch):
+    configure(project, "aishell", sets=["train", "eval"])
+    assert "sets: eval: there is no such set" in refused(monkeypatch, "aishell")
+
+
+def test_failure_keeps_what_was_there(project, monkeypatch):
+    path = transcript_of(configure(project, "aishell"))
+    run(monkeypatch, steps.prepare, "aishell")
+    before = {file: file.read_bytes() for file in Path("data").rglob("*") if file.is_file()}
+    path.write_text(path.read_text().replace("好", "<s>"))
+    with pytest.raises(UserError, match="data/aishell/train/text: BAC009S0002W0121: <s> in the text"):
+        run(monkeypatch, steps.prepare, "aishell")
+    assert before == {file: file.read_bytes() for file in Path("data").rglob("*") if file.is_file()}
+
+
+def test_kaldi_pipes_and_segments_are_refused(project, monkeypatch):
+    root = configure(project, "kaldi")
+    scp = root / "train/wav.scp"
+    good = scp.read_text()
+    scp.write_text(good.replace("strain-0 ", "strain-0 sox -t wav ").replace("0.flac\n", "0.flac - |\n"))
+    assert "strain-0: a command (sox -t wav" in refused(monkeypatch, "kaldi")
+    scp.write_text(good)
+    lines(root / "train/segments", "strain-0 rec1 0.0 1.0")
+    assert "segments: utterances cut from longer recordings are not supported" in refused(monkeypatch, "kaldi")
+
+
+def test_kaldi_relative_paths(project, monkeypatch):
+    root = configure(project, "kaldi", options={"base": str(project / "corpus/kaldi")})
+    for scp in root.glob("*/wav.scp"):
+        scp.write_text(scp.read_text().replace(f"{root}/", ""))
+    run(monkeypatch, steps.prepare, "kaldi")
+
+
+def test_table_with_sets_and_pinyin(project, monkeypatch):
+    root = configure(project, "table", options={"file": "own.tsv", "speaker": "client_id"})
+    rows = [(f"anna {number}.ogg", "anna", "lǜ" if number > 2 else "Lü4 de", name)
+            for number, name in enumerate(("train", "dev", "test"))]
+    lines(root / "own.tsv", "audio\tclient_id\tpinyin\tset", *map("\t".join, rows))
+    run(monkeypatch, steps.prepare, "table")
+    assert read_table("data/table/dev/pinyin") == {"anna-anna_1": "lv4 de5"}
+
+
+def test_table_faults_name_lines(project, monkeypatch):
+    root = configure(project, "table", options={"file": "own.csv"})
+    lines(root / "own.csv", "file,speaker,words", "a.wav,anna,你好")
+    said = refused(monkeypatch, "table")
+    assert "no column audio, text or pinyin; it has file, speaker, words" in said
+    lines(root / "own.csv", "audio,speaker,pinyin", "a.wav,anna,ni3 hao3", "b.wav,,ni3", "c.wav,anna,nix9")
+    said = refused(monkeypatch, "table")
+    assert f"{root}/own.csv:3: nothing in column speaker" in said and "own.csv:4: 'nix9' is no syllable" in said
+    (root / "own.csv").write_bytes("audio,speaker,text\na.wav,anna,你好\n".encode("gbk"))
+    assert "not UTF-8" in refused(monkeypatch, "table")
+    lines(root / "own.csv", "audio,speaker,text", "anna 0.ogg,anna,你好", "anna 1.ogg,anna,你好")
+    assert "1 speakers can't be split" in refused(monkeypatch, "table")
+
+
+def test_magicdata_noise_marks(project, monkeypatch, capsys):
+    root = configure(project, "magicdata")
+    path = root / "train/TRANS.txt"
+    path.write_text(path.read_text().replace("今天天气很好。", "[FIL]"))
+    run(monkeypatch, steps.prepare, "magicdata")
+    assert "1 of 3 left out: noise alone" in capsys.readouterr().err
+    assert read_table("data/magicdata/train/text")["38_5837_20170826171151"] == "我们去北京"
+
+
+def test_primewords_broken_json(project, monkeypatch):
+    root = configure(project, "primewords")
+    path = root / "primewords_md_2018_set1/set1_transcript.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps(entries)[:-9])
+    assert "broken JSON" in refused(monkeypatch, "primewords")
+    del entries[2]["user_id"]
+    path.write_text(json.dumps(entries))
+    assert f"{entries[2]['file']}: no user_id" in refused(monkeypatch, "primewords")
+
+
+def test_common_voice_is_downloaded_by_hand(project, monkeypatch):
+    configure(project, "common_voice")
+    with pytest.raises(UserError, match="downloaded by hand"):
+        run(monkeypatch, steps.download, "common_voice")

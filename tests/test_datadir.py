@@ -1,0 +1,265 @@
+"""Data directories: written, validated, mended, cut and combined as Kaldi has it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from corpus_trees import lines, speech
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import steps.data_dir
+from steps.common.errors import UserError
+from steps.datadir.audio import check_audio
+from steps.datadir.derive import combine, spread, subset
+from steps.datadir.fix import fix
+from steps.datadir.read import read_data_dir
+from steps.datadir.split import set_of, split_speakers
+from steps.datadir.table import read_table, scan_table, write_table
+from steps.datadir.utterance import Utterance
+from steps.datadir.validate import validate
+from steps.datadir.write import write_data_dir, write_sets
+
+IDS = ("anna-1", "anna-2", "bert-1", "bert-2")
+
+
+@pytest.fixture
+def data_dir(tmp_path) -> Path:
+    """A valid directory of four utterances by two speakers."""
+    utterances = [Utterance(utt, utt[:4], str(speech(tmp_path / f"wav/{utt}.wav")), "你 好", "ni3 hao3") for utt in IDS]
+    write_data_dir(tmp_path / "train", utterances, [0.4] * len(IDS))
+    return tmp_path / "train"
+
+
+def faults(data_dir: Path) -> str:
+    with pytest.raises(UserError) as error:
+        validate(data_dir)
+    return str(error.value)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_what_is_written(data_dir):
+    assert (data_dir / "spk2utt").read_text() == "anna anna-1 anna-2\nbert bert-1 bert-2\n"
+    assert (data_dir / "utt2dur").read_text().startswith("anna-1 0.4\n")
+    summary = validate(data_dir, audio="deep")
+    assert (summary.utterances, summary.speakers) == (4, 2) and summary.seconds == pytest.approx(1.6)
+
+
+keys = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1)
+values = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(keys, values, min_size=1))
+def test_tables_are_read_as_written_and_sorted_as_c_sorts(tmp_path_factory, table):
+    path = tmp_path_factory.mktemp("table") / "text"
+    write_table(path, table)
+    assert read_table(path) == table
+    raw = path.read_bytes().splitlines()
+    assert [line.split(b" ")[0] for line in raw] == sorted(line.split(b" ")[0] for line in raw)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(min_size=1))
+def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path_factory, raw):
+    path = tmp_path_factory.mktemp("raw") / "text"
+    path.write_bytes(raw)
+    try:
+        scan = scan_table(path)
+    except UserError as error:
+        assert str(path) in str(error)
+    else:
+        assert scan.faults or dict(scan.rows) == read_table(path)
+
+
+@pytest.mark.parametrize(("name", "old", "new", "said"), [
+    ("text", "anna-2 你 好\n", "", "text: 1 of utt2spk are missing, the first is anna-2"),
+    ("text", "anna-2 你 好", "anna-2", "text:2: anna-2: no value behind the key"),
+    ("text", "anna-2 你 好", "anna-1 你 好", "text:2: anna-1: the key is there twice"),
+    ("text", "anna-1 你", "anna-3 你", "text:2: anna-2: not sorted (C order), it stands behind anna-3"),
+    ("text", "bert-2 你 好\n", "bert-2 你 好", "text: the last line has no newline"),
+    ("text", "anna-1 你 好", "anna-1 你\u3000好", "text: anna-1: white space other than a plain blank"),
+    ("text", "anna-1 你 好", "anna-1 你 <s>", "text: anna-1: <s> in the text"),
+    ("text", "anna-1 你 好", "anna-1 你 \ufffd", "text: anna-1: characters broken by a wrong decoding"),
+    ("text", "anna-1 你 好", "anna-1 Ｋ", "text: anna-1: full-width 'Ｋ'"),
+    ("pinyin", "anna-1 ni3", "anna-1 ní", "pinyin: anna-1: 'ní' is no tonal syllable"),
+    ("pinyin", "anna-1 ni3", "anna-1 ni", "pinyin: anna-1: 'ni' is no tonal syllable"),
+    ("wav.scp", "anna-1 ", "anna-1 ~", "wav.scp: anna-1: ~"),
+    ("utt2dur", "anna-1 0.4", "anna-1 0", "utt2dur: anna-1: 0 is not above 0"),
+    ("utt2spk", "anna-2 anna", "anna-2 anne", "utt2spk: anna-2: does not begin with its speaker anne"),
+    ("spk2utt", "anna-1 anna-2", "anna-1", "spk2utt: does not hold the same utterances and speakers as utt2spk"),
+])
+def test_faults_have_their_sentence(data_dir, name, old, new, said):
+    edit(data_dir / name, old, new)
+    assert said in faults(data_dir)
+
+
+def test_missing_file_audio_and_directory(data_dir):
+    Path(read_table(data_dir / "wav.scp")["bert-1"]).unlink()
+    assert "wav.scp: bert-1: " in faults(data_dir) and "no such file" in faults(data_dir)
+    (data_dir / "utt2spk").unlink()
+    assert "utt2spk: no such file" in faults(data_dir)
+    with pytest.raises(UserError, match="no such directory"):
+        validate(data_dir / "nothing")
+
+
+def test_all_kinds_of_faults_are_said_at_once(data_dir):
+    edit(data_dir / "text", "anna-1 你", "anna-1 Ｋ")
+    edit(data_dir / "utt2dur", "anna-1 0.4", "anna-1 nan")
+    said = faults(data_dir)
+    assert "full-width" in said and "nan is not above 0" in said
+
+
+def test_speakers_must_sort_as_utterances(tmp_path):
+    """A2_1 sorts behind A22_1, though A2 sorts before A22: Kaldi refuses such ids."""
+    utterances = [Utterance(f"{spk}_1", spk, str(speech(tmp_path / f"{spk}.wav")), "好") for spk in ("A2", "A22")]
+    with pytest.raises(UserError, match="the order of utterances is not that of their speakers"):
+        write_sets(tmp_path / "data", {"train": (utterances, [0.4, 0.4])})
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_some_without_pinyin_are_refused_and_some_without_text_have_their_pinyin(tmp_path):
+    both = [Utterance("a-1", "a", "1.wav", "你好", "ni3 hao3"), Utterance("a-2", "a", "2.wav", "", "hao3")]
+    write_data_dir(tmp_path / "one", both, [1.0, 1.0])
+    assert read_table(tmp_path / "one/text") == {"a-1": "你好", "a-2": "hao3"}
+    with pytest.raises(UserError, match="1 of 2 utterances lack the pinyin that others have, such as a-1"):
+        write_data_dir(tmp_path / "two", [both[0]._replace(pinyin=None), both[1]], [1.0, 1.0])
+    with pytest.raises(UserError, match="neither text nor pinyin"):
+        write_data_dir(tmp_path / "two", [both[0]._replace(text="", pinyin=None)], [1.0])
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_audio_cut_short_is_found(tmp_path, suffix):
+    whole = speech(tmp_path / f"a.{suffix}", seconds=2.0)
+    assert check_audio(str(whole), deep=True) == pytest.approx(2.0)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert isinstance(check_audio(str(whole), deep=True), str)
+    if suffix == "wav":
+        assert "cut short: " in check_audio(str(whole))
+
+
+def test_audio_faults(tmp_path):
+    silent = speech(tmp_path / "silent.wav")
+    header = silent.read_bytes()[:44]
+    silent.write_bytes(header + bytes(12800))
+    assert "digital silence" in check_audio(str(silent), deep=True)
+    (tmp_path / "empty.wav").write_bytes(header)
+    assert "holds no samples" in check_audio(str(tmp_path / "empty.wav"))
+    (tmp_path / "text.wav").write_text("not audio")
+    assert "not readable as audio (Format not recognised)" in check_audio(str(tmp_path / "text.wav"))
+
+
+def test_a_stream_of_unknown_length_is_not_cut_short(tmp_path):
+    path = speech(tmp_path / "a.wav")
+    raw = path.read_bytes()
+    path.write_bytes(raw[:40] + b"\xff\xff\xff\xff" + raw[44:])
+    assert check_audio(str(path)) == pytest.approx(0.4)
+
+
+def test_fix_drops_what_is_unusable_and_says_why(data_dir):
+    edit(data_dir / "text", "anna-1 你 好\n", "")
+    edit(data_dir / "utt2dur", "anna-2 0.4", "anna-2 0")
+    Path(read_table(data_dir / "wav.scp")["bert-1"]).write_bytes(b"")
+    fixed = fix(data_dir)
+    assert (fixed.kept, fixed.total) == (1, 4)
+    said = "\n".join(fixed.said)
+    for reason in ("anna-1: not in text", "anna-2: utt2dur: 0 is not above 0", "dropped bert-1: "):
+        assert reason in said
+    assert validate(data_dir).utterances == 1
+    assert (data_dir / "spk2utt").read_text() == "bert bert-2\n"
+    assert len(read_table(data_dir / ".backup/wav.scp")) == 4
+
+
+def test_fix_mends_gbk_bom_crlf_order_duplicates_and_width(data_dir):
+    rows = ["bert-2 Ｋ 好", "anna-1 你 好", "anna-1 你", "anna-2 你 好", "bert-1 你\u3000好"]
+    (data_dir / "text").write_bytes("\r\n".join(rows).encode("gb18030"))
+    (data_dir / "utt2dur").write_text((data_dir / "utt2dur").read_text(), encoding="utf-8-sig")
+    fixed = fix(data_dir)
+    assert fixed.kept == fixed.total == 4
+    assert read_table(data_dir / "text") == {"anna-1": "你 好", "anna-2": "你 好", "bert-1": "你 好", "bert-2": "K 好"}
+    validate(data_dir)
+
+
+def test_fix_leaves_a_valid_directory_as_it_is(data_dir):
+    before = {path.name: path.read_bytes() for path in data_dir.iterdir()}
+    assert fix(data_dir).said == []
+    assert before == {path.name: path.read_bytes() for path in data_dir.iterdir() if path.is_file()}
+
+
+def test_fix_gives_up_where_nothing_would_be_left(data_dir):
+    before = (data_dir / "utt2spk").read_text()
+    lines(data_dir / "text", "other 好")
+    with pytest.raises(UserError, match="nothing would be left"):
+        fix(data_dir)
+    assert (data_dir / "utt2spk").read_text() == before
+
+
+def test_subset(data_dir, tmp_path):
+    assert subset(data_dir, tmp_path / "two", spread(list(IDS), 2)).utterances == 2
+    assert [each.utt for each in read_data_dir(tmp_path / "two")] == ["anna-1", "bert-1"]
+    with pytest.raises(UserError, match="carl-1: no such utterance"):
+        subset(data_dir, tmp_path / "none", ["carl-1"])
+    assert not (tmp_path / "none").exists()
+
+
+@given(st.integers(1, 300), st.data())
+def test_spread_takes_as_many_as_asked(total, data):
+    number = data.draw(st.integers(1, total))
+    chosen = spread([f"{position:03d}" for position in range(total)], number)
+    assert len(set(chosen)) == number and chosen == sorted(chosen)
+
+
+def test_combine(data_dir, tmp_path):
+    subset(data_dir, tmp_path / "a", ["anna-1", "bert-2"])
+    subset(data_dir, tmp_path / "b", ["anna-2", "bert-1"])
+    lines(tmp_path / "b/utt2lang", "anna-2 zh", "bert-1 zh")
+    summary, left_out = combine([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert summary.utterances == 4 and left_out == [f"utt2lang: left out, {tmp_path / 'a'} has none"]
+    for name in ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "pinyin"):
+        assert (tmp_path / "c" / name).read_text() == (data_dir / name).read_text()
+    for name in ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "pinyin", "utt2lang"):
+        edit(tmp_path / "b" / name, "anna-2" if name == "spk2utt" else "anna-2 ", "anna-1 ")
+    with pytest.raises(UserError, match=r"b/wav\.scp: anna-1: is .* here, and .* in another"):
+        combine([tmp_path / "a", tmp_path / "b"], tmp_path / "d")
+
+
+@pytest.mark.parametrize(("arguments", "kept"), [
+    (["--first", "3"], ["anna-1", "anna-2", "bert-1"]),
+    (["--utts", "2"], ["anna-1", "bert-1"]),
+    (["--shortest", "1"], ["bert-2"]),
+    (["--utt-list", "utts"], ["anna-2"]),
+    (["--spk-list", "speakers"], ["bert-1", "bert-2"]),
+])
+def test_script_subset(data_dir, tmp_path, monkeypatch, arguments, kept):
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "utts", "anna-2 with more behind it")
+    lines(tmp_path / "speakers", "bert")
+    edit(data_dir / "utt2dur", "bert-2 0.4", "bert-2 0.3")
+    monkeypatch.setattr(sys, "argv", ["data_dir", "subset", "train", "part", *arguments])
+    steps.data_dir.main()
+    assert list(read_table("part/utt2spk")) == kept
+
+
+def test_script_validate_exits_with_1_and_names_the_fix(data_dir):
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-m", "steps.data_dir", "validate", str(data_dir)]
+    assert "valid, 4 utterances" in subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+    edit(data_dir / "text", "anna-1 你", "anna-1 Ｋ")
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"steps.data_dir fix {data_dir}" in done.stderr
+
+
+def test_splits_are_stable():
+    assert [set_of(word) for word in ("你好", "北京", "学习", "八")] == ["train", "train", "dev", "dev"]
+    sets = split_speakers(f"speaker{number}" for number in range(50))
+    assert sorted(sets.values()) == ["dev"] * 5 + ["test"] * 5 + ["train"] * 40
+    assert sets == split_speakers(f"speaker{number}" for number in reversed(range(50)))
+    with pytest.raises(UserError, match="2 speakers can't be split"):
+        split_speakers(["a", "b"])
