@@ -1,5 +1,6 @@
 """A user's mistake, as opposed to a bug of ours."""
 
+import signal
 import sys
 
 
@@ -10,8 +11,12 @@ class UserError(Exception):
 def run(main) -> None:
     """Call `main()` as a script's body: a UserError becomes one line on stderr and exit status 1, without traceback.
 
-    An interrupt (Ctrl-C, or SIGTERM where the script turns it into one) exits with status 130.
+    Ctrl-C and SIGTERM raise KeyboardInterrupt in `main`, once: later ones do not disturb its clearing up. The exit
+    status is then 130.
     """
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a shell script
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         main()
     except UserError as error:
@@ -19,3 +24,9 @@ def run(main) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _interrupt(number, frame) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -1,0 +1,205 @@
+"""The stages as doit tasks: `./path.sh doit list` is their table of contents; `./path.sh doit` runs mini to its report.
+
+Every conf/*.yaml is an experiment with tasks of its own, such as train:mini; experiments that name the same corpus and
+features share stages 1 to 3. A task reruns where its files, its scripts or the part of conf/ that it reads have
+changed. Training alone does not depend on its scripts: a comment must not throw away a week; env.json tells the commit.
+"""
+
+import signal
+from pathlib import Path
+
+from doit.tools import config_changed, result_dep
+
+from steps.config.load import CONF, Resolved, experiment_names, load_experiment, read_corpus
+from steps.config.schema import Corpus
+from steps.tasks.changes import SameCorpus, SameFiles
+from steps.tasks.clean import Remove, RemovePinyin
+from steps.tasks.conf import broken_tasks, read_each, warn
+from steps.tasks.record import Recorder
+from steps.tasks.sources import sources
+from steps.tasks.step import Step
+
+DOIT_CONFIG = {
+    "default_tasks": ["report:mini"],
+    "backend": "sqlite3",
+    "dep_file": ".doit.db",
+    "reporter": Recorder,
+    "sort": "definition",
+    "verbosity": 2,
+}
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that doit ends in order, and its script with it
+
+DATA, EXP = Path("data"), Path("exp")
+CORPORA, BROKEN_CORPORA = read_each(read_corpus, experiment_names(CONF / "corpora"))
+EXPERIMENTS, BROKEN_EXPERIMENTS = read_each(load_experiment, experiment_names())
+CORPORA |= {config.experiment.corpus: config.corpus for config in EXPERIMENTS.values()}  # combinations, too
+warn([*BROKEN_CORPORA.values(), *BROKEN_EXPERIMENTS.values()])
+
+DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur")  # `text` is optional where a corpus ships pinyin
+FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
+TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
+SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
+
+
+def task_prepare():
+    """Stage 1: corpora as Kaldi data directories, data/<corpus>/<set>/"""
+    for name, corpus in CORPORA.items():
+        data_dir = DATA / name
+        parts = combined(corpus)
+        joined = [file for part in parts for file in in_sets(DATA / part, corpus.sets, ["pinyin", "wav.scp"])]
+        yield {
+            "name": name,
+            "doc": f"Stage 1: data directories of {name}: {', '.join(corpus.sets)}",
+            "actions": [Step("steps.prepare", name)],
+            "file_dep": [*sources("steps.prepare", f"local.{corpus.module}"), *joined],
+            "uptodate": [config_changed(corpus.model_dump(mode="json", exclude={"pinyin"})),
+                         SameCorpus(corpus.root or "", tables(corpus)),
+                         *(result_dep(f"prepare:{part}") for part in parts)],
+            "targets": in_sets(data_dir, corpus.sets, DATA_FILES),
+            "clean": [Remove([*(data_dir / part for part in corpus.sets), data_dir / ".[!.]*",
+                              *([] if corpus.root else [data_dir / "wav"])])],
+        }
+    yield from broken_tasks(BROKEN_CORPORA)
+
+
+def task_lexicon():
+    """Stage 2: their texts as pinyin, lexicon and tokens, data/<corpus>/lang/"""
+    for name, corpus in CORPORA.items():
+        data_dir = DATA / name
+        user_dict = [corpus.pinyin.user_dict] if corpus.pinyin.user_dict else []
+        yield {
+            "name": name,
+            "doc": f"Stage 2: pinyin, lexicon and tokens of {name}",
+            "actions": [Step("steps.lexicon", name)],
+            "file_dep": [*sources("steps.lexicon"), *in_sets(data_dir, corpus.sets, ["utt2spk"])],
+            "uptodate": [config_changed({"pinyin": corpus.pinyin.model_dump(mode="json"), "sets": corpus.sets}),
+                         SameFiles([*in_sets(data_dir, corpus.sets, ["text", "pinyin"]), *user_dict]),
+                         result_dep(f"prepare:{name}")],
+            "targets": [*in_sets(data_dir, ["lang"], ["lexicon.txt", "tokens.txt", "words.txt"]),
+                        *in_sets(data_dir, corpus.sets, ["pinyin"])],
+            "clean": [RemovePinyin(data_dir, corpus.sets), Remove([data_dir / "lang"])],
+        }
+    yield from broken_tasks(BROKEN_CORPORA)
+
+
+def task_features():
+    """Stage 3: their audio as features, exp/features/<corpus>_<features>/"""
+    for name, config in {config.feature_dir.name: config for config in EXPERIMENTS.values()}.items():
+        corpus, sets = config.experiment.corpus, config.corpus.sets
+        yield {
+            "name": name,
+            "doc": f"Stage 3: {config.experiment.features} features of {corpus}",
+            "actions": [Step("steps.features", corpus, config.experiment.features)],
+            "file_dep": [*sources("steps.features"), *in_sets(DATA / corpus, sets, ["wav.scp"])],
+            "uptodate": [config_changed({"features": config.features.model_dump(mode="json"), "sets": sets}),
+                         result_dep(f"prepare:{corpus}")],
+            "targets": [config.feature_dir / "cmvn", *in_sets(config.feature_dir, sets, FEATURE_FILES)],
+            "clean": [Remove([config.feature_dir])],
+        }
+
+
+def task_train():
+    """Stage 4: train the network of each experiment, exp/<experiment>/final.ckpt"""
+    for name, config in EXPERIMENTS.items():
+        reads = {"experiment": config.experiment.model_dump(mode="json", exclude={"decode"}),
+                 "features": config.features.model_dump(mode="json")}
+        own = [EXP / name / file for file in TRAIN_FILES]
+        yield {
+            "name": name,
+            "doc": f"Stage 4: train {name}",
+            "actions": [Step("steps.train", name)],
+            "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt",
+                         *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
+                         *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
+            "uptodate": [config_changed(reads)],
+            "targets": own,
+            "clean": [Remove([*own, *(EXP / name / file for file in ("checkpoints", "buckets.json", "too_short"))])],
+        }
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_decode():
+    """Stage 5: decode into syllables and their times, exp/<experiment>/decode/<set>_<method>/"""
+    for name, config in EXPERIMENTS.items():
+        exp_dir = EXP / name
+        yield group(name, "decode", config, f"Stage 5: decode all sets of {name}")
+        for part in config.experiment.decode.sets:
+            found = results(config, "decode", part)
+            yield {
+                "name": f"{name}:{part}",
+                "doc": f"Stage 5: decode {part} of {name}",
+                "actions": [Step("steps.decode", str(exp_dir), part, "--method", method)
+                            for method in config.experiment.decode.methods],
+                "file_dep": [*sources("steps.decode"), exp_dir / "final.ckpt", exp_dir / "config.yaml",
+                             exp_dir / "tokens.txt", exp_dir / "cmvn", config.feature_dir / "cmvn",
+                             *in_sets(config.feature_dir, [part], ["feats.scp", "utt2num_frames"])],
+                "targets": [folder / file for folder in found for file in ("pinyin", "ctm", "decode.json")],
+                "clean": [Remove(found)],
+            }
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_score():
+    """Stage 6: count the errors, exp/<experiment>/score/<set>_<method>/"""
+    for name, config in EXPERIMENTS.items():
+        yield group(name, "score", config, f"Stage 6: score all sets of {name}")
+        for part in config.experiment.decode.sets:
+            found = results(config, "score", part)
+            yield {
+                "name": f"{name}:{part}",
+                "doc": f"Stage 6: score {part} of {name}",
+                "actions": [Step("steps.score", str(EXP / name), part, "--method", method)
+                            for method in config.experiment.decode.methods],
+                "file_dep": [*sources("steps.score"), *in_sets(config.data_dir, [part], ["pinyin", "utt2spk"]),
+                             *(folder / file for folder in results(config, "decode", part)
+                               for file in ("pinyin", "decode.json"))],
+                "targets": [folder / file for folder in found for file in SCORE_FILES],
+                "clean": [Remove(found)],
+            }
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_report():
+    """After 6: curves, scores, confusions on a page, exp/<experiment>/report.html"""
+    for name, config in EXPERIMENTS.items():
+        sets = config.experiment.decode.sets
+        decoded = [folder / "ctm" for part in sets for folder in results(config, "decode", part)]
+        scored = [folder / file for part in sets for folder in results(config, "score", part) for file in SCORE_FILES]
+        yield {
+            "name": name,
+            "doc": f"After 6: report of {name}",
+            "actions": [Step("steps.report", str(EXP / name))],
+            "file_dep": [*sources("steps.report"), *decoded, *scored,
+                         *(EXP / name / file for file in ("train.csv", "env.json"))],
+            "targets": [EXP / name / "report.html"],
+            "clean": [Remove([EXP / name / "report.html"])],
+        }
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def combined(corpus: Corpus) -> list[str]:
+    """The corpora that a combination, such as mini+audio_cmn, is made of."""
+    return corpus.options["corpora"] if corpus.module == "combine" else []
+
+
+def tables(corpus: Corpus) -> list[str]:
+    """Files below a corpus' root that are likely to be edited: local/table.py's table, Kaldi's files."""
+    return [*(option for option in corpus.options.values() if isinstance(option, str)),
+            *(f"{part}/{file}" for part in corpus.sets for file in ("wav.scp", "text", "utt2spk", "pinyin"))]
+
+
+def group(name: str, stage: str, config: Resolved, doc: str) -> dict:
+    """The task that stands for a stage over all sets of an experiment."""
+    sets = config.experiment.decode.sets
+    return {"name": name, "doc": doc, "actions": None, "task_dep": [f"{stage}:{name}:{part}" for part in sets],
+            "clean": [Remove([folder for part in sets for folder in results(config, stage, part)])]}
+
+
+def results(config: Resolved, stage: str, part: str) -> list[Path]:
+    """Where stage 5 or 6 puts a set's results, one directory a method."""
+    return [EXP / config.name / stage / f"{part}_{method}" for method in config.experiment.decode.methods]
+
+
+def in_sets(folder: Path, sets: list[str], files: list[str] | tuple[str, ...]) -> list[Path]:
+    """<folder>/<set>/<file>, for all sets and files."""
+    return [folder / part / file for part in sets for file in files]
