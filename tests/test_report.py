@@ -119,7 +119,7 @@ def test_report_is_self_contained(finished):
 
 def test_worst_and_best_utterances_with_their_hanzi(finished):
     told = finished[1].text
-    headings = re.findall(r"(Worst|Best) (\d): (\S+), (\d+) errors in (\d+)", told)
+    headings = re.findall(r"(Worst|Best) (\d): (\S+), (\d+) errors? in (\d+)", told)
     assert headings == [("Worst", "1", "bob-2", "4", "4"), ("Worst", "2", "bob-1", "1", "1"),
                         ("Best", "1", "amy-1", "0", "2"), ("Best", "2", "amy-2", "1", "2")]
     assert "你 ni3 ni3 好 hao3 hao3" in told

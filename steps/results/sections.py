@@ -101,7 +101,8 @@ def _utterances(results: Results, main: Scored, feats: Mapping[str, np.ndarray],
     shown = min(SHOWN_UTTERANCES, (len(ranked) + 1) // 2)
     for heading, utts in (("Worst", ranked[::-1][:shown]), ("Best", ranked[:min(shown, len(ranked) - shown)])):
         for place, utt in enumerate(utts, 1):
-            yield f"<h3>{heading} {place}: {escape(utt)}, {counts[utt].errors} errors in {counts[utt].ref_tokens}</h3>"
+            errors = f"{counts[utt].errors} {'error' if counts[utt].errors == 1 else 'errors'}"
+            yield f"<h3>{heading} {place}: {escape(utt)}, {errors} in {counts[utt].ref_tokens}</h3>"
             yield _pairs(main.alignments[utt], text.get(utt, ""))
             if utt in feats:
                 svg = spectrogram(feats[utt], results.config.features.frame_shift_ms / 1000, main.alignments[utt],
