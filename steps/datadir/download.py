@@ -195,3 +195,5 @@ def _extract_members(path: Path, folder: Path) -> Iterator[None]:
             while raw.tell() > done * MIB:
                 done += 1
                 yield
+        while tar.fileobj.read(MIB):  # to the end of the stream, where gzip's checksum is
+            pass
