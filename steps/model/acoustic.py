@@ -14,7 +14,7 @@ from steps.config.load import Resolved, load_resolved
 from steps.feats.cmvn import apply_cmvn, load_cmvn, mean_std
 from steps.model.batches import inference_batches, stack
 from steps.model.cells import Inference
-from steps.model.checkpoints import load_weights, tokens_hash
+from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
 from steps.model.device import set_device
 from steps.model.geometry import out_frames, time_reduction
 from steps.model.kernels import make_kernels
@@ -63,7 +63,7 @@ class AcousticModel:
         self._mean, self._std = mean_std(load_cmvn(exp_dir / "cmvn"))
         set_device(self.config.experiment.device)
         self.network = make_network(self.config, self.tokens)
-        self.facts = load_weights(exp_dir / "final.ckpt", self.network)
+        self.facts = load_weights(exp_dir / "final.ckpt", named_parameters(self.network))
         if self.facts.get("tokens_sha256") != tokens_hash(self.tokens):
             raise UserError(f"{exp_dir}/tokens.txt is not the list that final.ckpt was trained with; "
                             f"put that list back, or train again")

@@ -23,22 +23,33 @@ def tokens_hash(tokens: list[str]) -> str:
     return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
 
 
-def save_weights(path: Path, cell: nn.Cell | list[dict], facts: dict[str, Any] | None = None) -> str:
-    """Write a cell's parameters as one whole file, `facts` (strings and numbers) among them. Returns its SHA-256."""
+def named_parameters(cell: nn.Cell, without: nn.Cell | None = None) -> dict[str, ms.Parameter]:
+    """A cell's parameters by their place in it, but those of `without`.
+
+    A parameter's own name won't do: it grows a prefix whenever the cell becomes part of another.
+    """
+    known = {id(parameter) for parameter in without.get_parameters()} if without else set()
+    return {name: parameter for name, parameter in cell.parameters_and_names() if id(parameter) not in known}
+
+
+def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[str, Any] | None = None) -> str:
+    """Write parameters as one whole file, `facts` (strings and numbers) among them. Returns its SHA-256."""
     beside = path.with_name(f".{path.stem}.tmp.ckpt")
     path.parent.mkdir(parents=True, exist_ok=True)
-    ms.save_checkpoint(cell, str(beside), append_dict=facts)
+    rows = [{"name": name, "data": parameter} for name, parameter in parameters.items()]
+    ms.save_checkpoint(rows, str(beside), append_dict=facts)
     digest = _digest(beside)
+    beside.chmod(0o644)  # MindSpore lets nobody but its owner read it
     with open(beside, "rb") as file:
         os.fsync(file.fileno())
     os.replace(beside, path)
     return digest
 
 
-def load_weights(path: Path, cell: nn.Cell) -> dict[str, Any]:
-    """Load a checkpoint into a cell, every parameter of which it must hold. Returns the facts saved with it.
+def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, Any]:
+    """Load a checkpoint into parameters, each of which it must hold. Returns the facts saved with it.
 
-    Raises UserError where the file is not readable or its parameters are not the cell's.
+    Raises UserError where the file is not readable or its parameters are others.
     """
     try:
         loaded = ms.load_checkpoint(str(path))
@@ -46,13 +57,14 @@ def load_weights(path: Path, cell: nn.Cell) -> dict[str, Any]:
         raise UserError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from None
     facts = {name: value for name, value in loaded.items() if not isinstance(value, ms.Parameter)}
     weights = {name: value for name, value in loaded.items() if isinstance(value, ms.Parameter)}
-    for name, parameter in cell.parameters_dict().items():
+    for name, parameter in parameters.items():
         if name not in weights:
             raise UserError(f"{path}: holds no {name}: it belongs to another network than config.yaml describes")
         if weights[name].shape != parameter.shape:
             raise UserError(f"{path}: {name} is {weights[name].shape}; the network of config.yaml has "
                             f"{parameter.shape}")
-    ms.load_param_into_net(cell, weights)
+    for name, parameter in parameters.items():
+        parameter.set_data(weights[name])
     return {name: value.item() if hasattr(value, "item") else value for name, value in facts.items()}
 
 
@@ -69,8 +81,9 @@ class Checkpoints:
     def save(self, epoch: int, network: nn.Cell, optimizer: nn.Cell, history: dict[str, Any]) -> None:
         """Save all that going on from the end of `epoch` takes; the metadata comes last."""
         files = {}
-        for path, cell in ((self.weights_path(epoch), network), (self._optimizer_path(epoch), optimizer)):
-            files[path.name] = save_weights(path, cell)
+        for path, parameters in ((self.weights_path(epoch), named_parameters(network)),
+                                 (self._optimizer_path(epoch), named_parameters(optimizer, without=network))):
+            files[path.name] = save_weights(path, parameters)
         write_json(self._metadata_path(epoch), {"epoch": epoch, "files": files, "history": history})
 
     def latest(self) -> dict[str, Any] | None:
@@ -84,8 +97,8 @@ class Checkpoints:
 
     def restore(self, epoch: int, network: nn.Cell, optimizer: nn.Cell) -> None:
         """Bring network and optimizer to where they were at the end of `epoch`."""
-        load_weights(self.weights_path(epoch), network)
-        load_weights(self._optimizer_path(epoch), optimizer)
+        load_weights(self.weights_path(epoch), named_parameters(network))
+        load_weights(self._optimizer_path(epoch), named_parameters(optimizer, without=network))
 
     def prune(self, resumable: set[int], weights: set[int]) -> None:
         """Remove all but the checkpoints of the epochs `resumable`, and the bare weights of the epochs `weights`."""
@@ -104,7 +117,7 @@ class Checkpoints:
 def average(paths: list[Path], network: nn.Cell) -> None:
     """Load the mean of several checkpoints' weights into `network`."""
     loaded = [ms.load_checkpoint(str(path)) for path in paths]
-    for name, parameter in network.parameters_dict().items():
+    for name, parameter in named_parameters(network).items():
         parameter.set_data(ms.Tensor(sum(one[name].asnumpy().astype("float64") for one in loaded) / len(loaded),
                                      parameter.dtype))
 

@@ -16,7 +16,7 @@ from steps.model.acoustic import LogProbs, make_network, write_buckets
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, StepLog
 from steps.model.cells import CTCObjective, TrainStep
-from steps.model.checkpoints import Checkpoints, average, load_weights, save_weights, tokens_hash
+from steps.model.checkpoints import Checkpoints, average, load_weights, named_parameters, save_weights, tokens_hash
 from steps.model.dataset import NormalisedFeatures, read_pinyin, training_labels
 from steps.model.dev import DevPass
 from steps.model.device import set_device
@@ -157,9 +157,9 @@ def _finish(config: Resolved, exp_dir: Path, network, checkpoints: Checkpoints, 
         raise UserError(f"{missing[0]}: gone; remove {exp_dir} and train again")
     history.write(exp_dir / "train.csv")
     if len(paths) == 1:
-        load_weights(paths[0], network)
+        load_weights(paths[0], named_parameters(network))
     else:
         average(paths, network)
     facts = {"tokens_sha256": tokens_hash(tokens), "epoch": best[0]}
-    save_weights(exp_dir / "final.ckpt", network, facts)
+    save_weights(exp_dir / "final.ckpt", named_parameters(network), facts)
     print(f"{exp_dir}/final.ckpt: epoch {', '.join(map(str, sorted(best)))}", file=sys.stderr)

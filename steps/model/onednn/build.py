@@ -21,14 +21,15 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_path
 
 SOURCES = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared",
-         "-Wall", "-Wextra", "-Wl,-z,nodelete")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-fPIC",
+         "-shared", "-Wall", "-Wextra", "-Wno-psabi", "-Wl,-z,nodelete")
 
 
 def available() -> str | None:
     """The built library's path; None where it is not built, or cannot be (see `reason`)."""
-    path = library_path()
-    return str(path) if _unsupported() is None and path.is_file() else None
+    if _unsupported() or not library_path().is_file():
+        return None
+    return str(library_path())
 
 
 def reason() -> str:
@@ -89,14 +90,15 @@ def _call(command: list[str], what: str) -> None:
 def _unsupported() -> str | None:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return f"made for Linux on x86-64, this is {platform.system()} on {platform.machine()}"
+    if importlib.util.find_spec("mindspore") is None:
+        return "MindSpore is not installed"
     if not (_mindspore_lib() / "libdnnl.so.3").is_file():
         return "this MindSpore does not ship libdnnl.so.3"
     return None
 
 
 def _mindspore_lib() -> Path:
-    spec = importlib.util.find_spec("mindspore")
-    return Path(spec.origin).parent / "lib" if spec and spec.origin else Path()
+    return Path(importlib.util.find_spec("mindspore").origin).parent / "lib"
 
 
 def _fingerprint() -> str:

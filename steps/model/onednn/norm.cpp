@@ -50,20 +50,22 @@ struct Moments {
 };
 
 // Two passes over a block in the cache, one over memory.
-void add_block(const float* __restrict x, const Matrix& m, int64_t begin, int64_t end, Moments& moments,
-               float* __restrict sum, float* __restrict deviation) {
+void add_block(const float* x, const Matrix& m, int64_t begin, int64_t end, Moments& moments,
+               float* sum, float* deviation) {
   std::fill(sum, sum + m.width, 0.f);
   std::fill(deviation, deviation + m.width, 0.f);
   for (int64_t row = begin; row < end; ++row) {
-    const float* __restrict values = x + row * m.width;
+    const float* values = x + row * m.width;
     const int64_t length = m.length(row);
+#pragma omp simd
     for (int64_t i = 0; i < length; ++i) sum[i] += values[i];
   }
   const int64_t last = m.length(end - 1);  // only the matrix's last row may be shorter
   for (int64_t i = 0; i < m.width; ++i) sum[i] /= std::max<int64_t>(1, end - begin - (i >= last));
   for (int64_t row = begin; row < end; ++row) {
-    const float* __restrict values = x + row * m.width;
+    const float* values = x + row * m.width;
     const int64_t length = m.length(row);
+#pragma omp simd
     for (int64_t i = 0; i < length; ++i) {
       const float from_mean = values[i] - sum[i];
       deviation[i] += from_mean * from_mean;
@@ -105,11 +107,12 @@ void apply(const float* x, float* y, const Matrix& m, const std::vector<float>& 
            const std::vector<float>& shift) {
   const auto wide_scale = m.widen(scale), wide_shift = m.widen(shift);
   share(m.wide_rows(), [&](int64_t begin, int64_t end, int) {
-    const float *__restrict a = wide_scale.data(), *__restrict b = wide_shift.data();
+    const float *a = wide_scale.data(), *b = wide_shift.data();
     for (int64_t row = begin; row < end; ++row) {
-      const float* __restrict from = x + row * m.width;
-      float* __restrict to = y + row * m.width;
+      const float* from = x + row * m.width;
+      float* to = y + row * m.width;
       const int64_t length = m.length(row);
+#pragma omp simd
       for (int64_t i = 0; i < length; ++i) to[i] = rectify<kRelu>(from[i] * a[i] + b[i]);
     }
   });
@@ -164,7 +167,7 @@ void infer(void** params, const int64_t* shape) {
 // The gradient at ReLU's input.
 template <bool kRelu>
 float unrectify(float dy, float z) {
-  return kRelu && z <= 0.f ? 0.f : dy;
+  return kRelu && !(z > 0.f) ? 0.f : dy;
 }
 
 // Sums over all rows, by channel, of dz and of dz * (x - mean), where dz is the gradient behind ReLU.
@@ -176,13 +179,14 @@ std::vector<double> gradient_sums(const float* dy, const float* x, const Matrix&
   std::vector<std::vector<double>> parts(parts_of(m.wide_rows()), std::vector<double>(2 * m.width));
   share(m.wide_rows(), [&](int64_t begin, int64_t end, int part) {
     std::vector<float> block(2 * m.width);
-    float *__restrict plain = block.data(), *__restrict weighted = block.data() + m.width;
-    const float *__restrict a = wide_scale.data(), *__restrict b = wide_shift.data(), *__restrict u = wide_mean.data();
+    float *plain = block.data(), *weighted = block.data() + m.width;
+    const float *a = wide_scale.data(), *b = wide_shift.data(), *u = wide_mean.data();
     for (int64_t first = begin; first < end; first += m.wide_rows_a_block()) {
       std::fill(block.begin(), block.end(), 0.f);
       for (int64_t row = first; row < std::min(end, first + m.wide_rows_a_block()); ++row) {
-        const float *__restrict from = x + row * m.width, *__restrict gradient = dy + row * m.width;
+        const float *from = x + row * m.width, *gradient = dy + row * m.width;
         const int64_t length = m.length(row);
+#pragma omp simd
         for (int64_t i = 0; i < length; ++i) {
           const float dz = unrectify<kRelu>(gradient[i], from[i] * a[i] + b[i]);
           plain[i] += dz;
@@ -209,12 +213,13 @@ void apply_backward(const float* dy, const float* x, float* dx, const Matrix& m,
   const auto wide_scale = m.widen(affine.scale), wide_shift = m.widen(affine.shift);
   const auto wide_slope = m.widen(slope), wide_offset = m.widen(offset);
   share(m.wide_rows(), [&](int64_t begin, int64_t end, int) {
-    const float *__restrict a = wide_scale.data(), *__restrict b = wide_shift.data();
-    const float *__restrict s = wide_slope.data(), *__restrict o = wide_offset.data();
+    const float *a = wide_scale.data(), *b = wide_shift.data();
+    const float *s = wide_slope.data(), *o = wide_offset.data();
     for (int64_t row = begin; row < end; ++row) {
-      const float *__restrict from = x + row * m.width, *__restrict gradient = dy + row * m.width;
-      float* __restrict to = dx + row * m.width;
+      const float *from = x + row * m.width, *gradient = dy + row * m.width;
+      float* to = dx + row * m.width;
       const int64_t length = m.length(row);
+#pragma omp simd
       for (int64_t i = 0; i < length; ++i) {
         const float dz = unrectify<kRelu>(gradient[i], from[i] * a[i] + b[i]);
         to[i] = dz * a[i] + (from[i] * s[i] + o[i]);

@@ -1,0 +1,143 @@
+"""The network: the student project's layers, sizes as computed, the factored output, inference and dropout."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from steps.config.schema import Model
+from steps.model.cells import Inference
+from steps.model.dropout import Dropout
+from steps.model.geometry import out_frames, out_sizes, time_reduction
+from steps.model.network import DFCNN
+from steps.model.output import FactoredOutput, syllable_parts
+from steps.model.stock import StockKernels
+from steps.text.syllables import all_syllables, split
+
+ms.set_context(mode=ms.GRAPH_MODE)
+TOKENS = ["<blk>", "ba1", "ma1", "ma3", "zhong1"]
+
+
+def make(bins=16, tokens=TOKENS, **config):
+    model = Model(**config)
+    return model, DFCNN(model, bins, tokens, StockKernels(model))
+
+
+def test_the_dfcnn_preset_is_the_student_projects_network():
+    """Layer by layer: 64-64 | 128-128 | 256×3 | 512×3 | 512×3, pools 2,2,2,1,1, BN, 4096-4096-C."""
+    _, network = make(bins=200, preset="dfcnn")
+    layers = []
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, nn.Conv2d):
+            layers.append(("conv", cell.in_channels, cell.out_channels, cell.kernel_size, cell.stride, cell.pad_mode,
+                           cell.padding, cell.has_bias))
+        elif isinstance(cell, nn.BatchNorm2d):
+            layers.append(("norm", cell.num_features))
+        elif isinstance(cell, nn.MaxPool2d):
+            layers.append(("pool", cell.kernel_size, cell.stride))
+        elif isinstance(cell, nn.Dense):
+            layers.append(("dense", cell.in_channels, cell.out_channels, cell.activation is not None))
+    expected = []
+    channels = 1
+    for widths, pool in ([(64, 64), 2], [(128, 128), 2], [(256,) * 3, 2], [(512,) * 3, 1], [(512,) * 3, 1]):
+        for width in widths:
+            expected += [("conv", channels, width, (3, 3), (1, 1), "pad", 1, False), ("norm", width)]
+            channels = width
+        expected += [("pool", (pool, pool), (pool, pool))] if pool > 1 else []
+    expected += [("norm", 512), ("dense", 25 * 512, 4096, True), ("dense", 4096, 4096, True),
+                 ("dense", 4096, len(TOKENS), False)]
+    assert layers == expected
+
+
+@pytest.mark.parametrize("config", [
+    {"preset": "dfcnn_small"},
+    {"preset": "resnet_small"},
+    {"blocks": [{"channels": 4, "layers": 2, "pool": [2, 3]}], "pad_mode": "valid", "padding": 0},
+    {"blocks": [{"channels": 4, "layers": 1, "stride": [2, 1]}, {"channels": 4, "layers": 1}], "pad_mode": "same",
+     "padding": 0, "has_bias": True},
+    {"blocks": [{"channels": 4, "layers": 1, "pool": 2}], "padding": 2, "dense": []},
+])
+def test_sizes_are_as_computed(config):
+    model, network = make(bins=32, **config)
+    for frames in (37, 64):
+        logits = network(ms.Tensor(np.zeros((2, frames, 32), np.float32)))
+        assert logits.shape == (2, out_frames(model, frames), len(TOKENS))
+
+
+def test_presets_keep_an_eighth_of_the_frames():
+    for preset in ("dfcnn", "dfcnn_small", "resnet_small"):
+        assert time_reduction(Model(preset=preset)) == 8
+        assert out_sizes(Model(preset=preset), 160, 80)[0] == 20
+
+
+def test_a_config_may_change_a_preset():
+    assert Model(preset="dfcnn", dense=[128]).dense == [128]
+    with pytest.raises(ValueError, match="no preset 'dfcn'"):
+        Model(preset="dfcn", blocks=[])
+
+
+def test_factored_rows_are_sums_of_their_parts():
+    tokens = ["<blk>", *all_syllables()]
+    parts = syllable_parts(tokens)
+    ids = {token: i for i, token in enumerate(tokens)}
+    ma1, ma3, ba1 = (parts[:, ids[token]] for token in ("ma1", "ma3", "ba1"))
+    shared = ["initial", "final", "tone", "final_tone", "base", "token"]
+    assert [a for a, same in zip(shared, ma1 == ma3, strict=True) if same] == ["initial", "final", "base"]
+    assert [a for a, same in zip(shared, ma1 == ba1, strict=True) if same] == ["final", "tone", "final_tone"]
+    assert not set(parts[:, 0]) & set(parts[:, 1:].ravel())
+    assert len(np.unique(parts[5])) == len(tokens)
+    assert split("ma1").initial == "m"
+
+    layer = FactoredOutput(3, TOKENS)
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    weight, bias = layer.weight.asnumpy(), layer.bias.asnumpy()
+    rows = syllable_parts(TOKENS)
+    expected = x @ weight[rows].sum(0).T + bias[rows].sum(0)
+    np.testing.assert_allclose(layer(ms.Tensor(x)).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_log_probabilities_sum_to_one_and_do_not_depend_on_the_rest_of_the_batch():
+    _, network = make(preset="resnet_small")
+    inference = Inference(network)
+    inference.set_train(False)
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(1, 48, 16)).astype(np.float32)
+    other = np.concatenate([one, rng.normal(size=(1, 48, 16)).astype(np.float32) * 5])
+    alone = inference(ms.Tensor(one)).asnumpy()
+    np.testing.assert_allclose(np.exp(alone).sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(inference(ms.Tensor(other)).asnumpy()[:1], alone, atol=1e-5)
+
+
+def test_dropout_drops_its_share_anew_each_step_and_again_the_same_from_a_step():
+    layer = Dropout(0.3, salt=1)
+    layer.set_train()
+    x = ms.Tensor(np.ones((300, 400), np.float32))
+    first, second = layer(x).asnumpy(), layer(x).asnumpy()
+    for out in (first, second):
+        assert (out == 0).mean() == pytest.approx(0.3, abs=0.01) and out.mean() == pytest.approx(1, abs=0.02)
+    assert ((first == 0) & (second == 0)).mean() == pytest.approx(0.09, abs=0.01)
+    layer.step.set_data(ms.Tensor(np.array([1], np.int32)))
+    assert np.array_equal(layer(x).asnumpy(), second)
+    assert not np.array_equal(second == 0, Dropout(0.3, salt=2).set_train()(x).asnumpy() == 0)
+    layer.set_train(False)
+    assert np.array_equal(layer(x).asnumpy(), x.asnumpy())
+
+
+def test_dropout_passes_gradients_where_it_passes_values():
+    layer = Dropout(0.5, salt=3)
+    layer.set_train()
+    x = ms.Tensor(np.ones(1000, np.float32))
+
+    def total(x):
+        return layer(x).sum()
+
+    grad = ms.grad(total)(x).asnumpy()
+    layer.step.set_data(ms.Tensor(np.array([0], np.int32)))
+    assert np.array_equal(grad, layer(x).asnumpy())
+
+
+def test_the_network_trains_with_dropout():
+    _, network = make(preset="dfcnn_small", use_dropout=True)
+    network.set_train()
+    x = ms.Tensor(np.random.default_rng(0).normal(size=(2, 32, 16)).astype(np.float32))
+    assert not np.array_equal(network(x).asnumpy(), network(x).asnumpy())
