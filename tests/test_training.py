@@ -1,0 +1,139 @@
+"""Stage 4 for real, on a tiny corpus: it learns, it goes on after kill -9 to the same weights, it refuses nonsense."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from tiny_corpus import EXPERIMENT, SYLLABLES, write_tiny
+
+ROOT = Path(__file__).parent.parent
+
+
+def start(folder, *words):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-m", *words], cwd=folder, env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def call(folder, *words):
+    process = start(folder, *words)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    write_tiny(folder)
+    status, output = call(folder, "steps.train", "tiny")
+    assert status == 0, output
+    return folder
+
+
+def weights(folder):
+    import mindspore as ms
+
+    return {name: value.asnumpy() for name, value in ms.load_checkpoint(str(folder / "exp/tiny/final.ckpt")).items()
+            if isinstance(value, ms.Parameter)}
+
+
+def test_it_learns_and_says_what_it_did(trained):
+    exp_dir = trained / "exp/tiny"
+    table = pd.read_csv(exp_dir / "train.csv")
+    assert table.epoch.tolist() == [1, 2, 3] and table.steps.tolist() == sorted(table.steps)
+    assert table.train_loss.iloc[-1] < 0.7 * table.train_loss.iloc[0]
+    assert table.dev_ser[table.best].tolist() == sorted(table.dev_ser[table.best], reverse=True)
+    config = yaml.safe_load((exp_dir / "config.yaml").read_text())
+    assert config["experiment"]["train"]["epochs"] == 3 and config["name"] == "tiny"
+    assert (exp_dir / "tokens.txt").read_text().split()[::2] == ["<blk>", *SYLLABLES]
+    assert not list(exp_dir.rglob("*.tmp*"))
+
+
+def test_decoding_in_another_process_finds_what_dev_found(trained):
+    status, output = call(trained, "steps.decode", "exp/tiny", "dev")
+    assert status == 0, output
+    status, output = call(trained, "steps.score", "exp/tiny", "dev")
+    assert status == 0, output
+    found = yaml.safe_load((trained / "exp/tiny/score/dev_greedy/score.json").read_text())
+    best = pd.read_csv(trained / "exp/tiny/train.csv").dev_ser.min()
+    assert found["syllable_error_rate"] == pytest.approx(best, abs=1e-6)
+
+
+def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
+    write_tiny(tmp_path)
+    process = start(tmp_path, "steps.train", "tiny")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "exp/tiny/final.ckpt").exists()
+    # What a machine's crash may leave: a checkpoint cut short, whose metadata is there all the same.
+    status, output = call(tmp_path, "steps.train", "tiny")
+    assert status == 0 and re.search(r"going on after epoch [12]\b", output), output
+    expected, resumed = weights(trained), weights(tmp_path)
+    assert expected.keys() == resumed.keys()
+    for name in expected:
+        np.testing.assert_array_equal(resumed[name], expected[name], err_msg=name)
+    columns = ["epoch", "steps", "train_loss", "grad_norm", "dev_loss", "dev_ser", "best"]
+    pd.testing.assert_frame_equal(pd.read_csv(trained / "exp/tiny/train.csv")[columns],
+                                  pd.read_csv(tmp_path / "exp/tiny/train.csv")[columns])
+
+
+def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "exp/tiny/final.ckpt").unlink()
+    last = tmp_path / "exp/tiny/checkpoints/epoch-0003.ckpt"
+    last.write_bytes(last.read_bytes()[:-100])
+    status, output = call(tmp_path, "steps.train", "tiny")
+    assert status == 0 and "going on after epoch 2" in output, output
+    for name, value in weights(trained).items():
+        np.testing.assert_array_equal(weights(tmp_path)[name], value, err_msg=name)
+
+
+def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    before = (tmp_path / "exp/tiny/final.ckpt").stat().st_mtime_ns
+    status, output = call(tmp_path, "steps.train", "tiny")
+    assert status == 0 and "is there" in output
+    assert (tmp_path / "exp/tiny/final.ckpt").stat().st_mtime_ns == before
+    changed = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1}}
+    (tmp_path / "conf/tiny.yaml").write_text(yaml.safe_dump(changed))
+    status, output = call(tmp_path, "steps.train", "tiny")
+    assert status == 0 and "going on" not in output, output
+    assert len(pd.read_csv(tmp_path / "exp/tiny/train.csv")) == 1
+
+
+def replace(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda root: replace(root / "data/tiny/train/pinyin", "guo2", "guo3"), "guo3"),
+    (lambda root: replace(root / "data/tiny/lang/tokens.txt", "<blk>", "blank"), "must be <blk>"),
+    (lambda root: replace(root / "conf/tiny.yaml", "epochs", "epoch"), "did you mean 'epochs'"),
+    (lambda root: (root / "exp/features/tiny_tiny/dev/feats.scp").unlink(), "run stage 3"),
+    (lambda root: replace(root / "conf/tiny.yaml", "- 2\n    - 1", "- 16\n    - 1"), "syllables than the network"),
+])
+def test_nonsense_is_refused_in_one_line(tmp_path, spoil, message):
+    write_tiny(tmp_path)
+    spoil(tmp_path)
+    status, output = call(tmp_path, "steps.train", "tiny")
+    assert status == 1 and message in output and "Traceback" not in output, output
+    assert not (tmp_path / "exp/tiny/final.ckpt").exists()
+
+
+def test_other_tokens_than_the_checkpoints_are_refused(trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    replace(tmp_path / "exp/tiny/tokens.txt", "ma4", "ma3")
+    status, output = call(tmp_path, "steps.decode", "exp/tiny", "dev")
+    assert status == 1 and "not the list that final.ckpt was trained with" in output, output

@@ -1,0 +1,55 @@
+"""Features and syllables that a very small network learns in seconds: for tests that train."""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from steps.common.files import write_lines
+from steps.datadir.table import write_table
+from steps.feats.archive import feature_writer
+from steps.feats.cmvn import accumulate, empty_stats, save_cmvn
+
+BINS = 8
+SYLLABLES = ["ba1", "guo2", "hao3", "ma4"]
+EXPERIMENT = {
+    "corpus": "tiny",
+    "features": "tiny",
+    "model": {"blocks": [{"channels": 8, "layers": 1, "pool": [2, 1]}, {"channels": 8, "layers": 1, "pool": [2, 2]}],
+              "dense": [16], "use_dropout": True, "conv_dropout": 0.05, "dense_dropout": 0.05},
+    "train": {"epochs": 3, "batch_size": 8, "buckets": 2,
+              "optimizer": {"learning_rate": 0.01, "warmup_steps": 5},
+              "augment": {"time_warp": [0.9, 1.1], "level": 0.1}},
+}
+
+
+def write_tiny(root: Path, experiment: dict | None = None, utts: int = 48) -> None:
+    """Write conf/tiny.yaml and what stages 1 to 3 would make of a corpus `tiny`, all below `root`."""
+    for path, config in (("tiny.yaml", experiment or EXPERIMENT), ("corpora/tiny.yaml", {"module": "table"}),
+                         ("features/tiny.yaml", {"type": "fbank", "num_bins": BINS})):
+        write_lines(root / "conf" / path, [yaml.safe_dump(config)])
+    write_lines(root / "data/tiny/lang/tokens.txt",
+                [f"{token} {number}" for number, token in enumerate(["<blk>", *SYLLABLES])])
+    rng = np.random.default_rng(5)
+    stats = empty_stats(BINS)
+    for name, count in (("train", utts), ("dev", 10), ("test", 10)):
+        pinyin = {f"spk-{name}-{i:03d}": list(rng.choice(SYLLABLES, size=rng.integers(1, 5))) for i in range(count)}
+        write_table(root / "data/tiny" / name / "pinyin", {utt: " ".join(ids) for utt, ids in pinyin.items()})
+        write_table(root / "data/tiny" / name / "utt2spk", dict.fromkeys(pinyin, "spk"))
+        with feature_writer(root / "exp/features/tiny_tiny" / name) as write:
+            for utt, syllables in pinyin.items():
+                feats = speak(syllables, rng)
+                write(utt, feats)
+                accumulate(stats, feats)
+    save_cmvn(root / "exp/features/tiny_tiny/cmvn", stats)
+
+
+def speak(syllables: list[str], rng: np.random.Generator) -> np.ndarray:
+    """A syllable is 12 frames with energy in two bins of its own; between syllables there is noise."""
+    parts = [rng.normal(size=(4, BINS))]
+    for syllable in syllables:
+        image = rng.normal(size=(12, BINS))
+        first = 2 * SYLLABLES.index(syllable)
+        image[:, first:first + 2] += 5
+        parts += [image, rng.normal(size=(6, BINS))]
+    return np.concatenate(parts).astype(np.float32)
