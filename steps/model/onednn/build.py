@@ -21,8 +21,8 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_path
 
 SOURCES = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-fPIC",
-         "-shared", "-Wall", "-Wextra", "-Wno-psabi", "-Wl,-z,nodelete")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-pthread", "-fno-math-errno", "-fno-trapping-math",
+         "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-psabi", "-Wl,-z,nodelete")
 
 
 def available() -> str | None:
