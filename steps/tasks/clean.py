@@ -16,9 +16,6 @@ class Remove:
     def __init__(self, paths: Iterable[Path | str]):
         self._paths = [str(path) for path in paths]
 
-    def __repr__(self) -> str:
-        return f"remove {' '.join(self._paths)}"
-
     def __call__(self, dryrun: bool) -> None:
         for pattern in self._paths:
             for path in sorted(Path().glob(pattern)):

@@ -31,4 +31,8 @@ def warn(messages: Iterable[str]) -> None:
 def broken_tasks(broken: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Tasks of broken configs: whoever asks for one gets the message."""
     for name, message in broken.items():
-        yield {"name": name, "actions": [(TaskFailed, [message])], "doc": f"broken: {message.splitlines()[0]}"}
+        yield {"name": name, "actions": [(_fail, [message])], "doc": f"broken: {message.splitlines()[0]}"}
+
+
+def _fail(message: str) -> TaskFailed:
+    return TaskFailed(message)

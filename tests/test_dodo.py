@@ -1,0 +1,292 @@
+"""dodo.py: what runs after which change, what survives interrupts, what `list` and `clean` say. Stages are stubs."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from stub_project import EXPERIMENT, ROOT, Project, is_running, wait_until_gone
+
+FROM_TRAIN = ["train:mini", "decode:mini:dev", "decode:mini:test", "score:mini:dev", "score:mini:test", "report:mini"]
+ALL = ["prepare:mini", "lexicon:mini", "features:mini_fbank", *FROM_TRAIN]
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A project in which nothing has run yet."""
+    project = Project(tmp_path / "project")
+    project.make()
+    return project
+
+
+@pytest.fixture(scope="module")
+def finished_folder(tmp_path_factory):
+    project = Project(tmp_path_factory.mktemp("finished") / "project")
+    project.make()
+    project.doit()
+    assert sorted(project.ran()) == sorted(ALL)
+    return project.folder
+
+
+@pytest.fixture
+def finished(finished_folder, tmp_path):
+    """A project in which mini has run through."""
+    shutil.copytree(finished_folder, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    project.log_lines()
+    return project
+
+
+def test_dodo_loads_no_heavy_library():
+    code = "import sys, dodo; print(*{'numpy', 'pandas', 'mindspore', 'scipy', 'pypinyin', 'rich'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
+
+
+def test_list_is_a_table_of_contents(fresh):
+    out, err = fresh.doit("list")
+    assert err == ""
+    lines = [line.split(None, 1) for line in out.splitlines()]
+    assert [name for name, _ in lines] == ["prepare", "lexicon", "features", "train", "decode", "score", "report"]
+    for number, (_, doc) in enumerate(lines[:6], 1):
+        assert doc.startswith(f"Stage {number}: ")
+    names = [line.split()[0] for line in fresh.doit("list", "--all")[0].splitlines()]
+    assert {"prepare:real", "lexicon:mini+real", "features:real_fbank", "train:wide", "decode:both:dev", "score:real",
+            "score:real:test", "report:both"} < set(names)
+    assert "score:real:dev" not in names  # its decode.sets says test
+
+
+def test_the_projects_own_experiments_are_all_there():
+    out = subprocess.run([sys.executable, "-m", "doit", "list", "--all", "-q", "--db-file", os.devnull + ".none"],
+                         cwd=ROOT, capture_output=True, text=True)
+    names = out.stdout.split()
+    for path in (ROOT / "conf").glob("*.yaml"):
+        assert {f"train:{path.stem}", f"score:{path.stem}", f"report:{path.stem}"} <= set(names)
+
+
+def test_a_second_run_does_nothing(finished):
+    out, _ = finished.doit()
+    assert finished.ran() == []
+    assert all(line.startswith("--") for line in out.splitlines())
+
+
+def test_stages_run_in_order(fresh):
+    fresh.doit("score:mini")
+    ran = fresh.ran()
+    assert ran[0] == "prepare:mini"
+    assert set(ran[1:3]) == {"lexicon:mini", "features:mini_fbank"}
+    assert ran[3] == "train:mini"
+    assert set(ran[4:]) == {f"{stage}:mini:{part}" for stage in ("decode", "score") for part in ("dev", "test")}
+    for part in ("dev", "test"):
+        assert ran.index(f"decode:mini:{part}") < ran.index(f"score:mini:{part}")
+
+
+def test_experiments_share_stages_1_to_3(finished):
+    finished.doit("score:wide")
+    assert finished.ran()[0] == "train:wide"
+    assert set(finished.ran()) == set()
+    finished.doit()
+    assert finished.ran() == []
+
+
+CHANGES = {
+    "train.epochs": (("conf/mini.yaml", "epochs: 2", "epochs: 3"), FROM_TRAIN),
+    "model": (("conf/mini.yaml", "channels: 8", "channels: 16"), FROM_TRAIN),
+    "another experiment": (("conf/wide.yaml", "epochs: 2", "epochs: 3"), []),
+    "a comment": (("conf/mini.yaml", "corpus: mini", "corpus: mini  # the default"), []),
+    "corpus options": (("conf/corpora/mini.yaml", "seed: 1", "seed: 2"),
+                       ["prepare:mini", "lexicon:mini", "features:mini_fbank"]),
+    "pinyin policy": (("conf/corpora/mini.yaml", "module: mini", "module: mini\npinyin: {sandhi: spoken}"),
+                      ["lexicon:mini", *FROM_TRAIN]),
+    "features": (("conf/features/fbank.yaml", "type: fbank", "type: fbank\nnum_bins: 40"),
+                 ["features:mini_fbank", *FROM_TRAIN]),
+    "fewer sets decoded": (("conf/mini.yaml", "epochs: 2}", "epochs: 2}\ndecode: {sets: [test]}"), ["report:mini"]),
+    "a transcript": (("data/mini/train/text", "mini train", "mini train, mended"), ["lexicon:mini", *FROM_TRAIN]),
+    "stage 1's script": (("steps/prepare.py", "def main", "# a word\ndef main"),
+                         ["prepare:mini", "lexicon:mini", "features:mini_fbank"]),
+    "stage 4's script": (("steps/train.py", "def main", "# a word\ndef main"), []),
+    "stage 6's script": (("steps/score.py", "def main", "# a word\ndef main"), ["score:mini:dev", "score:mini:test"]),
+    "foundations": (("steps/common/__init__.py", "What every", "What each"), []),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_reruns_what_depends_on_it(finished, what):
+    change, expected = CHANGES[what]
+    finished.replace(*change)
+    finished.doit()
+    assert sorted(finished.ran()) == sorted(expected)
+    if expected:
+        finished.doit()
+        assert finished.ran() == []
+
+
+def test_scripts_depend_on_what_they_import(finished):
+    finished.write("steps/feats/other.py", "imported = 'by nobody'\n")
+    finished.doit()
+    assert finished.ran() == []
+    finished.write("steps/feats/helper.py", "from steps.feats import other\n")
+    finished.doit()
+    assert finished.ran() == ["features:mini_fbank"]  # whose statistics came out the same
+    finished.write("steps/feats/other.py", "imported = 'by a helper'\n")
+    finished.doit()
+    assert finished.ran() == ["features:mini_fbank"]
+
+
+@pytest.mark.parametrize("target", ["data/mini/train/wav.scp", "exp/features/mini_fbank/test/feats.ark",
+                                    "exp/mini/final.ckpt", "exp/mini/score/dev_greedy/score.json"])
+def test_a_missing_target_is_made_again(finished, target):
+    (finished.folder / target).unlink()
+    finished.doit()
+    assert finished.ran()
+    assert (finished.folder / target).exists()
+
+
+def test_a_new_config_file_is_an_experiment(finished):
+    finished.write("conf/third.yaml", (finished.folder / "conf/mini.yaml").read_text())
+    finished.doit("score:third:test")
+    assert finished.ran() == ["train:third", "decode:third:test", "score:third:test"]
+
+
+def test_a_combination_follows_its_corpora(finished, tmp_path):
+    (tmp_path / "real").mkdir()
+    finished.doit("features:mini+real_fbank", REAL=str(tmp_path / "real"))
+    assert sorted(finished.ran()) == ["features:mini+real_fbank", "lexicon:real", "prepare:mini+real", "prepare:real"]
+    finished.replace("conf/corpora/mini.yaml", "seed: 1", "seed: 2")
+    finished.doit("features:mini+real_fbank")
+    assert sorted(finished.ran()) == ["features:mini+real_fbank", "lexicon:mini", "prepare:mini", "prepare:mini+real"]
+
+
+def test_a_corpus_root_counts_where_its_variable_is_set(fresh, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.csv").write_text(name)
+    fresh.doit("lexicon:real", REAL=str(tmp_path / "a"))
+    assert fresh.ran() == ["prepare:real", "lexicon:real"]
+    fresh.doit("lexicon:real")
+    assert fresh.ran() == []
+    fresh.doit("lexicon:real", REAL=str(tmp_path / "b"))
+    assert fresh.ran() == ["prepare:real", "lexicon:real"]
+    (tmp_path / "b" / "table.csv").write_text("edited")
+    fresh.doit("lexicon:real", REAL=str(tmp_path / "b"))
+    assert fresh.ran() == ["prepare:real", "lexicon:real"]
+
+
+@pytest.mark.parametrize(("task", "number"), [
+    ("train:mini", signal.SIGTERM), ("train:mini", signal.SIGINT), ("train:mini", signal.SIGKILL),
+    ("prepare:mini", signal.SIGKILL), ("features:mini_fbank", signal.SIGKILL), ("score:mini:test", signal.SIGKILL)])
+def test_an_interrupted_run_goes_on(fresh, task, number):
+    process = fresh.start(SLOW=task)
+    pid = fresh.wait_for(task)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    wait_until_gone(pid)
+    assert "Traceback" not in err
+    lines = fresh.log_lines()
+    begun = [line.split()[0] for line in lines if line.split()[1].isdigit()]
+    assert begun[-1] == task
+    assert (f"{task} cleared up" in lines) == (number != signal.SIGKILL)
+    assert process.returncode == (-number if number == signal.SIGKILL else 130)
+    fresh.doit()
+    assert sorted(fresh.ran()) == sorted({*ALL} - {*begun[:-1]})
+
+
+def test_ctrl_c_at_a_terminal_interrupts_once(fresh):
+    process = fresh.start(SLOW="train:mini")
+    pid = fresh.wait_for("train:mini")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to doit and to the stage
+    process.communicate(timeout=120)
+    assert not is_running(pid)
+    assert "train:mini cleared up" in fresh.log_lines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_going_back_to_the_old_config_after_an_interrupt(finished, number):
+    """Files of a config whose run was interrupted never pass for those of the one before."""
+    before = (finished.folder / "exp/mini/score/test_greedy/score.json").read_text()
+    finished.replace("conf/mini.yaml", "epochs: 2", "epochs: 3")
+    process = finished.start(SLOW="decode:mini:test")
+    finished.wait_for("decode:mini:test")
+    process.send_signal(number)
+    process.communicate(timeout=120)
+    finished.replace("conf/mini.yaml", "epochs: 3", "epochs: 2")
+    finished.log_lines()
+    finished.doit()
+    assert "train:mini" in finished.ran()
+    assert (finished.folder / "exp/mini/score/test_greedy/score.json").read_text() == before
+
+
+def test_a_failing_stage_stops_the_run(fresh):
+    out, err = fresh.doit(status=1, FAIL="train:mini")
+    assert "error: as asked" in err
+    assert "steps.train mini ended with status 1" in out
+    assert "Traceback" not in out + err
+    assert fresh.ran()[-1] == "train:mini"
+    fresh.doit()
+    assert fresh.ran()[0] == "train:mini"
+
+
+def test_a_stage_that_writes_too_little_fails(fresh):
+    fresh.replace("steps/train.py", "final.ckpt", "")
+    out, _ = fresh.doit(status=1)
+    assert "steps.train mini did not write exp/mini/final.ckpt" in out
+
+
+def test_clean_dry_run_only_tells(finished):
+    before = sorted(finished.folder.rglob("*"))
+    out, _ = finished.doit("clean", "--dry-run")
+    assert "would remove exp/mini/final.ckpt" in out
+    assert "would remove data/mini/train" in out
+    assert sorted(finished.folder.rglob("*")) == before
+
+
+def test_clean_removes_all_that_was_written(finished):
+    (finished.folder / "data/mini/wav/train").mkdir(parents=True)
+    finished.doit("clean")
+    left = [str(path.relative_to(finished.folder)) for folder in ("data", "exp")
+            for path in (finished.folder / folder).iterdir()]
+    assert left == ["data/README.md", "exp/README.md"]
+    finished.doit()
+    assert sorted(finished.ran()) == sorted(ALL)
+
+
+def test_clean_of_one_task_leaves_the_others(finished):
+    finished.doit("clean", "score:mini")
+    assert not (finished.folder / "exp/mini/score").exists()
+    assert (finished.folder / "exp/mini/decode/test_greedy/pinyin").exists()
+    finished.doit("clean", "train:mini")
+    assert sorted(path.name for path in (finished.folder / "exp/mini").iterdir()) == ["decode", "report.html"]
+
+
+def test_clean_keeps_pinyin_that_stage_2_did_not_derive(finished):
+    lang = finished.folder / "data/mini/lang"
+    digest = subprocess.run(["sha256sum", "train/pinyin"], cwd=lang.parent, capture_output=True, text=True, check=True)
+    (lang / "pinyin.sha256").write_text(digest.stdout)
+    finished.doit("clean", "lexicon:mini")
+    assert not lang.exists()
+    assert not (finished.folder / "data/mini/train/pinyin").exists()
+    assert (finished.folder / "data/mini/dev/pinyin").exists()
+
+
+@pytest.mark.parametrize("broken", [EXPERIMENT.replace("epochs", "epoch"), "corpus: [\n",
+                                    EXPERIMENT.replace("corpus: mini", "corpus: nowhere")])
+def test_a_broken_experiment_stops_itself_alone(finished, broken):
+    finished.write("conf/broken.yaml", broken)
+    _, err = finished.doit()
+    assert err.startswith("warning: conf/")
+    assert finished.ran() == []
+    out, err = finished.doit("score:broken", status=1)
+    message = err.removeprefix("warning: ").splitlines()[0]
+    assert message in out
+    assert "Traceback" not in out + err
+    assert "broken" in finished.doit("list", "--all")[0]
+
+
+def test_a_broken_corpus_stops_its_experiments_alone(finished):
+    finished.write("conf/corpora/real.yaml", "module: table\nrot: /here\n")
+    _, err = finished.doit()
+    assert err.splitlines() == ["warning: conf/corpora/real.yaml: rot: unknown key; did you mean 'root'?"]
+    out, _ = finished.doit("train:real", status=1)
+    assert "did you mean 'root'?" in out
