@@ -113,6 +113,13 @@ def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained
     assert len(pd.read_csv(tmp_path / "exp/tiny/train.csv")) == 1
 
 
+def test_other_data_begins_anew(trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    replace(tmp_path / "data/tiny/dev/pinyin", "ba1", "hao3")
+    status, output = call(tmp_path, "steps.train", "tiny")
+    assert status == 0 and "epoch 1:" in output, output
+
+
 def replace(path, old, new):
     path.write_text(path.read_text().replace(old, new))
 

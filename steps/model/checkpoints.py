@@ -15,7 +15,7 @@ import mindspore as ms
 from mindspore import nn
 
 from steps.common.errors import UserError
-from steps.common.files import write_json
+from steps.common.files import sha256, write_json
 
 
 def tokens_hash(tokens: list[str]) -> str:
@@ -38,7 +38,7 @@ def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[st
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [{"name": name, "data": parameter} for name, parameter in parameters.items()]
     ms.save_checkpoint(rows, str(beside), append_dict=facts)
-    digest = _digest(beside)
+    digest = sha256(beside)
     beside.chmod(0o644)  # MindSpore lets nobody but its owner read it
     with open(beside, "rb") as file:
         os.fsync(file.fileno())
@@ -91,7 +91,7 @@ class Checkpoints:
         for path in sorted(self.folder.glob("epoch-*.json"), reverse=True):
             metadata = json.loads(path.read_text(encoding="utf-8"))
             files = {self.folder / name: digest for name, digest in metadata["files"].items()}
-            if all(file.exists() and _digest(file) == digest for file, digest in files.items()):
+            if all(file.exists() and sha256(file) == digest for file, digest in files.items()):
                 return metadata
         return None
 
@@ -120,9 +120,3 @@ def average(paths: list[Path], network: nn.Cell) -> None:
     for name, parameter in named_parameters(network).items():
         parameter.set_data(ms.Tensor(sum(one[name].asnumpy().astype("float64") for one in loaded) / len(loaded),
                                      parameter.dtype))
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") \
-            else hashlib.sha256(file.read()).hexdigest()

@@ -8,11 +8,11 @@ import mindspore as ms
 from mindspore import dataset
 
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, write_json, write_lines
+from steps.common.files import write_json, write_lines
 from steps.common.provenance import environment
-from steps.config.load import Resolved, dump, load_resolved
-from steps.feats.cmvn import load_cmvn, mean_std, save_cmvn
-from steps.model.acoustic import LogProbs, make_network, write_buckets
+from steps.config.load import Resolved
+from steps.feats.cmvn import load_cmvn, mean_std
+from steps.model.acoustic import LogProbs, make_network
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, StepLog
 from steps.model.cells import CTCObjective, TrainStep
@@ -20,6 +20,7 @@ from steps.model.checkpoints import Checkpoints, average, load_weights, named_pa
 from steps.model.dataset import NormalisedFeatures, read_pinyin, training_labels
 from steps.model.dev import DevPass
 from steps.model.device import set_device
+from steps.model.exp_dir import begin, is_finished
 from steps.model.history import History
 from steps.model.kernels import kernels_for
 from steps.model.optimizer import learning_rate, make_optimizer
@@ -30,19 +31,20 @@ from steps.text.tokens import read_tokens
 def train(config: Resolved, exp_dir: Path) -> None:
     """Train an experiment, or go on with one that was interrupted; where it is finished, do nothing.
 
-    Raises UserError where exp_dir holds a training of another config.
+    What exp_dir holds of a training with another config or other data is dropped.
     """
     experiment = config.experiment
-    if _finished(config, exp_dir):
-        print(f"{exp_dir}/final.ckpt is there, made from this very config", file=sys.stderr)
+    if is_finished(config, exp_dir):
+        print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
         return
     set_device(experiment.device)
     ms.set_seed(experiment.seed)
     tokens = experiment_tokens(config)
     batches, dev_features = _load_data(config, exp_dir, tokens)
-    _begin(config, exp_dir, tokens, batches.buckets)
+    begin(config, exp_dir, tokens, batches.buckets)
 
     network = make_network(config, tokens)
+    _write_environment(config, exp_dir, network)
     steps = batches.steps_per_epoch * experiment.train.epochs
     optimizer = make_optimizer(experiment.train.optimizer, network, steps)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
@@ -60,19 +62,6 @@ def experiment_tokens(config: Resolved) -> list[str]:
     return tokens
 
 
-def _finished(config: Resolved, exp_dir: Path) -> bool:
-    return (exp_dir / "final.ckpt").exists() and _same_training(config, exp_dir)
-
-
-def _same_training(config: Resolved, exp_dir: Path) -> bool:
-    """Whether exp_dir was begun with this config, but for how it is decoded."""
-    if not (exp_dir / "config.yaml").exists():
-        return False
-    before = load_resolved(exp_dir)
-    skip = {"experiment": {"decode"}}
-    return before.model_dump(exclude=skip) == config.model_dump(exclude=skip)
-
-
 def _load_data(config: Resolved, exp_dir: Path, tokens: list[str]):
     mean, std = mean_std(load_cmvn(config.feature_dir / "cmvn"))
     features = NormalisedFeatures(config.feature_dir / "train", mean, std)
@@ -87,19 +76,11 @@ def _load_data(config: Resolved, exp_dir: Path, tokens: list[str]):
     return batches, NormalisedFeatures(config.feature_dir / "dev", mean, std)
 
 
-def _begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]) -> None:
-    """Write what decoding will read; drop the checkpoints of another config."""
-    if not _same_training(config, exp_dir):
-        for path in [exp_dir / "final.ckpt", exp_dir / "train.csv", *(exp_dir / "checkpoints").glob("epoch-*")]:
-            path.unlink(missing_ok=True)
-    write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
-    save_cmvn(exp_dir / "cmvn", load_cmvn(config.feature_dir / "cmvn"))
-    write_buckets(exp_dir, buckets)
+def _write_environment(config: Resolved, exp_dir: Path, network) -> None:
     kernels, why = kernels_for(config.experiment)
     print(f"kernels: {kernels} ({why})", file=sys.stderr)
-    write_json(exp_dir / "env.json", {**environment(), "kernels": kernels})
-    with atomic_open(exp_dir / "config.yaml") as file:
-        file.write(dump(config))
+    weights = sum(parameter.size for parameter in network.trainable_params())
+    write_json(exp_dir / "env.json", {**environment(), "kernels": kernels, "weights": weights})
 
 
 def _resume(checkpoints: Checkpoints, network, optimizer) -> History:
