@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from steps.common.errors import UserError
 from steps.model.onednn import build
 
 pytestmark = pytest.mark.skipif(build.available() is None, reason=build.reason() if build.available() is None else "")
@@ -342,3 +343,8 @@ def test_two_msrun_workers_agree_with_stock(tmp_path):
     ours, theirs = ([np.load(tmp_path / f"{kind}{rank}.npy") for rank in (0, 1)] for kind in ("onednn", "stock"))
     np.testing.assert_array_equal(ours[0], ours[1])
     close(ours[0], theirs[0])
+
+
+def test_pooling_window_beyond_a_byte_is_refused(onednn):
+    with pytest.raises(UserError, match="16 × 17"):
+        onednn.max_pool((16, 17))

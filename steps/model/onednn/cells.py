@@ -113,6 +113,8 @@ class MaxPool(nn.Cell):
 
     def __init__(self, size: tuple[int, int]):
         super().__init__()
+        if size[0] * size[1] > 256:
+            raise UserError(f"a pooling window of {size[0]} × {size[1]} is too large: at most 256 values")
         self.size = Tensor(size, ms.int64)
         backward = _operator("max_pool_backward", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
 
