@@ -8,7 +8,7 @@ from steps.config.presets import expand_preset
 
 
 class Strict(BaseModel):
-    """A mapping that knows all its keys; values are not coerced across types."""
+    """A mapping that knows all its keys. A number may be written as text: YAML takes 1e-3 for one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,7 +26,7 @@ Names = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(\+[A-Za-z0-9]
 class Pinyin(Strict):
     """How text is read aloud (stage 2)."""
 
-    sandhi: Literal["citation", "spoken"] = "citation"
+    sandhi: Literal["citation", "lexical", "spoken"] = "citation"
     neutral_tone: Literal["citation", "spoken"] = "spoken"
     user_dict: str | None = None  # a file of `word syllable…` lines that win over every other source
 

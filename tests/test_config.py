@@ -1,0 +1,205 @@
+"""steps.config: what conf/ may hold, how mistakes are told, how an experiment's config travels with it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.common.errors import UserError
+from steps.config.load import (
+    check,
+    dump,
+    expand_variables,
+    experiment_names,
+    load,
+    load_corpus,
+    load_experiment,
+    load_features,
+    load_resolved,
+    read_corpus,
+)
+from steps.config.presets import PRESETS
+from steps.config.schema import Corpus, Experiment, Features, Model, Train
+
+ROOT = Path(__file__).parent.parent
+MINIMAL = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channels": 8}]}}
+
+
+@pytest.fixture
+def conf(tmp_path):
+    """A small conf/."""
+    for name, text in {
+        "first.yaml": "corpus: mini\nfeatures: fbank\nmodel: {preset: resnet_small}\n",
+        "both.yaml": "corpora: [mini, real]\nfeatures: fbank\nmodel: {preset: resnet_small}\n",
+        "corpora/mini.yaml": "module: mini\n",
+        "corpora/real.yaml": "module: table\nroot: ${YINJIE_TEST_ROOT}/audio\nsets: [train, test]\n",
+        "features/fbank.yaml": "type: fbank\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def with_key(path: str, value) -> dict:
+    """MINIMAL with a value at a dotted path."""
+    config = yaml.safe_load(yaml.safe_dump(MINIMAL))
+    *folders, last = path.split(".")
+    place = config
+    for folder in folders:
+        place = place[int(folder)] if isinstance(place, list) else place.setdefault(folder, {})
+    place[last] = value
+    return config
+
+
+@pytest.mark.parametrize(("path", "value", "message"), [
+    ("trian", {}, "conf/x.yaml: trian: unknown key; did you mean 'train'?"),
+    ("train.epoch", 3, "conf/x.yaml: train.epoch: unknown key; did you mean 'epochs'?"),
+    ("train.optimizer.lerning_rate", 3, "train.optimizer.lerning_rate: unknown key; did you mean 'learning_rate'?"),
+    ("model.blocks.0.chanels", 3, "model.blocks.0.chanels: unknown key; did you mean 'channels'?"),
+    ("decode.zzz", 3, "decode.zzz: unknown key; known keys: "),
+    ("train.epochs", "many", "train.epochs: Input should be a valid integer"),
+    ("train.epochs", 0, "train.epochs: Input should be greater than 0, not 0"),
+    ("train.epochs", 1.5, "train.epochs: Input should be a valid integer"),
+    ("train.optimizer.name", "sgd", "train.optimizer.name: Input should be 'adam', 'adamw' or 'rmsprop', not 'sgd'"),
+    ("model.conv_dropout", 1.0, "model.conv_dropout: Input should be less than 1"),
+    ("model.preset", "dfcn", "no preset 'dfcn'; there are dfcnn"),
+    ("model.pad_mode", "same", "padding must be 0 where pad_mode is same"),
+    ("corpus", "../mini", "corpus: String should match pattern"),
+    ("features", None, "features: Input should be a valid string"),
+])
+def test_a_mistake_names_file_key_and_remedy(path, value, message):
+    with pytest.raises(UserError) as error:
+        check(with_key(path, value), Experiment, "conf/x.yaml")
+    assert message in str(error.value)
+    assert str(error.value).startswith("conf/x.yaml: ")
+
+
+def test_all_mistakes_of_a_file_are_told_at_once():
+    config = with_key("train.epoch", 3)
+    del config["corpus"]
+    with pytest.raises(UserError, match=r"corpus: missing\n  train\.epoch: unknown key"):
+        check(config, Experiment, "conf/x.yaml")
+
+
+@given(st.data())
+def test_a_key_with_a_letter_lost_is_recognised(data):
+    key = data.draw(st.sampled_from([name for name in Train.model_fields if len(name) > 6]))
+    at = data.draw(st.integers(0, len(key) - 1))
+    with pytest.raises(UserError, match=f"did you mean '{key}'"):
+        check({key[:at] + key[at + 1:]: 1}, Train, "x")
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"corpus: [\n", "x.yaml: not readable as YAML: "),
+    (b"corpus: \xff\xfe\n", "x.yaml: not readable as YAML: "),
+    (b"", "x.yaml: (the whole file): "),
+    (b"- corpus\n", "x.yaml: (the whole file): "),
+])
+def test_an_unreadable_file_is_named(tmp_path, content, message):
+    (tmp_path / "x.yaml").write_bytes(content)
+    with pytest.raises(UserError) as error:
+        load(tmp_path / "x.yaml", Experiment)
+    assert message in str(error.value)
+
+
+def test_a_missing_file_names_those_that_are_there(conf):
+    with pytest.raises(UserError, match=r"features/fbnk\.yaml: no such file; .*features has fbank"):
+        load_features("fbnk", conf)
+    (conf / "first.yaml").write_text("corpus: minni\nfeatures: fbank\nmodel: {preset: dfcnn}\n")
+    with pytest.raises(UserError, match=r"corpora/minni\.yaml: no such file; .*corpora has mini, real"):
+        load_experiment("first", conf)
+
+
+def test_a_set_that_the_corpus_lacks_cannot_be_decoded(conf):
+    (conf / "first.yaml").write_text("corpus: mini\nfeatures: fbank\nmodel: {preset: dfcnn}\ndecode: {sets: [tset]}\n")
+    with pytest.raises(UserError, match=r"first\.yaml: decode\.sets: .* has no set 'tset', only train, dev, test"):
+        load_experiment("first", conf)
+
+
+def test_experiments_are_the_files(conf):
+    assert experiment_names(conf) == ["both", "first"]
+
+
+def test_root_is_expanded_for_stage_1_and_kept_as_written_for_experiments(conf, monkeypatch):
+    monkeypatch.setenv("YINJIE_TEST_ROOT", "/corpora/real")
+    assert load_corpus("real", conf).root == "/corpora/real/audio"
+    assert read_corpus("real", conf).root == "${YINJIE_TEST_ROOT}/audio"
+    assert load_corpus("mini", conf).root is None
+    monkeypatch.delenv("YINJIE_TEST_ROOT")
+    with pytest.raises(UserError, match=r"real\.yaml: root: the environment variable YINJIE_TEST_ROOT is not set"):
+        load_corpus("real", conf)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("$YINJIE_A/x", "/a/x"), ("${YINJIE_A}${YINJIE_A}", "/a/a"),
+                                                ("~/x", "/home/me/x"), ("/plain", "/plain"), ("data/x", "data/x")])
+def test_variables(monkeypatch, text, expected):
+    monkeypatch.setenv("YINJIE_A", "/a")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expand_variables(text, "x") == expected
+
+
+def test_corpora_can_be_combined(conf):
+    (conf / "both.yaml").write_text("corpora: [mini, real]\nfeatures: fbank\nmodel: {preset: resnet_small}\n"
+                                    "decode: {sets: [test]}\n")
+    config = load_experiment("both", conf)
+    assert config.experiment.corpus == "mini+real"
+    assert config.corpus.sets == ["train", "test"]  # the sets that both have
+    assert config.data_dir == Path("data/mini+real")
+    assert config.feature_dir == Path("exp/features/mini+real_fbank")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_give_all_keys_and_those_beside_them_win(name):
+    whole = Model(preset=name)
+    assert whole.blocks
+    changed = Model(preset=name, dense=[7])
+    assert changed.dense == [7]
+    assert changed.blocks == whole.blocks
+
+
+def test_one_number_stands_for_both_dimensions():
+    config = check(with_key("model.blocks.0.pool", 2), Experiment, "x")
+    assert config.model.blocks[0].pool == (2, 2)
+    config = check(with_key("model.blocks.0.pool", [2, 1]), Experiment, "x")
+    assert config.model.blocks[0].pool == (2, 1)
+
+
+def test_a_config_is_the_same_after_its_travel_with_the_experiment(conf, tmp_path):
+    for name in ("mini", "real"):
+        changes = {"corpus": name, "train": {"augment": {"time_warp": [0.9, 1.1]}}, "decode": {"sets": ["test"]},
+                   "model": {"preset": "dfcnn", "pad_mode": "same", "padding": 0}}
+        (conf / "first.yaml").write_text(yaml.safe_dump(MINIMAL | changes))
+        config = load_experiment("first", conf)
+        (tmp_path / "config.yaml").write_text(dump(config), encoding="utf-8")
+        assert load_resolved(tmp_path) == config
+
+
+@given(st.builds(dict, sample_rate=st.sampled_from([8000, 16000, 44100]), num_bins=st.integers(1, 80),
+                 preemphasis=st.floats(0, 0.99), compress=st.booleans()))
+def test_dump_loses_nothing(values):
+    features = Features(type="fbank", **values)
+    assert check(yaml.safe_load(dump(features)), Features, "x") == features
+
+
+def test_exponents_are_numbers_also_without_a_dot():
+    """YAML 1.1 takes 1e-3 for a string."""
+    assert yaml.safe_load("1e-3") == "1e-3"
+    config = check(with_key("train.optimizer.learning_rate", "1e-3"), Experiment, "x")
+    assert config.train.optimizer.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.yaml")), ids=lambda path: path.stem)
+def test_own_experiments_are_right_and_begin_with_what_they_are(path):
+    load_experiment(path.stem, ROOT / "conf")
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ")
+
+
+@pytest.mark.parametrize(("folder", "schema"), [("corpora", Corpus), ("features", Features)])
+def test_own_corpora_and_features_are_right(folder, schema):
+    for path in (ROOT / "conf" / folder).glob("*.yaml"):
+        config = load(path, schema)
+        if schema is Corpus:
+            assert (ROOT / "local" / f"{config.module}.py").exists(), path
