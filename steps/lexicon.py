@@ -20,7 +20,7 @@ from steps.text.lang import Lexicon, write_lang
 from steps.text.reading import Word
 from steps.text.summary import SetSummary, unread_message
 from steps.text.transcribe import Reading, transcribe
-from steps.text.transcripts import read_pinyin, read_transcripts
+from steps.text.transcripts import read_pinyin, read_texts
 
 TRAIN = "train"
 
@@ -56,7 +56,7 @@ def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
 def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexicon) -> Iterator[tuple[str, list[str]]]:
     """Yield (utterance, syllables) of a set and fill in its summary and, for train, the lexicon."""
     directory = data_dir / summary.name
-    texts = read_transcripts(directory / "text")
+    texts = read_texts(directory)
     own = read_pinyin(directory / "pinyin", texts) if summary.shipped else None
     for reading in track(transcribe(texts, policy), len(texts), f"lexicon {summary.name}"):
         words, syllables = _settle(reading, own, summary)

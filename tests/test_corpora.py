@@ -124,6 +124,18 @@ def test_a_corpus_of_pinyin_alone_has_no_text(project, monkeypatch):
     assert set(read_table("data/audio_cmn/train/pinyin").values()) >= {"ju1", "zhong3"}
 
 
+def test_words_and_bare_syllables_combine(project, monkeypatch):
+    """A corpus of hanzi and one of pinyin alone: stage 2 of each, then both together."""
+    configure(project, "audio_cmn")
+    configure(project, "audio_cmn", "syllabs", options={"part": "syllabs"})
+    for corpus in ("audio_cmn", "syllabs", "audio_cmn+syllabs"):
+        run(monkeypatch, steps.prepare, corpus)
+        run(monkeypatch, steps.lexicon, corpus)
+    pinyin = read_table("data/audio_cmn+syllabs/train/pinyin")
+    assert pinyin["chenwang-syllabs-jv1"] == "ju1" and pinyin["yuetan-hsk-北京"] == "bei3 jing1"
+    assert "jv1" not in Path("data/audio_cmn+syllabs/lang/lexicon.txt").read_text()
+
+
 def test_combination(project, monkeypatch):
     """`corpora: [a, b]`: the corpus a+b, with the pinyin that one ships and the other has from stage 2."""
     configure(project, "thchs30")

@@ -24,6 +24,13 @@ def read_transcripts(path: Path) -> dict[str, str]:
     return table
 
 
+def read_texts(directory: Path) -> dict[str, str]:
+    """A set's `text`; empty texts where the corpus ships pinyin alone, and so has none. Raises UserError."""
+    if not (directory / "text").exists() and (directory / "pinyin").exists():
+        return dict.fromkeys(read_transcripts(directory / "pinyin"), "")
+    return read_transcripts(directory / "text")
+
+
 def read_pinyin(path: Path, texts: dict[str, str]) -> dict[str, list[str]]:
     """A set's `pinyin` table, its syllables in the recipe's spelling. Raises UserError for what is no syllable and
     where the utterances are not those of `texts`."""
