@@ -1,0 +1,83 @@
+"""Stages 1 and 2 on a generated tree of AISHELL's size and layout: seconds and memory, side by side with the budget.
+
+    python tests/benchmarks/corpus_scale.py [utterances]
+
+The budget (issue "Corpora and lexicon"): preparing, validating and lexicon of 141,600 utterances in at most 180 s and
+1.5 GB on 2 cores, without the reading of audio. The audio is one short recording under many names: opening each is
+timed apart.
+"""
+
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from pypinyin.constants import PHRASES_DICT
+
+PROJECT = Path(__file__).resolve().parents[2]
+PER_SPEAKER = 354  # 141,600 utterances of 400 speakers
+LINKS = 20000  # names that one file may have on common file systems
+BUDGET_S, BUDGET_GB = 180, 1.5
+
+
+def generate(root: Path, utterances: int) -> None:
+    """data_aishell with random sentences of some 14 characters; train, dev and test of 340, 40 and 20 speakers."""
+    draw = random.Random(1)
+    words = sorted(word for word in PHRASES_DICT if 1 < len(word) < 4)
+    lines, wav = [], None
+    for number in range(utterances):
+        speaker = 2 + number // PER_SPEAKER
+        part = "test" if speaker % 20 == 3 else "dev" if speaker % 10 == 2 else "train"
+        utt = f"BAC009S{speaker:04d}W{number % PER_SPEAKER:04d}"
+        folder = root / "wav" / part / f"S{speaker:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        if number % LINKS == 0:
+            wav = root / f"{number}.wav"
+            soundfile.write(wav, np.random.default_rng(1).normal(0, 0.1, 8000), 16000, format="WAV")
+        os.link(wav, folder / f"{utt}.wav")
+        lines.append(f"{utt} {' '.join(draw.choices(words, k=6))}\n")
+    (root / "transcript").mkdir()
+    (root / "transcript/aishell_transcript_v0.8.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def run(what: str, project: Path, *command: str) -> tuple[float, float]:
+    """Wall and processor seconds of a command."""
+    begin, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *command], cwd=project, check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "PYTHONPATH": str(PROJECT)})
+    seconds, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{what:40} {seconds:7.1f} s  {used:7.1f} s of processor")
+    return seconds, used
+
+
+def main() -> None:
+    """Generate, run, print a table and whether the budget holds."""
+    utterances = int(sys.argv[1]) if len(sys.argv) > 1 else 141600
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder)
+        generate(project / "data_aishell", utterances)
+        (project / "conf/corpora").mkdir(parents=True)
+        (project / "conf/corpora/aishell.yaml").write_text(f"module: aishell\nroot: {project}\n")
+        print(f"{utterances} utterances")
+        audio = ("from steps.datadir.audio import check_audios; from steps.datadir.find import find_audio;"
+                 "list(check_audios(list(find_audio('data_aishell/wav').values())))")
+        opening, _ = run("opening the audio (not counted)", project, "-c", audio)
+        total = run("prepare, the opening counted", project, "-m", "steps.prepare", "aishell")[0] - opening
+        for part in ("train", "dev", "test"):
+            total += run(f"validate {part}", project, "-m", "steps.data_dir", "validate", f"data/aishell/{part}",
+                         "--audio", "no")[0]
+        total += run("lexicon", project, "-m", "steps.lexicon", "aishell")[0]
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"{'without the opening':40} {total:7.1f} s of {BUDGET_S}; largest process {memory:.2f} GB of {BUDGET_GB}")
+    sys.exit(total > BUDGET_S or memory > BUDGET_GB)
+
+
+if __name__ == "__main__":
+    main()
