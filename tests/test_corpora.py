@@ -1,6 +1,7 @@
 """Every corpus' module, on a small tree in the corpus' real layout, through stages 1 to 3."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import steps.features
 import steps.lexicon
 import steps.prepare
 from steps.common.errors import UserError
+from steps.config.load import dump, load_experiment, load_resolved
 from steps.datadir.read import read_data_dir
 from steps.datadir.table import read_table
 from steps.datadir.validate import validate
@@ -348,3 +350,20 @@ def test_common_voice_is_downloaded_by_hand(project, monkeypatch):
     configure(project, "common_voice")
     with pytest.raises(UserError, match="downloaded by hand"):
         run(monkeypatch, steps.download, "common_voice")
+
+
+def test_experiments_may_name_several_corpora(project):
+    for name, keys in (("one", ["sets: [train, test]"]), ("two", []), ("three", ["pinyin: {sandhi: spoken}"])):
+        lines(Path(f"conf/corpora/{name}.yaml"), f"module: {name}", *keys)
+    rest = ["features: fbank", "model: {preset: resnet_small}", "decode: {sets: [test]}"]
+    lines(Path("conf/both.yaml"), "corpora: [one, two]", *rest)
+    config = load_experiment("both")
+    assert (config.experiment.corpus, config.corpus.sets) == ("one+two", ["train", "test"])
+    assert config.data_dir == Path("data/one+two") and config.feature_dir == Path("exp/features/one+two_fbank")
+    lines(Path("exp/both/config.yaml"), *dump(config).splitlines())
+    assert load_resolved("exp/both") == config
+    for corpora, said in (("[one, three]", "one and three differ in `pinyin`"), ("[two, two]", "must be different"),
+                          ("[one, four]", "four.yaml: no such file"), ("one", "a list of names")):
+        lines(Path("conf/both.yaml"), f"corpora: {corpora}", *rest)
+        with pytest.raises(UserError, match=re.escape(said)):
+            load_experiment("both")
