@@ -17,7 +17,7 @@ from steps.datadir.transcript import Unpaired, half_width, pair, read_lines
 from steps.datadir.utterance import Utterance
 
 FOLDER = "primewords_md_2018_set1"
-# size: egs2/primewords_chinese of ESPnet; no checksum is published
+# size: ESPnet's recipe; no checksum is published
 ARCHIVES = [Archive(f"https://www.openslr.org/resources/47/{FOLDER}.tar.gz", 9057625192, None, FOLDER)]
 TRANSCRIPT = "set1_transcript.json"
 KEYS = ("id", "file", "user_id", "text")

@@ -17,7 +17,7 @@ from steps.datadir.transcript import Unpaired, half_width, pair, read_lines
 from steps.datadir.utterance import Utterance
 
 FOLDER = "ST-CMDS-20170001_1-OS"
-# size: egs/multi_cn of Kaldi; MD5: tools/create_data of yeyupiaoling/PPASR
+# size: egs/multi_cn of Kaldi; MD5: as public recipes for PaddlePaddle have it
 ARCHIVES = [Archive(f"https://www.openslr.org/resources/38/{FOLDER}.tar.gz", 8231662593,
                     "c28ddfc8e4ebe48949bc79a0c23c5545", FOLDER)]
 PREFIX = "20170001"  # of all names
