@@ -42,6 +42,7 @@ if [ -n "${ZSH_VERSION:-}" ] || [ "$_yinjie_self" != "$0" ]; then
 fi
 
 set -euo pipefail
+unset PYTHONHOME
 root="$_yinjie_root"
 venv="$root/.venv"
 lock="$root/requirements.lock"
