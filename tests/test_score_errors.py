@@ -161,3 +161,27 @@ def test_rates_of_a_small_set_by_hand():
     assert rates["toneless_error_rate"] == 2 / 6
     assert (rates["tone_error_rate"], rates["tone_tokens"]) == (1 / 4, 4)
     assert rates["sentence_error_rate"] == 2 / 3
+
+
+def test_intervals_of_the_other_rates_are_those_of_a_bootstrap():
+    rng = np.random.default_rng(11)
+    refs, hyps = noisy_set(150, 0.2, rng)
+    rates = error_rates(refs, hyps, {utt: align(refs[utt], hyps[utt]) for utt in refs})
+    by_utt = [count_tones([(refs[utt], hyps[utt])]) for utt in refs]
+    drawn = rng.integers(0, len(refs), (20_000, len(refs)))
+    columns = {"toneless_error_rate": ([one.base_errors for one in by_utt], [one.ref_tokens for one in by_utt]),
+               "tone_error_rate": ([one.wrong_tones for one in by_utt], [one.right_bases for one in by_utt]),
+               "sentence_error_rate": ([refs[utt] != hyps[utt] for utt in refs], [1] * len(refs))}
+    assert set(rates["intervals"]) == set(columns)
+    for name, (errors, of) in columns.items():
+        low, high = rates["intervals"][name]
+        found = np.array(errors)[drawn].sum(axis=1) / np.array(of)[drawn].sum(axis=1)
+        width = high - low
+        assert low < rates[name] < high
+        np.testing.assert_allclose([low, high], np.percentile(found, [2.5, 97.5]), atol=width / 10)
+
+
+def test_intervals_where_nothing_can_be_wrong():
+    refs, hyps = {"a": ["ma1"], "b": ["shi4"]}, {"a": [], "b": []}
+    assert error_rates(refs, hyps, {utt: align(refs[utt], []) for utt in refs})["intervals"] == {
+        "toneless_error_rate": [1, 1], "tone_error_rate": [0, 0], "sentence_error_rate": [1, 1]}

@@ -13,13 +13,20 @@ from steps.results.errors import EPS, Pair
 from steps.results.kaldi_files import read_per_utt
 from steps.search.ctm import Timed, read_ctm
 
+NEEDED = ("set", "method", "utterances", "ref_tokens", "ins", "del", "sub", "syllable_error_rate", "ci95",
+          "toneless_error_rate", "tone_error_rate", "sentence_error_rate", "real_time_factor")  # of score.json
+
 
 class Scored:
     """A scored set: exp_dir/score/<set>_<method>, and what was decoded for it. Big files are read when asked for."""
 
     def __init__(self, exp_dir: Path, name: str):
         self.name = name
-        self.scores: dict[str, Any] = read_json(exp_dir / "score" / name / "score.json")
+        path = exp_dir / "score" / name / "score.json"
+        self.scores: dict[str, Any] = read_json(path)
+        lacking = [key for key in NEEDED if key not in self.scores]
+        if lacking:
+            raise UserError(f"{path}: lacks {', '.join(lacking)}; run stage 6 (score) again")
         self.score_dir = exp_dir / "score" / name
         self._decode_dir = exp_dir / "decode" / name
 
@@ -41,11 +48,18 @@ class Scored:
 
     @cached_property
     def speakers(self) -> pd.DataFrame:
-        """The counts of per_spk: spk, utts, ref_tokens, cor, sub, ins, del, err, wrong_utts; without the SUM."""
-        lines = (self.score_dir / "per_spk").read_text(encoding="utf-8").splitlines()
-        rows = [line.split() for line in lines[1:]]
-        raw = [[row[0], *map(int, row[2:])] for row in rows if row[1] == "raw" and row[0] != "SUM"]
-        return pd.DataFrame(raw, columns=["spk", "utts", "ref_tokens", "cor", "sub", "ins", "del", "err", "wrong_utts"])
+        """The counts of per_spk: spk, utts, ref_tokens, cor, sub, ins, del, err, wrong_utts; without the SUM.
+
+        Raises UserError where it is missing or damaged.
+        """
+        columns = ["spk", "utts", "ref_tokens", "cor", "sub", "ins", "del", "err", "wrong_utts"]
+        try:
+            lines = (self.score_dir / "per_spk").read_text(encoding="utf-8").splitlines()
+            rows = [line.split() for line in lines[1:]]
+            raw = [[row[0], *map(int, row[2:])] for row in rows if row[1] == "raw" and row[0] != "SUM"]
+            return pd.DataFrame(raw, columns=columns)
+        except (OSError, ValueError, IndexError):
+            raise UserError(f"{self.score_dir}/per_spk: missing or damaged; run stage 6 (score) again") from None
 
 
 class Results:
@@ -71,15 +85,27 @@ class Results:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file. Raises UserError where it is missing or cut short."""
+    """A JSON file's mapping. Raises UserError where it is missing, cut short or no mapping."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; is {path.parent} an experiment that was trained?") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path}: not readable as JSON ({error}); run its stage again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a JSON mapping; run its stage again")
+    return value
 
 
 def _read_history(path: Path) -> pd.DataFrame:
     """train.csv, a row an epoch; without rows where training has not finished an epoch."""
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["epoch"])
+    if not path.exists():
+        return pd.DataFrame(columns=["epoch"])
+    try:
+        history = pd.read_csv(path)
+    except ValueError as error:  # pandas' own, and bytes that are no text
+        raise UserError(f"{path}: not readable as CSV ({' '.join(str(error).split())})") from None
+    odd = [name for name in history if not pd.api.types.is_numeric_dtype(history[name])]
+    if "epoch" not in history or odd:
+        raise UserError(f"{path}: {f'{odd[0]}: not all numbers' if odd else 'no column epoch'}; the file is damaged")
+    return history

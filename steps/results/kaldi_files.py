@@ -38,14 +38,12 @@ def read_per_utt(path: Path) -> dict[str, list[Pair]]:
     """The alignments that a per_utt file holds. Raises UserError where it is missing or damaged."""
     rows: dict[str, dict[str, list[str]]] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            utt, name, *words = line.split()
+            rows.setdefault(utt, {})[name] = words
+        return {utt: list(zip(row["ref"], row["hyp"], strict=True)) for utt, row in rows.items()}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run stage 6 (score) first") from None
-    for line in lines:
-        utt, name, *words = line.split()
-        rows.setdefault(utt, {})[name] = words
-    try:
-        return {utt: list(zip(row["ref"], row["hyp"], strict=True)) for utt, row in rows.items()}
     except (KeyError, ValueError):
         raise UserError(f"{path}: an utterance lacks its ref or hyp, or they differ in length; score again") from None
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import kaldialign
 
-from steps.results.errors import count, rate, total
+from steps.results.bootstrap import REPLICATIONS, SEED, rate_intervals
+from steps.results.errors import Counts, count, rate, total
 from steps.results.kaldi_files import Alignments
-from steps.results.tones import count_tones
+from steps.results.tones import ToneCounts, add_tones, count_tones
 
-REPLICATIONS = 10_000
-SEED = 0
+SCORING = 1  # to be raised where the same syllables get another score: such scores are not compared
 
 
 def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[str]],
@@ -23,11 +23,14 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
       tones differ. Where the bases can be aligned in several ways, the one with the fewest wrong tones counts.
     - sentence_error_rate: utterances with any error, per utterance.
     - tone_confusion: the pairs of tone_error_rate, rows reference tones 1 to 5, columns hypothesis tones 1 to 5.
+    - ci95, and intervals by rate: [low, high], see `confidence_interval`.
     """
     by_utt = [count(pairs) for pairs in alignments.values()]
     counts = total(by_utt)
-    tones = count_tones((refs[utt], hyps[utt]) for utt in alignments)
+    tones_by_utt = [count_tones([(refs[utt], hyps[utt])]) for utt in alignments]
+    tones = add_tones(tones_by_utt)
     return {
+        "scoring": SCORING,
         "utterances": len(by_utt),
         "ref_tokens": counts.ref_tokens,
         "ins": counts.insertions,
@@ -39,8 +42,16 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
         "tone_error_rate": rate(tones.wrong_tones, tones.right_bases),
         "tone_tokens": tones.right_bases,
         "sentence_error_rate": rate(sum(one.errors > 0 for one in by_utt), len(by_utt)),
+        "intervals": _intervals(by_utt, tones_by_utt),
         "tone_confusion": tones.matrix,
     }
+
+
+def _intervals(by_utt: Sequence[Counts], tones: Sequence[ToneCounts]) -> dict[str, list[float]]:
+    errors = [(one.base_errors, one.wrong_tones, counts.errors > 0) for one, counts in zip(tones, by_utt, strict=True)]
+    of = [(one.ref_tokens, one.right_bases, 1) for one in tones]
+    names = ("toneless_error_rate", "tone_error_rate", "sentence_error_rate")
+    return dict(zip(names, rate_intervals(errors, of), strict=True))
 
 
 def confidence_interval(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[str]]) -> list[float]:

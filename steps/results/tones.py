@@ -90,6 +90,15 @@ def count_tones(refs_and_hyps: Iterable[tuple[Sequence[str], Sequence[str]]]) ->
     return ToneCounts(ref_tokens, base_errors, confusion.total(), wrong, confusion)
 
 
+def add_tones(counts: Iterable[ToneCounts]) -> ToneCounts:
+    """The sum of counts."""
+    counts = list(counts)
+    confusion: Counter[tuple[str, str]] = Counter()
+    for one in counts:
+        confusion.update(one.confusion)
+    return ToneCounts(*(sum(one[place] for one in counts) for place in range(4)), confusion)
+
+
 def confusion_kind(ref: str, hyp: str) -> str:
     """What a substitution got wrong: `tone`, `base`, or `both`."""
     (ref_base, ref_tone), (hyp_base, hyp_tone) = split_tone(ref), split_tone(hyp)

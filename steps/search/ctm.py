@@ -31,13 +31,17 @@ def ctm_lines(utt: str, emissions: list[Emission], tokens: list[str], frame_shif
 
 
 def read_ctm(path: Path) -> dict[str, list[Timed]]:
-    """A ctm file by utterance; utterances without output are not in it. Raises UserError where it is missing."""
+    """A ctm file by utterance; utterances without output are not in it.
+
+    Raises UserError where it is missing or damaged.
+    """
     by_utt: dict[str, list[Timed]] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            utt, _, begin, duration, syllable, confidence = line.split()
+            by_utt.setdefault(utt, []).append(Timed(float(begin), float(duration), syllable, float(confidence)))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run stage 5 (decode) first") from None
-    for line in lines:
-        utt, _, begin, duration, syllable, confidence = line.split()
-        by_utt.setdefault(utt, []).append(Timed(float(begin), float(duration), syllable, float(confidence)))
+    except ValueError:
+        raise UserError(f"{path}: a line is not `utt 1 begin duration syllable confidence`; decode again") from None
     return by_utt
