@@ -6,6 +6,7 @@ come from train alone.
 """
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from steps.config.schema import Pinyin
 from steps.text.derived import is_derived, write_derived
 from steps.text.lang import Lexicon, write_lang
 from steps.text.reading import Word
-from steps.text.summary import SetSummary, unread_message
+from steps.text.summary import SetSummary
 from steps.text.transcribe import Reading, transcribe
 from steps.text.transcripts import read_pinyin, read_texts
 
@@ -56,38 +57,45 @@ def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
 def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexicon) -> Iterator[tuple[str, list[str]]]:
     """Yield (utterance, syllables) of a set and fill in its summary and, for train, the lexicon."""
     directory = data_dir / summary.name
-    texts = read_texts(directory)
-    own = read_pinyin(directory / "pinyin", texts) if summary.shipped else None
+    own = read_pinyin(directory / "pinyin") if summary.shipped else None
+    texts = read_texts(directory, own)
     for reading in track(transcribe(texts, policy), len(texts), f"lexicon {summary.name}"):
         words, syllables = _settle(reading, own, summary)
         if not syllables:
             continue
         for kind in reading.changed:
-            summary.changed[kind].append(f"{reading.utt} {texts[reading.utt]} → {' '.join(w.hanzi for w in words)}")
+            spoken = " ".join(word.written for word in reading.words)
+            summary.changed[kind].append(f"{reading.utt}: {texts[reading.utt]} → {spoken}")
         summary.utterances += 1
         summary.syllables.update(syllables)
         if summary.name == TRAIN:
             lexicon.add(words)
         yield reading.utt, syllables
     if summary.unread:
-        raise UserError(unread_message(f"{directory}/text", summary.unread))
+        _refuse_or_warn(f"{directory}/text", summary, policy)
 
 
 def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSummary) -> tuple[list[Word], list[str]]:
     """An utterance's words and syllables: the corpus' own pinyin wins, spread over the words where it fits them."""
     if own is None:
-        if reading.unread or not reading.words:
+        if not reading.words:
             summary.unread[reading.utt] = reading.unread
-            return [], []
         return reading.words, reading.syllables
     syllables = own[reading.utt]
-    hanzi = "".join(word.hanzi for word in reading.words)
-    if len(hanzi) != len(syllables):
-        if hanzi or reading.unread:
+    if len(reading.syllables) != len(syllables):
+        if reading.words or reading.unread:
             summary.uneven.append(reading.utt)
         return [], syllables
     rest = iter(syllables)
-    return [Word(word.hanzi, tuple(next(rest) for _ in word.hanzi)) for word in reading.words], syllables
+    return [Word(word.written, tuple(next(rest) for _ in word.syllables)) for word in reading.words], syllables
+
+
+def _refuse_or_warn(where: str, summary: SetSummary, policy: Pinyin) -> None:
+    message = summary.unread_message(where)
+    if policy.unreadable == "stop":
+        raise UserError(f"{message}\n  Mend them, give their readings in a pinyin.user_dict, or leave them out with "
+                        f"pinyin: {{unreadable: skip}}, all in the corpus' yaml")
+    print(f"WARNING: {message}\n  left out of {summary.name}/pinyin", file=sys.stderr)
 
 
 def _respell(path: Path, table: list[str]) -> None:

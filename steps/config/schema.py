@@ -24,11 +24,13 @@ Names = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(\+[A-Za-z0-9]
 
 
 class Pinyin(Strict):
-    """How text is read aloud (stage 2)."""
+    """How text is read aloud (stage 2); steps/text/tones.py and phrases.py say more."""
 
-    sandhi: Literal["citation", "lexical", "spoken"] = "citation"
-    neutral_tone: Literal["citation", "spoken"] = "spoken"
+    sandhi: Literal["citation", "lexical", "spoken"] = "citation"  # of 一 and 不: none, in the dictionary's words, all
+    neutral_tone: Literal["citation", "spoken"] = "spoken"  # citation: where pypinyin's dictionary has it alone
+    segmentation: Literal["strict", "loose"] = "strict"  # loose: as early pypinyin, which labelled THCHS-30
     user_dict: str | None = None  # a file of `word syllable…` lines that win over every other source
+    unreadable: Literal["stop", "skip"] = "stop"  # skip leaves utterances out that cannot be read, and says so
 
 
 class Corpus(Strict):

@@ -10,19 +10,20 @@ from steps.text.syllables import token_lines
 
 
 class Lexicon:
-    """Words and all the ways they were read; each character of them is a word, too."""
+    """Words and all the ways they were read; each hanzi of them is a word, too."""
 
     def __init__(self) -> None:
         self._readings: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
 
     def add(self, words: Iterable[Word]) -> None:
         """Take in the words of an utterance."""
-        for hanzi, syllables in words:
-            if syllables in self._readings.get(hanzi, ()):
+        for written, syllables in words:
+            if syllables in self._readings.get(written, ()):
                 continue
-            self._readings[hanzi].add(syllables)
-            for character, syllable in zip(hanzi, syllables, strict=True):
-                self._readings[character].add((syllable,))
+            self._readings[written].add(syllables)
+            if not written.isascii():
+                for character, syllable in zip(written, syllables, strict=True):
+                    self._readings[character].add((syllable,))
 
     def words(self) -> list[str]:
         """The words in C order."""

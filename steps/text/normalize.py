@@ -1,24 +1,35 @@
-"""Raw text to hanzi alone: width, punctuation, digits, letters."""
+"""Raw text to clauses of hanzi and Latin words: width, numbers, units, punctuation. The raw text stays as it is."""
 
 import functools
+import re
 import unicodedata
 from typing import NamedTuple
+
+SIGNS = "&@%#*/\\_§†‡‰"  # Unicode counts them as punctuation, but people say them
+TILDE = "~"  # and this, a mark of a drawn-out word, as a mathematical sign
+THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 class Normalized(NamedTuple):
     """Text ready to be read aloud."""
 
-    text: str  # hanzi, segmented by spaces where the raw text was
-    changed: tuple[str, ...]  # what was normalised, other than punctuation: `digits`, `latin`
-    unread: str  # characters that nobody here can read aloud, in order; they are still in `text`
+    clauses: tuple[str, ...]  # hanzi, letters, and blanks where the raw text had them; cut at punctuation
+    changed: tuple[str, ...]  # what is spoken otherwise than written: `digits` (and units, signs), `latin`
+    unread: tuple[str, ...]  # what is neither hanzi nor letter nor punctuation and was not read as a number
 
 
 def normalize(raw: str) -> Normalized:
-    """Full-width forms narrowed, punctuation removed, the rest of `raw` kept or reported."""
-    wide = unicodedata.normalize("NFKC", raw)
-    text = " ".join("".join(" " if _is_punctuation(char) else char for char in wide).split())
-    unread = "".join(char for char in text if char != " " and not is_hanzi(char))
-    return Normalized(text, (), unread)
+    """Full-width forms narrowed, numbers with their units, dates and signs read as Mandarin (WeTextProcessing's rules),
+    punctuation cut out; whatever else is left is told in `unread`.
+    """
+    narrow = unicodedata.normalize("NFKC", raw)
+    spoken = narrow if _is_plain(narrow) else _speak_numbers(narrow)
+    text = "".join("\n" if _is_punctuation(char) else char for char in spoken)
+    clauses = tuple(" ".join(clause.split()) for clause in text.split("\n") if clause.strip())
+    unread = tuple(char for clause in clauses for char in clause if not _is_speakable(char))
+    numbers = ("digits",) if spoken != narrow else ()
+    letters = ("latin",) if re.search("[a-zA-Z]", spoken) else ()
+    return Normalized(clauses, numbers + letters, unread)
 
 
 @functools.cache
@@ -27,6 +38,26 @@ def is_hanzi(char: str) -> bool:
     return char == "〇" or unicodedata.name(char, "").startswith("CJK UNIFIED IDEOGRAPH")
 
 
+def _is_plain(text: str) -> bool:
+    """Whether there is nothing in `text` that the number rules might read."""
+    return all(_is_speakable(char) or _is_punctuation(char) for char in text)
+
+
+def _is_speakable(char: str) -> bool:
+    return char.isspace() or is_hanzi(char) or (char.isascii() and char.isalpha())
+
+
 @functools.cache
 def _is_punctuation(char: str) -> bool:
-    return unicodedata.category(char)[0] in "PZC"
+    return char == TILDE or (unicodedata.category(char)[0] == "P" and char not in SIGNS)
+
+
+def _speak_numbers(text: str) -> str:
+    return _rules().normalize(THOUSANDS.sub("", text).replace("\N{FRACTION SLASH}", "/"))
+
+
+@functools.cache
+def _rules():
+    from wetext import Normalizer  # a second to import and load, and most texts don't need it
+
+    return Normalizer(lang="zh", operator="tn")

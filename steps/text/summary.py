@@ -15,7 +15,7 @@ class SetSummary:
     utterances: int = 0
     syllables: Counter[str] = field(default_factory=Counter)
     changed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # kind to utterances
-    unread: dict[str, str] = field(default_factory=dict)  # utterance to characters
+    unread: dict[str, tuple[str, ...]] = field(default_factory=dict)  # utterance to characters and words
     uneven: list[str] = field(default_factory=list)  # utterances with other than one shipped syllable a character
 
     def line(self, train: Counter[str]) -> str:
@@ -43,15 +43,20 @@ class SetSummary:
         for kind, told in sorted(self.changed.items()):
             lines += [f"{self.name}: {kind} normalised: {what}" for what in told]
         lines += [f"{self.name}: other than one syllable a character: {utt}" for utt in self.uneven]
-        return lines + [f"{self.name}: left out as unreadable: {utt} {chars}" for utt, chars in self.unread.items()]
+        lines += [f"{self.name}: LEFT OUT as unreadable: {utt} {' '.join(what)}" for utt, what in self.unread.items()]
+        return lines
+
+    def unread_message(self, where: str) -> str:
+        """What a user is told of what could not be read, with counts and utterances."""
+        counts = Counter(what for found in self.unread.values() for what in found)
+        found = ", ".join(f"{_name(what)} {n}×" for what, n in counts.most_common(SHOWN))
+        utts = ", ".join(list(self.unread)[:SHOWN]) + (", …" if len(self.unread) > SHOWN else "")
+        return (f"{where}: {len(self.unread)} of {len(self.unread) + self.utterances} utterances cannot be read aloud: "
+                f"{found or 'no words'}; in {utts}")
 
 
-def unread_message(where: str, unread: dict[str, str]) -> str:
-    """What a user is told of the characters that could not be read, with counts and utterances."""
-    counts = Counter(char for chars in unread.values() for char in chars)
-    chars = ", ".join(f"{char} (U+{ord(char):04X}) {n}×" for char, n in counts.most_common(SHOWN))
-    utts = ", ".join(list(unread)[:SHOWN]) + (", …" if len(unread) > SHOWN else "")
-    return f"{where}: {len(unread)} utterances hold what cannot be read aloud: {chars}; in {utts}"
+def _name(what: str) -> str:
+    return what if len(what) > 1 else f"{what} (U+{ord(what):04X})"
 
 
 def _commonest(counts: Counter[str]) -> str:

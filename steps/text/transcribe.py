@@ -20,7 +20,7 @@ class Reading(NamedTuple):
     utt: str
     words: list[Word]
     changed: tuple[str, ...]  # see steps.text.normalize
-    unread: str  # characters that could not be read; `words` is then incomplete
+    unread: tuple[str, ...]  # characters and words that could not be read; `words` is then empty
 
     @property
     def syllables(self) -> list[str]:
@@ -50,9 +50,7 @@ _reader = functools.cache(Reader)
 
 
 def _read(reader: Reader, utt: str, raw: str) -> Reading:
-    normalized = normalize(raw)
-    if normalized.unread:
-        return Reading(utt, [], normalized.changed, normalized.unread)
-    words = reader.read(normalized.text)
-    unread = "".join(word.hanzi for word in words if not word.syllables)
-    return Reading(utt, words, normalized.changed, unread)
+    clauses, changed, unread = normalize(raw)
+    unread = (*unread, *(part for clause in clauses for part in reader.unknown(clause) if part not in unread))
+    words = [] if unread else [word for clause in clauses for word in reader.read(clause)]
+    return Reading(utt, words, changed, unread)

@@ -1,49 +1,36 @@
-"""The Kaldi tables `text` and `pinyin` of a data directory's set."""
+"""The tables `text` and `pinyin` of a set, as stage 2 wants them."""
 
 from pathlib import Path
 
 from steps.common.errors import UserError
+from steps.datadir.table import read_table
 from steps.text.syllables import normalize
 
 
-def read_transcripts(path: Path) -> dict[str, str]:
-    """A table `utt value…` as a dictionary, in the file's order. A value may be empty. Raises UserError."""
-    try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run stage 1 (doit prepare:<corpus>) first") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not utf-8 (byte {error.start}); convert the corpus' transcripts to utf-8") from None
-    table: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        utt, _, value = line.partition(" ")
-        if not utt or utt in table:
-            wrong = f"{utt} for the second time" if utt else "a line without utterance id"
-            raise UserError(f"{path}:{number}: {wrong}; run stage 1 again")
-        table[utt] = value.strip()
-    return table
+def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, str]:
+    """A set's transcripts by utterance; with the corpus' own pinyin (`own`), empty where there are no hanzi.
+
+    Raises UserError where `text` is missing and there is no pinyin either, or both hold different utterances.
+    """
+    path = directory / "text"
+    if own is None:
+        return read_table(path)
+    if not path.exists():
+        return dict.fromkeys(own, "")
+    texts = read_table(path)
+    if texts.keys() != own.keys():
+        utt = min(texts.keys() ^ own.keys())
+        raise UserError(f"{directory}: {utt} is in {'text' if utt in texts else 'pinyin'} alone; run stage 1 again")
+    # Stage 1 puts the pinyin in place of hanzi that some utterances lack.
+    return {utt: "" if text.isascii() and text.split() == own[utt] else text for utt, text in texts.items()}
 
 
-def read_texts(directory: Path) -> dict[str, str]:
-    """A set's `text`; empty texts where the corpus ships pinyin alone, and so has none. Raises UserError."""
-    if not (directory / "text").exists() and (directory / "pinyin").exists():
-        return dict.fromkeys(read_transcripts(directory / "pinyin"), "")
-    return read_transcripts(directory / "text")
-
-
-def read_pinyin(path: Path, texts: dict[str, str]) -> dict[str, list[str]]:
-    """A set's `pinyin` table, its syllables in the recipe's spelling. Raises UserError for what is no syllable and
-    where the utterances are not those of `texts`."""
-    table = read_transcripts(path)
-    if table.keys() != texts.keys():
-        utt = min(table.keys() ^ texts.keys())
-        raise UserError(f"{path}: {utt} is in {'this file' if utt in table else 'text'} alone; run stage 1 again")
-    return {utt: _syllables(path, utt, value) for utt, value in table.items()}
+def read_pinyin(path: Path) -> dict[str, list[str]]:
+    """A table of syllables by utterance, in the recipe's spelling. Raises UserError for what is no syllable."""
+    return {utt: _syllables(path, utt, value) for utt, value in read_table(path).items()}
 
 
 def _syllables(path: Path, utt: str, value: str) -> list[str]:
-    if not value:
-        raise UserError(f"{path}: {utt} has no syllables; mend the corpus' pinyin or leave the utterance out")
     try:
         return [normalize(syllable) for syllable in value.split()]
     except UserError as error:

@@ -1,0 +1,101 @@
+"""Dictionaries of readings: pypinyin's characters and phrases, and files of `word syllable…` lines that win."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
+from pypinyin.seg.mmseg import p_set as KNOWN_PREFIXES  # noqa: N812
+
+from steps.common.errors import UserError
+from steps.text.normalize import is_hanzi
+from steps.text.syllables import from_marked, normalize
+
+Entries = Mapping[str, tuple[str, ...]]
+
+
+class Span(NamedTuple):
+    """A phrase of a dictionary, or one character, as found in a text."""
+
+    start: int
+    hanzi: str
+    syllables: tuple[str, ...]  # one a character; empty where a character is in no dictionary
+
+
+class Phrases:
+    """Finds phrases in text by longest forward match, as pypinyin does, with `extra` entries beside its own.
+
+    `loose` is the segmentation that pypinyin once had and still offers: the longest beginning of any phrase is cut off
+    as a word, even if it is none by itself.
+    """
+
+    def __init__(self, extra: Entries, loose: bool = False):
+        self._extra = dict(extra)
+        self._loose = loose
+        self._prefixes = {phrase[:end] for phrase in extra for end in range(1, len(phrase) + 1)}
+
+    def spans(self, text: str) -> list[Span]:
+        """`text` (hanzi alone) cut into phrases and single characters."""
+        found, start = [], 0
+        while start < len(text):
+            end = self._longest(text, start)
+            hanzi = text[start:end]
+            found.append(Span(start, hanzi, self.syllables(hanzi)))
+            start = end
+        return found
+
+    def syllables(self, phrase: str) -> tuple[str, ...]:
+        """The reading of a phrase, or of each character of what is no phrase; empty for an unknown character."""
+        if phrase in self._extra:
+            return self._extra[phrase]
+        if phrase in PHRASES_DICT:
+            return tuple(from_marked(readings[0]) for readings in PHRASES_DICT[phrase])
+        if len(phrase) > 1:
+            return tuple(syllable for character in phrase for syllable in self.syllables(character))
+        readings = PINYIN_DICT.get(ord(phrase))
+        return (from_marked(readings.split(",")[0]),) if readings else ()
+
+    def _longest(self, text: str, start: int) -> int:
+        longest = start + 1
+        for end in range(start + 1, len(text) + 1):
+            piece = text[start:end]
+            if piece not in KNOWN_PREFIXES and piece not in self._prefixes:
+                break
+            if self._loose or piece in PHRASES_DICT or piece in self._extra:
+                longest = end
+        return longest
+
+
+def read_entries(path: Path) -> dict[str, tuple[str, ...]]:
+    """A dictionary file: lines `word syllable…`, one syllable a character of hanzi, or any number of them for a Latin
+    word; # begins a comment. Raises UserError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; mend pinyin.user_dict in the corpus' yaml file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not utf-8 (byte {error.start})") from None
+    entries: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(lines, 1):
+        word, *written = line.partition("#")[0].split() or [""]
+        if not word:
+            continue
+        try:
+            entry = _entry(word, written)
+        except UserError as error:
+            raise UserError(f"{path}:{number}: {error}") from None
+        if entries.setdefault(word, entry) != entry:
+            raise UserError(f"{path}:{number}: {word} for the second time, read otherwise; keep one of the lines")
+    return entries
+
+
+def _entry(word: str, written: list[str]) -> tuple[str, ...]:
+    if not (word.isascii() and word.isalpha()):
+        strange = next((char for char in word if not is_hanzi(char)), None)
+        if strange is not None:
+            raise UserError(f"{word}: {strange!r} is neither hanzi nor a letter; write lines such as 大夫 dai4 fu5")
+        if len(written) != len(word):
+            raise UserError(f"{word}: {len(word)} characters but {len(written)} syllables; write one a character")
+    if not written:
+        raise UserError(f"{word}: no syllables; write lines such as WiFi wai1 fai1")
+    return tuple(normalize(syllable) for syllable in written)
