@@ -103,7 +103,7 @@ def _utterances(results: Results, main: Scored, feats: Mapping[str, np.ndarray],
         for place, utt in enumerate(utts, 1):
             errors = f"{counts[utt].errors} {'error' if counts[utt].errors == 1 else 'errors'}"
             yield f"<h3>{heading} {place}: {escape(utt)}, {errors} in {counts[utt].ref_tokens}</h3>"
-            yield _pairs(main.alignments[utt], text.get(utt, ""))
+            yield aligned_syllables(main.alignments[utt], text.get(utt, ""))
             if utt in feats:
                 svg = spectrogram(feats[utt], results.config.features.frame_shift_ms / 1000, main.alignments[utt],
                                   main.times_of(utt), f"Spectrogram of {utt}")
@@ -116,8 +116,8 @@ def _badness(utt: str, counts: Counts) -> tuple:
     return (rate(counts.errors, length), length if counts.errors else -length, utt)
 
 
-def _pairs(pairs: list[Pair], text: str) -> str:
-    """The alignment, syllable above syllable, under its hanzi where there is one for every syllable."""
+def aligned_syllables(pairs: list[Pair], text: str = "") -> str:
+    """An alignment as HTML, syllable above syllable, under its hanzi where there is one for every syllable."""
     hanzi = iter("".join(text.split()))
     one_each = len("".join(text.split())) == sum(ref != EPS for ref, _ in pairs)
     spans = []
