@@ -1,0 +1,149 @@
+"""The whole recipe for real, as a user runs it: mini made small, through doit, from nothing to its report; then reruns,
+kills, and every command of the README."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHRUNK = {
+    "conf/mini.yaml": [(r"epochs: \d+", "epochs: 2"), (r"warmup_steps: \d+", "warmup_steps: 5")],
+    "conf/corpora/mini.yaml": [(r"\{train: 1000, dev: 100, test: 100\}", "{train: 60, dev: 12, test: 12}")],
+}
+
+
+def copy_project(folder):
+    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
+                           check=True).stdout.split("\n")
+    for file in filter(None, files):
+        if (ROOT / file).is_file() and not file.startswith("tests/"):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, folder / file)
+    for file, changes in SHRUNK.items():
+        text = (folder / file).read_text()
+        for pattern, new in changes:
+            text = re.sub(pattern, new, text)
+        (folder / file).write_text(text)
+
+
+def start(folder, *words, **variables):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.Popen(words, cwd=folder, env={**os.environ, "PATH": path, **variables}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def call(folder, *words, **variables):
+    process = start(folder, *words, **variables)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    return output
+
+
+def executed(output):
+    """The tasks that a doit run executed."""
+    return re.findall(r"^\.  (\S+)", output, re.MULTILINE)
+
+
+def scores(folder):
+    """What score.json says, but for what depends on the clock and on which file it is of."""
+    found = json.loads((folder / "exp/mini/score/test_greedy/score.json").read_text())
+    return {key: value for key, value in found.items() if key not in ("real_time_factor", "checkpoint_hash")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The project after `doit`, and what that said."""
+    folder = tmp_path_factory.mktemp("recipe")
+    copy_project(folder)
+    output = call(folder, "doit")
+    return folder, output
+
+
+def test_everything_runs_from_nothing_to_the_report(finished):
+    folder, output = finished
+    assert sorted(task.split(":")[0] for task in executed(output)) == sorted([
+        "prepare", "lexicon", "features", "train", "decode", "decode", "score", "score", "report"])
+    found = scores(folder)
+    assert found["utterances"] == 12 and 0 < found["syllable_error_rate"] <= 1.5
+    assert "<svg" in (folder / "exp/mini/report.html").read_text()
+    assert len(list(csv.DictReader((folder / "exp/mini/train.csv").open()))) == 2
+
+
+def test_a_second_run_does_nothing(finished):
+    folder, _ = finished
+    assert executed(call(folder, "doit")) == []
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy to spoil: timestamps and doit's memory come along."""
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True, copy_function=shutil.copy2)
+    return tmp_path
+
+
+def test_more_epochs_rerun_stages_4_to_6_alone(copied):
+    path = copied / "conf/mini.yaml"
+    path.write_text(path.read_text().replace("epochs: 2", "epochs: 1"))
+    assert {task.split(":")[0] for task in executed(call(copied, "doit"))} == {"train", "decode", "score", "report"}
+
+
+@pytest.mark.parametrize(("task", "module"), [
+    ("prepare:mini", "steps.prepare"), ("lexicon:mini", "steps.lexicon"), ("features:mini_fbank", "steps.features"),
+    ("train:mini", "steps.train"), ("decode:mini:test", "steps.decode"), ("score:mini:test", "steps.score")])
+def test_killed_in_a_stage_and_run_again_it_scores_the_same(finished, copied, task, module):
+    """kill -9 of doit and of the stage, as soon as the stage runs."""
+    expected = scores(finished[0])
+    call(copied, "doit", "clean", task)
+    process = start(copied, "doit", "score:mini")
+    deadline = time.monotonic() + 120
+    while not (children := stage_processes(process.pid, module)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert children, f"{module} never ran"
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not list(copied.glob("exp/mini/score/test_greedy/score.json")) or module != "steps.score"
+    call(copied, "doit", "score:mini")
+    assert scores(copied) == expected
+
+
+def stage_processes(group, module):
+    """Processes of a process group that run a module."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if module.encode() in words and os.getpgid(int(folder.name)) == group:
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def readme_commands():
+    """The commands in README.md's indented blocks that the recipe itself answers, without their comments."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    commands = [re.split(r"\s+#", line.strip())[0] for line in lines if re.match(r" {4}\S", line)]
+    return sorted({command for command in commands if "path.sh " in command})
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_commands_of_the_readme(finished, tmp_path, command):
+    """Each is run in a finished project. path.sh, which has tests of its own, is left away: this is its environment."""
+    if "pytest" in command:
+        pytest.skip("this very run")
+    variables = dict(re.findall(r"(\w+)=(\S+)", command.split("./path.sh")[0]))
+    words = command.split("./path.sh ")[1].split()
+    if "AUDIO_CMN" in variables:  # real recordings are not there: what doit would do
+        words = ["doit", "list", "--all", "--status", words[-1]]
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True, copy_function=shutil.copy2)
+    assert call(tmp_path, *words, **variables) or words == ["doit"]
