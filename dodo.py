@@ -38,6 +38,7 @@ warn([*BROKEN_CORPORA.values(), *BROKEN_EXPERIMENTS.values()])
 DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur")  # `text` is optional where a corpus ships pinyin
 FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
+TRAIN_FILES_BESIDE = ("checkpoints", "buckets.json", "inputs.json", "too_short", ".[!.]*")  # its own affair
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 
 
@@ -113,7 +114,7 @@ def task_train():
                          *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
             "uptodate": [config_changed(reads)],
             "targets": own,
-            "clean": [Remove([*own, *(EXP / name / file for file in ("checkpoints", "buckets.json", "too_short"))])],
+            "clean": [Remove([*own, *(EXP / name / file for file in TRAIN_FILES_BESIDE)])],
         }
     yield from broken_tasks(BROKEN_EXPERIMENTS)
 

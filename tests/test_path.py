@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = ("bash", "cat", "dirname", "env", "getconf", "grep", "mkdir", "mv", "nproc", "rm", "sleep", "touch", "cp", "true")
+TOOLS = ("bash", "cat", "cp", "dirname", "env", "getconf", "grep", "mkdir", "mv", "nproc", "rm", "sleep", "true")
 
 # Makes venvs and installs at once, and logs it; for all else it is the Python of these tests.
 STRAW = f"""#!/usr/bin/env bash
