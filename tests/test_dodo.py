@@ -130,7 +130,11 @@ def test_scripts_depend_on_what_they_import(finished):
     finished.write("steps/feats/helper.py", "from steps.feats import other\n")
     finished.doit()
     assert finished.ran() == ["features:mini_fbank"]  # whose statistics came out the same
-    finished.write("steps/feats/other.py", "imported = 'by a helper'\n")
+    finished.write("steps/feats/other.py", "imported = 'by a helper'\nWORDS = 'words.txt'\n")
+    finished.write("steps/feats/words.txt", "one\n")
+    finished.doit()
+    assert finished.ran() == ["features:mini_fbank"]
+    finished.write("steps/feats/words.txt", "two\n")
     finished.doit()
     assert finished.ran() == ["features:mini_fbank"]
 
