@@ -42,8 +42,8 @@ def trained(tmp_path_factory):
 def weights(folder):
     import mindspore as ms
 
-    return {name: value.asnumpy() for name, value in ms.load_checkpoint(str(folder / "exp/tiny/final.ckpt")).items()
-            if isinstance(value, ms.Parameter)}
+    loaded = ms.load_checkpoint(str(folder / "exp/tiny/final.ckpt"))
+    return {name: value.asnumpy() for name, value in loaded.items() if name not in ("epoch", "tokens_sha256")}
 
 
 def test_it_learns_and_says_what_it_did(trained):
@@ -144,3 +144,16 @@ def test_other_tokens_than_the_checkpoints_are_refused(trained, tmp_path):
     replace(tmp_path / "exp/tiny/tokens.txt", "ma4", "ma3")
     status, output = call(tmp_path, "steps.decode", "exp/tiny", "dev")
     assert status == 1 and "not the list that final.ckpt was trained with" in output, output
+
+
+def test_averaged_weights_are_the_mean_of_the_best_epochs(trained, tmp_path):
+    write_tiny(tmp_path, {**EXPERIMENT, "train": {**EXPERIMENT["train"], "average": 2}})
+    status, output = call(tmp_path, "steps.train", "tiny")
+    assert status == 0, output
+    import mindspore as ms
+
+    table = pd.read_csv(tmp_path / "exp/tiny/train.csv").sort_values(["dev_ser", "epoch"])
+    paths = [tmp_path / f"exp/tiny/checkpoints/epoch-{epoch:04d}.ckpt" for epoch in table.epoch[:2]]
+    kept = [ms.load_checkpoint(str(path)) for path in paths]
+    for name, value in weights(tmp_path).items():
+        np.testing.assert_allclose(value, (kept[0][name].asnumpy() + kept[1][name].asnumpy()) / 2, rtol=1e-6)

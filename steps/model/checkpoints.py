@@ -55,16 +55,15 @@ def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, A
         loaded = ms.load_checkpoint(str(path))
     except (ValueError, OSError, RuntimeError, TypeError) as error:
         raise UserError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from None
-    facts = {name: value for name, value in loaded.items() if not isinstance(value, ms.Parameter)}
-    weights = {name: value for name, value in loaded.items() if isinstance(value, ms.Parameter)}
     for name, parameter in parameters.items():
-        if name not in weights:
+        if name not in loaded:
             raise UserError(f"{path}: holds no {name}: it belongs to another network than config.yaml describes")
-        if weights[name].shape != parameter.shape:
-            raise UserError(f"{path}: {name} is {weights[name].shape}; the network of config.yaml has "
+        if loaded[name].shape != parameter.shape:
+            raise UserError(f"{path}: {name} is {loaded[name].shape}; the network of config.yaml has "
                             f"{parameter.shape}")
     for name, parameter in parameters.items():
-        parameter.set_data(weights[name])
+        parameter.set_data(loaded[name])
+    facts = {name: loaded[name] for name in loaded.keys() - parameters.keys()}
     return {name: value.item() if hasattr(value, "item") else value for name, value in facts.items()}
 
 
