@@ -28,7 +28,7 @@ class Pinyin(Strict):
 
     sandhi: Literal["citation", "lexical", "spoken"] = "citation"  # of 一 and 不: none, in the dictionary's words, all
     neutral_tone: Literal["citation", "spoken"] = "spoken"  # citation: where pypinyin's dictionary has it alone
-    segmentation: Literal["strict", "loose"] = "strict"  # loose: as early pypinyin, which labelled THCHS-30
+    dictionary: Literal["corrected", "early"] = "corrected"  # early: as pypinyin first was, and THCHS-30 is labelled
     user_dict: str | None = None  # a file of `word syllable…` lines that win over every other source
     unreadable: Literal["stop", "skip"] = "stop"  # skip leaves utterances out that cannot be read, and says so
 

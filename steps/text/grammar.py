@@ -11,6 +11,8 @@ DIGITS = tuple("〇零一二两三四五六七八九十百千万亿")
 COUNTING = (*DIGITS, *"这那哪每几半数")
 PLACES = "上下里中内外面"  # 地上, 地下, 地里 …: ground, not a particle
 ATTRIBUTE_TAGS = ("m", "q", "r", "p", "u", "f", "ns", "nt", "c")  # before 地 they make a noun phrase of it
+DOUBLED = tuple("看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收")
+CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄")
 STATE_TAGS = ("a", "d", "i", "l", "z")
 
 
@@ -109,7 +111,14 @@ def measure_zhi(clause: Clause) -> dict[int, str]:
             if char == "只" and at and clause.text[at - 1] in COUNTING}
 
 
-def doubled_verb(clause: Clause) -> dict[int, str]:
-    """The positions whose tone a doubled verb loses, with the tone digit to put there: 看看, 试试."""
-    return {token.start + 1: "5" for token in clause.tokens
-            if token.tag[0] == "v" and len(token.hanzi) == 2 and token.hanzi[0] == token.hanzi[1]}
+def doubled_verbs(clause: Clause) -> list[int]:
+    """The positions of doubled verbs' second syllables, which lose their tone: 看看, 试试, but not 说说笑笑."""
+    inside_longer = {at for token in clause.tokens if len(token.hanzi) > 3 for at in range(token.start, token.end)}
+    return [at for at in range(1, len(clause.text))
+            if clause.text[at] == clause.text[at - 1] and clause.text[at] in DOUBLED and at not in inside_longer]
+
+
+def erhua(clause: Clause) -> dict[int, str]:
+    """儿 as a suffix (玩儿, 一点儿) is er5; 儿 as child (女儿, 婴儿) keeps its tone."""
+    return {token.end - 1: "er5" for token in clause.tokens
+            if len(token.hanzi) > 1 and token.hanzi[-1] == "儿" and not token.hanzi.endswith(CHILDREN)}

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 SIGNS = "&@%#*/\\_§†‡‰"  # Unicode counts them as punctuation, but people say them
 TILDE = "~"  # and this, a mark of a drawn-out word, as a mathematical sign
+YEAR = re.compile(r"(?<!\d)(?:1[1-9]|20)\d\d(?=年)")  # the rules count 1949年后 and 2008年来, as they do 5年后
+DIGITS = str.maketrans("0123456789", "零一二三四五六七八九")
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
@@ -53,6 +55,7 @@ def _is_punctuation(char: str) -> bool:
 
 
 def _speak_numbers(text: str) -> str:
+    text = YEAR.sub(lambda year: year[0].translate(DIGITS), text)
     return _rules().normalize(THOUSANDS.sub("", text).replace("\N{FRACTION SLASH}", "/"))
 
 

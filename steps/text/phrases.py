@@ -1,5 +1,6 @@
 """Dictionaries of readings: pypinyin's characters and phrases, and files of `word syllable…` lines that win."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,7 @@ class Phrases:
     def __init__(self, extra: Entries, loose: bool = False):
         self._extra = dict(extra)
         self._loose = loose
+        self.syllables = functools.cache(self._syllables)
         self._prefixes = {phrase[:end] for phrase in extra for end in range(1, len(phrase) + 1)}
 
     def spans(self, text: str) -> list[Span]:
@@ -44,7 +46,7 @@ class Phrases:
             start = end
         return found
 
-    def syllables(self, phrase: str) -> tuple[str, ...]:
+    def _syllables(self, phrase: str) -> tuple[str, ...]:
         """The reading of a phrase, or of each character of what is no phrase; empty for an unknown character."""
         if phrase in self._extra:
             return self._extra[phrase]

@@ -12,13 +12,15 @@ from steps.text.grammar import (
     Token,
     adverbial_di,
     complement_de,
-    doubled_verb,
+    doubled_verbs,
+    erhua,
     measure_zhi,
     must_dei,
     unable_liao,
 )
 from steps.text.latin import spell
 from steps.text.phrases import Phrases, read_entries
+from steps.text.syllables import NEUTRAL
 from steps.text.tones import citation_tones, lexical_tones, spoken_tones
 from steps.text.weak import weak_entries
 
@@ -43,11 +45,12 @@ class Reader:
 
     def __init__(self, policy: Pinyin):
         self.policy = policy
-        entries = read_entries(CORRECTIONS)
+        early = policy.dictionary == "early"
+        entries = {} if early else read_entries(CORRECTIONS)
         if policy.neutral_tone == "spoken":
             entries |= weak_entries(entries)
         self._user = read_entries(Path(policy.user_dict)) if policy.user_dict else {}
-        self._phrases = Phrases(entries | self._user, loose=policy.segmentation == "loose")
+        self._phrases = Phrases(entries | self._user, loose=early)
 
     def unknown(self, clause: str) -> list[str]:
         """The hanzi that are in no dictionary, and the Latin words that neither user_dict nor spelling reads."""
@@ -96,7 +99,7 @@ class Reader:
         changes = unable_liao(clause) | measure_zhi(clause) | adverbial_di(clause)
         if self.policy.neutral_tone == "spoken":
             changes |= must_dei(clause) | complement_de(clause)
-            changes |= {at: syllables[at][:-1] + tone for at, tone in doubled_verb(clause).items()}
+            changes |= {at: syllables[at][:-1] + NEUTRAL for at in doubled_verbs(clause)} | erhua(clause)
         else:
             changes |= {at: "ge4" for at, char in enumerate(clause.text) if char == "个"}
         if self.policy.sandhi == "citation":

@@ -16,7 +16,8 @@ def read_tokens(path: Path) -> list[str]:
     for number, line in enumerate(lines):
         fields = line.split()
         if len(fields) != 2 or fields[1] != str(number):
-            raise UserError(f"{path}:{number + 1}: expected `token {number}`, found {line!r}; run stage 2 (lexicon) again")
+            raise UserError(f"{path}:{number + 1}: expected `token {number}`, found {line!r}; "
+                            f"run stage 2 (lexicon) again")
         tokens.append(fields[0])
     if tokens[:1] != [BLANK]:
         raise UserError(f"{path}: token 0 must be {BLANK}, CTC's blank; run stage 2 (lexicon) again")

@@ -11,6 +11,7 @@ from steps.text.grammar import DIGITS, Clause
 HUNDREDS = ("百", "千", "万", "亿")
 UNITS = tuple("〇零一二两三四五六七八九十")
 ORDINAL_BEFORE = tuple("第初期周拜")  # 第一, 初一, 星期一, 周一, 礼拜一
+BOUND_BEFORE = tuple("统唯专单划逐之其")  # 统一, 唯一, 之一: the word ends with it
 ORDINAL_BEHIND = tuple("月日号")  # 一月 is January
 COMPLEMENTS = tuple("到住见下过上去动")  # 看不到, 拿不住: "can't", two words although the dictionary knows 不到
 
@@ -53,7 +54,7 @@ def _tone_of_yi(clause: Clause, at: int, syllables: list[str]) -> str:
     text = clause.text
     behind, before = text[at + 1 : at + 2], text[max(at - 1, 0) : at]
     in_number = behind in UNITS or (before in DIGITS and behind not in HUNDREDS)
-    ordinal = before in ORDINAL_BEFORE or behind in ORDINAL_BEHIND
+    ordinal = before in (*ORDINAL_BEFORE, *BOUND_BEFORE) or behind in ORDINAL_BEHIND
     if not behind or in_number or ordinal or _word_ends_behind(clause, at):
         return "1"
     return "2" if _is_fourth(behind, syllables[at + 1]) else "4"

@@ -1,0 +1,233 @@
+"""Stage 2 on small data directories: what it writes, what it leaves alone, what it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from steps import lexicon as stage
+from steps.common.errors import UserError
+from steps.config.schema import Pinyin
+from steps.lexicon import make_lexicon
+from steps.text import derived, transcribe
+from steps.text.derived import is_derived
+
+SETS = ["train", "dev", "test"]
+TEXTS = {
+    "train": {"a_1": "我们在北京", "a_2": "2024年他来了，我们不知道"},
+    "dev": {"b_1": "我们去上海"},
+    "test": {"c_1": "北京 的 天气", "c_2": "CEO在北京"},
+}
+
+
+def write_set(data_dir: Path, name: str, **tables: dict[str, str]) -> None:
+    """Write tables of one set."""
+    (data_dir / name).mkdir(parents=True, exist_ok=True)
+    for table, rows in tables.items():
+        lines = "".join(f"{utt} {value}\n" for utt, value in sorted(rows.items()))
+        (data_dir / name / table).write_text(lines, encoding="utf-8")
+
+
+def read(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    for name, texts in TEXTS.items():
+        write_set(tmp_path / "data/c", name, text=texts)
+    return tmp_path / "data/c"
+
+
+def test_files_of_a_corpus_without_pinyin(data_dir, capsys):
+    before = {name: (data_dir / name / "text").read_bytes() for name in SETS}
+    make_lexicon(data_dir, SETS, Pinyin())
+    assert read(data_dir / "dev/pinyin") == ["b_1 wo3 men5 qu4 shang4 hai3"]
+    assert read(data_dir / "train/pinyin")[1] == \
+        "a_2 er4 ling2 er4 si4 nian2 ta1 lai2 le5 wo3 men5 bu4 zhi1 dao4"
+    assert read(data_dir / "lang/tokens.txt")[:4] == ["<blk> 0", "bei3 1", "bu4 2", "dao4 3"]
+    tokens = [line.split() for line in read(data_dir / "lang/tokens.txt")]
+    assert [int(number) for _, number in tokens] == list(range(len(tokens)))
+    assert "qu4" not in dict(tokens)  # of dev alone
+    assert "北京 bei3 jing1" in read(data_dir / "lang/lexicon.txt")
+    assert "京 jing1" in read(data_dir / "lang/lexicon.txt")
+    assert not any("上海" in line for line in read(data_dir / "lang/lexicon.txt"))
+    words = [line.split() for line in read(data_dir / "lang/words.txt")]
+    assert words[0] == ["<eps>", "0"]
+    assert [word for word, _ in words[-3:]] == ["#0", "<s>", "</s>"]
+    assert [int(number) for _, number in words] == list(range(len(words)))
+    lexicon = read(data_dir / "lang/lexicon.txt")
+    assert [word for word, _ in words[1:-3]] == sorted({line.split()[0] for line in lexicon})
+    assert before == {name: (data_dir / name / "text").read_bytes() for name in SETS}
+    said = capsys.readouterr().out
+    assert "dev: 1 utterances, 5 syllables, 5 distinct, 3 (3 distinct) not in train" in said
+    assert "digits normalised in 1" in said
+    assert read(data_dir / "lang/report.txt")[:3] == said.splitlines()[:3]
+
+
+def test_the_report_tells_what_was_normalised_and_what_train_lacks(data_dir):
+    make_lexicon(data_dir, SETS, Pinyin())
+    report = read(data_dir / "lang/report.txt")
+    spoken = "二 零 二 四年 他 来 了 我们 不 知道"
+    assert f"train: digits normalised: a_2: {TEXTS['train']['a_2']} → {spoken}" in report
+    assert "test: latin normalised: c_2: CEO在北京 → CEO 在 北京" in report
+    assert "dev: not in train: shang4 1" in report
+
+
+def test_a_second_run_changes_nothing(data_dir):
+    make_lexicon(data_dir, SETS, Pinyin())
+    first = contents(data_dir)
+    make_lexicon(data_dir, SETS, Pinyin())
+    assert contents(data_dir) == first
+
+
+def test_the_corpus_own_pinyin_wins_and_stays(data_dir):
+    own = {"b_1": "wo3 men5 qv4 shang4 hai2"}
+    write_set(data_dir, "dev", pinyin=own)
+    write_set(data_dir, "train", pinyin={"a_1": "wo3 men5 zai3 bei3 jing1", "a_2": "ta1"})
+    for policy in (Pinyin(), Pinyin(sandhi="spoken")):
+        make_lexicon(data_dir, SETS, policy)
+        assert read(data_dir / "dev/pinyin") == ["b_1 wo3 men5 qu4 shang4 hai2"]
+        assert read(data_dir / "train/pinyin")[1] == "a_2 ta1"
+    assert read(data_dir / "lang/tokens.txt")[1:] == ["bei3 1", "jing1 2", "men5 3", "ta1 4", "wo3 5", "zai3 6"]
+    assert "在 zai3" in read(data_dir / "lang/lexicon.txt")
+    assert "在 zai4" not in read(data_dir / "lang/lexicon.txt")
+    report = read(data_dir / "lang/report.txt")
+    assert "train: other than one syllable a character: a_2" in report
+    assert "pinyin of the corpus" in report[0]
+    assert "pinyin derived" in report[2]
+
+
+def test_derived_pinyin_follows_the_policy(data_dir):
+    write_set(data_dir, "dev", text={"b_1": "不去"})
+    make_lexicon(data_dir, SETS, Pinyin())
+    assert read(data_dir / "dev/pinyin") == ["b_1 bu4 qu4"]
+    make_lexicon(data_dir, SETS, Pinyin(sandhi="spoken"))
+    assert read(data_dir / "dev/pinyin") == ["b_1 bu2 qu4"]
+
+
+def test_pinyin_mended_by_hand_is_kept(data_dir):
+    make_lexicon(data_dir, SETS, Pinyin())
+    assert is_derived(data_dir, "dev")
+    write_set(data_dir, "dev", pinyin={"b_1": "wo3 men5 qu4 shang4 hai2"})
+    assert not is_derived(data_dir, "dev")
+    make_lexicon(data_dir, SETS, Pinyin(sandhi="spoken"))
+    assert read(data_dir / "dev/pinyin") == ["b_1 wo3 men5 qu4 shang4 hai2"]
+
+
+@pytest.mark.parametrize("survives", range(6))
+def test_killed_between_two_files_it_is_made_good_by_the_next_run(data_dir, monkeypatch, survives):
+    make_lexicon(data_dir, SETS, Pinyin())
+    write = derived.write_lines
+    left = iter(range(survives))
+
+    def dying(path, lines):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write(path, lines)
+
+    policy = Pinyin(sandhi="spoken", neutral_tone="citation")
+    monkeypatch.setattr(derived, "write_lines", dying)
+    if survives < 5:
+        with pytest.raises(KeyboardInterrupt):
+            make_lexicon(data_dir, SETS, policy)
+    monkeypatch.undo()
+    make_lexicon(data_dir, SETS, policy)
+    after = contents(data_dir)
+    for name in SETS:
+        (data_dir / name / "pinyin").unlink()
+    make_lexicon(data_dir, SETS, policy)
+    assert contents(data_dir) == after
+
+
+def test_unreadable_text_stops_before_anything_is_written(data_dir):
+    write_set(data_dir, "test", text={"c_1": "北京☃", "c_2": "说hello和☃", "c_3": "好", "c_4": "……"})
+    before = contents(data_dir)
+    with pytest.raises(UserError) as error:
+        make_lexicon(data_dir, SETS, Pinyin())
+    said = str(error.value)
+    assert "test/text: 3 of 4 utterances cannot be read aloud: ☃ (U+2603) 2×, hello 1×; in c_1, c_2, c_4" in said
+    assert "unreadable: skip" in said
+    assert contents(data_dir) == before
+
+
+def test_unreadable_text_can_be_left_out_loudly(data_dir, capsys):
+    write_set(data_dir, "test", text={"c_1": "北京☃", "c_2": "好"})
+    make_lexicon(data_dir, SETS, Pinyin(unreadable="skip"))
+    assert read(data_dir / "test/pinyin") == ["c_2 hao3"]
+    said = capsys.readouterr()
+    assert "WARNING" in said.err
+    assert "c_1" in said.err
+    assert "1 LEFT OUT as unreadable" in said.out
+    assert "test: LEFT OUT as unreadable: c_1 ☃" in read(data_dir / "lang/report.txt")
+
+
+def test_shipped_pinyin_needs_no_readable_text(data_dir):
+    write_set(data_dir, "test", text={"c_1": "hello☃", "c_2": "hao3 a5"}, pinyin={"c_1": "ha1 lou2", "c_2": "hao3 a5"})
+    make_lexicon(data_dir, SETS, Pinyin())
+    assert read(data_dir / "test/pinyin") == ["c_1 ha1 lou2", "c_2 hao3 a5"]
+    assert "test: other than one syllable a character: c_1" in read(data_dir / "lang/report.txt")
+
+
+def test_a_corpus_of_pinyin_alone_has_tokens_and_no_words(data_dir):
+    for name in SETS:
+        (data_dir / name / "text").unlink()
+        write_set(data_dir, name, pinyin={f"{name}_1": "ma1 ma2"})
+    make_lexicon(data_dir, SETS, Pinyin())
+    assert read(data_dir / "lang/tokens.txt") == ["<blk> 0", "ma1 1", "ma2 2"]
+    assert read(data_dir / "lang/lexicon.txt") == []
+
+
+@pytest.mark.parametrize(("tables", "message"), [
+    ({"pinyin": {"b_1": "wo3 mem5 qu4"}}, "dev/pinyin: b_1: 'mem5' is no syllable of Mandarin"),
+    ({"pinyin": {"b_2": "wo3"}}, "dev: b_1 is in text alone; run stage 1 again"),
+    ({"text": {}}, "dev/text: the file is empty"),
+])
+def test_broken_tables_name_file_and_utterance(data_dir, tables, message):
+    write_set(data_dir, "dev", **tables)
+    with pytest.raises(UserError, match=message):
+        make_lexicon(data_dir, SETS, Pinyin())
+
+
+def test_a_missing_set_is_named(data_dir):
+    (data_dir / "dev/text").unlink()
+    with pytest.raises(UserError, match=r"dev/text: No such file"):
+        make_lexicon(data_dir, SETS, Pinyin())
+
+
+def test_processes_read_as_one_does(monkeypatch):
+    texts = {f"u{number:02}": f"我们有{number}个一样的东西" for number in range(30)}
+    alone = list(transcribe.transcribe(texts, Pinyin(), jobs=1))
+    monkeypatch.setattr(transcribe, "SMALL", 0)
+    monkeypatch.setattr(transcribe, "CHUNK", 4)
+    assert list(transcribe.transcribe(texts, Pinyin(), jobs=2)) == alone
+    assert [reading.utt for reading in alone] == list(texts)
+
+
+def test_the_command(data_dir, monkeypatch, capsys):
+    root = data_dir.parents[1]
+    (root / "conf/corpora").mkdir(parents=True)
+    (root / "conf/corpora/c.yaml").write_text("module: mini\npinyin: {sandhi: spoken}\n", encoding="utf-8")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["lexicon", "c"])
+    stage.main()
+    assert "train: 2 utterances" in capsys.readouterr().out
+    (root / "conf/corpora/c.yaml").write_text("module: mini\nsets: [dev]\n", encoding="utf-8")
+    with pytest.raises(UserError, match="sets: no train"):
+        stage.main()
+
+
+def test_mistakes_are_one_line_and_status_1(tmp_path):
+    project = Path(__file__).resolve().parents[1]
+    (tmp_path / "conf/corpora").mkdir(parents=True)
+    (tmp_path / "conf/corpora/c.yaml").write_text("module: mini\n", encoding="utf-8")
+    done = subprocess.run([sys.executable, "-m", "steps.lexicon", "c"], cwd=tmp_path, capture_output=True, text=True,
+                          env={"PYTHONPATH": str(project), "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: data/c/train/text: No such file")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,192 @@
+"""Text read aloud: dictionaries, rules and policies, against pypinyin and against sentences read by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pypinyin import Style, lazy_pinyin
+from pypinyin.constants import PHRASES_DICT
+from pypinyin.seg.mmseg import PrefixSet, Seg
+
+from steps.common.errors import UserError
+from steps.config.schema import Pinyin
+from steps.text.phrases import Phrases, read_entries
+from steps.text.reading import Reader
+from steps.text.syllables import all_syllables
+
+CITATION = Pinyin(neutral_tone="citation")
+SPOKEN = Pinyin(sandhi="spoken")
+LEXICAL = Pinyin(sandhi="lexical", neutral_tone="citation")
+THCHS30 = Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early", user_dict="conf/pinyin/thchs30.txt")
+
+COMMON = "我的一不地得了着为在这那个有人大小上下来去"
+some_hanzi = st.lists(st.sampled_from(sorted(PHRASES_DICT)) | st.sampled_from(COMMON), max_size=8).map("".join)
+
+
+def read(policy: Pinyin, text: str) -> str:
+    """The syllables of one clause."""
+    return " ".join(syllable for word in Reader(policy).read(text) for syllable in word.syllables)
+
+
+@given(some_hanzi.filter(lambda text: all("\u4e00" <= char <= "\u9fa5" for char in text)))
+def test_without_entries_of_ours_phrases_are_those_of_pypinyin(text):
+    ours = [syllable for span in Phrases({}).spans(text) for syllable in span.syllables]
+    assert ours == lazy_pinyin(text, style=Style.TONE3, v_to_u=False, neutral_tone_with_five=True)
+
+
+@given(some_hanzi)
+def test_loose_segmentation_is_that_of_pypinyin(text):
+    prefixes = PrefixSet()
+    prefixes.train(PHRASES_DICT)
+    theirs = list(Seg(prefixes, no_non_phrases=False).cut(text))
+    assert [span.hanzi for span in Phrases({}, loose=True).spans(text)] == theirs
+
+
+@pytest.mark.parametrize("policy", [Pinyin(), CITATION, SPOKEN, LEXICAL, THCHS30], ids=str)
+def test_every_character_gets_one_syllable(policy):
+    reader = Reader(policy)
+
+    @given(some_hanzi)
+    def check(text):
+        words = reader.read(text)
+        assert "".join(word.written for word in words) == text
+        assert all(len(word.written) == len(word.syllables) for word in words)
+        assert {syllable for word in words for syllable in word.syllables} <= set(all_syllables())
+
+    check()
+
+
+@pytest.mark.parametrize(("text", "syllables"), [
+    ("他高兴地笑了", "ta1 gao1 xing4 de5 xiao4 le5"),
+    ("慢慢地走", "man4 man4 de5 zou3"),
+    ("有意无意地把它丢了", "you3 yi4 wu2 yi4 de5 ba3 ta1 diu1 le5"),
+    ("轰地一声", "hong1 de5 yi1 sheng1"),
+    ("一次次地问", "yi1 ci4 ci4 de5 wen4"),
+    ("草地上有人", "cao3 di4 shang4 you3 ren2"),
+    ("全国各地", "quan2 guo2 ge4 di4"),
+    ("在堂屋地上爬", "zai4 tang2 wu1 di4 shang4 pa2"),
+    ("有三亩地", "you3 san1 mu3 di4"),
+    ("三亩地种菜", "san1 mu3 di4 zhong4 cai4"),
+    ("一只猫和这只狗", "yi1 zhi1 mao1 he2 zhe4 zhi1 gou3"),
+    ("只有一个", "zhi3 you3 yi1 ge4"),
+    ("真受不了", "zhen1 shou4 bu4 liao3"),
+    ("我不了解", "wo3 bu4 liao3 jie3"),
+    ("谁还给他", "shei2 huan2 gei3 ta1"),
+    ("大夫住在银行旁边", "dai4 fu1 zhu4 zai4 yin2 hang2 pang2 bian1"),
+    ("旅行社重新开张", "lv3 xing2 she4 chong2 xin1 kai1 zhang1"),
+    ("孔子和电子", "kong3 zi3 he2 dian4 zi3"),
+    ("内蒙古和朝鲜", "nei4 meng3 gu3 he2 chao2 xian3"),
+])
+def test_heteronyms_by_context(text, syllables):
+    assert read(CITATION, text) == syllables
+
+
+@pytest.mark.parametrize(("text", "syllables"), [
+    ("他跑得很快", "ta1 pao3 de5 hen3 kuai4"),
+    ("我得走了", "wo3 dei3 zou3 le5"),
+    ("他必须得去", "ta1 bi4 xu1 dei3 qu4"),
+    ("取得成功", "qu3 de2 cheng2 gong1"),
+    ("朋友喜欢这个东西", "peng2 you5 xi3 huan5 zhe4 ge5 dong1 xi5"),
+    ("没关系", "mei2 guan1 xi5"),
+    ("大学生", "da4 xue2 sheng1"),
+    ("学生", "xue2 sheng5"),
+    ("东西方", "dong1 xi1 fang1"),
+    ("你看看", "ni3 kan4 kan5"),
+    ("看看书", "kan4 kan5 shu1"),
+    ("常常", "chang2 chang2"),
+    ("说说笑笑", "shuo1 shuo1 xiao4 xiao4"),
+    ("玩儿一会儿", "wan2 er5 yi1 hui4 er5"),
+    ("女儿", "nv3 er2"),
+])
+def test_neutral_tones_of_speech(text, syllables):
+    assert read(Pinyin(), text) == syllables
+
+
+def test_neutral_tones_of_the_citation_policy_are_few():
+    assert read(CITATION, "朋友喜欢这个东西") == "peng2 you3 xi3 huan1 zhe4 ge4 dong1 xi1"
+    assert read(CITATION, "我们的桌子呢") == "wo3 men5 de5 zhuo1 zi5 ne5"
+
+
+@pytest.mark.parametrize(("text", "citation", "lexical", "spoken"), [
+    ("一直", "yi1 zhi2", "yi4 zhi2", "yi4 zhi2"),
+    ("不是", "bu4 shi4", "bu2 shi4", "bu2 shi4"),
+    ("一万", "yi1 wan4", "yi1 wan4", "yi2 wan4"),
+    ("一百", "yi1 bai3", "yi4 bai3", "yi4 bai3"),
+    ("不去", "bu4 qu4", "bu4 qu4", "bu2 qu4"),
+    ("不来", "bu4 lai2", "bu4 lai2", "bu4 lai2"),
+    ("看不到", "kan4 bu4 dao4", "kan4 bu4 dao4", "kan4 bu2 dao4"),
+    ("十一个人", "shi2 yi1 ge4 ren2", "shi2 yi1 ge4 ren2", "shi2 yi1 ge4 ren2"),
+    ("一个人", "yi1 ge4 ren2", "yi2 ge4 ren2", "yi2 ge4 ren2"),
+    ("第一天", "di4 yi1 tian1", "di4 yi1 tian1", "di4 yi1 tian1"),
+    ("一九五一年", "yi1 jiu3 wu3 yi1 nian2", "yi1 jiu3 wu3 yi1 nian2", "yi1 jiu3 wu3 yi1 nian2"),
+    ("统一行动", "tong3 yi1 xing2 dong4", "tong3 yi1 xing2 dong4", "tong3 yi1 xing2 dong4"),
+    ("去不去", "qu4 bu4 qu4", "qu4 bu4 qu4", "qu4 bu5 qu4"),
+    ("想一想", "xiang3 yi1 xiang3", "xiang3 yi1 xiang3", "xiang3 yi5 xiang3"),
+    ("我不", "wo3 bu4", "wo3 bu4", "wo3 bu4"),
+])
+def test_sandhi_by_policy(text, citation, lexical, spoken):
+    assert read(CITATION, text) == citation
+    assert read(LEXICAL, text) == lexical
+    assert read(Pinyin(sandhi="spoken", neutral_tone="citation"), text) == spoken
+
+
+def test_third_tones_are_left_alone():
+    assert read(SPOKEN, "你好") == "ni3 hao3"
+
+
+@pytest.mark.parametrize(("text", "syllables"), [
+    ("谁那么舒服", "shei2 na4 me5 shu1 fu5"),
+    ("那些成绩", "nei4 xie1 cheng2 ji1"),
+    ("紧张地忙碌", "jin3 zhang1 de5 mang2 lu4"),
+    ("这个时候", "zhe4 ge4 shi2 hou4"),
+])
+def test_labels_like_those_of_thchs30(text, syllables):
+    assert read(THCHS30, text) == syllables
+
+
+def test_words_are_those_of_the_text_or_of_jieba():
+    assert [word.written for word in Reader(Pinyin()).read("我们 在一起 吃饭")] == ["我们", "在一起", "吃饭"]
+    assert [word.written for word in Reader(Pinyin()).read("我们在北京吃饭")] == ["我们", "在", "北京", "吃饭"]
+    assert [word.written for word in Reader(Pinyin()).read("我用 CEO 买T恤")] == ["我", "用", "CEO", "买", "T", "恤"]
+
+
+def test_word_boundaries_keep_phrases_apart():
+    assert read(CITATION, "商标 的 包装") == "shang1 biao1 de5 bao1 zhuang1"
+    assert read(CITATION, "改变 了 结果") == "gai3 bian4 le5 jie2 guo3"
+
+
+def test_user_dict_wins_over_dictionaries_and_rules(tmp_path):
+    user_dict = tmp_path / "mine.txt"
+    lines = ("# mine", "单于 chan2 yu2  # a title", "慢慢地 man4 man1 di4", "一直 yi2 zhi2", "WiFi wai1 fai4",
+             "谁 shui2")
+    user_dict.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match=r"mine.txt:5: 'fai4' is no syllable"):
+        Reader(Pinyin(user_dict=str(user_dict)))
+    user_dict.write_text(user_dict.read_text(encoding="utf-8").replace("fai4", "fei4"), encoding="utf-8")
+    policy = Pinyin(user_dict=str(user_dict), sandhi="spoken")
+    assert read(policy, "谁在慢慢地说单于一直用WiFi") == \
+        "shui2 zai4 man4 man1 di4 shuo1 chan2 yu2 yi2 zhi2 yong4 wai1 fei4"
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("大夫 dai4", "2 characters but 1 syllables"),
+    ("大-夫 dai4 fu1 fu1", "'-' is neither hanzi nor a letter"),
+    ("WiFi", "no syllables"),
+    ("大夫 dai4 fuu1", "'fuu1' is no syllable"),
+    ("大夫 dai4 fu5\n大夫 da4 fu1", "for the second time"),
+])
+def test_user_dict_mistakes_name_file_and_line(tmp_path, line, message):
+    path = tmp_path / "mine.txt"
+    path.write_text(f"# mine\n{line}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"mine.txt:[23]: .*{message}"):
+        read_entries(path)
+
+
+def test_missing_user_dict_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none.txt: no such file; mend pinyin.user_dict"):
+        Reader(Pinyin(user_dict=str(tmp_path / "none.txt")))
+
+
+def test_unknown_characters_and_words_are_told():
+    reader = Reader(Pinyin())
+    assert reader.unknown("我们 用T恤") == []
+    assert reader.unknown("𠮷野家hello世界") == ["𠮷", "hello"]
