@@ -122,10 +122,29 @@ make_venv() {
     mv "$venv/installed.tmp" "$venv/installed"
 }
 
-if ! is_current; then
+# Operators that train faster than MindSpore's own, where there is a C++ compiler for them; else those are used.
+kernel_sources() {
+    cat "$root"/steps/model/onednn/*.cpp "$root"/steps/model/onednn/*.h "$root"/steps/model/onednn/headers.txt
+}
+
+has_kernels() {
+    command -v g++ > /dev/null && [ -f "$root/steps/model/onednn/headers.txt" ] || return 0
+    [ -f "$venv/kernels" ] && kernel_sources | cmp -s - "$venv/kernels"
+}
+
+# Tried once for these sources: what fails today would fail at every call.
+build_kernels() {
+    say "compiling the operators for training (half a minute, once)"
+    (cd "$root" && "$venv/bin/python" -m steps.model.onednn.build >&2) ||
+        say "they were not built, for the reason above; training will use MindSpore's own"
+    kernel_sources > "$venv/kernels"
+}
+
+if ! is_current || ! has_kernels; then
     python="$(find_python)"
     wait_for_turn "$python"
     is_current || make_venv "$python"
+    has_kernels || build_kernels
     exec 9>&-
 fi
 

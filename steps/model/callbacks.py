@@ -26,6 +26,7 @@ class StepLog(ms.Callback):
         self._total = epochs * steps_per_epoch
         self._epochs = epochs
         self._done_before = (first_epoch - 1) * steps_per_epoch
+        self._steps = 0  # of this process: a resumed training counts anew
         self._begin = self._said = time.monotonic()
         self.losses: list[float] = []
         self.norms: list[float] = []
@@ -37,17 +38,18 @@ class StepLog(ms.Callback):
     def on_train_step_end(self, run_context):
         """Keep the step's numbers."""
         params = run_context.original_args()
+        self._steps += 1
         loss, norm = params.net_outputs
         self.losses.append(float(loss.asnumpy()))
         self.norms.append(float(norm.asnumpy()))
         now = time.monotonic()
         if now - self._said >= LOG_EVERY_S:
             self._said = now
-            self._say(params.cur_epoch_num, params.cur_step_num, now)
+            self._say(params.cur_epoch_num, now)
 
-    def _say(self, epoch: int, step: int, now: float) -> None:
-        steps_here = max(1, step - self._done_before)
-        left = (now - self._begin) / steps_here * max(0, self._total - step)
+    def _say(self, epoch: int, now: float) -> None:
+        step = self._done_before + self._steps
+        left = (now - self._begin) / self._steps * max(0, self._total - step)
         print(f"epoch {epoch} of {self._epochs}, step {step}: loss {np.mean(self.losses[-50:]):.3f}, "
               f"ETA {left / 60:.1f} min", file=sys.stderr, flush=True)
 
