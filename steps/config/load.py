@@ -1,19 +1,18 @@
 """Reading conf/ and the resolved config of an experiment directory, with errors that say where and what."""
 
-import difflib
 import os
 import re
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from steps.common.errors import UserError
+from steps.config.check import check as check
+from steps.config.check import load
 from steps.config.schema import Corpus, Experiment, Features, Strict
+from steps.config.variants import read_variant, variant_names
 
-Schema = TypeVar("Schema", bound=BaseModel)
 CONF = Path("conf")
 
 
@@ -37,8 +36,13 @@ class Resolved(Strict):
 
 
 def experiment_names(conf: Path = CONF) -> list[str]:
-    """The experiments: the stems of conf/*.yaml, sorted."""
-    return sorted(path.stem for path in conf.glob("*.yaml"))
+    """The experiments of conf/*.yaml, also x@1, x@2 where x has seeds, and the points of conf/sweeps/*.yaml."""
+    return variant_names(conf)
+
+
+def corpus_names(conf: Path = CONF) -> list[str]:
+    """The stems of conf/corpora/*.yaml, sorted."""
+    return sorted(path.stem for path in conf.glob("corpora/*.yaml"))
 
 
 def load_corpus(name: str, conf: Path = CONF) -> Corpus:
@@ -70,12 +74,12 @@ def load_features(name: str, conf: Path = CONF) -> Features:
 
 
 def load_experiment(name: str, conf: Path = CONF) -> Resolved:
-    """conf/<name>.yaml with the corpus and features that it names. The corpus' root stays as written."""
-    experiment = load(conf / f"{name}.yaml", Experiment)
+    """An experiment with the corpus and features that it names. The corpus' root stays as written."""
+    where, experiment = read_variant(name, conf)
     corpus = read_corpus(experiment.corpus, conf)
     unknown = [part for part in experiment.decode.sets if part not in corpus.sets]
     if unknown:
-        raise UserError(f"{conf / name}.yaml: decode.sets: corpus {experiment.corpus} has no set {unknown[0]!r}, "
+        raise UserError(f"{where}: decode.sets: corpus {experiment.corpus} has no set {unknown[0]!r}, "
                         f"only {', '.join(corpus.sets)}")
     return Resolved(name=name, experiment=experiment, corpus=corpus, features=load_features(experiment.features, conf))
 
@@ -90,30 +94,6 @@ def dump(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def load(path: Path, schema: type[Schema]) -> Schema:
-    """Read a YAML file and check it against `schema`.
-
-    Raises UserError naming the file and key, what was expected, and the nearest known key.
-    """
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        there = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise UserError(f"{path}: no such file; {path.parent} has {', '.join(there) or 'no .yaml file'}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    return check(value, schema, path)
-
-
-def check(value: Any, schema: type[Schema], where: Path | str) -> Schema:
-    """`value` as `schema`; `where` is the file that errors name. Raises UserError as `load` does."""
-    try:
-        return schema.model_validate(value)
-    except ValidationError as error:
-        lines = [_explain(schema, detail) for detail in error.errors()]
-        raise UserError(f"{where}: " + "\n  ".join(lines)) from None
-
-
 def expand_variables(text: str, where: Path | str) -> str:
     """`text` with ${NAME}, $NAME and ~ filled in. Raises UserError for a variable that is not set."""
     for name in re.findall(r"\$\{?(\w+)\}?", text):
@@ -121,33 +101,3 @@ def expand_variables(text: str, where: Path | str) -> str:
             raise UserError(f"{where}: root: the environment variable {name} is not set; "
                             f"export {name}=<folder of the corpus>, or write the folder into the file")
     return os.path.expanduser(os.path.expandvars(text))
-
-
-def _explain(schema: type[BaseModel], detail: dict[str, Any]) -> str:
-    location = [str(part) for part in detail["loc"]]
-    key = ".".join(location) or "(the whole file)"
-    if detail["type"] == "extra_forbidden":
-        known = list(_fields_at(schema, location[:-1]))
-        near = difflib.get_close_matches(location[-1], known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"{key}: unknown key; {hint}"
-    if detail["type"] == "missing":
-        return f"{key}: missing"
-    return f"{key}: {detail['msg']}, not {detail['input']!r}"
-
-
-def _fields_at(schema: type[BaseModel], location: list[str]) -> dict[str, Any]:
-    """The fields of the model that `location` leads to; list positions and dictionary keys are passed over."""
-    for part in location:
-        field = schema.model_fields.get(part)
-        if field is not None:
-            schema = _model_in(field.annotation) or schema
-    return schema.model_fields
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (list, dict, tuple, Union, UnionType):
-        return next(filter(None, map(_model_in, get_args(annotation))), None)
-    return None

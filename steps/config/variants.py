@@ -1,0 +1,162 @@
+"""Many experiments from one file: `seeds` in conf/<x>.yaml, and the points of conf/sweeps/<sweep>.yaml.
+
+`seeds: [1, 2]` in conf/x.yaml makes x@1 and x@2. A sweep's points are called <sweep>@<key>-<value>,<key>-<value>, by
+the shortest tails of their keys that tell them apart, with @<seed> behind where the sweep or its base has seeds. (Not
+<key>=<value>: doit takes that for a variable.)
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, Field
+
+from steps.common.errors import UserError
+from steps.config.check import check, load, read_yaml
+from steps.config.schema import Experiment, Name, Strict
+
+LONGEST_VALUE = 40  # characters of a value in a name
+
+
+def _different(values: list[Any]) -> list[Any]:
+    if any(value in values[:number] for number, value in enumerate(values)):
+        raise ValueError("the same value twice")
+    return values
+
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_different)]
+Values = Annotated[list[Any], Field(min_length=1), AfterValidator(_different)]
+Key = Annotated[str, Field(pattern=r"^[A-Za-z_]+(\.[A-Za-z_]+)*$")]
+
+
+class Written(Experiment):
+    """conf/*.yaml as it is written: one experiment, or with `seeds` one for each of them."""
+
+    seeds: Seeds = []
+
+
+class Sweep(Strict):
+    """conf/sweeps/*.yaml: an experiment of conf/, and the values that its keys take. Keys are dotted: train.epochs."""
+
+    base: Name
+    vary: Annotated[dict[Key, Values], Field(min_length=1)]
+    set: dict[Key, Any] = {}  # keys that all points have changed alike
+    seeds: Seeds | None = None  # in place of the base's
+
+
+class Variant(NamedTuple):
+    """An experiment: the file that it is written in, and what it holds, checked."""
+
+    where: Path
+    experiment: Experiment
+
+
+def variant_names(conf: Path) -> list[str]:
+    """All experiments of conf/*.yaml and conf/sweeps/*.yaml; of a file that can't be read, its own name."""
+    names = []
+    for path in [*sorted(conf.glob("*.yaml")), *sorted(conf.glob("sweeps/*.yaml"))]:
+        try:
+            names += _changes(path)
+        except UserError:
+            names.append(path.stem)
+    return list(dict.fromkeys(names))
+
+
+def read_variant(name: str, conf: Path) -> Variant:
+    """An experiment by its name. Raises UserError where a file is wrong or makes no such experiment."""
+    stem = name.partition("@")[0]
+    own, sweep = conf / f"{stem}.yaml", conf / "sweeps" / f"{stem}.yaml"
+    if own.exists() and sweep.exists():
+        raise UserError(f"{sweep}: there is a {own}, too; rename one of them")
+    where = sweep if sweep.exists() else own
+    changes = _changes(where)
+    if name not in changes:
+        raise UserError(f"{where}: makes no experiment {name}, but {', '.join(changes)}")
+    value = read_yaml(_base(where))
+    for key, new in changes[name].items():
+        value = _put(value, key, new, where)
+    return Variant(where, check({key: part for key, part in value.items() if key != "seeds"}, Experiment, where))
+
+
+def families(names: Iterable[str]) -> dict[str, list[str]]:
+    """What stands before an @ in several names, with those names: x for x@1 and x@2, a sweep for its points."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        parts = name.split("@")
+        for count in range(1, len(parts)):
+            found.setdefault("@".join(parts[:count]), []).append(name)
+    return found
+
+
+def without_seed(name: str) -> str:
+    """The name that an experiment shares with those that differ in the seed alone."""
+    return re.sub(r"@\d+$", "", name)
+
+
+def _base(path: Path) -> Path:
+    """The file that holds the whole experiment: for a sweep its base's, else `path` itself."""
+    if path.parent.name != "sweeps":
+        return path
+    conf = path.parent.parent
+    base = conf / f"{load(path, Sweep).base}.yaml"
+    if not base.exists():
+        raise UserError(f"{path}: base: no such file {base}; {conf} has "
+                        f"{', '.join(sorted(other.stem for other in conf.glob('*.yaml')))}")
+    return base
+
+
+def _changes(path: Path) -> dict[str, dict[str, Any]]:
+    """The experiments that a file makes: which dotted keys of the base have which values."""
+    base = load(_base(path), Written)
+    if _base(path) == path:
+        return _seeded(path.stem, {}, base.seeds)
+    sweep = load(path, Sweep)
+    tails = _tails(list(sweep.vary))
+    labels = [[f"{tails[key]}-{_slug(value, number)}" for number, value in enumerate(values, 1)]
+              for key, values in sweep.vary.items()]
+    changes: dict[str, dict[str, Any]] = {}
+    for words, values in zip(itertools.product(*labels), itertools.product(*sweep.vary.values()), strict=True):
+        point = {**sweep.set, **dict(zip(sweep.vary, values, strict=True))}
+        seeds = base.seeds if sweep.seeds is None else sweep.seeds
+        name = f"{path.stem}@{','.join(words)}"
+        if name in changes:
+            raise UserError(f"{path}: vary: two values would both be called {name}")
+        changes |= _seeded(name, point, seeds)
+    return changes
+
+
+def _seeded(name: str, changes: dict[str, Any], seeds: list[int]) -> dict[str, dict[str, Any]]:
+    return {f"{name}@{seed}": {**changes, "seed": seed} for seed in seeds} or {name: changes}
+
+
+def _tails(keys: list[str]) -> dict[str, str]:
+    """The shortest ends of dotted keys that no two of them share."""
+    tails = {}
+    for key in keys:
+        parts = key.split(".")
+        others = [other.split(".") for other in keys if other != key]
+        count = next((count for count in range(1, len(parts))
+                      if all(other[-count:] != parts[-count:] for other in others)), len(parts))
+        tails[key] = ".".join(parts[-count:])
+    return tails
+
+
+def _slug(value: Any, number: int) -> str:
+    """A value as part of a file's and a task's name; long ones by their place in the list."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    slug = re.sub(r"[^A-Za-z0-9.+-]+", "_", text).strip("_")
+    return slug if slug and len(slug) <= LONGEST_VALUE else str(number)
+
+
+def _put(mapping: dict[str, Any], key: str, value: Any, where: Path) -> dict[str, Any]:
+    """`mapping` with the value of a dotted key changed."""
+    head, _, rest = key.partition(".")
+    if rest:
+        inner = mapping.get(head, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"{where}: {key}: {head} is no mapping in the base, but {inner!r}")
+        value = _put(inner, rest, value, where)
+    return {**mapping, head: value}

@@ -1,0 +1,139 @@
+"""Seeds and sweeps: which experiments a file makes, what they hold, what is said of mistakes."""
+
+import re
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from steps.common.errors import UserError
+from steps.config.load import experiment_names, load_experiment
+from steps.config.variants import families, without_seed
+
+BASE = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channels": 8}]}, "train": {"epochs": 3}}
+
+
+@pytest.fixture
+def conf(tmp_path):
+    """A conf/ with the experiment `base`."""
+    for folder in ("corpora", "features", "sweeps"):
+        (tmp_path / "conf" / folder).mkdir(parents=True)
+    write(tmp_path / "conf", "corpora/mini", {"module": "mini"})
+    write(tmp_path / "conf", "features/fbank", {"type": "fbank"})
+    write(tmp_path / "conf", "features/spectrogram", {"type": "spectrogram"})
+    write(tmp_path / "conf", "base", BASE)
+    return tmp_path / "conf"
+
+
+def write(conf, name, value):
+    (conf / f"{name}.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
+
+
+def test_without_seeds_a_file_is_one_experiment(conf):
+    assert experiment_names(conf) == ["base"]
+    assert load_experiment("base", conf).name == "base"
+
+
+def test_seeds_make_an_experiment_each(conf):
+    write(conf, "x", {**BASE, "seeds": [3, 1]})
+    assert experiment_names(conf) == ["base", "x@3", "x@1"]
+    base = load_experiment("base", conf).experiment
+    for seed in (3, 1):
+        resolved = load_experiment(f"x@{seed}", conf)
+        assert resolved.name == f"x@{seed}"
+        assert resolved.experiment == base.model_copy(update={"seed": seed})
+        assert "seeds" not in resolved.experiment.model_dump()
+
+
+def test_points_of_a_sweep(conf):
+    write(conf, "sweeps/lr", {"base": "base", "vary": {"train.optimizer.learning_rate": [0.01, 0.001],
+                                                       "train.epochs": [1, 2, 4]}, "set": {"train.batch_size": 4}})
+    names = [f"lr@learning_rate-{rate},epochs-{epochs}" for rate in (0.01, 0.001) for epochs in (1, 2, 4)]
+    assert experiment_names(conf) == ["base", *names]
+    base = load_experiment("base", conf).experiment
+    for name, (rate, epochs) in zip(names, [(r, e) for r in (0.01, 0.001) for e in (1, 2, 4)], strict=True):
+        experiment = load_experiment(name, conf).experiment
+        assert (experiment.train.optimizer.learning_rate, experiment.train.epochs) == (rate, epochs)
+        assert experiment.train.batch_size == 4
+        assert experiment.model == base.model
+
+
+def test_sweeps_with_seeds(conf):
+    sweep = {"base": "x", "vary": {"train.epochs": [1, 2]}}
+    write(conf, "x", {**BASE, "seeds": [5, 6]})
+    write(conf, "sweeps/inherits", sweep)
+    write(conf, "sweeps/own", {**sweep, "seeds": [7]})
+    write(conf, "sweeps/none", {**sweep, "seeds": []})
+    assert experiment_names(conf)[3:] == [
+        "inherits@epochs-1@5", "inherits@epochs-1@6", "inherits@epochs-2@5", "inherits@epochs-2@6",
+        "none@epochs-1", "none@epochs-2", "own@epochs-1@7", "own@epochs-2@7"]
+    experiment = load_experiment("inherits@epochs-2@6", conf).experiment
+    assert (experiment.seed, experiment.train.epochs) == (6, 2)
+
+
+def test_keys_are_named_by_tails_that_tell_them_apart(conf):
+    write(conf, "sweeps/s", {"base": "base", "vary": {"train.optimizer.name": ["adam"], "features": ["spectrogram"],
+                                                      "train.augment.level": [0.5]}})
+    assert experiment_names(conf)[1:] == ["s@name-adam,features-spectrogram,level-0.5"]
+    write(conf, "sweeps/s", {"base": "base", "vary": {"train.a.b": [1], "train.c.b": [1], "b": [1]}})
+    assert experiment_names(conf)[1:] == ["s@a.b-1,c.b-1,b-1"]
+
+
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=60),
+                      lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(values, min_size=1, max_size=5))
+def test_names_are_fit_for_files_and_doit(tmp_path_factory, found):
+    conf = tmp_path_factory.mktemp("conf")
+    (conf / "sweeps").mkdir()
+    write(conf, "base", BASE)
+    write(conf, "sweeps/s", {"base": "base", "vary": {"train.augment": found}})
+    names = experiment_names(conf)[1:]
+    assert len(set(names)) == len(names)
+    if names != ["s"]:  # a mistake, such as values of one name
+        assert len(names) == len(found)
+        assert all(re.fullmatch(r"s@augment-[A-Za-z0-9_.+-]+", name) and len(name) < 60 for name in names)
+
+
+MISTAKES = [
+    ("base", {**BASE, "seeds": [1, 1]}, "conf/base.yaml: seeds: Value error, the same value twice"),
+    ("base", {**BASE, "seed": 1, "sedes": [1]}, "conf/base.yaml: sedes: unknown key; did you mean 'seeds'?"),
+    ("sweeps/s", {"bas": "base", "vary": {"seed": [1]}}, "unknown key; did you mean 'base'?"),
+    ("sweeps/s", {"base": "bse", "vary": {"seed": [1]}}, "conf/sweeps/s.yaml: base: no such file"),
+    ("sweeps/s", {"base": "base", "vary": {}}, "conf/sweeps/s.yaml: vary: "),
+    ("sweeps/s", {"base": "base", "vary": {"seed": 1}}, "conf/sweeps/s.yaml: vary.seed: "),
+    ("sweeps/s", {"base": "base", "vary": {"train.epochs": [2, 2]}}, "the same value twice"),
+    ("sweeps/s", {"base": "base", "vary": {"train.epoch": [2]}},
+     "conf/sweeps/s.yaml: train.epoch: unknown key; did you mean 'epochs'?"),
+    ("sweeps/s", {"base": "base", "vary": {"train.epochs": [2, -2]}}, "conf/sweeps/s.yaml: train.epochs: "),
+    ("sweeps/s", {"base": "base", "vary": {"corpus.name": [2]}}, "corpus is no mapping in the base, but 'mini'"),
+    ("sweeps/s", {"base": "base", "vary": {"model.preset": ["a b", "a_b"]}}, "would both be called s@preset-a_b"),
+    ("sweeps/base", {"base": "base", "vary": {"seed": [1]}}, "there is a "),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), MISTAKES)
+def test_mistakes_name_file_and_key(conf, name, value, message):
+    write(conf, name, value)
+    with pytest.raises(UserError) as caught:
+        for experiment in experiment_names(conf):
+            load_experiment(experiment, conf)
+    assert message in str(caught.value)
+
+
+def test_a_name_that_no_file_makes(conf):
+    write(conf, "x", {**BASE, "seeds": [1, 2]})
+    with pytest.raises(UserError, match=r"x\.yaml: makes no experiment x, but x@1, x@2"):
+        load_experiment("x", conf)
+    with pytest.raises(UserError, match=r"base\.yaml: makes no experiment base@1, but base"):
+        load_experiment("base@1", conf)
+
+
+def test_families():
+    assert families(["a", "x@1", "x@2", "s@e-1@1", "s@e-1@2", "s@e-2@1"]) == {
+        "x": ["x@1", "x@2"], "s": ["s@e-1@1", "s@e-1@2", "s@e-2@1"], "s@e-1": ["s@e-1@1", "s@e-1@2"],
+        "s@e-2": ["s@e-2@1"]}
+    assert [*map(without_seed, ["a", "x@12", "s@e-1@1", "s@e-1"])] == ["a", "x", "s@e-1", "s@e-1"]
