@@ -6,13 +6,15 @@ changed. Training alone does not depend on its scripts: a comment must not throw
 """
 
 import signal
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from doit.tools import config_changed, result_dep
+from doit.tools import result_dep
 
-from steps.config.load import CONF, Resolved, experiment_names, load_experiment, read_corpus
+from steps.config.load import CONF, Resolved, corpus_names, experiment_names, load_experiment, read_corpus
 from steps.config.schema import Corpus
-from steps.tasks.changes import SameCorpus, SameFiles
+from steps.config.variants import families
+from steps.tasks.changes import SameConfig, SameCorpus, SameFiles
 from steps.tasks.clean import Remove, RemovePinyin
 from steps.tasks.conf import broken_tasks, read_each, warn
 from steps.tasks.record import Recorder
@@ -30,15 +32,17 @@ DOIT_CONFIG = {
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that doit ends in order, and its script with it
 
 DATA, EXP = Path("data"), Path("exp")
-CORPORA, BROKEN_CORPORA = read_each(read_corpus, experiment_names(CONF / "corpora"))
+CORPORA, BROKEN_CORPORA = read_each(read_corpus, corpus_names())
 EXPERIMENTS, BROKEN_EXPERIMENTS = read_each(load_experiment, experiment_names())
 CORPORA |= {config.experiment.corpus: config.corpus for config in EXPERIMENTS.values()}  # combinations, too
+FAMILIES = families([*EXPERIMENTS, *BROKEN_EXPERIMENTS])  # of seeds, of sweeps
 warn([*BROKEN_CORPORA.values(), *BROKEN_EXPERIMENTS.values()])
 
 DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur")  # `text` is optional where a corpus ships pinyin
 FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
-TRAIN_FILES_BESIDE = ("checkpoints", "buckets.json", "inputs.json", "too_short", ".[!.]*")  # its own affair
+TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "buckets.json", "inputs.json", "too_short", "progress.json", ".[!.]*",
+                "log/train.*")
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 
 
@@ -53,12 +57,12 @@ def task_prepare():
             "doc": f"Stage 1: data directories of {name}: {', '.join(corpus.sets)}",
             "actions": [Step("steps.prepare", name)],
             "file_dep": [*sources("steps.prepare", f"local.{corpus.module}"), *joined],
-            "uptodate": [config_changed(corpus.model_dump(mode="json", exclude={"pinyin"})),
+            "uptodate": [SameConfig(corpus.model_dump(mode="json", exclude={"pinyin"})),
                          SameCorpus(corpus.root or "", tables(corpus)),
                          *(result_dep(f"prepare:{part}") for part in parts)],
             "targets": in_sets(data_dir, corpus.sets, DATA_FILES),
             "clean": [Remove([*(data_dir / part for part in corpus.sets), data_dir / ".[!.]*",
-                              *([] if corpus.root else [data_dir / "wav"])])],
+                              data_dir / "log/prepare.*", *([] if corpus.root else [data_dir / "wav"])])],
         }
     yield from broken_tasks(BROKEN_CORPORA)
 
@@ -73,12 +77,12 @@ def task_lexicon():
             "doc": f"Stage 2: pinyin, lexicon and tokens of {name}",
             "actions": [Step("steps.lexicon", name)],
             "file_dep": [*sources("steps.lexicon"), *in_sets(data_dir, corpus.sets, ["utt2spk"])],
-            "uptodate": [config_changed({"pinyin": corpus.pinyin.model_dump(mode="json"), "sets": corpus.sets}),
+            "uptodate": [SameConfig({"pinyin": corpus.pinyin.model_dump(mode="json"), "sets": corpus.sets}),
                          SameFiles([*in_sets(data_dir, corpus.sets, ["text", "pinyin"]), *user_dict]),
                          result_dep(f"prepare:{name}")],
             "targets": [*in_sets(data_dir, ["lang"], ["lexicon.txt", "tokens.txt", "words.txt"]),
                         *in_sets(data_dir, corpus.sets, ["pinyin"])],
-            "clean": [RemovePinyin(data_dir, corpus.sets), Remove([data_dir / "lang"])],
+            "clean": [RemovePinyin(data_dir, corpus.sets), Remove([data_dir / "lang", data_dir / "log/lexicon.*"])],
         }
     yield from broken_tasks(BROKEN_CORPORA)
 
@@ -92,7 +96,7 @@ def task_features():
             "doc": f"Stage 3: {config.experiment.features} features of {corpus}",
             "actions": [Step("steps.features", corpus, config.experiment.features)],
             "file_dep": [*sources("steps.features"), *in_sets(DATA / corpus, sets, ["wav.scp"])],
-            "uptodate": [config_changed({"features": config.features.model_dump(mode="json"), "sets": sets}),
+            "uptodate": [SameConfig({"features": config.features.model_dump(mode="json"), "sets": sets}),
                          result_dep(f"prepare:{corpus}")],
             "targets": [config.feature_dir / "cmvn", *in_sets(config.feature_dir, sets, FEATURE_FILES)],
             "clean": [Remove([config.feature_dir])],
@@ -112,10 +116,11 @@ def task_train():
             "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt",
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                          *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
-            "uptodate": [config_changed(reads)],
+            "uptodate": [SameConfig(reads)],
             "targets": own,
-            "clean": [Remove([*own, *(EXP / name / file for file in TRAIN_FILES_BESIDE)])],
+            "clean": [Remove(EXP / name / file for file in TRAIN_WRITES)],
         }
+    yield from family_groups("train", TRAIN_WRITES, "Stage 4: train all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
 
 
@@ -135,8 +140,9 @@ def task_decode():
                              exp_dir / "tokens.txt", exp_dir / "cmvn", config.feature_dir / "cmvn",
                              *in_sets(config.feature_dir, [part], ["feats.scp", "utt2num_frames"])],
                 "targets": [folder / file for folder in found for file in ("pinyin", "ctm", "decode.json")],
-                "clean": [Remove(found)],
+                "clean": [Remove([*found, EXP / name / f"log/decode.{part}.*"])],
             }
+    yield from family_groups("decode", ["decode", "log/decode.*"], "Stage 5: decode all sets of all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
 
 
@@ -155,8 +161,9 @@ def task_score():
                              *(folder / file for folder in results(config, "decode", part)
                                for file in ("pinyin", "decode.json"))],
                 "targets": [folder / file for folder in found for file in SCORE_FILES],
-                "clean": [Remove(found)],
+                "clean": [Remove([*found, EXP / name / f"log/score.{part}.*"])],
             }
+    yield from family_groups("score", ["score", "log/score.*"], "Stage 6: score all sets of all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
 
 
@@ -173,9 +180,18 @@ def task_report():
             "file_dep": [*sources("steps.report"), *decoded, *scored,
                          *(EXP / name / file for file in ("train.csv", "env.json"))],
             "targets": [EXP / name / "report.html"],
-            "clean": [Remove([EXP / name / "report.html"])],
+            "clean": [Remove([EXP / name / "report.html", EXP / name / "log/report.*"])],
         }
+    yield from family_groups("report", ["report.html", "log/report.*"], "After 6: report all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_sweep():
+    """All points of a conf/sweeps/*.yaml, through to their reports"""
+    sweeps = [name for name in FAMILIES if (CONF / "sweeps" / f"{name}.yaml").exists()]
+    return ({"basename": f"sweep:{name}", "actions": None, "task_dep": [f"report:{name}"],
+             "doc": f"Stages 4 to 6 and report of all {len(FAMILIES[name])} experiments of conf/sweeps/{name}.yaml"}
+            for name in sweeps) if sweeps else None
 
 
 def combined(corpus: Corpus) -> list[str]:
@@ -193,7 +209,17 @@ def group(name: str, stage: str, config: Resolved, doc: str) -> dict:
     """The task that stands for a stage over all sets of an experiment."""
     sets = config.experiment.decode.sets
     return {"name": name, "doc": doc, "actions": None, "task_dep": [f"{stage}:{name}:{part}" for part in sets],
-            "clean": [Remove([folder for part in sets for folder in results(config, stage, part)])]}
+            "clean": [Remove([*(folder for part in sets for folder in results(config, stage, part)),
+                              EXP / name / f"log/{stage}.*"])]}
+
+
+def family_groups(stage: str, writes: Iterable[str], doc: str) -> Iterator[dict]:
+    """Tasks that stand for a stage of all that share what is before an @; `writes` is what clean removes of each."""
+    for family in sorted(FAMILIES.keys() - BROKEN_EXPERIMENTS.keys()):
+        names = FAMILIES[family]
+        yield {"name": family, "doc": f"{doc} {len(names)} of {family}", "actions": None,
+               "task_dep": [f"{stage}:{name}" for name in names],
+               "clean": [Remove(EXP / name / file for name in names for file in writes)]}
 
 
 def results(config: Resolved, stage: str, part: str) -> list[Path]:

@@ -261,7 +261,7 @@ def test_clean_of_one_task_leaves_the_others(finished):
     assert not (finished.folder / "exp/mini/score").exists()
     assert (finished.folder / "exp/mini/decode/test_greedy/pinyin").exists()
     finished.doit("clean", "train:mini")
-    assert sorted(path.name for path in (finished.folder / "exp/mini").iterdir()) == ["decode", "report.html"]
+    assert sorted(path.name for path in (finished.folder / "exp/mini").iterdir()) == ["decode", "log", "report.html"]
 
 
 def test_clean_keeps_pinyin_that_stage_2_did_not_derive(finished):

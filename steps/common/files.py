@@ -58,6 +58,23 @@ def sha256(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
+def disk_usage(path: str | os.PathLike) -> int:
+    """Bytes of a file, or of all files in a directory, links not followed; 0 where there is nothing."""
+    if not os.path.isdir(path):
+        return os.lstat(path).st_size if os.path.lexists(path) else 0
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a training may be at work
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total
+
+
+def megabytes(size: int) -> str:
+    """Bytes as people read them."""
+    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

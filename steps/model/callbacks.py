@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -10,6 +11,7 @@ from mindspore import nn
 from steps.model.checkpoints import Checkpoints
 from steps.model.dev import DevPass
 from steps.model.history import Epoch, History
+from steps.model.progress import write_progress
 
 LOG_EVERY_S = 15.0
 
@@ -21,8 +23,9 @@ class StepLog(ms.Callback):
         losses, norms: of the current epoch's steps.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, first_epoch: int):
+    def __init__(self, exp_dir: Path, epochs: int, steps_per_epoch: int, first_epoch: int):
         super().__init__()
+        self._exp_dir = exp_dir
         self._total = epochs * steps_per_epoch
         self._epochs = epochs
         self._done_before = (first_epoch - 1) * steps_per_epoch
@@ -34,6 +37,7 @@ class StepLog(ms.Callback):
     def on_train_epoch_begin(self, run_context):
         """Forget the last epoch."""
         self.losses, self.norms = [], []
+        write_progress(self._exp_dir, run_context.original_args().cur_epoch_num, self._epochs, self._seconds_left())
 
     def on_train_step_end(self, run_context):
         """Keep the step's numbers."""
@@ -45,13 +49,18 @@ class StepLog(ms.Callback):
         now = time.monotonic()
         if now - self._said >= LOG_EVERY_S:
             self._said = now
-            self._say(params.cur_epoch_num, now)
+            self._say(params.cur_epoch_num)
 
-    def _say(self, epoch: int, now: float) -> None:
-        step = self._done_before + self._steps
-        left = (now - self._begin) / self._steps * max(0, self._total - step)
-        print(f"epoch {epoch} of {self._epochs}, step {step}: loss {np.mean(self.losses[-50:]):.3f}, "
-              f"ETA {left / 60:.1f} min", file=sys.stderr, flush=True)
+    def _say(self, epoch: int) -> None:
+        left = self._seconds_left()
+        print(f"epoch {epoch} of {self._epochs}, step {self._done_before + self._steps}: "
+              f"loss {np.mean(self.losses[-50:]):.3f}, ETA {left / 60:.1f} min", file=sys.stderr, flush=True)
+        write_progress(self._exp_dir, epoch, self._epochs, left)
+
+    def _seconds_left(self) -> float | None:
+        if not self._steps:
+            return None
+        return (time.monotonic() - self._begin) / self._steps * (self._total - self._done_before - self._steps)
 
 
 class EpochEnd(ms.Callback):

@@ -24,6 +24,7 @@ from steps.model.exp_dir import begin, is_finished
 from steps.model.history import History
 from steps.model.kernels import kernels_for
 from steps.model.optimizer import learning_rate, make_optimizer
+from steps.model.progress import end_progress
 from steps.text.syllables import BLANK, all_syllables
 from steps.text.tokens import read_tokens
 
@@ -118,7 +119,7 @@ def _run(config: Resolved, batches: TrainingBatches, network, optimizer, dev: De
     data = dataset.GeneratorDataset(source, list(Batch._fields), shuffle=False, num_parallel_workers=1,
                                     python_multiprocessing=False)
     total = train.epochs * batches.steps_per_epoch
-    step_log = StepLog(train.epochs, batches.steps_per_epoch, done + 1)
+    step_log = StepLog(checkpoints.folder.parent, train.epochs, batches.steps_per_epoch, done + 1)
     epoch_end = EpochEnd(step_log, dev, history, checkpoints, network, optimizer,
                          functools.partial(learning_rate, train.optimizer, total), train.keep_checkpoints,
                          max(1, train.average), train.patience)
@@ -143,4 +144,5 @@ def _finish(config: Resolved, exp_dir: Path, network, checkpoints: Checkpoints, 
         average(paths, network)
     facts = {"tokens_sha256": tokens_hash(tokens), "epoch": best[0]}
     save_weights(exp_dir / "final.ckpt", named_parameters(network), facts)
+    end_progress(exp_dir)
     print(f"{exp_dir}/final.ckpt: epoch {', '.join(map(str, sorted(best)))}", file=sys.stderr)

@@ -8,6 +8,23 @@ from typing import Any
 from steps.common.files import sha256
 
 
+class SameConfig:
+    """False where a part of conf/ differs from what it was when the task last ended."""
+
+    def __init__(self, config: dict[str, Any]):
+        self._config = config  # as JSON can hold it
+
+    def __call__(self, task, values: dict[str, Any]) -> bool:
+        task.value_savers.append(lambda: {"config": self._config})
+        return values.get("config") == self._config
+
+    def differences(self, values: dict[str, Any]) -> list[str]:
+        """The dotted keys that differ, with what they were and are."""
+        before, now = _flat(values.get("config", {})), _flat(self._config)
+        return [f"{key}: {before.get(key, 'not there')}, now {now.get(key, 'gone')}"
+                for key in {**now, **before} if before.get(key) != now.get(key)]
+
+
 class SameFiles:
     """False where files differ from what they were when the task last ended. Unlike `file_dep`s they may be absent."""
 
@@ -17,6 +34,10 @@ class SameFiles:
     def __call__(self, task, values: dict[str, Any]) -> bool:
         task.value_savers.append(lambda: {"files": _digests(self._paths)})
         return values.get("files") == _digests(self._paths)
+
+    def differences(self, values: dict[str, Any]) -> list[str]:
+        """The files that differ."""
+        return _changed(values.get("files", {}), _digests(self._paths))
 
 
 class SameCorpus:
@@ -29,13 +50,37 @@ class SameCorpus:
         self._root, self._names = root, list(names)
 
     def __call__(self, task, values: dict[str, Any]) -> bool:
-        root = os.path.expanduser(os.path.expandvars(self._root))
-        if "$" in root and "corpus" in values:
-            now = values["corpus"]
-        else:
-            now = {"root": root, **_digests(Path(root) / name for name in self._names)}
+        now = self._now(values)
         task.value_savers.append(lambda: {"corpus": now})
         return values.get("corpus") == now
+
+    def differences(self, values: dict[str, Any]) -> list[str]:
+        """The files that differ, or the root."""
+        before, now = values.get("corpus", {}), self._now(values)
+        if before.get("root") != now["root"]:
+            return [f"root: {before.get('root')}, now {now['root']}"]
+        return _changed(before, now)
+
+    def _now(self, values: dict[str, Any]) -> dict[str, str]:
+        root = os.path.expanduser(os.path.expandvars(self._root))
+        if "$" in root and "corpus" in values:
+            return values["corpus"]
+        return {"root": root, **_digests(Path(root) / name for name in self._names)}
+
+
+def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return [path for path in {**now, **before} if before.get(path) != now.get(path)]
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The values of nested mappings and lists by dotted keys."""
+    if isinstance(config, dict):
+        items = config.items()
+    elif isinstance(config, list):
+        items = enumerate(config)
+    else:
+        return {prefix[:-1]: config}
+    return {key: value for name, part in items for key, value in _flat(part, f"{prefix}{name}.").items()}
 
 
 def _digests(paths: Iterable[Path]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from doit import Globals
 from doit.reporter import ConsoleReporter
 
+from steps.tasks import runs
+
 
 class Recorder(ConsoleReporter):
     """doit's console output, which also brings the record up to date as each task begins and ends.
@@ -17,6 +19,7 @@ class Recorder(ConsoleReporter):
         if task.actions:
             Globals.dep_manager.remove(task.name)
             _write()
+            runs.begun(task)
         super().execute_task(task)
 
     def add_success(self, task) -> None:
@@ -24,6 +27,13 @@ class Recorder(ConsoleReporter):
         super().add_success(task)
         if task.actions:
             _write()
+            runs.succeeded(task)
+
+    def add_failure(self, task, fail) -> None:
+        """The log says why."""
+        super().add_failure(task, fail)
+        if task.executed:
+            runs.failed(task)
 
 
 def _write() -> None:

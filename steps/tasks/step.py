@@ -7,17 +7,21 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, BinaryIO
 
 from doit.action import BaseAction
 from doit.exceptions import TaskFailed
+
+from steps.tasks.runs import log_path
+from steps.tasks.tee import Tee, open_log
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Step(BaseAction):
-    """`python -m MODULE ARGS…`, its output going where doit's goes: to a terminal, as a terminal's.
+    """`python -m MODULE ARGS…`, its output going where doit's goes (to a terminal, as a terminal's) and to a log.
 
     Fails where the script does, and where it leaves a target unwritten. Ctrl-C and SIGTERM reach the script, and doit
     ends when the script has; where doit is killed, so is the script (on Linux): two runs never write the same files.
@@ -36,9 +40,12 @@ class Step(BaseAction):
     def execute(self, out=None, err=None) -> TaskFailed | None:
         """Run the script; `out` and `err` belong to doit's protocol. Raises SystemExit when interrupted."""
         sys.stdout.flush()
-        status = run_child(self.words)
+        log = log_path(self.task)
+        with open_log(log, f"python {self!r}", self is self.task.actions[0]) if log else nullcontext() as file:
+            status = run_child(self.words, file)
         if status:
-            return TaskFailed(f"python {self!r} ended with status {status}; what it said stands above")
+            also = f", and in {log}" if log else ""
+            return TaskFailed(f"python {self!r} ended with status {status}; what it said stands above{also}")
         missing = [target for target in self.task.targets if not os.path.exists(target)]
         if missing:
             return TaskFailed(f"python {self!r} did not write {', '.join(missing)}")
@@ -46,22 +53,24 @@ class Step(BaseAction):
         return None
 
 
-def run_child(words: Sequence[str]) -> int:
+def run_child(words: Sequence[str], log: BinaryIO | None = None) -> int:
     """Run a command and return its exit status (as a shell does, 128 + N where signal N ended it).
 
     An interrupt (KeyboardInterrupt) is passed on as SIGTERM, a second one as SIGKILL; then raises SystemExit.
     """
-    process = subprocess.Popen(words, preexec_fn=_die_with_parent)
-    try:
-        status = process.wait()
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGTERM)
+    with Tee(log) as tee:
+        process = subprocess.Popen(words, stdout=tee.stdout, stderr=tee.stderr, preexec_fn=_die_with_parent)
+        tee.start()
         try:
-            process.wait()
+            status = process.wait()
         except KeyboardInterrupt:
-            process.kill()
-            process.wait()
-        sys.exit(130)
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                process.kill()
+                process.wait()
+            sys.exit(130)
     return 128 - status if status < 0 else status
 
 

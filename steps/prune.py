@@ -1,0 +1,89 @@
+"""Remove what no result needs any more: all but the best checkpoints of finished trainings, features that no experiment
+names. Says first what that is and how much; removes it with --yes."""
+
+import argparse
+import fnmatch
+import shutil
+from pathlib import Path
+
+from steps.common.errors import UserError, run
+from steps.common.files import disk_usage, megabytes
+from steps.config.load import experiment_names, load_experiment, load_resolved
+from steps.model.progress import read_progress
+from steps.tasks.estimates import read_history
+
+EXP = Path("exp")
+
+
+def main() -> None:
+    args = parse_args()
+    found = {}
+    for exp_dir in experiment_dirs(args.names):
+        found |= unneeded_checkpoints(exp_dir, args.keep)
+    if not args.names:
+        found |= unneeded_features()
+    if not found:
+        print("nothing to remove")
+        return
+    sizes = {path: disk_usage(path) for path in found}
+    for path, why in found.items():
+        print(f"{megabytes(sizes[path]):>9}  {path}  ({why})")
+    print(f"{megabytes(sum(sizes.values())):>9}  in all")
+    if not args.yes:
+        print("nothing is removed yet; to do it, add --yes")
+        return
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    print("removed")
+
+
+def experiment_dirs(patterns: list[str]) -> list[Path]:
+    """The directories of exp/ that hold an experiment and match a pattern. Raises UserError where none does."""
+    there = sorted(path.parent for path in EXP.glob("*/config.yaml"))
+    wanted = [path for path in there if not patterns or any(fnmatch.fnmatch(path.name, one) for one in patterns)]
+    if patterns and not wanted:
+        raise UserError(f"exp/ holds no experiment {' or '.join(patterns)}, only "
+                        f"{', '.join(path.name for path in there) or 'none at all'}")
+    return wanted
+
+
+def unneeded_checkpoints(exp_dir: Path, keep: int) -> dict[Path, str]:
+    """Checkpoints that are not among the `keep` best by dev's error, and what going on from any of them would take.
+
+    None of a training that has not ended: it will need them.
+    """
+    progress = read_progress(exp_dir)
+    if not (exp_dir / "final.ckpt").exists() or progress is not None:
+        return {}
+    rows = sorted(read_history(exp_dir), key=lambda row: (float(row["dev_ser"]), int(row["epoch"])))
+    best = {f"epoch-{int(row['epoch']):04d}.ckpt" for row in rows[:keep]}
+    return {path: f"not among the {keep} best" if path.name.count(".") == 1 and path.suffix == ".ckpt"
+            else "for resuming a training that has ended"
+            for path in sorted((exp_dir / "checkpoints").glob("epoch-*")) if path.name not in best}
+
+
+def unneeded_features() -> dict[Path, str]:
+    """Directories of exp/features that neither an experiment of conf/ nor one that lies in exp/ reads.
+
+    Raises UserError where a config cannot be read, as nobody knows then what it names.
+    """
+    try:
+        configs = [*map(load_experiment, experiment_names()), *map(load_resolved, experiment_dirs([]))]
+    except UserError as error:
+        raise UserError(f"{error}\n  mend or remove it first: it may name any features") from None
+    named = {config.feature_dir for config in configs}
+    return {path: "named by no experiment" for path in sorted((EXP / "features").glob("*"))
+            if path.is_dir() and path not in named}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.prune", description=__doc__)
+    parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'lr@*', to look at "
+                                                 "(default: all of exp/, and features)")
+    parser.add_argument("--keep", type=int, default=1, metavar="N", help="checkpoints to keep of each (default: 1)")
+    parser.add_argument("--yes", action="store_true", help="remove what is listed")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,89 @@
+"""How far each experiment is: what is done, stale, running or failed, why, and what `doit` would do now."""
+
+import argparse
+import fnmatch
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from steps.common.errors import UserError, run
+from steps.common.files import megabytes
+from steps.tasks.standing import Standing, survey
+from steps.tasks.states import about
+
+STYLES = {"done": "green", "running": "bold cyan", "failed": "bold red", "interrupted": "red", "stale": "yellow",
+          "never run": "dim"}
+MOST_REASONS = 4
+
+
+def main() -> None:
+    args = parse_args()
+    if not Path("dodo.py").exists():
+        raise UserError("dodo.py: no such file here; go to the project's root, or run ./path.sh python -m steps.status")
+    import dodo  # from the project's root
+
+    wanted = [name for name in dodo.EXPERIMENTS
+              if not args.names or any(fnmatch.fnmatch(name, pattern) for pattern in args.names)]
+    if not wanted:
+        raise UserError(f"no experiment is called {' or '.join(args.names)}; there are {', '.join(dodo.EXPERIMENTS)}")
+    standing = survey(vars(dodo), wanted, [f"report:{name}" for name in wanted] if args.names else None)
+    if args.json:
+        print(json.dumps({**standing._asdict(), "broken": dodo.BROKEN_EXPERIMENTS}, ensure_ascii=False, indent=2))
+    else:
+        show(standing, Console(highlight=False))
+
+
+def show(standing: Standing, console: Console) -> None:
+    """Print the table, the reasons under it, and what `doit` would do."""
+    stages = list(dict.fromkeys(stage for found in standing.experiments.values() for stage in found["stages"]))
+    table = Table("experiment", *stages, "disk", box=None, pad_edge=False)
+    for name, found in standing.experiments.items():
+        states = [found["stages"].get(stage, {"state": ""})["state"] for stage in stages]
+        table.add_row(name, *(f"[{STYLES.get(state, '')}]{state}[/]" if state else "" for state in states),
+                      megabytes(found["bytes"]))
+    console.print(table)
+    shared = sum(standing.features.values())
+    if shared:
+        console.print(f"features: {megabytes(shared)}", markup=False)
+    for name, task in standing.tasks.items():
+        show_task(name, task, console)
+    console.print(f"\n{sentence(standing.now)}", markup=False, soft_wrap=True)
+
+
+def show_task(name: str, task: dict, console: Console) -> None:
+    """Print why a task is not done, unless all there is to say is that it waits for others."""
+    why = [reason for reason in task["why"] if not reason.endswith("comes first")]
+    if not why and task["state"] not in ("failed", "interrupted", "running"):
+        return
+    console.print(f"\n[bold]{name}[/]: [{STYLES[task['state']]}]{task['state']}[/]")
+    hidden = len(why) - MOST_REASONS if task["state"] == "stale" else 0
+    for reason in why[:MOST_REASONS] if hidden > 0 else why:
+        console.print(f"    {reason}", markup=False, soft_wrap=True)
+    if hidden > 0:
+        console.print(f"    and {hidden} more")
+    if task["todo"]:
+        console.print(f"  → {task['todo']}", markup=False, soft_wrap=True)
+
+
+def sentence(now: dict) -> str:
+    """What `doit` would do and how long that would take."""
+    if not now["tasks"]:
+        return f"`{now['command']}` would run nothing: all is done."
+    known, unknown = len(now["tasks"]) - len(now["unknown"]), len(now["unknown"])
+    time = f"about {about(now['seconds'])}" if known else "nobody knows for how long, as nothing like it has run yet"
+    if known and unknown:
+        time += f", and for {', '.join(now['unknown'])}, which nothing like has run yet"
+    return f"`{now['command']}` would run {', '.join(now['tasks'])}: {time}."
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.status", description=__doc__)
+    parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'lr@*' (default: all)")
+    parser.add_argument("--json", action="store_true", help="everything, for machines")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,94 @@
+"""Seeds and sweeps as doit tasks, on a project of stubs."""
+
+import pytest
+import yaml
+from stub_project import EXPERIMENT, Project
+
+# As stub_project's, but for what it says of the config: conf/ has no file of such an experiment's name.
+TRAIN = '''from steps.stub import *
+from steps.config.load import dump, load_experiment
+
+def main():
+    experiment, = sys.argv[1:]
+    begin(name(experiment))
+    trained = str(load_experiment(experiment).experiment)
+    write(Path("exp", experiment), "final.ckpt train.csv config.yaml env.json tokens.txt cmvn", trained)
+    write(Path("exp", experiment, "checkpoints"), "epoch-1", trained)
+
+if __name__ == '__main__': run(main)
+'''
+SWEEP = {"base": "mini", "vary": {"train.epochs": [1, 2], "train.batch_size": [8]}}
+POINTS = ["s@epochs-1,batch_size-8", "s@epochs-2,batch_size-8"]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with the experiments x@1 and x@2, and a sweep s of two points."""
+    project = Project(tmp_path / "project")
+    project.make()
+    project.write("steps/train.py", TRAIN)
+    project.write("conf/x.yaml", EXPERIMENT + "seeds: [1, 2]\n")
+    project.write("conf/sweeps/s.yaml", yaml.safe_dump(SWEEP, sort_keys=False))
+    return project
+
+
+def test_list_shows_a_sweep_as_a_group_and_its_points_with_all(project):
+    names = [line.split()[0] for line in project.doit("list")[0].splitlines()]
+    assert names == ["prepare", "lexicon", "features", "train", "decode", "score", "report", "sweep:s"]
+    names = [line.split()[0] for line in project.doit("list", "--all")[0].splitlines()]
+    for family, members in (("x", ["x@1", "x@2"]), ("s", POINTS)):
+        for name in (family, *members):
+            assert {f"train:{name}", f"decode:{name}", f"score:{name}", f"report:{name}"} <= set(names)
+    assert "train:x@1:dev" not in names and "score:x@1:dev" in names
+
+
+def test_each_seed_is_an_experiment(project):
+    project.doit("score:x")
+    ran = project.ran()
+    assert {task for task in ran if task.startswith("train")} == {"train:x@1", "train:x@2"}
+    assert sum(task.startswith("score") for task in ran) == 4
+    for seed in (1, 2):
+        assert f"seed={seed} " in (project.folder / f"exp/x@{seed}/config.yaml").read_text()
+    project.replace("conf/x.yaml", "[1, 2]", "[2, 3]")
+    project.doit("score:x")
+    assert [task for task in project.ran() if task.startswith("train")] == ["train:x@3"]
+
+
+def test_a_sweep_runs_its_points_and_only_new_ones_again(project):
+    project.doit("sweep:s")
+    ran = project.ran()
+    assert {f"{stage}:{point}" for point in POINTS for stage in ("train", "report")} < set(ran)
+    assert ran.count("features:mini_fbank") == 1
+    project.doit("sweep:s")
+    assert project.ran() == []
+    project.replace("conf/sweeps/s.yaml", "- 2", "- 2\n  - 3")
+    project.doit("sweep:s")
+    assert {task for task in project.ran() if task.startswith("train")} == {"train:s@epochs-3,batch_size-8"}
+    project.replace("conf/mini.yaml", "channels: 8", "channels: 9")  # the base
+    project.doit("train:s")
+    assert sum(task.startswith("train") for task in project.ran()) == 3
+
+
+def test_a_sweep_with_seeds_has_groups_for_its_points(project):
+    project.write("conf/sweeps/s.yaml", yaml.safe_dump({**SWEEP, "seeds": [1, 2]}, sort_keys=False))
+    project.doit(f"train:{POINTS[1]}")
+    trained = {task for task in project.ran() if task.startswith("train")}
+    assert trained == {f"train:{POINTS[1]}@1", f"train:{POINTS[1]}@2"}
+
+
+def test_clean_of_a_group_cleans_all_of_it(project):
+    project.doit("report:x")
+    out, _ = project.doit("clean", "--dry-run", "train:x")
+    assert "would remove exp/x@1/final.ckpt" in out and "would remove exp/x@2/log/train.log" in out
+    assert (project.folder / "exp/x@1/final.ckpt").exists()
+    for stage in ("report", "score", "decode", "train"):
+        project.doit("clean", f"{stage}:x")
+    assert not list((project.folder / "exp").glob("x@*"))
+
+
+def test_a_broken_sweep_stops_itself_alone(project):
+    project.write("conf/sweeps/s.yaml", yaml.safe_dump({**SWEEP, "set": {"train.epoch": 1}}))
+    _, err = project.doit()
+    assert err.startswith("warning: conf/sweeps/s.yaml: train.epoch: unknown key; did you mean 'epochs'?")
+    out, _ = project.doit("sweep:s", status=1)
+    assert "did you mean 'epochs'?" in out

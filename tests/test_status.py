@@ -1,0 +1,257 @@
+"""steps.status: each of its states, made real; what `doit` would do and how long it would take; its speed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from stub_project import EXPERIMENT, ROOT, Project, wait_until_gone
+from tiny_corpus import EXPERIMENT as TINY
+from tiny_corpus import write_tiny
+
+FROM_TRAIN = ["train:mini", "decode:mini:dev", "decode:mini:test", "score:mini:dev", "score:mini:test", "report:mini"]
+ALL = ["prepare:mini", "lexicon:mini", "features:mini_fbank", *FROM_TRAIN]
+
+
+class StatusProject(Project):
+    """A project of stubs, but for steps/status.py."""
+
+    def make(self) -> None:
+        """Fill the folder."""
+        super().make()
+        for name in ("steps/status.py", "steps/model/__init__.py", "steps/model/progress.py"):
+            self.write(name, (ROOT / name).read_text(encoding="utf-8"))
+
+    def status(self, *args: str) -> dict:
+        """What steps.status --json says."""
+        return json.loads(call(self.folder, "steps.status", "--json", *args))
+
+    def states(self) -> dict[str, str]:
+        """Of mini's tasks, by name."""
+        return {name: task["state"] for name, task in self.status("mini")["tasks"].items()}
+
+
+def call(folder, *words, status=0):
+    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A project in which nothing has run yet."""
+    project = StatusProject(tmp_path / "project")
+    project.make()
+    return project
+
+
+@pytest.fixture(scope="module")
+def finished_folder(tmp_path_factory):
+    project = StatusProject(tmp_path_factory.mktemp("finished") / "project")
+    project.make()
+    project.doit()
+    return project.folder
+
+
+@pytest.fixture
+def finished(finished_folder, tmp_path):
+    """A project in which mini has run through."""
+    shutil.copytree(finished_folder, tmp_path / "project")
+    return StatusProject(tmp_path / "project")
+
+
+def test_never_run(fresh):
+    found = fresh.status()
+    assert set(found["experiments"]) == {"both", "mini", "real", "wide"}
+    assert {task["state"] for task in found["tasks"].values()} == {"never run"}
+    assert sorted(found["now"]["tasks"]) == sorted(ALL)
+    assert sorted(found["now"]["unknown"]) == sorted(ALL)
+    assert not (fresh.folder / ".doit.db").exists()  # looking leaves no traces
+    assert "nobody knows for how long" in call(fresh.folder, "steps.status")
+
+
+def test_done(finished):
+    found = finished.status("mini")
+    assert list(found["experiments"]) == ["mini"]
+    stages = found["experiments"]["mini"]["stages"]
+    assert list(stages) == ["prepare", "lexicon", "features", "train", "decode", "score", "report"]
+    assert {stage["state"] for stage in stages.values()} == {"done"}
+    assert found["now"]["tasks"] == []
+    assert found["experiments"]["mini"]["bytes"] == sum(
+        path.stat().st_size for path in (finished.folder / "exp/mini").rglob("*") if path.is_file())
+    text = call(finished.folder, "steps.status")
+    assert "would run nothing" in text
+    assert "\n\n" not in text.partition("features:")[0]  # nothing to explain
+
+
+def test_a_touched_file(finished):
+    path = finished.folder / "data/mini/train/utt2spk"
+    os.utime(path)
+    assert set(finished.states().values()) == {"done"}  # as doit looks at what files hold
+    path.write_text("other\n")
+    found = finished.status("mini")
+    assert found["tasks"]["lexicon:mini"] == {"state": "stale", "why": ["data/mini/train/utt2spk: changed"],
+                                              "todo": "./path.sh doit lexicon:mini"}
+    assert found["tasks"]["prepare:mini"]["state"] == found["tasks"]["features:mini_fbank"]["state"] == "done"
+    assert found["tasks"]["train:mini"]["state"] == "stale"
+    assert found["tasks"]["train:mini"]["why"] == ["lexicon:mini comes first"]
+    assert found["now"]["tasks"] == ["lexicon:mini", *FROM_TRAIN]
+
+
+def test_a_changed_key(finished):
+    finished.replace("conf/mini.yaml", "epochs: 2", "epochs: 3")
+    found = finished.status("mini")
+    assert found["tasks"]["train:mini"]["state"] == "stale"
+    assert found["tasks"]["train:mini"]["why"] == ["experiment.train.epochs: 2, now 3"]
+    assert found["tasks"]["features:mini_fbank"]["state"] == "done"
+    assert found["now"]["tasks"] == FROM_TRAIN
+    text = call(finished.folder, "steps.status", "mini")
+    assert "train:mini: stale" in text and "experiment.train.epochs: 2, now 3" in text
+    assert "decode:mini:dev:" not in text  # which only waits
+
+
+def test_keys_of_corpus_and_features(finished):
+    finished.replace("conf/features/fbank.yaml", "type: fbank", "type: fbank\nnum_bins: 40")
+    finished.replace("conf/corpora/mini.yaml", "seed: 1", "seed: 2, voices: 3")
+    tasks = finished.status("mini")["tasks"]
+    assert tasks["features:mini_fbank"]["why"] == ["features.num_bins: 80, now 40"]
+    assert tasks["prepare:mini"]["why"] == ["options.seed: 1, now 2", "options.voices: not there, now 3"]
+
+
+def test_a_changed_script_and_a_missing_result(finished):
+    finished.replace("steps/score.py", "def main", "# a word\ndef main")
+    (finished.folder / "exp/mini/decode/dev_greedy/ctm").unlink()
+    tasks = finished.status("mini")["tasks"]
+    assert tasks["score:mini:test"]["why"] == ["steps/score.py: changed"]
+    assert tasks["decode:mini:dev"]["why"] == ["exp/mini/decode/dev_greedy/ctm: gone"]
+
+
+def test_without_doits_record(finished):
+    (finished.folder / ".doit.db").unlink()
+    tasks = finished.status("mini")["tasks"]
+    assert {task["state"] for task in tasks.values()} == {"stale"}
+    assert tasks["train:mini"]["why"] == ["made elsewhere: doit has no record of it"]
+
+
+def test_cleaned(finished):
+    finished.doit("clean", "score:mini")
+    states = finished.states()
+    assert states["score:mini:dev"] == states["score:mini:test"] == "never run"
+    assert states["decode:mini:dev"] == "done" and states["report:mini"] == "stale"
+
+
+@pytest.mark.parametrize("task", ["train:mini", "features:mini_fbank", "decode:mini:test"])
+def test_a_failing_stage(fresh, task):
+    fresh.doit(status=1, FAIL=task)
+    found = fresh.status("mini")
+    assert found["tasks"][task]["state"] == "failed"
+    assert found["tasks"][task]["why"][-1] == "error: as asked"
+    log = found["tasks"][task]["todo"].split()[2]
+    assert "error: as asked" in (fresh.folder / log).read_text()
+    text = call(fresh.folder, "steps.status", "mini")
+    assert f"{task}: failed" in text and "error: as asked" in text
+    fresh.doit()
+    assert set(fresh.states().values()) == {"done"}
+
+
+def test_a_stage_that_failed_though_it_was_done_before(finished):
+    finished.replace("conf/mini.yaml", "epochs: 2", "epochs: 3")
+    finished.doit(status=1, FAIL="train:mini")
+    found = finished.status("mini")
+    assert found["tasks"]["train:mini"]["state"] == "failed"
+    assert found["tasks"]["decode:mini:dev"]["why"] == ["train:mini comes first"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_running_then_interrupted(finished, number):
+    finished.log_lines()
+    finished.replace("conf/features/fbank.yaml", "type: fbank", "type: fbank\nnum_bins: 40")
+    process = finished.start(SLOW="features:mini_fbank")
+    pid = finished.wait_for("features:mini_fbank")
+    found = finished.status("mini")
+    assert found["tasks"]["features:mini_fbank"]["state"] == "running"
+    assert "last time it took" in found["tasks"]["features:mini_fbank"]["why"][0]
+    assert "features:mini_fbank" not in found["now"]["tasks"]
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    wait_until_gone(pid)
+    found = finished.status("mini")
+    assert found["tasks"]["features:mini_fbank"]["state"] == "interrupted"
+    assert "features:mini_fbank" in found["now"]["tasks"]
+
+
+def test_a_real_training_killed(tmp_path):
+    write_tiny(tmp_path, {**TINY, "train": {**TINY["train"], "epochs": 500}})
+    shutil.copy(ROOT / "dodo.py", tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def look():
+        out = subprocess.run([sys.executable, "-m", "steps.status", "--json"], cwd=tmp_path, env=environment,
+                             capture_output=True, text=True, check=True).stdout
+        return json.loads(out)["tasks"]["train:tiny"]
+
+    process = subprocess.Popen([sys.executable, "-m", "steps.train", "tiny"], cwd=tmp_path, env=environment,
+                               stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 240
+        while not (tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found = look()
+        assert found["state"] == "running" and found["why"][0].startswith("epoch ") and "of 500" in found["why"][0]
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    found = look()
+    assert found["state"] == "interrupted"
+    assert "of 500" in found["why"][0]
+    assert found["todo"].startswith("./path.sh doit train:tiny goes on")
+
+
+def test_another_process_of_the_same_number_is_not_the_training(finished):
+    noted = {"host": os.uname().nodename, "pid": os.getpid(), "started": "another boot 1"}
+    finished.write("exp/mini/progress.json", json.dumps(
+        {"epoch": 3, "epochs": 9, "seconds_left": 60, "time": time.time(), "process": noted}))
+    assert finished.states()["train:mini"] == "done"
+
+
+def test_durations_come_from_earlier_runs(finished):
+    finished.write("exp/mini/train.csv", "epoch,steps,seconds,dev_ser\n1,10,30,0.5\n2,20,60,0.4\n")
+    finished.write("conf/long.yaml", EXPERIMENT.replace("epochs: 2", "epochs: 10"))
+    now = finished.status("long")["now"]
+    assert now["command"] == "./path.sh doit report:long"
+    assert [task.split(":")[0] for task in now["tasks"]] == ["train", "decode", "decode", "score", "score", "report"]
+    assert now["unknown"] == []
+    assert 300 < now["seconds"] < 360  # 10 epochs of 30 s, and what stubs take
+    finished.write("conf/long.yaml", EXPERIMENT.replace("fbank", "wide").replace("epochs: 2", "epochs: 10"))
+    finished.write("conf/features/wide.yaml", "type: fbank\nnum_bins: 120\n")
+    assert finished.status("long")["now"]["unknown"] == ["train:long"]  # other features say nothing of it
+
+
+def test_broken_configs_and_unknown_names(finished):
+    finished.write("conf/broken.yaml", "corpus: mini\n")
+    found = finished.status()
+    assert found["broken"]["broken"].startswith("conf/broken.yaml: features: missing")
+    assert set(found["experiments"]) == {"both", "mini", "real", "wide"}
+    assert set(finished.status("m*", "wide")["experiments"]) == {"mini", "wide"}
+    message = call(finished.folder, "steps.status", "minni", status=1)
+    assert "no experiment is called minni; there are both, mini" in message
+
+
+def test_fifty_experiments_in_two_seconds(finished):
+    finished.write("conf/sweeps/many.yaml", yaml.safe_dump(
+        {"base": "mini", "vary": {"train.epochs": list(range(1, 26)), "seed": [1, 2]}}))
+    for epochs in range(1, 26):
+        for seed in (1, 2):
+            shutil.copytree(finished.folder / "exp/mini", finished.folder / f"exp/many@epochs-{epochs},seed-{seed}")
+    before = os.times()
+    assert len(finished.status()["experiments"]) == 54
+    middle = os.times()
+    finished.doit("list")
+    after = os.times()
+    assert middle.children_user + middle.children_system - before.children_user - before.children_system < 2
+    assert after.children_user + after.children_system - middle.children_user - middle.children_system < 1
