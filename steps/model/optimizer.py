@@ -37,11 +37,15 @@ def learning_rate(config: Optimizer, total_steps: int, step: int) -> float:
 
 
 def make_optimizer(config: Optimizer, network: nn.Cell, total_steps: int) -> nn.Optimizer:
-    """The optimizer over the network's weights; biases and batch norm are not decayed."""
+    """The optimizer over the network's weights, at the rates of the config's schedule."""
+    return optimizer_at(WarmupCosine(config, total_steps), config, network)
+
+
+def optimizer_at(rate: LearningRateSchedule, config: Optimizer, network: nn.Cell) -> nn.Optimizer:
+    """The config's optimizer at rates of one's own; biases and batch norm are not decayed."""
     decayed = [weight for weight in network.trainable_params() if weight.ndim > 1]
     others = [weight for weight in network.trainable_params() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    rate = WarmupCosine(config, total_steps)
     if config.name == "adam":
         return nn.Adam(groups, rate)
     if config.name == "rmsprop":

@@ -1,0 +1,243 @@
+"""The experiment's network on the bench: compiled once for one shape of batch, and set back to its start at will.
+
+Dropout is off: what is to be seen are the loss, the gradients and what rates the network bears.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, dtype, nn, ops
+from mindspore.nn.learning_rate_schedule import LearningRateSchedule
+
+from steps.common.errors import UserError
+from steps.diagnosis.context import Context
+from steps.model.batches import Batch, labels_fit, make_batch, stack
+from steps.model.buckets import ROUND
+from steps.model.cells import CTCObjective, Inference, TrainStep
+from steps.model.checkpoints import Checkpoints, load_weights, named_parameters, tokens_hash
+from steps.model.device import set_device
+from steps.model.geometry import out_frames
+from steps.model.kernels import make_kernels
+from steps.model.network import DFCNN
+from steps.model.optimizer import optimizer_at
+from steps.model.stock import StockKernels
+
+BATCH = 8  # utterances
+BATCHES = 8  # of which a short training consists
+
+
+class Run(NamedTuple):
+    """A short training: the loss (nats per label) and the gradient's norm of each step."""
+
+    losses: np.ndarray
+    norms: np.ndarray
+
+
+class GivenRate(LearningRateSchedule):
+    """A learning rate that is set from outside before every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = Parameter(Tensor(0.0, dtype.float32), name="given_rate", requires_grad=False)
+
+    def construct(self, global_step):
+        return self.rate * 1.0
+
+    def set(self, rate: float) -> None:
+        """The rate of the steps to come."""
+        self.rate.set_data(Tensor(rate, dtype.float32))
+
+
+class GradientNorms(nn.Cell):
+    """The norm of the loss' gradient by weight."""
+
+    def __init__(self, objective: nn.Cell, weights: Sequence[Parameter]):
+        super().__init__()
+        self.objective = objective
+        self.gradients = ops.grad(objective, None, ms.ParameterTuple(weights))
+
+    def construct(self, feats, out_lengths, labels, label_lengths):
+        norms = ()
+        for grad in self.gradients(feats, out_lengths, labels, label_lengths):
+            norms += (ops.sqrt((grad * grad).sum()),)
+        return ops.stack(norms)
+
+
+class Bench:
+    """The network with training batches of one shape.
+
+    Attributes:
+        network: its weights as training would begin, but for what ran since `reset`.
+        batches: the data of short trainings, not augmented.
+
+    Raises UserError where no utterance's labels fit.
+    """
+
+    def __init__(self, context: Context, objective: type[nn.Cell] = CTCObjective):
+        experiment = context.config.experiment
+        set_device(experiment.device)
+        ms.set_seed(experiment.seed)
+        self._model = experiment.model.model_copy(update={"use_dropout": False})
+        self._context = context
+        self._tokens = context.tokens
+        self.network = self._make(make_kernels(experiment))
+        self.batches = self._choose_batches()
+        self._rate = GivenRate()
+        optimizer = experiment.train.optimizer
+        self._step = TrainStep(objective(self.network), optimizer_at(self._rate, optimizer, self.network),
+                               optimizer.clip_norm)
+        self._gradient_norms = GradientNorms(self._step.objective, self.network.trainable_params())
+        self._inference = Inference(self.network)
+        self._start = {name: value.asnumpy().copy() for name, value in self._step.parameters_and_names()}
+
+    @property
+    def batch(self) -> Batch:
+        """The batch that single checks look at."""
+        return self.batches[0]
+
+    def reset(self) -> None:
+        """Weights, moving averages and the optimizer as at the start."""
+        for name, value in self._step.parameters_and_names():
+            value.set_data(Tensor(self._start[name]))
+
+    def train(self, rates: Sequence[float], batches: Sequence[Batch], deadline: float = np.inf) -> Run:
+        """A step for each of `rates`, over `batches` in turn. Stops at `deadline` (time.monotonic) or at NaN."""
+        self._step.set_train(True)
+        losses, norms = [], []
+        for number, rate in enumerate(rates):
+            self._rate.set(rate)
+            loss, norm = self._step(*map(Tensor, batches[number % len(batches)]))
+            losses.append(float(loss.asnumpy()))
+            norms.append(float(norm.asnumpy()))
+            if not np.isfinite(losses[-1]) or time.monotonic() > deadline:
+                break
+        return Run(np.array(losses), np.array(norms))
+
+    def loss(self) -> float:
+        """The compiled loss of `batch` at the start, nats per label."""
+        self.reset()
+        loss = float(self.train([0.0], [self.batch]).losses[0])
+        self.reset()
+        return loss
+
+    def logits(self) -> np.ndarray:
+        """What the network makes of `batch` at the start: float32 (batch, frames, tokens)."""
+        self.reset()
+        self.network.set_train(True)
+        logits = self.network(Tensor(self.batch.feats)).asnumpy()
+        self.reset()
+        return logits
+
+    def inference(self, batch: Batch | None = None) -> np.ndarray:
+        """What decoding gets of a batch: float32 (batch, frames, tokens)."""
+        self._inference.set_train(False)
+        return self._inference(Tensor((batch or self.batch).feats)).asnumpy()
+
+    def log_probs(self, feats: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
+        """What the trained network says of at most `most` utterances, as far as they fit the bench's shape."""
+        length = self.batch.feats.shape[1]
+        utts = [utt for utt, matrix in feats.items() if len(matrix) <= length][:most] or list(feats)[:most]
+        self._load_trained()
+        heard = {}
+        for begin in range(0, len(utts), BATCH):
+            group = utts[begin:begin + BATCH]
+            cut = [feats[utt][:length] for utt in group]
+            rows = self.inference(Batch(stack(cut, length, len(self.batch.feats)), None, None, None))
+            heard |= {utt: row[:out_frames(self._model, len(matrix))] for utt, matrix, row in
+                      zip(group, cut, rows, strict=False)}
+        self.reset()
+        return heard
+
+    def gradient_norms(self) -> dict[str, tuple[float, float]]:
+        """(norm of the loss' gradient, norm of the weight) by weight, as the weights are now."""
+        self._gradient_norms.set_train(True)
+        norms = self._gradient_norms(*map(Tensor, self.batch)).asnumpy()
+        weights = {id(value): name for name, value in named_parameters(self.network).items()}
+        return {weights[id(value)]: (float(norm), float(np.linalg.norm(value.asnumpy())))
+                for value, norm in zip(self.network.trainable_params(), norms, strict=True)}
+
+    def activations(self) -> dict[str, np.ndarray]:
+        """What each ReLU lets through of `batch` with the weights as they are now: (…, channels) by layer, in order.
+
+        Runs MindSpore's own operators one by one, which alone can be listened to.
+        """
+        twin = self._make(StockKernels(self._model))
+        own = named_parameters(self.network)
+        for name, value in named_parameters(twin).items():
+            value.set_data(Tensor(own[name].asnumpy()))
+        seen: dict[str, np.ndarray] = {}
+        for name, cell in twin.cells_and_names():
+            if type(cell).__name__ == "NormReLU" or (isinstance(cell, nn.Dense) and cell.activation is not None):
+                cell.register_forward_hook(_keeper(seen, name))
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+        try:
+            twin.set_train(True)
+            twin(Tensor(self.batch.feats))
+        finally:
+            ms.set_context(mode=ms.GRAPH_MODE)
+        return seen
+
+    @cached_property
+    def trained(self) -> str | None:
+        """The checkpoint that training has left, of this very network: its file's name. None where there is none."""
+        try:
+            return self._load_trained()
+        except UserError:
+            return None
+        finally:
+            self.reset()
+
+    def load(self) -> None:
+        """The trained weights, where there are any; else those of the start."""
+        self.reset()
+        if self.trained:
+            self._load_trained()
+
+    def _load_trained(self) -> str | None:
+        folder = self._context.exp_dir
+        latest = Checkpoints(folder / "checkpoints").latest()
+        if (folder / "final.ckpt").exists():
+            path = folder / "final.ckpt"
+        elif latest:
+            path = Checkpoints(folder / "checkpoints").weights_path(latest["epoch"])
+        else:
+            return None
+        facts = load_weights(path, named_parameters(self.network))
+        if facts.get("tokens_sha256", tokens_hash(self._tokens)) != tokens_hash(self._tokens):
+            raise UserError(f"{path}: its tokens are others")
+        return path.name
+
+    def _make(self, kernels) -> DFCNN:
+        return DFCNN(self._model, self._context.config.features.num_bins, self._tokens, kernels)
+
+    def _choose_batches(self) -> list[Batch]:
+        """Utterances of like, rather short lengths, drawn at random."""
+        ids = {token: number for number, token in enumerate(self._tokens)}
+        feats, pinyin = self._context.feats("train"), self._context.pinyin("train")
+        labels = {utt: [ids[syllable] for syllable in pinyin[utt]] for utt in feats if utt in pinyin}
+        fit = [utt for utt in labels if labels_fit(len(feats[utt]), labels[utt], self._model)]
+        if not fit:
+            raise UserError("no utterance has frames enough for its labels")
+        lengths = np.array([len(feats[utt]) for utt in fit])
+        length = int(-(-np.quantile(lengths, 0.5) // ROUND) * ROUND)
+        short = np.flatnonzero(lengths <= length)
+        chosen = [fit[i] for i in short[np.argsort(-lengths[short], kind="stable")][:BATCH * BATCHES]]
+        order = np.random.default_rng(0).permutation(len(chosen))
+        size = min(BATCH, len(chosen))
+        most = max(len(labels[utt]) for utt in chosen)
+        groups = [[chosen[i] for i in order[begin:begin + size]] for begin in range(0, len(chosen) - size + 1, size)]
+        return [make_batch([feats[utt] for utt in group], [labels[utt] for utt in group], length, most, self._model)
+                for group in groups]
+
+
+def _keeper(seen: dict[str, np.ndarray], name: str):
+    def keep(cell, inputs, output):
+        value = output.asnumpy()
+        seen[name] = np.moveaxis(value, 1, -1) if value.ndim == 4 else value
+        return output
+
+    return keep

@@ -1,0 +1,55 @@
+"""All checks in their order, and how they are run."""
+
+from collections.abc import Callable, Iterator
+
+from steps.common.errors import UserError
+from steps.diagnosis.audio import check_audio
+from steps.diagnosis.context import Context
+from steps.diagnosis.curves import check_divergence, check_oscillation, check_plateau
+from steps.diagnosis.features import check_clipped, check_constant, check_finite, check_scale, check_silent
+from steps.diagnosis.finding import Finding
+from steps.diagnosis.labels import check_blank, check_ids, check_lengths
+from steps.diagnosis.layers import check_gradients, check_relus
+from steps.diagnosis.objective import check_loss, check_outputs
+from steps.diagnosis.output import check_output
+from steps.diagnosis.overfit import check_overfit
+from steps.diagnosis.sets import check_overlap, check_set_lengths, check_set_levels, check_set_tokens
+from steps.diagnosis.sweep import check_rate
+
+Check = Callable[[Context], Finding]
+ON_DATA: dict[str, Check] = {
+    "blank": check_blank, "ids": check_ids, "labels fit": check_lengths,
+    "finite": check_finite, "constant": check_constant, "silent": check_silent, "features clipped": check_clipped,
+    "scale": check_scale, "audio": check_audio,
+    "set lengths": check_set_lengths, "set levels": check_set_levels, "set tokens": check_set_tokens,
+    "overlap": check_overlap,
+    "divergence": check_divergence, "oscillation": check_oscillation, "plateau": check_plateau,
+}
+ON_NETWORK: dict[str, Check] = {
+    "loss": check_loss, "outputs": check_outputs, "output": check_output, "relus": check_relus,
+    "gradients": check_gradients, "overfit": check_overfit, "learning rate": check_rate,
+}
+BEFORE_NETWORK = ("blank", "ids", "labels fit", "finite")  # whose errors leave nothing to be trained
+
+
+def run_checks(context: Context) -> Iterator[Finding]:
+    """The findings as they come, those about data first. What a check can't read is an error that it finds."""
+    errors = set()
+    for name, check in ON_DATA.items():
+        finding = _call(name, check, context)
+        if finding.severity == "error":
+            errors.add(name)
+        yield finding
+    obstacles = [name for name in BEFORE_NETWORK if name in errors]
+    for name, check in ON_NETWORK.items():
+        if obstacles:
+            yield Finding(name, "skipped", f"can't be made before the error of {', '.join(obstacles)} is mended")
+        else:
+            yield _call(name, check, context)
+
+
+def _call(name: str, check: Check, context: Context) -> Finding:
+    try:
+        return check(context)
+    except UserError as error:
+        return Finding(name, "error", str(error))

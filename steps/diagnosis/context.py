@@ -1,0 +1,96 @@
+"""What the checks of one experiment read: config, tokens, pinyin, features, history; and the compiled network."""
+
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from steps.common.errors import UserError
+from steps.config.load import Resolved
+from steps.datadir.table import read_table
+from steps.feats.archive import FeatureReader
+from steps.feats.cmvn import apply_cmvn, load_cmvn, mean_std
+from steps.text.syllables import BLANK, all_syllables
+
+SAMPLE = 400  # utterances of a set whose features are looked at
+
+
+class Context:
+    """Reads leniently what stages 2 to 4 would refuse, so that checks can say what is wrong with it.
+
+    Args:
+        config: the experiment's.
+        exp_dir: where its training is or will be.
+        minutes: how long the checks that train may take in all.
+    """
+
+    def __init__(self, config: Resolved, exp_dir: Path, minutes: float = 3.0):
+        self.config = config
+        self.exp_dir = exp_dir
+        self.minutes = minutes
+        self.pinyin = cache(self._pinyin)
+        self.frames = cache(self._frames)
+        self.raw_feats = cache(self._raw_feats)
+        self.feats = cache(self._feats)
+
+    @cached_property
+    def token_lines(self) -> list[str]:
+        """The lines of tokens.txt. Raises UserError where stage 2 has not run."""
+        path = self.config.data_dir / "lang" / "tokens.txt"
+        if not path.exists():
+            raise UserError(f"{path}: no such file; run stage 2 (lexicon) first")
+        return path.read_text(encoding="utf-8").splitlines()
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """The network's tokens, in the order of tokens.txt whatever its ids say."""
+        tokens = [line.split()[0] for line in self.token_lines if line.strip()]
+        if self.config.experiment.tokens == "all":
+            tokens = [BLANK, *sorted({*tokens, *all_syllables()} - {BLANK})]
+        return tokens
+
+    def _pinyin(self, part: str) -> dict[str, list[str]]:
+        """Syllables by utterance of the set `part`, of those that have features."""
+        frames = self.frames(part)
+        table = read_table(self.config.data_dir / part / "pinyin")
+        return {utt: line.split() for utt, line in table.items() if utt in frames}
+
+    def _frames(self, part: str) -> dict[str, int]:
+        """Feature frames by utterance of the set `part`. Raises UserError where stage 3 has not run."""
+        return {utt: int(n) for utt, n in read_table(self.config.feature_dir / part / "utt2num_frames").items()}
+
+    def _raw_feats(self, part: str) -> dict[str, np.ndarray]:
+        """Features as stored, float32 (frames, bins), of a sample of the set `part`."""
+        reader = FeatureReader(self.config.feature_dir / part / "feats.scp")
+        return {utt: reader[utt] for utt in spread_sample(list(reader), SAMPLE)}
+
+    def _feats(self, part: str) -> dict[str, np.ndarray]:
+        """The same normalised, as the network gets them."""
+        mean, std = self.mean_std
+        return {utt: apply_cmvn(feats, mean, std).astype(np.float32) for utt, feats in self.raw_feats(part).items()}
+
+    @cached_property
+    def mean_std(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation by bin that features are normalised with."""
+        return mean_std(load_cmvn(self.config.feature_dir / "cmvn"))
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """train.csv, a row an epoch; empty where there is none."""
+        path = self.exp_dir / "train.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+
+    @cached_property
+    def bench(self):
+        """The compiled network with a batch (`steps.diagnosis.bench.Bench`); importing MindSpore takes seconds."""
+        from steps.diagnosis.bench import Bench
+
+        return Bench(self)
+
+
+def spread_sample(names: list[str], most: int) -> list[str]:
+    """At most `most` of `names`, evenly spread over them, in order."""
+    if len(names) <= most:
+        return names
+    return [names[place] for place in np.linspace(0, len(names) - 1, most).round().astype(int)]

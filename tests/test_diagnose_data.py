@@ -1,0 +1,267 @@
+"""The checks of labels, features, audio, sets and train.csv: each finds a planted fault and passes what is sound."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from steps.config.schema import Features, Model
+from steps.diagnosis import audio, curves, features, labels, output, sets
+from steps.diagnosis.deaf import deaf_loss
+from steps.feats.audio import Audio
+from steps.model.batches import Batch
+
+MODEL = Model(blocks=[{"channels": 4, "layers": 1, "pool": [4, 1]}])
+FBANK = Features(type="fbank", num_bins=20)
+SYLLABLES = [f"{base}{tone}" for base in ("ba", "ma", "li", "hao", "zhong") for tone in "1234"]
+TOKENS = ["<blk>", *SYLLABLES]
+
+
+def said(finding):
+    return " ".join([finding.finding, *finding.evidence])
+
+
+def token_lines(tokens=TOKENS, first=0):
+    return [f"{token} {number}" for number, token in enumerate(tokens, first)]
+
+
+def pinyin(count=60, seed=0, names=SYLLABLES, prefix="a"):
+    rng = np.random.default_rng(seed)
+    return {f"{prefix}-{i:03d}": list(rng.choice(names, size=rng.integers(3, 8))) for i in range(count)}
+
+
+def speech(count=40, seed=0, bins=20, level=12.0):
+    """Features as fbank has them of speech: frames that are correlated in time and bins, pauses between."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for i in range(count):
+        frames = int(rng.integers(60, 140))
+        loudness = level + 3 * np.sin(np.arange(frames) / 9 + rng.uniform(0, 6))[:, None]
+        matrix = loudness + rng.normal(size=(frames, bins)) + 0.3 * rng.normal()
+        found[f"a-{i:03d}"] = matrix.astype(np.float32)
+    return found
+
+
+def normalised(feats, reference=None):
+    everything = np.concatenate(list((reference or feats).values()))
+    return {utt: (matrix - everything.mean(0)) / everything.std(0) for utt, matrix in feats.items()}
+
+
+@pytest.mark.parametrize(("lines", "severity", "words"), [
+    (token_lines(), "ok", "token 0 of 21"),
+    (token_lines([*SYLLABLES, "<blk>"]), "error", "<blk> has id 20"),
+    (token_lines(SYLLABLES), "error", "there is no <blk>"),
+    (token_lines(first=1), "error", "<blk> has id 1"),
+    ([*token_lines()[:-1], "zhong4 77"], "error", "not 0 to 20"),
+    ([*token_lines(), "ba1 21"], "error", "twice"),
+    (["<blk>"], "error", "not a table"),
+])
+def test_blank(lines, severity, words):
+    finding = labels.judge_blank(lines)
+    assert finding.severity == severity and words in said(finding)
+
+
+def test_ids():
+    train, dev = pinyin(), pinyin(20, seed=1)
+    assert labels.judge_ids(train, dev, TOKENS).severity == "ok"
+    finding = labels.judge_ids({**train, "a-007": ["ba1", "xiang4"]}, dev, TOKENS)
+    assert finding.severity == "error" and "a-007" in said(finding) and "xiang4" in said(finding)
+    assert labels.judge_ids({**train, "a-007": []}, dev, TOKENS).severity == "error"
+    assert labels.judge_ids({**train, "a-007": ["<blk>"]}, dev, TOKENS).severity == "error"
+    finding = labels.judge_ids(train, {**dev, "b": ["xiang4"] * 8}, TOKENS)
+    assert finding.severity == "warning" and "tokens: all" in finding.remedy
+
+
+def test_labels_fit():
+    marks = pinyin()
+    frames = {utt: 4 * (2 * len(ids) + 2) for utt, ids in marks.items()}
+    assert labels.judge_lengths(frames, marks, MODEL).severity == "ok"
+    finding = labels.judge_lengths({**frames, "a-003": 8}, marks, MODEL)
+    assert finding.severity == "warning" and "a-003" in said(finding)
+    assert labels.judge_lengths({utt: n // 4 for utt, n in frames.items()}, marks, MODEL).severity == "error"
+    twice = {"a": ["ba1", "ba1"]}  # which needs a blank between
+    assert labels.judge_lengths({"a": 8}, twice, MODEL).severity == "error"
+    assert labels.judge_lengths({"a": 12}, twice, MODEL).severity == "ok"
+
+
+def test_sound_features_pass_every_check():
+    feats = speech()
+    for finding in (features.judge_finite(feats), features.judge_constant(feats), features.judge_silent(feats, FBANK),
+                    features.judge_clipped(feats), features.judge_scale(normalised(feats))):
+        assert finding.severity == "ok", finding
+        assert not finding.remedy
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_no_numbers(value):
+    feats = speech()
+    feats["a-011"][3, 4] = value
+    finding = features.judge_finite(feats)
+    assert finding.severity == "error" and "a-011" in said(finding)
+    with np.errstate(invalid="ignore"):  # the other checks say what they can
+        features.judge_constant(feats), features.judge_silent(feats, FBANK), features.judge_clipped(feats)
+        features.judge_scale(feats)
+
+
+def test_constant_features():
+    feats = speech()
+    for matrix in feats.values():
+        matrix[:, 15:] = -3.0
+    finding = features.judge_constant(feats)
+    assert finding.severity == "error" and "5 of 20 bins" in said(finding)
+    feats = speech()
+    feats["a-002"][:] = 7.0
+    finding = features.judge_constant(feats)
+    assert finding.severity == "warning" and "a-002" in said(finding)
+
+
+def test_silent_features():
+    floor = features.feature_floor(FBANK)
+    feats = speech()
+    feats["a-005"] = (floor + np.random.default_rng(0).uniform(0, 0.5, (80, 20))).astype(np.float32)
+    finding = features.judge_silent(feats, FBANK)
+    assert finding.severity == "warning" and "a-005" in said(finding)
+    padded = {utt: np.concatenate([matrix, np.full_like(matrix, floor)]) for utt, matrix in speech().items()}
+    finding = features.judge_silent(padded, FBANK)
+    assert finding.severity == "warning" and "digital silence" in finding.finding
+    assert features.judge_silent({utt: 0 * matrix + floor for utt, matrix in feats.items()}, FBANK).severity == "error"
+
+
+def test_clipped_features():
+    feats = {utt: np.minimum(matrix, 14.0) for utt, matrix in speech().items()}
+    assert features.judge_clipped(feats).severity == "error"
+    one = {**speech(), "a-001": feats["a-001"]}
+    finding = features.judge_clipped(one)
+    assert finding.severity == "warning" and "a-001" in said(finding)
+
+
+def test_features_on_another_scale():
+    feats = speech()
+    assert features.judge_scale(feats).severity == "error"  # not normalised at all
+    others = {utt: matrix / 4 for utt, matrix in feats.items()}
+    assert features.judge_scale(normalised(feats, reference=others)).severity == "error"  # another set's CMVN
+    feats["a-004"] = feats["a-004"] - np.float32(2 * np.log(32768))  # samples in ±1 among 16-bit ones
+    finding = features.judge_scale(normalised(feats))
+    assert finding.severity == "warning" and "a-004" in said(finding)
+
+
+def recordings(count=30, rate=16000, gain=1.0):
+    rng = np.random.default_rng(0)
+    t = np.arange(8000) / 16000
+    return {f"a-{i:03d}": Audio((0.3 * gain * np.sin(2 * np.pi * rng.uniform(100, 300) * t) * np.sin(3 * t)
+                                 + 0.01 * rng.normal(size=len(t))).astype(np.float32), rate, 1) for i in range(count)}
+
+
+def test_audio():
+    assert audio.judge_audio(recordings(), 16000).severity == "ok"
+    clipped = {utt: one._replace(samples=np.clip(one.samples * 8, -1, 1)) for utt, one in recordings().items()}
+    assert audio.judge_audio(clipped, 16000).severity == "error"
+    turned_down = {utt: one._replace(samples=one.samples * 0.3) for utt, one in clipped.items()}
+    assert "clipped" in audio.judge_audio(turned_down, 16000).finding
+    finding = audio.judge_audio({**recordings(), "a-003": clipped["a-003"]}, 16000)
+    assert finding.severity == "warning" and "a-003" in said(finding)
+    assert "lower sample rate" in audio.judge_audio(recordings(rate=8000), 16000).finding
+    offset = {utt: one._replace(samples=one.samples + np.float32(0.1)) for utt, one in recordings().items()}
+    assert "DC offset" in audio.judge_audio(offset, 16000).finding
+    assert "silent" in audio.judge_audio(recordings(gain=0) | {"a": Audio(np.zeros(9, "f4"), 16000, 1)}, 16000).finding
+
+
+def test_lengths_of_the_sets():
+    rng = np.random.default_rng(0)
+    train, dev = rng.gamma(9, 30, 800), rng.gamma(9, 30, 80)
+    rate, dev_rate = rng.gamma(50, 0.4, 800), rng.gamma(50, 0.4, 80)
+    assert sets.judge_set_lengths(train, dev, rate, dev_rate).severity == "ok"
+    assert sets.judge_set_lengths(train, dev * 1.3, rate, dev_rate).severity == "warning"
+    assert sets.judge_set_lengths(train, dev * 6, rate, dev_rate).severity == "error"
+    assert sets.judge_set_lengths(train, dev, rate, dev_rate * 2).severity != "ok"  # another text, or another pace
+
+
+def test_levels_of_the_sets():
+    train, dev = speech(), speech(20, seed=5)
+    assert sets.judge_set_levels(normalised(train), normalised(dev, train)).severity == "ok"
+    for change in (lambda x: x - 4, lambda x: x - np.linspace(0, 8, 20)):  # quieter; through a duller microphone
+        finding = sets.judge_set_levels(normalised(train), normalised({k: change(x) for k, x in dev.items()}, train))
+        assert finding.severity in ("warning", "error")
+
+
+def test_tokens_of_the_sets():
+    train, dev = pinyin(400), pinyin(40, seed=1, prefix="b")
+    assert sets.judge_set_tokens(train, dev).severity == "ok"
+    assert sets.judge_set_tokens(train, pinyin(40, seed=1, names=SYLLABLES[:10])).severity == "warning"
+    assert sets.judge_set_tokens(train, pinyin(40, seed=1, names=SYLLABLES[:2])).severity == "error"
+    assert sets.divergence([["a"]], [["b"]]) == pytest.approx(1) and sets.divergence([["a"]], [["a", "a"]]) == 0
+
+
+def test_overlap_of_the_sets():
+    train, dev = pinyin(), pinyin(20, seed=1, prefix="b")
+    assert sets.judge_overlap(train, dev).severity == "ok"
+    assert sets.judge_overlap(train, {**dev, "a-001": ["ba1"]}).severity == "error"
+    spoken_again = {f"b{utt}": line for utt, line in list(train.items())[:20]}
+    assert sets.judge_overlap(train, spoken_again).severity == "warning"
+
+
+def history(train_loss, dev_loss=None, dev_ser=None, norm=2.0):
+    count = len(train_loss)
+    dev_loss = np.asarray(train_loss) * 1.2 if dev_loss is None else dev_loss
+    dev_ser = np.clip(np.asarray(dev_loss) / 8, 0, 1) if dev_ser is None else dev_ser
+    return pd.DataFrame({"epoch": range(1, count + 1), "train_loss": train_loss, "grad_norm": norm,
+                         "dev_loss": dev_loss, "dev_ser": dev_ser})
+
+
+FALLING = 8 * np.exp(-0.25 * np.arange(20)) + 0.05
+JUDGES = (curves.judge_divergence, curves.judge_oscillation, curves.judge_plateau)
+
+
+def test_a_sound_training():
+    noise = np.random.default_rng(0).normal(size=20)
+    for judge in JUDGES:
+        finding = judge(history(FALLING, FALLING * (1.2 + 0.08 * noise)))
+        assert finding.severity == "ok" and not finding.remedy, finding
+
+
+def test_divergence():
+    climbing = np.concatenate([FALLING[:8], [2, 4, 6]])
+    assert curves.judge_divergence(history(climbing)).severity == "error"
+    assert "epoch 4" in curves.judge_divergence(history([5, 4, 3, np.nan])).finding
+
+
+def test_oscillation():
+    wild = FALLING * np.tile([1, 1.4], 10)
+    assert curves.judge_oscillation(history(wild)).severity == "warning"
+    assert curves.judge_oscillation(history(3 + np.tile([0, 1.0], 10))).severity == "error"
+    assert curves.judge_oscillation(history(FALLING, FALLING * np.tile([1, 2.5], 10))).severity == "warning"
+    assert curves.judge_oscillation(history(FALLING[:3])).severity == "skipped"
+
+
+def test_plateau():
+    stuck = 7 + 0.01 * np.random.default_rng(0).normal(size=12)
+    finding = curves.judge_plateau(history(stuck, dev_ser=np.full(12, 1.0)))
+    assert finding.severity == "error" and "stuck" in finding.finding
+    finding = curves.judge_plateau(history(FALLING, np.concatenate([FALLING[:8], np.linspace(1.5, 2.5, 12)])))
+    assert finding.severity == "warning" and "overfitting" in finding.finding
+
+
+def emissions(paths):
+    return {f"a-{i:03d}": np.log(np.eye(len(TOKENS))[path] * 0.9 + 0.1 / len(TOKENS)) for i, path in enumerate(paths)}
+
+
+def test_output():
+    marks = pinyin(20)
+    ids = {token: i for i, token in enumerate(TOKENS)}
+    right = [[x for token in line for x in (ids[token], 0)] for line in marks.values()]
+    assert output.judge_output(emissions(right), marks, epochs=9).severity == "ok"
+    finding = output.judge_output(emissions([[0] * 20] * 20), marks, epochs=9)
+    assert finding.severity == "error" and "blanks alone" in finding.finding
+    assert output.judge_output(emissions([[0] * 20] * 20), marks, epochs=1).severity == "warning"
+    assert "one syllable" in output.judge_output(emissions([[3, 0] * 4] * 20), marks, epochs=9).finding
+    stutter = output.judge_output(emissions([path * 3 for path in right]), marks, epochs=9)
+    assert stutter.severity == "warning"
+
+
+def test_the_loss_of_a_deaf_network():
+    """One frame, one label a turn: the blank only costs, so that the entropy of the labels is all there is to lose."""
+    batch = Batch(None, np.ones(4, np.int32), np.array([[7], [7], [3], [5]]), np.ones(4, np.int32))
+    entropy = -(0.5 * np.log(0.5) + 0.5 * np.log(0.25))
+    assert deaf_loss([batch]) == pytest.approx(entropy - np.log(1 - 0.05))
+    assert deaf_loss([batch, batch]) == pytest.approx(deaf_loss([batch]))
+    longer = batch._replace(out_lengths=np.full(4, 9, np.int32))
+    assert deaf_loss([longer]) > entropy  # where the label stands has to be guessed, too

@@ -1,0 +1,254 @@
+"""The checks that run a (tiny) network: each finds a planted fault and passes what is sound."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+import tiny_corpus
+import yaml
+from mindspore import ops
+from tiny_corpus import EXPERIMENT
+
+from steps import diagnose
+from steps.config.load import load_experiment
+from steps.diagnosis import checks, layers, objective, overfit, sweep
+from steps.diagnosis.bench import Bench
+from steps.diagnosis.context import Context
+from steps.diagnosis.finding import Finding
+from steps.model.batches import Batch
+from steps.model.cells import CTCObjective
+
+LOUD = np.float32(12)  # above digital silence
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A project with stages 1 to 3 of the corpus `tiny`, as the working directory."""
+    folder = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        speak = tiny_corpus.speak
+        patch.setattr(tiny_corpus, "speak", lambda *words: speak(*words) + LOUD)
+        tiny_corpus.write_tiny(folder, {**EXPERIMENT, "train": {**EXPERIMENT["train"], "kernels": "stock"}})
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def context(tiny):
+    return Context(load_experiment("tiny"), Path("exp/tiny"), minutes=5)
+
+
+@pytest.fixture
+def bench(context):
+    yield context.bench
+    context.bench.reset()
+
+
+def said(finding):
+    return " ".join([finding.finding, *finding.evidence])
+
+
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(3, 9, 5)) * 2
+BATCH = Batch(None, np.array([6, 8, 5]), np.array([[1, 2, 0], [3, 3, 1], [2, 0, 0]]), np.array([2, 3, 1]))
+
+
+def test_a_right_loss():
+    value = objective.reference_loss(log_softmax(LOGITS), BATCH)
+    assert objective.judge_loss(value * (1 + 1e-5), LOGITS, BATCH).severity == "ok"
+    finding = objective.judge_loss(value + 1, LOGITS, BATCH)
+    assert finding.severity == "error" and "nor any" in finding.finding
+
+
+@pytest.mark.parametrize("what", [what for what, _, _ in objective.MISTAKES])
+def test_every_mistake_in_the_loss_is_named(what):
+    flawed = next(function for name, _, function in objective.MISTAKES if name == what)
+    finding = objective.judge_loss(flawed(LOGITS, BATCH), LOGITS, BATCH)
+    assert finding.severity == "error" and what in finding.finding and finding.remedy
+
+
+class TwoSoftmaxes(CTCObjective):
+    def construct(self, feats, out_lengths, labels, label_lengths):
+        log_probs = ops.log_softmax(ops.softmax(self.network(feats), -1), -1)
+        return self.ctc(log_probs.transpose(1, 0, 2), labels, out_lengths, label_lengths).sum() / label_lengths.sum()
+
+
+class BareLogits(CTCObjective):
+    def construct(self, feats, out_lengths, labels, label_lengths):
+        logits = self.network(feats)
+        return self.ctc(logits.transpose(1, 0, 2), labels, out_lengths, label_lengths).sum() / label_lengths.sum()
+
+
+def test_the_compiled_loss(context):
+    assert objective.check_loss(context).severity == "ok"
+    assert objective.check_outputs(context).severity == "ok"
+
+
+@pytest.mark.parametrize(("flawed", "words"), [(TwoSoftmaxes, "twice"), (BareLogits, "logits are passed")])
+def test_a_compiled_loss_with_a_mistake(context, flawed, words):
+    other = Bench(context, flawed)
+    finding = objective.judge_loss(other.loss(), other.logits(), other.batch)
+    assert finding.severity == "error" and words in finding.finding
+
+
+def test_outputs():
+    log_probs = log_softmax(LOGITS)
+    assert objective.judge_outputs(LOGITS, log_probs).severity == "ok"
+    for logits, decoded, words in ((np.exp(log_probs), log_probs, "ends with a softmax"),
+                                   (np.maximum(LOGITS, 0), log_probs, "ReLU"), (LOGITS, LOGITS, "no log-probabilities"),
+                                   (LOGITS * np.nan, log_probs, "NaN")):
+        finding = objective.judge_outputs(logits, decoded)
+        assert finding.severity == "error" and words in finding.finding
+
+
+def weight(bench, ending):
+    return next(value for name, value in bench.network.parameters_and_names() if name.endswith(ending))
+
+
+def test_relus_and_gradients_of_a_sound_network(bench, context):
+    for check in (layers.check_relus, layers.check_gradients):
+        finding = check(context)
+        assert finding.severity == "ok" and "<svg" in finding.figures[0], finding
+
+
+def test_dead_relus(bench):
+    beta = weight(bench, "beta")
+    beta.set_data(ms.Tensor(np.full(beta.shape, -100, np.float32)))
+    finding = layers.judge_relus(bench.activations())
+    assert finding.severity == "error" and "100.0 %" in said(finding)
+    one = np.abs(RNG.normal(size=(4, 10, 8)))
+    one[..., :3] = 0
+    assert layers.judge_relus({"a": np.abs(one) + 1, "b": one}).severity == "warning"
+    assert "NaN" in layers.judge_relus({"a": one * np.nan}).finding
+
+
+def test_vanishing_and_exploding_gradients(bench):
+    gammas = [value for name, value in bench.network.parameters_and_names() if name.endswith("gamma")]
+    gammas[-1].set_data(ms.Tensor(np.full(gammas[-1].shape, 1e-9, np.float32)))
+    finding = layers.judge_gradients(bench.gradient_norms(), 5.0)
+    assert finding.severity == "error" and "vanish" in finding.finding
+    names = [f"{layer}.weight" for layer in "abcde"]
+    assert layers.judge_gradients(dict.fromkeys(names, (1.0, 2.0)), 5.0).severity == "ok"
+    growing = {name: (2e4 * 10.0 ** -layer, 1.0) for layer, name in enumerate(names)}
+    assert "explode" in layers.judge_gradients(growing, 0).finding
+    assert "NaN" in layers.judge_gradients({**growing, "c.weight": (math.nan, 1.0)}, 5.0).finding
+    assert "no gradient" in layers.judge_gradients(dict.fromkeys(names, (0.0, 2.0)), 5.0).finding
+
+
+def test_overfitting_a_batch(context):
+    finding = overfit.check_overfit(context)
+    assert finding.severity == "ok" and "<svg" in finding.figures[0], finding
+
+
+def test_a_network_that_cannot_learn_a_batch(bench, context, monkeypatch):
+    """Nothing of the input gets through its last norm."""
+    start = dict(bench._start)
+    for name, value in start.items():
+        if name.endswith(("gamma", "beta")) and "moment" not in name:
+            start[name] = np.zeros_like(value)
+    monkeypatch.setattr(bench, "_start", start)
+    finding = overfit.check_overfit(context)
+    assert finding.severity == "error", finding
+
+
+def test_judging_an_overfit():
+    falling = 8 * np.exp(-np.arange(150) / 20)
+    assert overfit.judge_overfit(falling, 0.0, 150).severity == "ok"
+    assert overfit.judge_overfit(np.full(150, 6.5), 1.0, 150).severity == "error"
+    assert overfit.judge_overfit(np.append(falling[:40], np.nan), 1.0, 150).severity == "error"
+    assert overfit.judge_overfit(falling[:30], 1.0, 150).severity == "warning"
+
+
+def with_rate(context, rate):
+    """The same context, its config naming another rate."""
+    experiment = context.config.experiment
+    optimizer = experiment.train.optimizer.model_copy(update={"learning_rate": rate})
+    train = experiment.train.model_copy(update={"optimizer": optimizer})
+    other = Context(context.config.model_copy(update={"experiment": experiment.model_copy(update={"train": train})}),
+                    context.exp_dir, context.minutes)
+    other.bench = context.bench
+    return other
+
+
+@pytest.mark.parametrize(("rate", "severities", "words"), [
+    (0.01, ["ok"], "learns at 0.01"), (3.0, ["warning", "error"], "too high"), (1e-6, ["warning", "error"], "too low")])
+def test_the_sweep_sees_rates_that_are_too_high_or_low(context, rate, severities, words):
+    finding = sweep.check_rate(with_rate(context, rate))
+    assert finding.severity in severities and words in finding.finding, (finding.finding, finding.evidence)
+    assert len(finding.figures) == 2
+
+
+def test_judging_rates():
+    """What 64 words of hsk gave in 120 steps for the student project's stack (dfcnn_small, factored): see 3e-3."""
+    measured = {3e-4: 0.004, 1e-3: 1.37, 3e-3: 4.20}
+    finding = sweep.judge_rate(measured, 3e-3, 120, deaf=5.31)
+    assert finding.severity == "error" and "too high" in finding.finding
+    assert sweep.judge_rate(measured, 1e-3, 120, deaf=5.31).severity == "ok"
+    assert sweep.judge_rate({1e-3: 0.02, 3e-3: 0.1}, 3e-3, 120, deaf=5.31).severity == "ok"  # both have learnt
+    assert sweep.judge_rate({1e-3: 0.8, 3e-3: 2.5}, 3e-3, 120, deaf=5.31).severity == "warning"
+    assert sweep.judge_rate({1e-3: 0.8, 3e-3: math.inf}, 3e-3, 120, deaf=5.31).severity == "error"
+    assert "too low" in sweep.judge_rate({1e-4: 5.0, 3e-4: 2.0}, 1e-4, 120, deaf=5.31).finding
+    assert "no rate" in sweep.judge_rate({1e-3: 5.2, 3e-3: 5.3}, 1e-3, 120, deaf=5.31).finding
+
+
+@pytest.mark.parametrize(("configured", "good"), [(3.0, 0.01), (0.01, 0.01), (1e-6, 0.01), (0.3, 0.001)])
+def test_the_sweep_goes_on_until_it_has_found_a_rate_at_which_the_network_hears(configured, good):
+    scores = {}
+    while (rate := sweep.next_rate(scores, configured, deaf=5.0)) is not None:
+        far = math.log10(rate / good)
+        scores[rate] = min(5.0, far + 1) if far > 0 else 1 - 4 * far
+    assert min(scores.values()) < sweep.DEAF * 5 and len(scores) <= sweep.MOST
+    assert sorted(scores)[0] < configured < sorted(scores)[-1]
+
+
+def test_the_sweep_ends_where_the_configured_rate_has_learnt():
+    assert sweep.next_rate({1e-3 * factor: 0.1 for factor in sweep.FACTORS}, 1e-3, deaf=5.0) is None
+
+
+def test_what_ran_before_leaves_no_trace(bench):
+    first = bench.train([0.01] * 3, bench.batches).losses
+    bench.reset()
+    assert np.array_equal(bench.train([0.01] * 3, bench.batches).losses, first)
+
+
+def test_an_error_in_the_data_spares_the_network_its_checks(context, monkeypatch):
+    monkeypatch.setitem(checks.ON_DATA, "ids", lambda context: Finding("ids", "error", "planted"))
+    found = {finding.check: finding for finding in checks.run_checks(context)}
+    assert all(found[name].severity == "skipped" and "ids" in found[name].finding for name in checks.ON_NETWORK)
+
+
+def test_the_script(tiny, context, monkeypatch, capsys):
+    monkeypatch.setattr(diagnose, "Context", lambda *_: context)
+    monkeypatch.setattr("sys.argv", ["diagnose", "tiny", "--strict"])
+    diagnose.main()
+    printed = capsys.readouterr().out
+    results = json.loads((tiny / "exp/tiny/diagnosis.json").read_text())
+    assert [one["check"] for one in results] == [*checks.ON_DATA, *checks.ON_NETWORK]
+    assert "error" not in {one["severity"] for one in results}, printed
+    for one in results:
+        assert f"{one['check']}: {one['finding']}" in printed
+    page = (tiny / "exp/tiny/diagnosis.html").read_text()
+    assert page.count("<svg") >= 7 and "variant 2" in page
+
+
+def test_strict_fails_where_there_is_an_error(tiny, monkeypatch, capsys):
+    (tiny / "conf/broken.yaml").write_text(yaml.safe_dump({**EXPERIMENT, "model": {"blocks": [
+        {"channels": 4, "layers": 1, "pool": [64, 1]}]}}))
+    monkeypatch.setattr("sys.argv", ["diagnose", "broken"])
+    diagnose.main()
+    assert "error    labels fit" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["diagnose", "broken", "--strict"])
+    with pytest.raises(SystemExit) as stopped:
+        diagnose.main()
+    assert stopped.value.code == 1
