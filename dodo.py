@@ -186,6 +186,28 @@ def task_report():
     yield from broken_tasks(BROKEN_EXPERIMENTS)
 
 
+def task_diagnose():
+    """Before or after 4: what may be wrong with data, loss and rate, exp/<experiment>/diagnosis.html"""
+    for name, config in EXPERIMENTS.items():
+        reads = {"experiment": config.experiment.model_dump(mode="json", exclude={"decode"}),
+                 "features": config.features.model_dump(mode="json")}
+        found = [EXP / name / "diagnosis.html", EXP / name / "diagnosis.json"]
+        yield {
+            "name": name,
+            "doc": f"Before or after 4: diagnosis of {name}",
+            "actions": [Step("steps.diagnose", name)],
+            "file_dep": [*sources("steps.diagnose"), config.feature_dir / "cmvn",
+                         config.data_dir / "lang" / "tokens.txt",
+                         *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
+                         *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
+            "uptodate": [SameConfig(reads), SameFiles([EXP / name / "train.csv", EXP / name / "final.ckpt"])],
+            "targets": found,
+            "clean": [Remove([*found, EXP / name / "log/diagnose.*"])],
+        }
+    yield from family_groups("diagnose", ["diagnosis.*", "log/diagnose.*"], "Before or after 4: diagnosis of all")
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
 def task_sweep():
     """All points of a conf/sweeps/*.yaml, through to their reports"""
     sweeps = [name for name in FAMILIES if (CONF / "sweeps" / f"{name}.yaml").exists()]
