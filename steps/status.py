@@ -3,10 +3,13 @@
 import argparse
 import fnmatch
 import json
+import sys
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from steps.common.errors import UserError, run
 from steps.common.files import megabytes
@@ -16,6 +19,8 @@ from steps.tasks.states import about
 STYLES = {"done": "green", "running": "bold cyan", "failed": "bold red", "interrupted": "red", "stale": "yellow",
           "never run": "dim"}
 MOST_REASONS = 4
+MOST_TASKS = 8
+LOG_WIDTH = 160
 
 
 def main() -> None:
@@ -32,17 +37,20 @@ def main() -> None:
     if args.json:
         print(json.dumps({**standing._asdict(), "broken": dodo.BROKEN_EXPERIMENTS}, ensure_ascii=False, indent=2))
     else:
-        show(standing, Console(highlight=False))
+        show(standing, Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH))
 
 
 def show(standing: Standing, console: Console) -> None:
     """Print the table, the reasons under it, and what `doit` would do."""
     stages = list(dict.fromkeys(stage for found in standing.experiments.values() for stage in found["stages"]))
-    table = Table("experiment", *stages, "disk", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("experiment", overflow="fold")
+    for title in (*stages, "disk"):
+        table.add_column(title, no_wrap=True)
     for name, found in standing.experiments.items():
-        states = [found["stages"].get(stage, {"state": ""})["state"] for stage in stages]
-        table.add_row(name, *(f"[{STYLES.get(state, '')}]{state}[/]" if state else "" for state in states),
-                      megabytes(found["bytes"]))
+        states = [found["stages"][stage]["state"] if stage in found["stages"] else "never run" for stage in stages]
+        cells = [Text("–" if state == "never run" else state, STYLES[state]) for state in states]
+        table.add_row(name, *cells, megabytes(found["bytes"]))
     console.print(table)
     shared = sum(standing.features.values())
     if shared:
@@ -74,8 +82,16 @@ def sentence(now: dict) -> str:
     known, unknown = len(now["tasks"]) - len(now["unknown"]), len(now["unknown"])
     time = f"about {about(now['seconds'])}" if known else "nobody knows for how long, as nothing like it has run yet"
     if known and unknown:
-        time += f", and for {', '.join(now['unknown'])}, which nothing like has run yet"
-    return f"`{now['command']}` would run {', '.join(now['tasks'])}: {time}."
+        time += f", and for {listed(now['unknown'])}, which nothing like has run yet"
+    return f"`{now['command']}` would run {listed(now['tasks'])}: {time}."
+
+
+def listed(tasks: list[str]) -> str:
+    """The tasks' names, or, of many, how many of each stage."""
+    if len(tasks) <= MOST_TASKS:
+        return ", ".join(tasks)
+    counts = Counter(task.partition(":")[0] for task in tasks)
+    return f"{len(tasks)} tasks ({', '.join(f'{count} {stage}' for stage, count in counts.items())})"
 
 
 def parse_args() -> argparse.Namespace:

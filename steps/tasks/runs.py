@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from steps.common.files import write_json
 from steps.common.process import is_alive, this_process
 
+HEADING = "# "  # of each run of a script
+
 
 class Run(NamedTuple):
     """A task's last run."""
@@ -72,7 +74,7 @@ def last_words(task, count: int) -> list[str]:
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 400 * count))
         lines = file.read().decode("utf-8", errors="replace").splitlines()
-    return [line for line in lines if line.strip()][-count:]
+    return [line for line in lines if line.strip() and not line.startswith(HEADING)][-count:]
 
 
 def _read(task) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from steps.tasks.runs import HEADING
+
 CHUNK = 1 << 16
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # colours, cursor movements
 
@@ -130,5 +132,5 @@ def open_log(path: Path, command: str, anew: bool) -> Iterator[BinaryIO]:
     """A log, unbuffered and emptied where it is to begin `anew`, that already names the command and the time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb" if anew else "ab", buffering=0) as log:
-        log.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n".encode())
+        log.write(f"{HEADING}{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n".encode())
         yield log
