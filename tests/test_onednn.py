@@ -26,7 +26,6 @@ TOLERANCE = 2e-5  # of the largest value
 @pytest.fixture(scope="module")
 def onednn():
     ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_device("CPU")
     from steps.model.onednn.cells import OnednnKernels
 
     return OnednnKernels()

@@ -8,6 +8,8 @@ from steps.common.errors import UserError
 def set_device(target: str) -> None:
     """Graph mode on `CPU`, `GPU` or `Ascend`. Raises UserError where this MindSpore has no such device."""
     ms.set_context(mode=ms.GRAPH_MODE)
+    if ms.get_context("device_target") == target:  # set_device refuses to be called once anything has run
+        return
     try:
         ms.set_device(target)
     except (RuntimeError, ValueError) as error:
