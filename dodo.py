@@ -14,7 +14,7 @@ from doit.tools import result_dep
 from steps.config.load import CONF, Resolved, corpus_names, experiment_names, load_experiment, read_corpus
 from steps.config.schema import Corpus
 from steps.config.variants import families
-from steps.tasks.changes import SameConfig, SameCorpus, SameFiles
+from steps.tasks.changes import SameConfig, SameCorpus, SameFiles, SameMatches
 from steps.tasks.clean import Remove, RemovePinyin
 from steps.tasks.conf import broken_tasks, read_each, warn
 from steps.tasks.record import Recorder
@@ -44,6 +44,8 @@ TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt
 TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "buckets.json", "inputs.json", "too_short", "progress.json", ".[!.]*",
                 "log/train.*")
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
+COMPARED = ("exp/*/score/*/score.json", "exp/*/config.yaml", "exp/*/env.json", "exp/*/train.csv", "exp/*/final.ckpt",
+            "conf/*.yaml", "conf/sweeps/*.yaml", "conf/RESULTS.md", "README.md")
 
 
 def task_prepare():
@@ -206,6 +208,18 @@ def task_diagnose():
         }
     yield from family_groups("diagnose", ["diagnosis.*", "log/diagnose.*"], "Before or after 4: diagnosis of all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_compare():
+    """After 6: what is finished side by side, exp/compare.html and conf/RESULTS.md"""
+    # No file_dep on the experiments' files: those would train whatever has not been.
+    return {
+        "actions": [Step("steps.compare", "--publish")],
+        "file_dep": sources("steps.compare"),
+        "uptodate": [SameMatches(COMPARED)],
+        "targets": [EXP / "compare.html"],
+        "clean": [Remove([EXP / "compare.html"])],
+    }
 
 
 def task_sweep():

@@ -3,7 +3,6 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from read_page import Page
 from small_experiment import REFERENCE, TEXT, make_experiment, run_script
 
 from steps import decode, report, score
@@ -27,39 +27,6 @@ HISTORY = pd.DataFrame({
     "epoch": [1, 2, 3], "steps": [10, 20, 30], "seconds": [30.0, 60.0, 90.0], "learning_rate": [1e-4, 1e-3, 1e-5],
     "train_loss": [6.0, 2.0, 1.0], "grad_norm": [5.0, 4.0, 3.0], "dev_loss": [5.0, 2.5, 2.6],
     "dev_ser": [0.9, 0.25, 0.31], "best": [True, True, False]})
-VOID = {"meta", "br", "path", "use"}
-
-
-class Page(HTMLParser):
-    """Reads a page, and sees that every element is closed."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.source = source
-        self.open, self.words, self.links, self.tags = [], [], [], []
-        self.feed(source)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
-        if tag not in VOID - {"path", "use"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in VOID - {"path", "use"}:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 @pytest.fixture

@@ -1,15 +1,17 @@
 """Reading conf/ and the resolved config of an experiment directory, with errors that say where and what."""
 
+import functools
+import operator
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from steps.common.errors import UserError
-from steps.config.check import check as check
-from steps.config.check import load
+from steps.config.check import check, load, read_yaml
 from steps.config.schema import Corpus, Experiment, Features, Strict
 from steps.config.variants import read_variant, variant_names
 
@@ -87,6 +89,26 @@ def load_experiment(name: str, conf: Path = CONF) -> Resolved:
 def load_resolved(exp_dir: Path | str) -> Resolved:
     """The config that an experiment directory was trained with."""
     return load(Path(exp_dir) / "config.yaml", Resolved)
+
+
+def load_known(exp_dir: Path | str) -> tuple[Resolved, dict[str, Any]]:
+    """As `load_resolved`, of an experiment that perhaps another version of the recipe has trained.
+
+    Returns the config without the keys that this version does not know, and those by dotted key. Raises UserError as
+    `load` does where that is not all that is wrong.
+    """
+    path = Path(exp_dir) / "config.yaml"
+    value, unknown = read_yaml(path), {}
+    while True:
+        try:
+            return Resolved.model_validate(value), unknown
+        except ValidationError as error:
+            found = [detail["loc"] for detail in error.errors() if detail["type"] == "extra_forbidden"]
+        if not found:
+            return check(value, Resolved, path), unknown  # which raises
+        for *above, key in found:
+            holder = functools.reduce(operator.getitem, above, value)
+            unknown[".".join(map(str, (*above, key)))] = holder.pop(key)
 
 
 def dump(config: BaseModel) -> str:

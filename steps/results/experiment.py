@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from steps.common.errors import UserError
-from steps.config.load import Resolved, load_resolved
+from steps.config.load import load_known
 from steps.results.errors import EPS, Pair
 from steps.results.kaldi_files import read_per_utt
 from steps.search.ctm import Timed, read_ctm
@@ -32,8 +32,12 @@ class Scored:
 
     @cached_property
     def alignments(self) -> dict[str, list[Pair]]:
-        """(ref, hyp) pairs by utterance."""
-        return read_per_utt(self.score_dir / "per_utt")
+        """(ref, hyp) pairs by utterance. Raises UserError where per_utt is missing or damaged."""
+        alignments = read_per_utt(self.score_dir / "per_utt")
+        if len(alignments) != self.scores["utterances"]:
+            raise UserError(f"{self.score_dir}/per_utt: {len(alignments)} of {self.scores['utterances']} utterances; "
+                            "run stage 6 (score) again")
+        return alignments
 
     def times_of(self, utt: str) -> list[Timed]:
         """An utterance's decoded syllables with their times. Raises UserError where they are not what was scored."""
@@ -57,17 +61,23 @@ class Scored:
             lines = (self.score_dir / "per_spk").read_text(encoding="utf-8").splitlines()
             rows = [line.split() for line in lines[1:]]
             raw = [[row[0], *map(int, row[2:])] for row in rows if row[1] == "raw" and row[0] != "SUM"]
-            return pd.DataFrame(raw, columns=columns)
+            speakers = pd.DataFrame(raw, columns=columns)
         except (OSError, ValueError, IndexError):
-            raise UserError(f"{self.score_dir}/per_spk: missing or damaged; run stage 6 (score) again") from None
+            speakers = pd.DataFrame(columns=columns)
+        if speakers["utts"].sum() != self.scores["utterances"]:
+            raise UserError(f"{self.score_dir}/per_spk: missing or damaged; run stage 6 (score) again")
+        return speakers
 
 
 class Results:
-    """An experiment directory, finished or not."""
+    """An experiment directory, finished or not, perhaps made by another version of the recipe.
+
+    `unknown_keys` are the keys of its config that this version does not know, by dotted key.
+    """
 
     def __init__(self, exp_dir: Path):
         self.exp_dir = exp_dir
-        self.config: Resolved = load_resolved(exp_dir)
+        self.config, self.unknown_keys = load_known(exp_dir)
         self.env: dict[str, Any] = read_json(exp_dir / "env.json")
         self.history = _read_history(exp_dir / "train.csv")
         names = [path.parent.name for path in exp_dir.glob("score/*/score.json")]

@@ -40,6 +40,17 @@ class SameFiles:
         return _changed(values.get("files", {}), _digests(self._paths))
 
 
+class SameMatches(SameFiles):
+    """As SameFiles, of the files that wildcards find at the time of the check; those may be of tasks not to be run."""
+
+    def __init__(self, patterns: Iterable[str]):
+        self._patterns = list(patterns)
+
+    @property
+    def _paths(self) -> list[Path]:
+        return sorted(path for pattern in self._patterns for path in Path().glob(pattern))
+
+
 class SameCorpus:
     """False where a corpus' root, environment variables filled in, or one of the files `names` below it is another.
 

@@ -1,0 +1,338 @@
+"""steps.compare from end to end: what terminal, page, JSON and Markdown say, of whole, broken and moved experiments."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from compared import make_run, noisy, some_references, write_features
+from read_page import Page
+
+from steps import compare
+from steps.common.errors import UserError
+from steps.comparison.rows import SORT_KEYS
+
+REFS = some_references()
+
+
+@pytest.fixture
+def here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return Path("exp")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run_compare(*words):
+        """Call `python -m steps.compare` and return its stdout."""
+        monkeypatch.setattr(sys, "argv", ["compare", *map(str, words)])
+        capsys.readouterr()
+        compare.main()
+        return capsys.readouterr().out
+
+    return run_compare
+
+
+def make(path, wrong=0.2, draw=1, **facts):
+    return make_run(path, REFS, {"dev": noisy(REFS, wrong, draw), "test": noisy(REFS, wrong, draw + 100)}, **facts)
+
+
+def page(name):
+    return Page(Path(f"exp/{name}.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def two(here):
+    make(here / "a", 0.3, commit="aaa111")
+    make(here / "b", 0.1, draw=2, commit="bbb222", train={"epochs": 4}, epochs=4, weights=2_000_000)
+    return here
+
+
+def test_two_experiments_side_by_side(two, run):
+    out = run("exp/a", "exp/b")
+    scores = {name: json.loads((two / name / "score/test_greedy/score.json").read_text()) for name in "ab"}
+    told = page("compare_a_b").text
+    for text in (out, told):
+        for name in "ab":
+            low, high = scores[name]["ci95"]
+            assert f"{100 * scores[name]['syllable_error_rate']:.2f} ({100 * low:.2f}–{100 * high:.2f})" in text
+            for rate, (low, high) in scores[name]["intervals"].items():
+                assert f"{100 * scores[name][rate]:.2f} ({100 * low:.2f}–{100 * high:.2f})" in text
+        for expected in ("beats a", "100.0 %", "1.23 M", "2.00 M", "aaa111", "bbb222", "train.epochs", "3.0", "4.0",
+                         "0.0123", "2026-01-02"):
+            assert expected in text
+        assert "train.batch_size" not in text and "characters" not in text
+
+
+def test_character_errors_where_there_are_any(two, run):
+    path = two / "b/score/test_greedy/score.json"
+    scores = json.loads(path.read_text())
+    intervals = {**scores["intervals"], "character_error_rate": [0.1, 0.2]}
+    path.write_text(json.dumps({**scores, "character_error_rate": 0.15, "intervals": intervals}))
+    out = run("a", "b")
+    assert "characters" in out and "15.00 (10.00–20.00)" in out
+
+
+def test_page_stands_alone_and_shows_what_changed(two, run):
+    write_features(REFS)
+    run("a", "b")
+    told = page("compare_a_b")
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in told.links) and "script" not in told.tags
+    for expected in ("From a to b, on test", "most fixed speaker", "None broken.", "Most fixed 1: spk",
+                     "got better", "of training", "fixed: where the second hears it rightly"):
+        assert expected in told.text
+    curves = 1
+    fixed = told.text.count("fixed: where") + told.text.count("broken: where")
+    assert told.tags.count("svg") == curves + fixed + 2 * told.text.count("errors in ")
+    assert fixed > 0
+
+
+def test_page_without_features(two, run):
+    run("a", "b")
+    told = page("compare_a_b")
+    assert "The features are not there, and so there are no pictures." in told.text
+    assert told.tags.count("svg") == 1
+
+
+@pytest.mark.parametrize("damage", ["a/decode/test_greedy/ctm", "features/toy_fbank/test/feats.ark",
+                                    "features/toy_fbank/test/feats.scp"])
+def test_page_where_pictures_cannot_be_drawn(two, run, damage):
+    write_features(REFS)
+    (two / damage).write_text("damaged\n")
+    run("a", "b")
+    assert "Most fixed 1: spk" in page("compare_a_b").text
+
+
+def test_all_experiments_are_compared_with_the_best_on_dev(two, run):
+    make(two / "c", 0.2, draw=3)
+    out = run()
+    assert "beats b" in out
+    errors = out[:out.index("What they are")]
+    assert re.findall(r"^ *([abc]) +test ", errors, re.MULTILINE) == ["b", "c", "a"]
+    assert "From b to a, on test" in page("compare").text
+
+
+@pytest.mark.parametrize("key", SORT_KEYS)
+def test_sorting(two, run, key):
+    order = [one["name"] for one in json.loads(run("--json", "a", "b", "--sort", key))["experiments"]]
+    b_is_less = key in ("dev", "test", "toneless", "sentences")
+    assert order == (["b", "a"] if b_is_less else ["a", "b"])
+
+
+@pytest.mark.parametrize(("words", "names"), [
+    (["a", "b"], ["a", "b"]), (["b", "exp/a"], ["b", "a"]), (["mini*"], ["mini", "mini@1"]),
+    (["mini"], ["mini", "mini@1"]), (["exp/mini@1"], ["mini@1"]), (["a", "*"], ["a", "b", "mini", "mini@1"]),
+    (["[ab]"], ["b", "a"]),
+])
+def test_which_experiments_are_meant(two, run, words, names):
+    for name in ("mini", "mini@1"):
+        make(two / name)
+    found = json.loads(run("--json", *words))
+    paths = [Path(path).name for one in found["experiments"] for path in one["paths"]]
+    assert sorted(paths) == sorted(names) and paths[0] == names[0]
+
+
+def test_an_unknown_name(two, run):
+    with pytest.raises(UserError, match=r"c\*: no experiment of this name or path; exp has a, b"):
+        run("c*")
+
+
+def test_json_holds_everything(two, run):
+    found = json.loads(run("a", "b", "--json"))
+    assert not Path("exp/compare_a_b.html").exists()
+    a, b = found["experiments"]
+    scores = json.loads((two / "a/score/test_greedy/score.json").read_text())
+    assert a["sets"]["test"]["syllable_error_rate"] == {"mean": scores["syllable_error_rate"], "ci95": scores["ci95"],
+                                                        "spread": None}
+    assert (b["weights"], b["minutes"], b["git_commit"], b["config"]) == (2_000_000, 4, "bbb222", {"train.epochs": "4"})
+    judged = [(one["a"], one["b"], one["part"]) for one in found["comparisons"]]
+    assert judged == [("a", "b", "dev"), ("a", "b", "test")]
+    assert all(one["probability"] > 0.99 for one in found["comparisons"])
+
+
+def test_markdown(two, run):
+    out = run("a", "b", "--md")
+    assert "| experiment | set | syllables | toneless | tones | sentences | beats a |" in out
+    assert "| train.epochs | 3 | 4 |" in out
+
+
+def test_a_moved_copy_compares_without_data(two, run, monkeypatch, tmp_path):
+    make(two / "c", 0.3, draw=5)
+    before = json.loads(run("a", "b", "--json"))
+    elsewhere = tmp_path / "another machine"
+    for name in "ab":
+        shutil.copytree(two / name, elsewhere / name)
+        (elsewhere / name / "final.ckpt").unlink()
+    shutil.rmtree(two)
+    shutil.rmtree("refs")
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    after = json.loads(run(elsewhere / "a", elsewhere / "b", "--json"))
+    assert after["comparisons"] == before["comparisons"]
+    run(elsewhere / "a", elsewhere / "b")
+    assert "From a to b, on test" in page("compare_a_b").text
+
+
+def leave_out(path):
+    return lambda exp_dir: (exp_dir / path).unlink()
+
+
+def cut(path):
+    return lambda exp_dir: (exp_dir / path).write_bytes((exp_dir / path).read_bytes()[:50])
+
+
+def junk(path):
+    return lambda exp_dir: (exp_dir / path).write_bytes(b"\xff\xfe\x00junk\n\n1,2,3\n")
+
+
+def empty(path):
+    return lambda exp_dir: (exp_dir / path).write_bytes(b"")
+
+
+def write(path, text):
+    return lambda exp_dir: (exp_dir / path).write_text(text)
+
+
+def unscored(exp_dir):
+    shutil.rmtree(exp_dir / "score")
+
+
+def untrained(exp_dir):
+    unscored(exp_dir)
+    (exp_dir / "final.ckpt").unlink()
+
+
+def begun(exp_dir):
+    untrained(exp_dir)
+    (exp_dir / "env.json").unlink()
+
+
+SCORES = "score/test_greedy/score.json"
+DAMAGES = {
+    "no config": (leave_out("config.yaml"), "damaged: exp/b/config.yaml: no such file"),
+    "config cut": (cut("config.yaml"), "damaged: exp/b/config.yaml: "),
+    "config empty": (empty("config.yaml"), "damaged: exp/b/config.yaml: "),
+    "config junk": (junk("config.yaml"), "damaged: exp/b/config.yaml: not readable as YAML"),
+    "env cut": (cut("env.json"), "damaged: exp/b/env.json: not readable as JSON"),
+    "env junk": (junk("env.json"), "damaged: exp/b/env.json: not readable as JSON"),
+    "scores cut": (cut(SCORES), f"damaged: exp/b/{SCORES}: not readable as JSON"),
+    "scores empty": (write(SCORES, "{}"), f"damaged: exp/b/{SCORES}: lacks set, method"),
+    "scores a list": (write(SCORES, "[]"), f"damaged: exp/b/{SCORES}: not a JSON mapping"),
+    "history empty": (empty("train.csv"), "damaged: exp/b/train.csv: not readable as CSV"),
+    "history junk": (junk("train.csv"), "damaged: exp/b/train.csv: "),
+    "history of words": (write("train.csv", "epoch,dev_ser\n1,good\n"),
+                         "damaged: exp/b/train.csv: dev_ser: not all numbers"),
+    "other weights": (write("final.ckpt", "new"),
+                      "stale: dev_greedy was scored with other weights than exp/b/final.ckpt"),
+    "not scored": (unscored, "unfinished: trained, but not scored; run doit score:b"),
+    "not trained": (untrained, "unfinished: 4 of 4 epochs trained"),
+    "begun": (begun, "unfinished: training has only begun"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_what_is_unfinished_or_damaged_is_listed(two, run, what):
+    damage, said = DAMAGES[what]
+    damage(two / "b")
+    out = " ".join(run().split())
+    assert f"left out: exp/b: {said}" in out and "aaa111" in out
+    assert said in page("compare").text
+    assert json.loads(run("--json"))["left_out"][0]["path"] == "exp/b"
+
+
+@pytest.mark.parametrize("damage", [leave_out, cut, junk, empty])
+@pytest.mark.parametrize("name", ["per_utt", "per_spk"])
+def test_damaged_details_do_not_stop_the_tables(two, run, damage, name):
+    damage(f"score/test_greedy/{name}")(two / "b")
+    out = run("a", "b")
+    assert "aaa111" in out and "bbb222" in out
+    if name == "per_utt":
+        assert "not comparable: exp/b/score/test_greedy/per_utt" in " ".join(out.split())
+    assert f"exp/b/score/test_greedy/{name}" in page("compare_a_b").text
+
+
+def test_an_experiment_of_another_version(two, run):
+    path = two / "b/config.yaml"
+    text = path.read_text().replace("\n  train:\n", "\n  magic: 7\n  train:\n    wand: oak\n")
+    path.write_text(text)
+    config = json.loads(run("a", "b", "--json"))["experiments"][1]["config"]
+    assert config == {"train.epochs": "4", "magic": "7", "train.wand": "oak"}
+    path.write_text(text.replace("epochs: 4", "epochs: few"))
+    assert "left out: exp/b: damaged: exp/b/config.yaml: " in run("a", "b")
+
+
+def test_nothing_finished_yet(here, run):
+    assert "Nothing to compare" in run()
+    untrained(make(here / "a"))
+    assert "left out: exp/a" in run()
+    assert "No experiment has been scored yet." in page("compare").text
+
+
+def test_an_older_score_without_intervals(two, run):
+    path = two / "a" / SCORES
+    scores = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in scores.items() if key != "intervals"}))
+    assert f"{100 * scores['toneless_error_rate']:.2f} " in run("a", "b")
+
+
+def test_other_test_sets_are_said_and_refused(two, run):
+    refs = some_references(seed=9)
+    make_run(two / "c", refs, {"dev": noisy(refs, 0.2, 1), "test": noisy(refs, 0.2, 2)}, corpus="other")
+    out = " ".join(run("a", "c").split())
+    assert "see notes" in out
+    assert "c on dev, c on test, against a: not comparable: their test sets or references differ." in out
+    assert "Not comparable: their test sets or references differ." in page("compare_a_c").text
+    every = run()
+    assert "beats b" not in every and "(b)" in every
+
+
+def test_seeds_are_one_row(two, run):
+    for seed in (1, 2, 3):
+        make(two / f"s@{seed}", 0.1 + 0.02 * seed, draw=10 * seed, seed=seed)
+        make(two / f"t@{seed}", 0.35 + 0.02 * seed, draw=10 * seed + 1, seed=seed)
+    out = " ".join(run("s", "t").split())
+    assert " ± " in out and "p = 0.0" in out
+    assert "against s: the difference exceeds the spread of 3 and 3 seeds." in out
+    found = json.loads(run("s", "t", "--json"))["experiments"]
+    assert [(one["name"], one["seeds"]) for one in found] == [("s", [1, 2, 3]), ("t", [1, 2, 3])]
+    assert page("compare_s@1_and_5_more").tags.count("svg") == 1
+
+
+@pytest.fixture
+def swept(two):
+    for rate in (0.01, 0.001, 0.0001):
+        for epochs in (2, 3):
+            for seed in (1, 2):
+                make(two / f"lr@learning_rate-{rate},epochs-{epochs}@{seed}", 0.1 + 10 * rate, draw=100 * epochs + seed,
+                     seed=seed, epochs=epochs, train={"epochs": epochs, "optimizer": {"learning_rate": rate}})
+    return two
+
+
+def test_a_sweep_has_a_table_and_a_plot_a_key(swept, run):
+    out = run()
+    table = out[out.index("Sweep lr"):]
+    lines = re.split("─ *\n", table)[1].splitlines()[:6]
+    assert [line.split()[:2] for line in lines] == [["0.0001", "2"], ["0.0001", "3"], ["0.001", "2"], ["0.001", "3"],
+                                                    ["0.01", "2"], ["0.01", "3"]]
+    assert sum("best on dev" in line for line in table.splitlines()) == 1
+    assert "lr@" not in out[:out.index("Sweep lr")]
+    told = page("compare")
+    for expected in ("Sweep lr: errors by varied key", "learning_rate", "epochs 2", "learning_rate 0.01"):
+        assert expected in told.text
+    assert told.tags.count("svg") == 1 + 2
+
+
+def test_a_sweep_by_its_name(swept, run):
+    found = json.loads(run("lr", "--json"))
+    assert len(found["experiments"]) == 6 and found["experiments"][0]["seeds"] == [1, 2]
+    run("lr")
+    assert page("compare_lr@learning_rate-0.0001,epochs-2@1_and_11_more").tags.count("svg") == 3
+
+
+def test_values_come_from_the_config_where_names_only_hint(here, run):
+    for number, dense in enumerate(([64, 32], [128]), 1):
+        make(here / f"wide@dense-{number}", model={"blocks": [{"channels": 4}], "dense": dense})
+    lines = re.split("─ *\n", run())[1].splitlines()
+    assert [line.split("   ")[0].strip() for line in lines[:2]] == ["64, 32", "128"] or "64, 32" in "".join(lines)

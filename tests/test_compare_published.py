@@ -1,0 +1,164 @@
+"""conf/RESULTS.md and the README's table: written from experiments, current with each other, kept by doit."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from compared import make_run, noisy, some_references
+from stub_project import ROOT, Project
+
+from steps import compare
+from steps.common.errors import UserError
+from steps.comparison.published import BEGIN, END, read_results, results_text, with_results
+
+REFS = some_references()
+CONF = """# {what}
+corpus: toy
+features: fbank
+model: {{blocks: [{{channels: 4}}]}}
+train: {{epochs: 3}}
+"""
+
+
+@pytest.fixture
+def project(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("conf/corpora", "conf/features", "conf/sweeps"):
+        Path(folder).mkdir(parents=True)
+    Path("conf/corpora/toy.yaml").write_text("module: toy\n")
+    Path("conf/features/fbank.yaml").write_text("type: fbank\nnum_bins: 8\n")
+    Path("conf/a.yaml").write_text(CONF.format(what="the default | of tests"))
+    Path("conf/b.yaml").write_text(CONF.format(what="as a, but better"))
+    Path("README.md").write_text(f"# Title\n\n{BEGIN}\n{END}\n\nThe end.\n")
+    make("a", 0.3)
+    make("b", 0.1)
+    return tmp_path
+
+
+def make(name, wrong, **facts):
+    return make_run(Path("exp") / name, REFS, {part: noisy(REFS, wrong, 1) for part in ("dev", "test")}, **facts)
+
+
+@pytest.fixture
+def publish(monkeypatch, capsys, project):
+    def run_compare():
+        monkeypatch.setattr(sys, "argv", ["compare", "--publish"])
+        compare.main()
+        return capsys.readouterr().err
+
+    return run_compare
+
+
+def results():
+    return read_results(Path("conf/RESULTS.md").read_text(encoding="utf-8"))
+
+
+def test_the_projects_own_files_are_current():
+    text = (ROOT / "conf/RESULTS.md").read_text(encoding="utf-8")
+    rows = read_results(text)
+    assert results_text(rows) == text
+    known = {path.stem for path in [*(ROOT / "conf").glob("*.yaml"), *(ROOT / "conf").glob("sweeps/*.yaml")]}
+    assert {name.split("@")[0].split(" (")[0] for name in rows} <= known
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_results(readme, text) == readme
+
+
+def test_results_tell_what_was_reached(publish):
+    assert publish() == "exp/compare.html: the same with curves and what changed\n"
+    scores = json.loads(Path("exp/b/score/test_greedy/score.json").read_text())
+    low, high = scores["ci95"]
+    row = results()["b"]
+    assert row["syllables"] == f"{100 * scores['syllable_error_rate']:.2f} ({100 * low:.2f}–{100 * high:.2f})"
+    assert (row["what it is"], row["weights"], row["minutes"], row["commit"], row["corpus"]) == (
+        "as a, but better", "1.23 M", "3.0", "abc123", "toy")
+    assert results()["a"]["what it is"] == "the default | of tests"
+    readme = Path("README.md").read_text()
+    assert readme.startswith(f"# Title\n\n{BEGIN}\n| experiment | what it is | syllables |")
+    assert readme.endswith(f" |\n{END}\n\nThe end.\n") and row["syllables"] in readme
+
+
+def test_publishing_again_changes_nothing(publish):
+    publish()
+    files = [Path("conf/RESULTS.md"), Path("README.md")]
+    before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
+    publish()
+    assert before == [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
+
+
+def test_a_row_stays_while_its_experiment_is_elsewhere(publish):
+    publish()
+    before = results()
+    Path("exp/b").rename("exp/renamed")
+    make("a", 0.2, commit="def456")
+    publish()
+    assert results()["b"] == before["b"] and results()["a"]["commit"] == "def456"
+    assert set(results()) == {"a", "b"}  # renamed is no experiment of conf/
+    Path("conf/b.yaml").unlink()
+    publish()
+    assert set(results()) == {"a"}
+
+
+def test_a_changed_config_is_not_passed_off(publish):
+    publish()
+    before = results()
+    Path("conf/a.yaml").write_text(CONF.format(what="the default").replace("epochs: 3", "epochs: 9"))
+    assert "conf/RESULTS.md: not a: conf/ has changed since it was trained: train.epochs" in publish()
+    Path("conf/a.yaml").write_text("corpus: toy\n")
+    assert "conf/RESULTS.md: not a: conf/a.yaml: features: missing" in publish()
+    assert results() == before
+
+
+def test_seeds_and_sweeps(publish):
+    for seed in (1, 2):
+        make(f"b@{seed}", 0.1 * seed, seed=seed)
+        make(f"few@epochs-2@{seed}", 0.2, seed=seed, epochs=2)
+    with Path("conf/b.yaml").open("a") as file:
+        file.write("seeds: [1, 2]\n")
+    Path("conf/sweeps/few.yaml").write_text("# fewer epochs\nbase: b\nvary: {train.epochs: [2, 1]}\n")
+    assert "conf/RESULTS.md: not exp/b" not in publish()
+    assert " ± " in results()["b"]["syllables"]
+    assert list(results()) == ["a", "b", "few@epochs-2"]
+    assert results()["few@epochs-2"]["what it is"] == "fewer epochs"
+    assert "few@" not in Path("README.md").read_text()
+
+
+def test_a_readme_without_a_place(publish):
+    Path("README.md").write_text("# Title\n")
+    with pytest.raises(UserError, match=r"README\.md: no lines <!-- results --> and <!-- /results -->"):
+        publish()
+
+
+def test_nothing_to_publish():
+    assert read_results(results_text({})) == {}
+    assert with_results(f"{BEGIN}\nold\n{END}\n", results_text({})) == f"{BEGIN}\n{END}\n"
+
+
+STUB = """
+def main():
+    begin(name())
+    write(Path("exp"), "compare.html", "page")
+"""
+
+
+def test_doit_compares_what_is_there_and_trains_nothing(tmp_path):
+    project = Project(tmp_path / "project")
+    project.make()
+    project.write("steps/compare.py", f"from steps.stub import *\n{STUB}\nif __name__ == '__main__': run(main)\n")
+    project.doit("compare")
+    assert project.ran() == ["compare"]
+    project.doit("compare")
+    assert project.ran() == []
+    project.doit("score:mini", "compare")
+    assert project.ran()[-1] == "compare" and "train:wide" not in project.ran()
+    project.doit("compare")
+    assert project.ran() == []
+    project.write("exp/copied/score/test_greedy/score.json", "{}")
+    project.doit("compare")
+    assert project.ran() == ["compare"]
+    project.write("conf/RESULTS.md", "edited")
+    project.doit("compare")
+    assert project.ran() == ["compare"]
+    project.doit("clean", "compare")
+    assert not (project.folder / "exp/compare.html").exists()
+    assert (project.folder / "conf/RESULTS.md").exists()

@@ -1,0 +1,224 @@
+"""Comparing in numbers: paired bootstrap and Welch's test against independent ones, what is refused, what changed."""
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from compared import make_run, noisy, some_references
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.comparison.changes import by_speaker, by_syllable, by_utterance, example, most_broken, most_fixed
+from steps.comparison.differences import differing, flatten, seed_notes
+from steps.comparison.names import parse_name
+from steps.comparison.paired import judge
+from steps.comparison.rows import SER, make_rows
+from steps.comparison.runs import open_run
+from steps.results.errors import align, count, total
+from steps.results.experiment import Results
+from steps.results.kaldi_files import per_spk_counts
+
+REFS = some_references(60)
+
+
+@pytest.fixture
+def here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return Path("exp")
+
+
+def rows_of(*paths):
+    return make_rows([open_run(path) for path in paths])
+
+
+def errors_by_utt(path, part="test"):
+    alignments = Results(path).main.alignments
+    return np.array([count(pairs).errors for pairs in alignments.values()])
+
+
+@pytest.mark.parametrize(("wrong_a", "wrong_b"), [(0.2, 0.2), (0.2, 0.15), (0.15, 0.25)])
+def test_probability_is_that_of_an_independent_paired_bootstrap(here, wrong_a, wrong_b):
+    a = make_run(here / "a", REFS, {"test": noisy(REFS, wrong_a, 1)})
+    b = make_run(here / "b", REFS, {"test": noisy(REFS, wrong_b, 2)})
+    verdict = judge(*rows_of(a, b), "test")
+    draw = np.random.default_rng(5)
+    drawn = draw.integers(0, len(REFS), (20_000, len(REFS)))
+    better = (errors_by_utt(b)[drawn].sum(axis=1) < errors_by_utt(a)[drawn].sum(axis=1)).mean()
+    assert verdict.probability == pytest.approx(better, abs=0.015)
+    lengths = sum(map(len, REFS.values()))
+    assert verdict.difference == pytest.approx((errors_by_utt(b).sum() - errors_by_utt(a).sum()) / lengths)
+    assert verdict.said == "" and verdict.p_value is None
+
+
+def test_interval_of_the_table_is_that_of_an_independent_bootstrap(here):
+    path = make_run(here / "a", REFS, {"test": noisy(REFS, 0.2, 1)})
+    lengths = np.array([len(ref) for ref in REFS.values()])
+    drawn = np.random.default_rng(6).integers(0, len(REFS), (20_000, len(REFS)))
+    rates = errors_by_utt(path)[drawn].sum(axis=1) / lengths[drawn].sum(axis=1)
+    low, high = rows_of(path)[0].value("test", SER).interval
+    np.testing.assert_allclose([low, high], np.percentile(rates, [2.5, 97.5]), atol=(high - low) / 10)
+
+
+def test_the_same_output_is_no_contest(here):
+    hyps = noisy(REFS, 0.2, 1)
+    a, b = (make_run(here / name, REFS, {"test": hyps}) for name in "ab")
+    verdict = judge(*rows_of(a, b), "test")
+    assert (verdict.probability, verdict.said) == (None, "both decoded the very same")
+
+
+def edit_scores(path, **changes):
+    file = path / "score/test_greedy/score.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"ref_hash": "0"}, "test sets or references differ"),
+    ({"tokens_hash": "0"}, "tokens differ"),
+    ({"scoring": 0}, "scored by other rules"),
+])
+def test_what_differs_gets_no_probability(here, changes, said):
+    a, b = (make_run(here / name, REFS, {"test": noisy(REFS, 0.2, number)}) for number, name in enumerate("ab"))
+    edit_scores(b, **changes)
+    verdict = judge(*rows_of(a, b), "test")
+    assert verdict.probability is None and said in verdict.said and verdict.difference
+
+
+def test_other_utterances_or_references_under_the_same_hash(here):
+    a, b, c = (make_run(here / name, REFS, {"test": noisy(REFS, 0.2, number)}) for number, name in enumerate("abc"))
+    lines = (b / "score/test_greedy/per_utt").read_text().splitlines()
+    (b / "score/test_greedy/per_utt").write_text("\n".join(lines[4:]))
+    edit_scores(b, utterances=len(REFS) - 1)
+    assert "1 utterances were scored in one of them only" in judge(*rows_of(a, b), "test").said
+    text = (c / "score/test_greedy/per_utt").read_text()
+    (c / "score/test_greedy/per_utt").write_text(text.replace(" ni3 ", " ni4 "))
+    assert "have other references, such as spk0-" in judge(*rows_of(a, c), "test").said
+
+
+def test_alignments_that_are_gone(here):
+    a, b = (make_run(here / name, REFS, {"test": noisy(REFS, 0.2, number)}) for number, name in enumerate("ab"))
+    (b / "score/test_greedy/per_utt").unlink()
+    assert "not comparable: exp/b/score/test_greedy/per_utt: no such file" in judge(*rows_of(a, b), "test").said
+
+
+def test_a_set_that_one_of_them_lacks(here):
+    a = make_run(here / "a", REFS, {"test": noisy(REFS, 0.2, 1)})
+    b = make_run(here / "b", REFS, {"dev": noisy(REFS, 0.2, 1)})
+    assert judge(*rows_of(a, b), "test") is None
+
+
+def seeded(here, name, wrongs, **config):
+    return [make_run(here / f"{name}@{seed}", REFS, {"test": noisy(REFS, wrong, 10 * seed)}, seed=seed, **config)
+            for seed, wrong in enumerate(wrongs, 1)]
+
+
+def student_p(t, freedom):
+    """Two-sided p-value of Student's t, by summing up its density."""
+    x = np.linspace(0, abs(t), 200_001)
+    density = (1 + x**2 / freedom) ** (-(freedom + 1) / 2)
+    scale = math.gamma((freedom + 1) / 2) / math.sqrt(freedom * math.pi) / math.gamma(freedom / 2)
+    return 1 - 2 * scale * np.trapz(density, x)
+
+
+@pytest.mark.parametrize(("wrongs", "said"), [((0.3, 0.32, 0.35), "exceeds"), ((0.08, 0.11, 0.2), "does not exceed")])
+def test_seeds_are_averaged_and_compared_by_welch(here, wrongs, said):
+    rows = rows_of(*seeded(here, "a", (0.1, 0.1, 0.12)), *seeded(here, "b", wrongs))
+    assert [row.label for row in rows] == ["a", "b"]
+    rates = [np.array([one.scores[SER] for one in row.scored("test")]) for row in rows]
+    for row, found in zip(rows, rates, strict=True):
+        assert row.value("test", SER) == pytest.approx((found.mean(), None, found.std(ddof=1)))
+    parts = [found.var(ddof=1) / len(found) for found in rates]
+    t = (rates[1].mean() - rates[0].mean()) / math.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / sum(part**2 / 2 for part in parts)
+    verdict = judge(*rows, "test")
+    assert verdict.p_value == pytest.approx(student_p(t, freedom), abs=1e-6)
+    assert verdict.said == f"the difference {said} the spread of 3 and 3 seeds"
+    assert verdict.probability is None
+
+
+def test_one_seed_against_several_is_not_decided(here):
+    rows = rows_of(*seeded(here, "a", (0.1, 0.2)), make_run(here / "b", REFS, {"test": noisy(REFS, 0.1, 1)}))
+    verdict = judge(*rows, "test")
+    assert verdict.said.startswith("b has one seed only") and verdict.p_value is None
+
+
+def test_seeds_of_different_configs_are_told(here):
+    runs = [*seeded(here, "a", (0.1,)), make_run(here / "a@2", REFS, {"test": REFS}, seed=2, epochs=2)]
+    assert seed_notes(rows_of(*runs)) == ["The seeds of a differ in train.epochs, too: their mean means little."]
+    assert seed_notes(rows_of(*seeded(here, "b", (0.1, 0.2)))) == []
+
+
+def test_config_differences_by_dotted_key(here):
+    a = make_run(here / "a", REFS, {"test": REFS}, model={"blocks": [{"channels": 4}, {"channels": 8}]})
+    b = make_run(here / "b", REFS, {"test": REFS}, model={"blocks": [{"channels": 4}, {"channels": 16}]},
+                 train={"epochs": 5, "optimizer": {"learning_rate": 0.01}})
+    configs = [flatten(Results(path).config) for path in (a, b)]
+    assert differing(configs) == {"model.blocks.1.channels": ["8", "16"], "train.epochs": ["3", "5"],
+                                  "train.optimizer.learning_rate": ["0.001", "0.01"]}
+    assert differing([{"x": "1"}, {"y": "1"}]) == {"x": ["1", "–"], "y": ["–", "1"]}
+
+
+@pytest.mark.parametrize(("name", "group", "seed", "sweep", "point"), [
+    ("mini", "mini", None, None, {}),
+    ("mini@2", "mini", 2, None, {}),
+    ("lr@epochs-2,dense-64_32", "lr@epochs-2,dense-64_32", None, "lr", {"epochs": "2", "dense": "64_32"}),
+    ("lr@learning_rate-1e-3@12", "lr@learning_rate-1e-3", 12, "lr", {"learning_rate": "1e-3"}),
+])
+def test_names_taken_apart(name, group, seed, sweep, point):
+    assert parse_name(name) == (group, seed, sweep, point)
+
+
+def test_a_run_from_before_there_were_seeds_stays_alone(here):
+    rows = rows_of(make_run(here / "a", REFS, {"test": REFS}), *seeded(here, "a", (0.1, 0.2)))
+    assert [(row.label, len(row.runs)) for row in rows] == [("a (without seed)", 1), ("a", 2)]
+
+
+def test_rows_are_told_apart(here, tmp_path):
+    a = make_run(here / "a", REFS, {"test": REFS})
+    copy = make_run(tmp_path / "elsewhere/a", REFS, {"test": REFS})
+    two = make_run(here / "two", REFS, {"test": REFS})
+    make_run(two, REFS, {"test": REFS}, method="prefix")
+    assert [row.label for row in rows_of(a, copy, two)] == [
+        "exp/a", f"{tmp_path}/elsewhere/a", "two (greedy)", "two (prefix)"]
+
+
+hypotheses = st.lists(st.lists(st.sampled_from(["ma1", "ma3", "shi4"]), max_size=5), min_size=4, max_size=4)
+FOUR = {"a-1": ["ma1"], "a-2": ["shi4", "ma3"], "b-1": ["ma3", "ma1", "shi4"], "b-2": ["shi4", "shi4"]}
+
+
+def scored(hyps):
+    """What the changes are told from, without files."""
+    alignments = {utt: align(ref, hyps[utt]) for utt, ref in FOUR.items()}
+    by_spk = per_spk_counts(alignments, {utt: utt[0] for utt in FOUR})
+    speakers = [(spk, counts.ref_tokens, counts.errors) for spk, (_, _, counts) in by_spk.items()]
+    return SimpleNamespace(alignments=alignments, speakers=pd.DataFrame(speakers, columns=["spk", "ref_tokens", "err"]))
+
+
+@given(hypotheses, hypotheses)
+def test_changes_add_up(heard_a, heard_b):
+    a, b = (scored(dict(zip(FOUR, heard, strict=True))) for heard in (heard_a, heard_b))
+    totals = [total(map(count, one.alignments.values())) for one in (a, b)]
+    for changes in (by_utterance(a, b), by_speaker(a, b)):
+        assert sum(one.fixed for one in changes) == totals[0].errors - totals[1].errors
+        assert sum(one.of for one in changes) == 8
+    syllables = by_syllable(a, b)
+    assert sum(one.errors_b for one in syllables) == totals[1].substitutions + totals[1].deletions
+    assert {one.key: one.of for one in syllables} == {"ma1": 2, "ma3": 2, "shi4": 4}
+    for one in most_fixed(syllables, 3):
+        place = example(a, b, one.key)
+        assert FOUR[place.utt][place.index] == one.key
+    assert {one.key for one in most_fixed(syllables, 9)}.isdisjoint(one.key for one in most_broken(syllables, 9))
+
+
+def test_changes_by_hand():
+    a = scored({**FOUR, "a-2": ["shi4", "ma1"], "b-2": []})
+    b = scored({**FOUR, "a-1": ["ma3"], "b-2": ["shi4"]})
+    assert [one[:1] + one[2:] for one in most_fixed(by_utterance(a, b), 9)] == [("a-2", 1, 0), ("b-2", 2, 1)]
+    assert most_broken(by_utterance(a, b), 9) == [("a-1", 1, 0, 1)]
+    assert most_fixed(by_speaker(a, b), 9) == [("b", 5, 2, 1)]
+    assert most_fixed(by_syllable(a, b), 9) == [("ma3", 2, 1, 0), ("shi4", 4, 2, 1)]
+    assert most_broken(by_syllable(a, b), 9) == [("ma1", 2, 0, 1)]
+    assert example(b, a, "ma1") == ("a-1", 0)
