@@ -282,7 +282,7 @@ def test_other_test_sets_are_said_and_refused(two, run):
     make_run(two / "c", refs, {"dev": noisy(refs, 0.2, 1), "test": noisy(refs, 0.2, 2)}, corpus="other")
     out = " ".join(run("a", "c").split())
     assert "see notes" in out
-    assert "c on dev, c on test, against a: not comparable: their test sets or references differ." in out
+    assert "c on dev; c on test; against a: not comparable: their test sets or references differ." in out
     assert "Not comparable: their test sets or references differ." in page("compare_a_c").text
     every = run()
     assert "beats b" not in every and "(b)" in every

@@ -42,17 +42,18 @@ def compare(runs: Sequence[Run], sort: str | None, named: bool) -> Comparison:
     if sort or not named:
         rows = sort_rows(rows, sort or "test")
     known = [verdict for verdict in verdicts if verdict is not None]
-    return Comparison(rows, baselines, {(one.b, one.part): one for one in known}, _sweeps(rows),
-                      [*seed_notes(rows), *_verdict_notes(known)], [run for run in runs if run.problem])
+    notes = [*seed_notes(rows), *_verdict_notes(known, {row.label: row.short for row in rows})]
+    return Comparison(rows, baselines, {(one.b, one.part): one for one in known}, _sweeps(rows), notes,
+                      [run for run in runs if run.problem])
 
 
-def _verdict_notes(verdicts: list[Verdict]) -> list[str]:
+def _verdict_notes(verdicts: list[Verdict], short: dict[str, str]) -> list[str]:
     """A sentence for what is said of verdicts, each once."""
     of: dict[tuple[str, str], list[str]] = {}
     for one in verdicts:
         if one.said:
-            of.setdefault((one.a, one.said), []).append(f"{one.b} on {one.part}")
-    return [f"{', '.join(these)}, against {a}: {said}." for (a, said), these in of.items()]
+            of.setdefault((one.a, one.said), []).append(f"{short[one.b]} on {one.part}")
+    return [f"{'; '.join(these)}; against {short[a]}: {said}." for (a, said), these in of.items()]
 
 
 def _sweeps(rows: list[Row]) -> dict[str, list[Row]]:

@@ -21,10 +21,10 @@ def all_curves(rows: Sequence[Row]) -> str:
              if any("dev_ser" in run.results.history and len(run.results.history) for run in row.runs)}
     if not looks:
         return ""
-    legend = 0.6 + INCHES_PER_CHARACTER * max(map(len, looks))
+    legend = 0.6 + INCHES_PER_CHARACTER * max(len(row.short) for row in rows if row.label in looks)
     height = max(3.2, 0.8 + LEGEND_INCHES * len(looks))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.6 + legend, height))
+        figure = Figure(figsize=(7.4 + legend, height))
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={
             "left": 0.6 / figure.get_figwidth(), "right": 1 - legend / figure.get_figwidth(), "top": 0.93,
             "bottom": 0.5 / height, "wspace": 0.06})
@@ -44,7 +44,7 @@ def _draw_curves(by_epoch: Axes, by_minutes: Axes, row: Row, look: dict) -> floa
         history = run.results.history
         if "dev_ser" not in history or not len(history):
             continue
-        label = "_nolegend_" if number else row.label
+        label = "_nolegend_" if number else row.short
         by_epoch.plot(history["epoch"], history["dev_ser"], label=label, linewidth=1.4, **look)
         if "seconds" in history:
             by_minutes.plot(history["seconds"] / 60, history["dev_ser"], linewidth=1.4, **look)

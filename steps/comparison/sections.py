@@ -45,10 +45,10 @@ def _tables(found: Comparison) -> Iterator[str]:
     if not found.rows:
         yield "<p>No experiment has been scored yet.</p>"
         return
-    for one in tables(found):
+    for number, one in enumerate(tables(found)):
         yield f"<h2>{escape(one.title)}</h2>"
         yield html.table(one.columns, one.rows)
-        if one.title == "Errors":
+        if number == 0:
             yield f'<p class="quiet">{escape(f"{ERRORS_SAID} {BEATS_SAID}")}</p>'
 
 
