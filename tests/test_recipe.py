@@ -111,7 +111,6 @@ def test_killed_in_a_stage_and_run_again_it_scores_the_same(finished, copied, ta
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not list(copied.glob("exp/mini/score/test_greedy/score.json")) or module != "steps.score"
     call(copied, "doit", "score:mini")
     assert scores(copied) == expected
 
