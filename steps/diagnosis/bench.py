@@ -14,6 +14,7 @@ from mindspore import Parameter, Tensor, dtype, nn, ops
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
 from steps.common.errors import UserError
+from steps.diagnosis.activations import Activations, summarise
 from steps.diagnosis.context import Context
 from steps.model.batches import Batch, labels_fit, make_batch, stack
 from steps.model.buckets import ROUND
@@ -160,8 +161,8 @@ class Bench:
         return {weights[id(value)]: (float(norm), float(np.linalg.norm(value.asnumpy())))
                 for value, norm in zip(self.network.trainable_params(), norms, strict=True)}
 
-    def activations(self) -> dict[str, np.ndarray]:
-        """What each ReLU lets through of `batch` with the weights as they are now: (…, channels) by layer, in order.
+    def activations(self) -> dict[str, Activations]:
+        """What each ReLU lets through of all batches with the weights as they are now, by layer, in order.
 
         Runs MindSpore's own operators one by one, which alone can be listened to.
         """
@@ -169,14 +170,15 @@ class Bench:
         own = named_parameters(self.network)
         for name, value in named_parameters(twin).items():
             value.set_data(Tensor(own[name].asnumpy()))
-        seen: dict[str, np.ndarray] = {}
+        seen: dict[str, Activations] = {}
         for name, cell in twin.cells_and_names():
             if type(cell).__name__ == "NormReLU" or (isinstance(cell, nn.Dense) and cell.activation is not None):
                 cell.register_forward_hook(_keeper(seen, name))
         ms.set_context(mode=ms.PYNATIVE_MODE)
         try:
             twin.set_train(True)
-            twin(Tensor(self.batch.feats))
+            for batch in self.batches:
+                twin(Tensor(batch.feats))
         finally:
             ms.set_context(mode=ms.GRAPH_MODE)
         return seen
@@ -234,10 +236,11 @@ class Bench:
                 for group in groups]
 
 
-def _keeper(seen: dict[str, np.ndarray], name: str):
+def _keeper(seen: dict[str, Activations], name: str):
     def keep(cell, inputs, output):
-        value = output.asnumpy()
-        seen[name] = np.moveaxis(value, 1, -1) if value.ndim == 4 else value
+        values = output.asnumpy()
+        found = summarise(np.moveaxis(values, 1, -1) if values.ndim == 4 else values)
+        seen[name] = seen[name].joined(found) if name in seen else found
         return output
 
     return keep

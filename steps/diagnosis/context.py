@@ -1,5 +1,6 @@
 """What the checks of one experiment read: config, tokens, pinyin, features, history; and the compiled network."""
 
+from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from steps.feats.archive import FeatureReader
 from steps.feats.cmvn import apply_cmvn, load_cmvn, mean_std
 from steps.text.syllables import BLANK, all_syllables
 
-SAMPLE = 400  # utterances of a set whose features are looked at
+SAMPLE = 200  # utterances of a set whose features are kept in memory
 
 
 class Context:
@@ -60,10 +61,20 @@ class Context:
         """Feature frames by utterance of the set `part`. Raises UserError where stage 3 has not run."""
         return {utt: int(n) for utt, n in read_table(self.config.feature_dir / part / "utt2num_frames").items()}
 
+    def speakers(self, part: str) -> set[str]:
+        """Those of the set `part`."""
+        path = self.config.data_dir / part / "utt2spk"
+        return set(read_table(path).values()) if path.exists() else set()
+
+    def stream(self, part: str, most: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Features as stored, one utterance after the other, of at most `most` of the set `part`."""
+        reader = FeatureReader(self.config.feature_dir / part / "feats.scp")
+        for utt in spread_sample(list(reader), most):
+            yield utt, reader[utt]
+
     def _raw_feats(self, part: str) -> dict[str, np.ndarray]:
         """Features as stored, float32 (frames, bins), of a sample of the set `part`."""
-        reader = FeatureReader(self.config.feature_dir / part / "feats.scp")
-        return {utt: reader[utt] for utt in spread_sample(list(reader), SAMPLE)}
+        return dict(self.stream(part, SAMPLE))
 
     def _feats(self, part: str) -> dict[str, np.ndarray]:
         """The same normalised, as the network gets them."""

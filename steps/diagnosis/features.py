@@ -1,6 +1,6 @@
 """Checks of the features, as stored and as normalised: NaN, constants, silence, clipping, scale."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from steps.diagnosis.finding import Finding, few, graded, percent
 from steps.feats.frames import noise_energy
 
 Feats = Mapping[str, np.ndarray]  # (frames, bins) by utterance
+SEARCHED = 10000  # utterances, at most, for a single NaN
 STILL = 1e-3  # standard deviation of what does not change
 ABOVE_FLOOR = 3.0  # nats that anything audible is above digital silence
 HEADROOM = 6.0  # nats from the typical utterance's level; speech of one corpus stays within some 3
@@ -18,15 +19,16 @@ AGAIN = "mend or remove the recordings (skip_bad: true leaves out what can't be 
 
 def check_finite(context: Context) -> Finding:
     """No NaN, no infinity."""
-    return judge_finite(context.raw_feats("train"))
+    return judge_finite(context.stream("train", SEARCHED))
 
 
-def judge_finite(feats: Feats) -> Finding:
+def judge_finite(feats: Iterable[tuple[str, np.ndarray]]) -> Finding:
     """Any feature that is not a number makes every weight NaN in the first step that sees it."""
-    broken = [utt for utt, matrix in feats.items() if not np.isfinite(matrix).all()]
+    finite = {utt: bool(np.isfinite(matrix).all()) for utt, matrix in feats}
+    broken = [utt for utt, fine in finite.items() if not fine]
     if not broken:
-        return Finding("finite", "ok", f"no NaN or infinity in the features of {len(feats)} utterances looked at")
-    return Finding("finite", "error", f"{len(broken)} of {len(feats)} utterances looked at have features that are NaN "
+        return Finding("finite", "ok", f"no NaN or infinity in the features of {len(finite)} utterances looked at")
+    return Finding("finite", "error", f"{len(broken)} of {len(finite)} utterances looked at have features that are NaN "
                    "or infinite", [few(broken)], AGAIN)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from steps.diagnosis.activations import Activations
 from steps.diagnosis.context import Context
 from steps.diagnosis.finding import Finding, graded, percent
 from steps.diagnosis.plots import gradient_figure, histogram_figure
@@ -21,19 +22,18 @@ def check_relus(context: Context) -> Finding:
     return finding._replace(figures=[figure])
 
 
-def judge_relus(activations: Mapping[str, np.ndarray]) -> Finding:
-    """`activations` (…, channels) behind each ReLU, over a batch. A channel is dead that is 0 everywhere."""
-    dead = {name: float(np.mean(values.reshape(-1, values.shape[-1]).max(axis=0) <= 0))
-            for name, values in activations.items()}
-    passed = {name: float(np.mean(values > 0)) for name, values in activations.items()}
+def judge_relus(activations: Mapping[str, Activations]) -> Finding:
+    """A channel is dead that is 0 for all that the batches hold."""
+    dead = {name: float(np.mean(~layer.alive)) for name, layer in activations.items()}
+    passed = [float(np.mean(layer.values > 0)) for layer in activations.values()]
     worst = max(dead, key=dead.get)
     evidence = [f"dead channels: {percent(dead[worst])} in {worst}, {percent(np.mean(list(dead.values())))} on average",
-                f"values above 0: {percent(min(passed.values()))} to {percent(max(passed.values()))} by layer"]
-    broken = [name for name, values in activations.items() if not np.isfinite(values).all()]
+                f"values above 0: {percent(min(passed))} to {percent(max(passed))} by layer"]
+    broken = [name for name, layer in activations.items() if not layer.finite]
     if broken:
         return Finding("relus", "error", f"activations are NaN or infinite from layer {broken[0]} on", evidence,
                        "see the checks of features; lower the learning rate")
-    severity = graded(dead[worst], 0.25, 0.6)
+    severity = graded(dead[worst], 0.5, 0.9)
     if severity == "ok":
         return Finding("relus", "ok", f"the ReLUs of all {len(dead)} layers are alive", evidence)
     return Finding("relus", severity, f"{percent(dead[worst])} of the channels of {worst} are dead: 0 whatever comes",

@@ -48,13 +48,14 @@ def build_page(context: Context, findings: Sequence[Finding]) -> str:
 def _section(finding: Finding) -> Iterator[str]:
     mark = f'<span style="color: {COLOURS[finding.severity]}">{finding.severity}</span>'
     yield f"<h3>{mark} · {escape(finding.check)}</h3>"
-    yield f"<p>{escape(finding.finding)}.</p>"
+    yield f"<p>{escape(finding.finding[:1].upper() + finding.finding[1:])}.</p>"
     if finding.remedy:
         yield f"<p><b>Remedy:</b> {escape(finding.remedy)}.</p>"
     for one in finding.evidence:
         yield f'<p class="quiet">{escape(one)}</p>'
     if finding.figures:
-        yield '<div class="scroll">' + "".join(f"<figure>{svg}</figure>" for svg in finding.figures) + "</div>"
+        side_by_side = "figures" if len(finding.figures) > 1 else "scroll"
+        yield f'<div class="{side_by_side}">' + "".join(f"<figure>{svg}</figure>" for svg in finding.figures) + "</div>"
 
 
 def _features(context: Context) -> Iterator[str]:

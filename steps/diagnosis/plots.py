@@ -6,10 +6,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from steps.diagnosis.activations import Activations
 from steps.results.plots import BLUE, FAINT, STYLE, to_svg
 
 COLOURS = ("#9ecae1", "#4292c6", "#0b5cad", "#f59f00", "#c62828", "#8e24aa", "#2e7d32")
-SHOWN = 20000  # values that a histogram is made of
 COLUMNS = 4
 
 
@@ -29,19 +29,19 @@ def features_figure(matrices: Sequence[tuple[str, np.ndarray]], title: str) -> s
         return to_svg(figure, title)
 
 
-def histogram_figure(values: Mapping[str, np.ndarray], title: str) -> str:
+def histogram_figure(layers: Mapping[str, Activations], title: str) -> str:
     """A histogram by layer of the values above 0, and how many of them are."""
-    rows = -(-len(values) // COLUMNS)
+    rows = -(-len(layers) // COLUMNS)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.4, 1.3 * rows + 0.2), layout="constrained")
         panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-        for axes, (name, array) in zip(panels, values.items(), strict=False):
-            flat = np.nan_to_num(array.ravel()[::max(1, array.size // SHOWN)])
-            axes.hist(flat[flat > 0], bins=40, color=BLUE)
-            axes.set_title(f"{name}: {100 * np.mean(flat > 0):.0f} % above 0", fontsize=7)
+        for axes, (name, layer) in zip(panels, layers.items(), strict=False):
+            above = layer.values > 0
+            axes.hist(np.nan_to_num(layer.values[above]), bins=40, color=BLUE)
+            axes.set_title(f"{name}: {100 * np.mean(above):.0f} % above 0", fontsize=7)
             axes.tick_params(labelsize=6)
             axes.set_yticks([])
-        for axes in panels[len(values):]:
+        for axes in panels[len(layers):]:
             axes.set_axis_off()
         return to_svg(figure, title)
 
