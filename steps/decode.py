@@ -5,10 +5,12 @@ from pathlib import Path
 
 from steps.common.errors import UserError, run
 from steps.common.files import sha256
+from steps.common.parallel import on_cluster
 from steps.common.provenance import git_commit
 from steps.config.load import load_resolved
 from steps.feats.archive import FeatureReader
 from steps.search.decoding import SEARCHES, Decoded, decode_set, discard, write_decoded
+from steps.search.parts import decode_in_parts
 
 
 def main() -> None:
@@ -27,7 +29,11 @@ def main() -> None:
     from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 
     model = AcousticModel(args.exp_dir)
-    decoded = decode_set(model, feats, args.method, f"decoding {args.set}")
+    what = f"decoding {args.set}"
+    if on_cluster():
+        decoded = decode_in_parts(args.exp_dir, feature_dir, args.method, what)
+    else:
+        decoded = decode_set(model, feats, args.method, what)
     audio_seconds = decoded.frames * config.features.frame_shift_ms / 1000
     write_decoded(out_dir, decoded, model, {
         "set": args.set,

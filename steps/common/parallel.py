@@ -1,5 +1,6 @@
-"""Work over utterances, spread over processes."""
+"""Work over utterances, spread over processes: of this machine, or of a cluster."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -8,10 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+from steps.common.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+CLUSTER = Path("conf/cluster.yaml")
 
 
 def cores() -> int:
@@ -25,25 +30,48 @@ def default_jobs() -> int:
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> Iterator[Result]:
-    """`map(function, items)` over `jobs` processes: results in order, and never more than 4 × jobs of them in memory.
+    """`map(function, items)` over `jobs` processes, or over the cluster of conf/cluster.yaml where there is that file.
 
+    Results come in order, and never more than 4 a process are in memory. `jobs=1` means here, in this process.
     `function` and its arguments must pickle. The first exception is raised here and ends the work. The processes end
-    with this one, however it ends.
+    with this one, however it ends. Raises UserError for a cluster that is not to be had.
     """
-    jobs = jobs or default_jobs()
+    jobs = jobs or (None if on_cluster() else default_jobs())
     if jobs == 1:
         yield from map(function, items)
         return
     items = iter(items)
-    with ProcessPoolExecutor(jobs, initializer=_attach_to_parent, initargs=(os.getpid(),)) as pool:
-        waiting = deque(pool.submit(function, item) for item in itertools.islice(items, 4 * jobs))
+    with _executor(jobs) as (executor, width):
+        waiting = deque(executor.submit(function, item) for item in itertools.islice(items, 4 * width()))
         try:
             while waiting:
                 yield waiting.popleft().result()
-                waiting.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+                more = max(0, 4 * width() - len(waiting))  # a cluster may grow
+                waiting.extend(executor.submit(function, item) for item in itertools.islice(items, more))
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def on_cluster() -> bool:
+    """Whether work over utterances goes to a cluster."""
+    return CLUSTER.exists()
+
+
+@contextlib.contextmanager
+def _executor(jobs: int | None) -> Iterator[tuple[Any, Callable[[], int]]]:
+    """What has `submit(function, item)`, and the number of its processes at a time."""
+    if on_cluster():
+        try:
+            from steps.common.cluster import cluster_executor
+        except ImportError as error:
+            raise UserError(f"{CLUSTER}: a cluster needs Dask ({error}): pip install distributed dask-jobqueue, "
+                            "or remove the file to work on this machine alone") from None
+        with cluster_executor(CLUSTER) as executor:
+            yield executor, executor.width
+    else:
+        with ProcessPoolExecutor(jobs, initializer=_attach_to_parent, initargs=(os.getpid(),)) as pool:
+            yield pool, lambda: jobs
 
 
 def _attach_to_parent(parent: int) -> None:

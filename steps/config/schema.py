@@ -188,3 +188,24 @@ class Experiment(Strict):
             raise ValueError("corpora: a list of names, in place of corpus")
         rest = {key: part for key, part in value.items() if key != "corpora"}
         return {"corpus": "+".join(map(str, value["corpora"])), **rest}
+
+
+class Cluster(Strict):
+    """conf/cluster.yaml: a Dask cluster, either one that runs, or one that dask-jobqueue starts in a queue."""
+
+    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls)://.+:\d+$")] | None = None
+    jobqueue: Literal["slurm", "pbs", "sge"] | None = None
+    queue: str | None = None
+    cores: PositiveInt = 1  # of a job: as many worker processes
+    memory: str = "4GB"  # of a job
+    walltime: str = "24:00:00"  # of a job
+    workers: PositiveInt = 1  # worker processes in all
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Cluster":
+        if (self.scheduler is None) == (self.jobqueue is None):
+            raise ValueError("either scheduler (tcp://host:8786) or jobqueue (slurm, pbs or sge) must be given")
+        queued = self.model_fields_set & {"queue", "cores", "memory", "walltime", "workers"}
+        if self.scheduler and queued:
+            raise ValueError(f"{sorted(queued)[0]} belongs to jobqueue alone")
+        return self

@@ -1,0 +1,318 @@
+"""Work over utterances on a real Dask cluster on loopback: a scheduler and two workers, one of which is killed."""
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cloudpickle
+import numpy as np
+import pytest
+import soundfile
+from tiny_corpus import EXPERIMENT, write_tiny
+
+from steps.common import cluster
+from steps.common.errors import UserError
+from steps.common.files import write_lines
+from steps.common.parallel import CLUSTER, ordered_map
+from steps.config.check import check, load
+from steps.config.load import experiment_names
+from steps.config.schema import Cluster
+from steps.datadir.audio import check_audios
+
+ROOT = Path(__file__).parent.parent
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers find no tests/
+
+
+class Dask:
+    """A scheduler and workers, started in a folder that is not the project's, without its path."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.processes = folder, []
+
+    def start(self, *words: str) -> subprocess.Popen:
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        with open(self.folder / f"log{len(self.processes)}", "wb") as log:
+            self.processes.append(subprocess.Popen(
+                [sys.executable, "-m", *words, "--host", "127.0.0.1", "--no-dashboard"], cwd=self.folder,
+                env=environment, stdout=log, stderr=log))
+        return self.processes[-1]
+
+    def scheduler(self) -> str:
+        process = self.start("distributed.cli.dask_scheduler", "--port", "0", "--scheduler-file", "scheduler.json",
+                             "--idle-timeout", "3600")
+        file = self.folder / "scheduler.json"
+        wait_for(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
+        assert process.poll() is None
+        return json.loads(file.read_text())["address"]
+
+    def worker(self) -> subprocess.Popen:
+        return self.start("distributed.cli.dask_worker", "--scheduler-file", "scheduler.json", "--no-nanny",
+                          "--nthreads", "2", "--local-directory", str(self.folder))
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def wait_for(happened, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory):
+    dask = Dask(tmp_path_factory.mktemp("dask"))
+    try:
+        dask.address = dask.scheduler()
+        dask.worker()
+        dask.worker()
+        yield dask
+    finally:
+        dask.stop()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder to work in, and a connection of its own."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    if cluster._connect.cache_info().currsize:
+        cluster._connect(CLUSTER).close()
+    cluster._connect.cache_clear()
+
+
+def configure(*lines: str) -> None:
+    write_lines(CLUSTER, lines)
+
+
+def stage(*words: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", *words], env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def run_stage(*words: str) -> str:
+    process = stage(*words)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def write_audio(count: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    paths = [f"data/tiny/wav/train-{index:04}.wav" for index in range(count)]
+    Path("data/tiny/wav").mkdir(parents=True)
+    for index, path in enumerate(paths):
+        soundfile.write(path, rng.normal(0, 0.1, (int(rng.uniform(3000, 20000)), 1 + index % 2)), 22050)
+    write_lines("data/tiny/train/wav.scp", [f"{Path(path).stem} {path}" for path in paths])
+    write_lines("conf/corpora/tiny.yaml", ["module: tiny", "sets: [train]"])
+    write_lines("conf/features/fbank.yaml", ["type: fbank"])
+    return paths
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+
+
+def slow(log: Path, number: int) -> tuple[int, int]:
+    """Leave a trace, take a while, tell who worked."""
+    with open(log, "a") as file:
+        file.write(f"{number} {os.getpid()}\n")
+    time.sleep(0.05)
+    return number, os.getpid()
+
+
+def fail(number: int) -> int:
+    if number == 7:
+        raise UserError(f"item {number} is bad")
+    return number
+
+
+def test_features_are_the_same_bit_for_bit(dask, project):
+    write_audio(60)
+    run_stage("steps.features", "tiny", "fbank")
+    here = contents("exp/features")
+    configure(f"scheduler: {dask.address}")
+    run_stage("steps.features", "tiny", "fbank")
+    assert contents("exp/features") == here and len(here) == 5
+
+
+def test_audio_checks_are_the_same(dask, project):
+    paths = write_audio(150)
+    Path(paths[70]).write_bytes(b"not audio")
+    here = list(check_audios(paths))
+    configure(f"scheduler: {dask.address}")
+    assert list(check_audios(paths)) == here
+    assert "not readable as audio" in here[70]
+
+
+def test_both_workers_work_and_results_come_in_order(dask, project):
+    configure(f"scheduler: {dask.address}")
+    done = list(ordered_map(functools.partial(slow, project / "log"), range(40)))
+    assert [number for number, _ in done] == list(range(40))
+    assert {worker for _, worker in done} == {process.pid for process in dask.processes[1:3]}
+
+
+def test_items_are_taken_as_results_are(dask, project):
+    configure(f"scheduler: {dask.address}")
+    taken = []
+    results = ordered_map(fail, (taken.append(number) or number for number in range(10, 1000)))
+    assert [next(results), next(results)] == [10, 11]
+    assert len(taken) <= 4 * 2 + 1
+    results.close()
+
+
+def test_the_first_error_is_raised_here(dask, project):
+    configure(f"scheduler: {dask.address}")
+    with pytest.raises(UserError, match="item 7 is bad"):
+        list(ordered_map(fail, range(20)))
+
+
+def test_one_job_is_this_process(project):
+    configure("scheduler: tcp://127.0.0.1:1")
+    assert list(ordered_map(os.getpgid, [0], jobs=1)) == [os.getpgid(0)]
+
+
+def test_a_folder_that_workers_do_not_see(dask, project):
+    configure(f"scheduler: {dask.address}")
+    results = ordered_map(fail, range(100, 200))
+    assert next(results) == 100
+    project.rename(project.with_name("elsewhere"))
+    with pytest.raises(UserError, match=r"a worker on .* cannot work for .*; workers must see the same files"):
+        list(results)
+
+
+def test_changed_modules_are_loaded_anew(dask, project):
+    configure(f"scheduler: {dask.address}")
+    shutil.copytree(ROOT / "steps", "code/steps", ignore=shutil.ignore_patterns("__pycache__"))
+    script = "from steps.common.parallel import ordered_map; from local.change import answer; " \
+             "print(list(ordered_map(answer, range(4))))"
+    for value in (1, 22):
+        write_lines("code/local/change.py", ["def answer(item):", f"    return {value}"])
+        process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                                 env={**os.environ, "PYTHONPATH": str(Path("code").absolute())})
+        assert process.stdout.strip() == str([value] * 4), process.stderr
+
+
+def test_a_killed_worker_loses_nothing(tmp_path_factory, project):
+    """SIGKILL to one of two workers while features are computed: the same files as without a cluster."""
+    paths = write_audio(60)
+    lines = [f"train-{index:04} {paths[index % 60]}" for index in range(1500)]
+    write_lines("data/tiny/train/wav.scp", lines)
+    run_stage("steps.features", "tiny", "fbank")
+    here = contents("exp/features")
+    dask = Dask(tmp_path_factory.mktemp("killed"))
+    try:
+        configure(f"scheduler: {dask.scheduler()}")
+        victim, _ = dask.worker(), dask.worker()
+        process = stage("steps.features", "tiny", "fbank")
+        wait_for(lambda: sum(path.stat().st_size for path in Path("exp/features").rglob(".feats.ark*")) > 2_000_000)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        assert not Path("exp/features/tiny_fbank/train/feats.scp").exists()  # it was in the middle
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        assert contents("exp/features") == here
+    finally:
+        dask.stop()
+
+
+def test_a_scheduler_that_dies(tmp_path_factory, project, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 5)
+    dask = Dask(tmp_path_factory.mktemp("dies"))
+    try:
+        configure(f"scheduler: {dask.scheduler()}")
+        dask.worker()
+        results = ordered_map(functools.partial(slow, project / "log"), range(1000))
+        assert next(results)[0] == 0
+        dask.stop()
+        with pytest.raises(UserError, match="the connection to the scheduler broke"):
+            list(results)
+    finally:
+        dask.stop()
+
+
+def test_decoding_is_the_same(dask, project):
+    write_tiny(project, {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1}})
+    run_stage("steps.train", "tiny")
+    run_stage("steps.decode", "exp/tiny", "dev")
+    here = contents("exp/tiny/decode")
+    configure(f"scheduler: {dask.address}")
+    script = "from steps import decode; from steps.search import parts; parts.PART = 3; decode.main()"
+    process = subprocess.run([sys.executable, "-c", script, "exp/tiny", "dev"], capture_output=True, text=True,
+                             env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert process.returncode == 0, process.stderr
+    there = contents("exp/tiny/decode")
+    for name in ("pinyin", "ctm"):
+        assert there[f"exp/tiny/decode/dev_greedy/{name}"] == here[f"exp/tiny/decode/dev_greedy/{name}"]
+    assert len(here["exp/tiny/decode/dev_greedy/ctm"]) > 100
+
+
+def test_no_scheduler_there(project, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 1)
+    configure("scheduler: tcp://127.0.0.1:1")
+    with pytest.raises(UserError, match=r"cluster\.yaml: no scheduler answers at tcp://127\.0\.0\.1:1 within"):
+        list(ordered_map(fail, range(3)))
+
+
+def test_a_queue_starts_workers(project, monkeypatch):
+    """SLURM's commands played by two scripts: a job runs here, in its own process group."""
+    write_lines("bin/sbatch", ["#!/bin/bash", f"cp $1 {project}/job",
+                               f"setsid bash {project}/job > {project}/job.log 2>&1 &",
+                               'echo "Submitted batch job $!"'])
+    write_lines("bin/scancel", ["#!/bin/bash", "kill -- -$1"])
+    for script in Path("bin").iterdir():
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{project / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("DASK_JOBQUEUE__SLURM__INTERFACE", "lo")
+    write_audio(20)
+    configure("jobqueue: slurm", "queue: short", "cores: 1", "memory: 1GB", "walltime: '00:10:00'", "workers: 1")
+    output = run_stage("steps.features", "tiny", "fbank")
+    assert "waiting for the first worker" in output
+    assert Path("exp/features/tiny_fbank/train/feats.scp").exists()
+    job = Path("job").read_text()
+    assert "#SBATCH -p short" in job and "#SBATCH -t 00:10:00" in job and "--nthreads 1" in job
+
+
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "sge"])
+def test_a_queue_that_takes_no_job(project, monkeypatch, kind):
+    for name in ("sbatch", "qsub"):
+        write_lines(f"bin/{name}", ["#!/bin/bash", "echo no such queue: nowhere >&2", "exit 1"])
+        Path("bin", name).chmod(0o755)
+    monkeypatch.setenv(f"DASK_JOBQUEUE__{kind.upper()}__INTERFACE", "lo")
+    monkeypatch.setenv("PATH", f"{project / 'bin'}:{os.environ['PATH']}")
+    configure(f"jobqueue: {kind}", "queue: nowhere")
+    write_audio(1)
+    output, _ = (process := stage("steps.features", "tiny", "fbank")).communicate(timeout=120)
+    assert process.returncode == 1
+    assert "no such queue: nowhere" in output
+    assert "error: conf/cluster.yaml: " in output and " refused 1 of the jobs, for the reason above" in output
+
+
+@pytest.mark.parametrize(("config", "message"), [
+    ({}, "either scheduler (tcp://host:8786) or jobqueue"),
+    ({"scheduler": "tcp://a:1", "jobqueue": "pbs"}, "either scheduler (tcp://host:8786) or jobqueue"),
+    ({"scheduler": "a:1"}, "scheduler: String should match pattern"),
+    ({"scheduler": "tcp://a:1", "memory": "1GB"}, "memory belongs to jobqueue alone"),
+    ({"jobqueue": "lsf"}, "jobqueue: Input should be 'slurm', 'pbs' or 'sge', not 'lsf'"),
+    ({"jobqueue": "sge", "core": 2}, "core: unknown key; did you mean 'cores'?"),
+])
+def test_mistakes_in_the_file(config, message):
+    with pytest.raises(UserError) as error:
+        check(config, Cluster, CLUSTER)
+    assert message in str(error.value) and str(error.value).startswith("conf/cluster.yaml: ")
+
+
+def test_it_is_no_experiment(project):
+    configure("scheduler: tcp://127.0.0.1:8786")
+    write_lines("conf/mine.yaml", [])
+    assert experiment_names(Path("conf")) == ["mine"]
+    assert load(CLUSTER, Cluster).scheduler == "tcp://127.0.0.1:8786"
