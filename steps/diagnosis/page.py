@@ -67,9 +67,9 @@ def _features(context: Context) -> Iterator[str]:
     yield ('<p class="quiet">Normalised: white is 2.5 standard deviations below the mean, black as much above it. '
            "Variants are what train.augment makes of the utterance in different epochs.</p>")
     for utt in spread_sample([utt for utt in feats if utt in pinyin], SHOWN + 2)[1:-1]:
-        matrices = [(utt, feats[utt])]
+        matrices = [("as recorded", feats[utt])]
         for number in range(1, VARIANTS + 1):
             frames = warped_frames(np.array([len(feats[utt])]), draw_time_factors(config, 1, rng))
             matrices.append((f"variant {number}", augment(feats[utt], int(frames[0]), config, rng)))
-        yield f"<p>{escape(' '.join(pinyin[utt]))}</p>"
+        yield f"<p>{escape(utt)}: {escape(' '.join(pinyin[utt]))}</p>"
         yield f'<figure class="scroll">{features_figure(matrices, f"Features of {utt}")}</figure>'

@@ -18,15 +18,14 @@ from steps.diagnosis.finding import Finding, Severity
 from steps.diagnosis.plots import curves_figure, sweep_figure
 
 FACTORS = (1.0, 1 / 3, 3.0)  # of the configured rate, tried in this order
-BEYOND = 10.0  # then outwards by this, as long as the outermost rate is the best
+BEYOND = 10.0  # then outwards by this, until the network learns well at one of them
 MOST = 6  # rates
-STEPS = (100, 160)  # of each training, at least and at most
+STEPS = (120, 160)  # of each training, at least and at most
 WARMUP = 0.4  # of the steps; the rest is decay
 SHARE = 0.6  # of the minutes, for all
-DEAF = 0.7  # of the plateau's loss: whoever ends above has not learnt to hear,
-SLOW = 0.4  # above this, little,
-LEARNT = 0.1  # and below this enough: there is no need for more
-BETTER = 0.4  # of the configured rate's loss: what the best one must come below to be recommended
+# Of the plateau's loss: whoever ends above DEAF has not learnt to hear, above SLOW little, below LEARNT well.
+DEAF, SLOW, LEARNT = 0.7, 0.4, 0.2
+BETTER = 0.4  # of the configured rate's loss: what another must come below to be recommended
 
 
 def check_rate(context: Context) -> Finding:
@@ -59,13 +58,19 @@ def next_rate(scores: Mapping[float, float], configured: float, deaf: float) -> 
         if configured * factor not in scores:
             return configured * factor
     lowest, highest, best = min(scores), max(scores), min(scores, key=scores.get)
-    if len(scores) >= MOST or scores[configured] < LEARNT * deaf:
+    if len(scores) >= MOST or scores[best] < LEARNT * deaf:
         return None
     if scores[best] > DEAF * deaf:  # none hears: too slow to reach even the plateau, or too fast to leave it
         return highest * BEYOND if scores[lowest] > deaf / DEAF else lowest / BEYOND
     if lowest < best < highest:
         return None
     return best / BEYOND if best == lowest else best * BEYOND
+
+
+def recommended(scores: Mapping[float, float], deaf: float) -> float:
+    """The highest rate at which the network learns well, or the best one: learning by heart favours rates too low."""
+    well = [rate for rate, value in scores.items() if value < LEARNT * deaf]
+    return max(well) if well else min(scores, key=scores.get)
 
 
 def shape(steps: int) -> np.ndarray:
@@ -83,7 +88,7 @@ def score(losses: np.ndarray, planned: int) -> float:
 
 def judge_rate(scores: Mapping[float, float], configured: float, steps: int, deaf: float) -> Finding:
     """`scores`: nats per syllable that trainings of `steps` steps reached, by rate; `deaf`: the plateau's."""
-    own, best = scores[configured], min(scores, key=scores.get)
+    own, best = scores[configured], recommended(scores, deaf)
     evidence = [f"{steps} steps at {rate:.2g} end at {value:.2f} nats per syllable" for rate, value in scores.items()]
     evidence.append(f"an output that knows nothing of the features would reach {deaf:.2f}")
     if scores[best] > DEAF * deaf:
@@ -91,17 +96,16 @@ def judge_rate(scores: Mapping[float, float], configured: float, steps: int, dea
                        evidence, "give more time (--minutes); if the check of overfit failed, mend that first")
     if own > DEAF * deaf:
         return _off(configured, best, "error", "the network does not learn to hear", evidence)
-    better = own > LEARNT * deaf and scores[best] < BETTER * own
-    if better and own > SLOW * deaf:
+    if own > SLOW * deaf and scores[best] < BETTER * own:
         return _off(configured, best, "warning", "the network learns slowly", evidence)
+    faster = own > LEARNT * deaf and scores[best] < BETTER * own
     return Finding("learning rate", "ok", f"the network learns at {configured:.2g}"
-                   + (f"; {best:.2g} learns these few batches faster, and is worth a try" if better else ""), evidence)
+                   + (f"; {best:.2g} learns these few batches faster, and is worth a try" if faster else ""), evidence)
 
 
 def _off(configured: float, best: float, severity: Severity, what: str, evidence: list[str]) -> Finding:
     side = "high" if best < configured else "low"
     return Finding("learning rate", severity, f"the learning rate is too {side}: at {configured:.2g} {what}, at "
                    f"{best:.2g} it learns the same batches", evidence,
-                   f"set train.optimizer.learning_rate to between {min(best, configured):.2g} and "
-                   f"{max(best, configured):.2g}, rather near {best:.2g}"
+                   f"set train.optimizer.learning_rate to about {best:.2g}"
                    + ("; or lengthen warmup_steps" if side == "high" else ""))
