@@ -8,10 +8,11 @@ T0055G0013, so that ids begin with it.
 
 from pathlib import Path
 
-from steps.config.schema import Corpus, Strict
+from steps.config.schema import Corpus
 from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root, find_audio
-from steps.datadir.transcript import Unpaired, half_width, pair, read_transcript
+from steps.datadir.find import corpus_root
+from steps.datadir.layout import read_sets
+from steps.datadir.transcript import PairOptions as Options
 from steps.datadir.utterance import Utterance
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/aidatatang_200zh of PaddleSpeech
@@ -19,12 +20,6 @@ ARCHIVES = [Archive("https://www.openslr.org/resources/62/aidatatang_200zh.tgz",
                     "6e0f4f39cd5f667a7ee53c397c8d0949", "aidatatang_200zh", nested="corpus/*/*.tar.gz")]
 FOLDER = "aidatatang_200zh"
 SPEAKER = slice(len("T0055G0013"))
-
-
-class Options(Strict):
-    """`options:` of conf/corpora/aidatatang.yaml."""
-
-    skip: list[Unpaired] = []  # what may lack its other half, and is left out
 
 
 def download(corpus: Corpus, options: Options) -> None:
@@ -35,10 +30,4 @@ def download(corpus: Corpus, options: Options) -> None:
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """The corpus' own train, dev and test."""
     root = corpus_root(corpus, FOLDER, "transcript")
-    texts = read_transcript(root / "transcript/aidatatang_200_zh_transcript.txt")
-    wavs = find_audio(root / "corpus")
-    prepared = {"train": [], "dev": [], "test": []}
-    for utt in pair(wavs, texts, root, options.skip):
-        name = Path(wavs[utt]).relative_to(root / "corpus").parts[0]
-        prepared[name].append(Utterance(utt, utt[SPEAKER], wavs[utt], half_width(texts[utt])))
-    return prepared
+    return read_sets(root, "corpus", "transcript/aidatatang_200_zh_transcript.txt", SPEAKER, options)

@@ -8,10 +8,11 @@ letters in the text are full-width; they are written in half width. The speaker 
 
 from pathlib import Path
 
-from steps.config.schema import Corpus, Strict
+from steps.config.schema import Corpus
 from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root, find_audio
-from steps.datadir.transcript import Unpaired, half_width, pair, read_transcript
+from steps.datadir.find import corpus_root
+from steps.datadir.layout import read_sets
+from steps.datadir.transcript import PairOptions as Options
 from steps.datadir.utterance import Utterance
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/aishell of PaddleSpeech
@@ -19,12 +20,6 @@ ARCHIVES = [Archive("https://www.openslr.org/resources/33/data_aishell.tgz", 155
                     "2f494334227864a8a8fec932999db9d8", "data_aishell", nested="wav/*.tar.gz")]
 FOLDER = "data_aishell"
 SPEAKER = slice(len("BAC009S0002"))
-
-
-class Options(Strict):
-    """`options:` of conf/corpora/aishell.yaml."""
-
-    skip: list[Unpaired] = []  # what may lack its other half, and is left out
 
 
 def download(corpus: Corpus, options: Options) -> None:
@@ -35,10 +30,4 @@ def download(corpus: Corpus, options: Options) -> None:
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """The corpus' own train, dev and test."""
     root = corpus_root(corpus, FOLDER, "transcript")
-    texts = read_transcript(root / "transcript/aishell_transcript_v0.8.txt")
-    wavs = find_audio(root / "wav")
-    prepared = {"train": [], "dev": [], "test": []}
-    for utt in pair(wavs, texts, root, options.skip):
-        name = Path(wavs[utt]).relative_to(root / "wav").parts[0]
-        prepared[name].append(Utterance(utt, utt[SPEAKER], wavs[utt], half_width(texts[utt])))
-    return prepared
+    return read_sets(root, "wav", "transcript/aishell_transcript_v0.8.txt", SPEAKER, options)

@@ -1,8 +1,10 @@
 """Several corpora as one: `corpora: [thchs30, aishell]` in an experiment, the corpus `thchs30+aishell`.
 
-Reads data/<corpus>/<set>/ of each after stage 2, so that every utterance has its pinyin, shipped or derived.
+Reads data/<corpus>/<set>/ of each after stage 2, so that every utterance has its pinyin, shipped or derived; those that
+stage 2 has left out as unreadable are left out here, too.
 """
 
+import sys
 from pathlib import Path
 
 from steps.common.errors import UserError
@@ -28,4 +30,9 @@ def _read(corpus_dir: Path, name: str) -> list[Utterance]:
     if not (directory / "pinyin").exists():
         raise UserError(f"{directory}/pinyin: no such file; run stages 1 and 2 of {corpus_dir.name} first "
                         f"(doit lexicon:{corpus_dir.name})")
-    return read_data_dir(directory)
+    utterances = read_data_dir(directory)
+    read = [each for each in utterances if each.pinyin]
+    if len(read) < len(utterances):
+        print(f"{directory}: {len(utterances) - len(read)} of {len(utterances)} left out: they have no pinyin",
+              file=sys.stderr)
+    return read

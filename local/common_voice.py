@@ -10,7 +10,7 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.datadir.find import corpus_root
-from steps.datadir.table import shorten
+from steps.datadir.table import refuse
 from steps.datadir.transcript import half_width, read_lines
 from steps.datadir.utterance import Utterance
 
@@ -52,6 +52,5 @@ def read_set(root: Path, name: str) -> list[Utterance]:
         spk = fields[client][SPEAKER]
         wav = str(root / "clips" / fields[clip])
         utterances.append(Utterance(f"{spk}-{Path(wav).stem}", spk, wav, half_width(fields[sentence])))
-    if faults:
-        raise UserError("\n  ".join(shorten(faults)))
+    refuse(faults)
     return utterances

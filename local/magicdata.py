@@ -9,11 +9,11 @@ import re
 import sys
 from pathlib import Path
 
-from steps.common.errors import UserError
-from steps.config.schema import Corpus, Strict
+from steps.config.schema import Corpus
 from steps.datadir.download import Archive, fetch_all
 from steps.datadir.find import corpus_root, find_audio
-from steps.datadir.table import shorten
+from steps.datadir.table import refuse
+from steps.datadir.transcript import PairOptions as Options
 from steps.datadir.transcript import Unpaired, half_width, pair, read_lines
 from steps.datadir.utterance import Utterance
 
@@ -26,12 +26,6 @@ ARCHIVES = [
 ]
 NOISE = re.compile(r"\[?(FIL|SPK)\]?")
 UNUSABLE = {"16_4013_20170819121429", "18_1565_20170712000170"}  # lhotse's recipe leaves them out as bad
-
-
-class Options(Strict):
-    """`options:` of conf/corpora/magicdata.yaml."""
-
-    skip: list[Unpaired] = []  # what may lack its other half, and is left out
 
 
 def download(corpus: Corpus, options: Options) -> None:
@@ -73,6 +67,5 @@ def read_trans(path: Path) -> dict[str, tuple[str, str]]:
         if utt in found:
             faults.append(f"{path}:{number}: {utt}: the utterance is there twice")
         found[utt] = fields[1], fields[2]
-    if faults:
-        raise UserError("\n  ".join(shorten(faults)))
+    refuse(faults)
     return {utt: fields for utt, fields in found.items() if utt not in UNUSABLE}

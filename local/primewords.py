@@ -9,11 +9,12 @@ import json
 from pathlib import Path
 
 from steps.common.errors import UserError
-from steps.config.schema import Corpus, Strict
+from steps.config.schema import Corpus
 from steps.datadir.download import Archive, fetch_all
 from steps.datadir.find import corpus_root, find_audio
 from steps.datadir.split import by_speaker
-from steps.datadir.transcript import Unpaired, half_width, pair, read_lines
+from steps.datadir.transcript import PairOptions as Options
+from steps.datadir.transcript import half_width, pair, read_lines
 from steps.datadir.utterance import Utterance
 
 FOLDER = "primewords_md_2018_set1"
@@ -21,12 +22,6 @@ FOLDER = "primewords_md_2018_set1"
 ARCHIVES = [Archive(f"https://www.openslr.org/resources/47/{FOLDER}.tar.gz", 9057625192, None, FOLDER)]
 TRANSCRIPT = "set1_transcript.json"
 KEYS = ("id", "file", "user_id", "text")
-
-
-class Options(Strict):
-    """`options:` of conf/corpora/primewords.yaml."""
-
-    skip: list[Unpaired] = []  # what may lack its other half, and is left out
 
 
 def download(corpus: Corpus, options: Options) -> None:

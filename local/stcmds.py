@@ -7,13 +7,13 @@ test, a tenth dev.
 
 from pathlib import Path
 
-from steps.common.errors import UserError
-from steps.config.schema import Corpus, Strict
+from steps.config.schema import Corpus
 from steps.datadir.download import Archive, fetch_all
 from steps.datadir.find import corpus_root, find_audio
 from steps.datadir.split import by_speaker
-from steps.datadir.table import shorten
-from steps.datadir.transcript import Unpaired, half_width, pair, read_lines
+from steps.datadir.table import refuse
+from steps.datadir.transcript import PairOptions as Options
+from steps.datadir.transcript import half_width, pair, read_lines
 from steps.datadir.utterance import Utterance
 
 FOLDER = "ST-CMDS-20170001_1-OS"
@@ -22,12 +22,6 @@ ARCHIVES = [Archive(f"https://www.openslr.org/resources/38/{FOLDER}.tar.gz", 823
                     "c28ddfc8e4ebe48949bc79a0c23c5545", FOLDER)]
 PREFIX = "20170001"  # of all names
 SPEAKER = slice(len("P00001"))
-
-
-class Options(Strict):
-    """`options:` of conf/corpora/stcmds.yaml."""
-
-    skip: list[Unpaired] = []  # what may lack its other half, and is left out
 
 
 def download(corpus: Corpus, options: Options) -> None:
@@ -46,6 +40,5 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
             faults.append(f"{texts[stem]}: no text, or the name does not begin with {PREFIX}")
         utt = stem.removeprefix(PREFIX)
         utterances.append(Utterance(utt, utt[SPEAKER], wavs[stem], text))
-    if faults:
-        raise UserError("\n  ".join(shorten(faults)))
+    refuse(faults)
     return by_speaker(utterances)

@@ -14,7 +14,7 @@ import pandas
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.datadir.split import split_speakers
-from steps.datadir.table import shorten
+from steps.datadir.table import refuse
 from steps.datadir.utterance import Utterance
 from steps.text.syllables import normalize
 
@@ -76,8 +76,7 @@ def _rows(path: Path, table: pandas.DataFrame, utterance_of: Callable[[dict[str,
             utterances.append(utterance_of(row))
         except UserError as error:
             faults.append(f"{path}:{line}: {error}")
-    if faults:
-        raise UserError("\n  ".join(shorten(faults)))
+    refuse(faults)
     return utterances
 
 
@@ -90,14 +89,9 @@ def _utterance(row: dict[str, str], options: Options, root: Path) -> Utterance:
     if options.set in row and not row[options.set]:
         raise UserError(f"nothing in column {options.set}")
     spk, stem = _id(speaker), _id(Path(audio).stem)
-    syllables = " ".join(_syllable(written) for written in pinyin.split())
+    syllables = " ".join(normalize(written) for written in pinyin.split())
     return Utterance(f"{spk}-{stem}", spk, str(root / audio), " ".join(text.split()), syllables or None)
 
 
 def _id(name: str) -> str:
     return re.sub(r"\s+", "_", name)
-
-
-@functools.cache
-def _syllable(written: str) -> str:
-    return normalize(written)

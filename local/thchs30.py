@@ -8,7 +8,6 @@ The corpus' own dev shares all its sentences and speakers with train: it is kept
 train by sentence, so that none of its sentences is in train.
 """
 
-import functools
 import os
 import re
 from pathlib import Path
@@ -20,7 +19,7 @@ from steps.config.schema import Corpus, Strict
 from steps.datadir.download import Archive, fetch_all
 from steps.datadir.find import corpus_root
 from steps.datadir.split import place
-from steps.datadir.table import shorten
+from steps.datadir.table import refuse
 from steps.datadir.transcript import read_lines
 from steps.datadir.utterance import Utterance
 from steps.text.syllables import normalize
@@ -67,7 +66,7 @@ def read_utterance(root: Path, stem: str) -> Utterance:
         raise UserError(f"{path}: a line of words and one of syllables are wanted; get the corpus anew")
     text = " ".join(lines[0].replace("l =", "").split())  # a slip of the corpus, which Kaldi's recipe removes too
     try:
-        pinyin = [_syllable(written) for written in lines[1].split()]
+        pinyin = [normalize(written) for written in lines[1].split()]
     except UserError as error:
         raise UserError(f"{path}:2: {error}") from None
     letter, speaker, sentence = NAME.fullmatch(stem).groups()
@@ -80,16 +79,9 @@ def _stems(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such directory; the corpus has data, train, dev and test")
     stems = sorted(name.removesuffix(".wav") for name in os.listdir(folder) if name.endswith(".wav"))
-    odd = [stem for stem in stems if not NAME.fullmatch(stem)]
-    if odd:
-        raise UserError("\n  ".join(shorten([f"{folder / stem}.wav: not named as A11_0.wav is" for stem in odd])))
+    refuse([f"{folder / stem}.wav: not named as A11_0.wav is" for stem in stems if not NAME.fullmatch(stem)])
     return stems
 
 
 def _characters(text: str) -> str:
     return text.replace(" ", "")
-
-
-@functools.cache
-def _syllable(written: str) -> str:
-    return normalize(written)

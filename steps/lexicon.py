@@ -72,7 +72,7 @@ def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexi
             lexicon.add(words)
         yield reading.utt, syllables
     if summary.unread:
-        _refuse_or_warn(f"{directory}/text", summary, policy)
+        _refuse_or_warn(directory, summary, policy)
 
 
 def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSummary) -> tuple[list[Word], list[str]]:
@@ -81,6 +81,9 @@ def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSumm
         if not reading.words:
             summary.unread[reading.utt] = reading.unread
         return reading.words, reading.syllables
+    if reading.utt not in own:
+        summary.unread[reading.utt] = ()
+        return [], []
     syllables = own[reading.utt]
     if len(reading.syllables) != len(syllables):
         if reading.words or reading.unread:
@@ -90,11 +93,12 @@ def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSumm
     return [Word(word.written, tuple(next(rest) for _ in word.syllables)) for word in reading.words], syllables
 
 
-def _refuse_or_warn(where: str, summary: SetSummary, policy: Pinyin) -> None:
-    message = summary.unread_message(where)
+def _refuse_or_warn(directory: Path, summary: SetSummary, policy: Pinyin) -> None:
+    message = summary.unread_message(directory)
     if policy.unreadable == "stop":
-        raise UserError(f"{message}\n  Mend them, give their readings in a pinyin.user_dict, or leave them out with "
-                        f"pinyin: {{unreadable: skip}}, all in the corpus' yaml")
+        remedy = "Add theirs" if summary.shipped else "Mend them, give their readings in a pinyin.user_dict"
+        raise UserError(f"{message}\n  {remedy}, or leave them out with pinyin: {{unreadable: skip}}, all in the "
+                        f"corpus' yaml")
     print(f"WARNING: {message}\n  left out of {summary.name}/pinyin", file=sys.stderr)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from steps.common.errors import UserError, run
 from steps.common.files import sha256, write_json, write_lines
 from steps.config.load import load_resolved
+from steps.datadir.read import read_pinyin
 from steps.datadir.table import read_table
 from steps.results.errors import align, check_same_utterances, count, total
 from steps.results.kaldi_files import (
@@ -20,7 +21,7 @@ from steps.results.kaldi_files import (
     wer_lines,
 )
 from steps.results.scores import error_rates
-from steps.results.transcripts import read_hypotheses, read_references
+from steps.results.transcripts import read_hypotheses
 
 FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")  # score.json is written last and removed first
 
@@ -34,18 +35,23 @@ def main() -> None:
         (score_dir / name).unlink(missing_ok=True)
     hyps = read_hypotheses(decode_dir / "pinyin")
     decoding = read_decode_json(decode_dir / "decode.json")
-    refs = read_references(data_dir / "pinyin")
+    refs, utt2spk = read_pinyin(data_dir / "pinyin"), read_table(data_dir / "utt2spk")
+    unread = [hyps.pop(utt) for utt in utt2spk.keys() - refs.keys() if utt in hyps]
+    if unread:
+        print(f"{data_dir / 'pinyin'}: {len(unread)} decoded utterances are not in it (stage 2 left them out) and have "
+              "no part in the scores")
     skipped = [refs.pop(utt) for utt in decoding["skipped"] if utt in refs]
     check_same_utterances(refs, hyps, f"{data_dir / 'pinyin'}", f"{decode_dir / 'pinyin'}")
 
     alignments = {utt: align(refs[utt], hyps[utt]) for utt in sorted(refs)}
     scores = {"set": args.set, "method": args.method, **error_rates(refs, hyps, alignments),
               "skipped": len(skipped),
+              "unread": len(unread),
               "real_time_factor": decoding["real_time_factor"],
               "ref_hash": sha256(data_dir / "pinyin"),
               "tokens_hash": decoding["tokens_hash"],
               "checkpoint_hash": decoding["checkpoint_hash"]}
-    write_scores(score_dir, alignments, read_table(data_dir / "utt2spk"), scores)
+    write_scores(score_dir, alignments, utt2spk, scores)
 
 
 def read_decode_json(path: Path) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def test_a_corpus_of_pinyin_alone_has_tokens_and_no_words(data_dir):
 
 @pytest.mark.parametrize(("tables", "message"), [
     ({"pinyin": {"b_1": "wo3 mem5 qu4"}}, "dev/pinyin: b_1: 'mem5' is no syllable of Mandarin"),
-    ({"pinyin": {"b_2": "wo3"}}, "dev: b_1 is in text alone; run stage 1 again"),
+    ({"pinyin": {"b_2": "wo3"}}, "dev: b_2 is in pinyin alone; run stage 1 again"),
     ({"text": {}}, "dev/text: the file is empty"),
 ])
 def test_broken_tables_name_file_and_utterance(data_dir, tables, message):

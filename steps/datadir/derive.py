@@ -5,7 +5,7 @@ from pathlib import Path
 
 from steps.common.errors import UserError
 from steps.datadir.table import write_table
-from steps.datadir.validate import SPK_TABLES, UTT_TABLES, Summary, read_all, table_faults
+from steps.datadir.validate import SPK_TABLES, UTT_TABLES, Summary, read_valid
 from steps.datadir.write import folder_beside, replace_dir, validate_beside, write_speakers
 
 Tables = Mapping[str, Mapping[str, str]]
@@ -13,12 +13,13 @@ Tables = Mapping[str, Mapping[str, str]]
 
 def subset(source: Path, target: Path, utts: Collection[str]) -> Summary:
     """Write the directory `target` with those utterances of `source`. Raises UserError for one that is not there."""
-    tables = _read(source)
+    tables = read_valid(source)
     unknown = [utt for utt in utts if utt not in tables["utt2spk"]]
     if unknown or not utts:
         raise UserError(f"{source}: {unknown[0] + ': no such utterance' if unknown else 'no utterance is chosen'}")
-    return _write(target, {name: {utt: tables[name][utt] for utt in utts} for name in UTT_TABLES if name in tables},
-                  {name: tables[name] for name in SPK_TABLES if name in tables})
+    chosen = {name: {utt: tables[name][utt] for utt in utts if utt in tables[name]}
+              for name in UTT_TABLES if name in tables}
+    return _write(target, chosen, {name: tables[name] for name in SPK_TABLES if name in tables})
 
 
 def spread(utts: Sequence[str], number: int) -> list[str]:
@@ -32,7 +33,7 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
     """Write the directory `target` with all utterances of `sources`, and say which tables are left out: those that not
     every source has. Raises UserError where two sources say different things of one utterance or speaker.
     """
-    parts = [_read(source) for source in sources]
+    parts = [read_valid(source) for source in sources]
     names = [name for name in (*UTT_TABLES, *SPK_TABLES) if any(name in part for part in parts)]
     common = [name for name in names if all(name in part for part in parts)]
     tables: dict[str, dict[str, str]] = {name: {} for name in common}
@@ -49,20 +50,13 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
     return summary, left_out
 
 
-def _read(source: Path) -> Tables:
-    tables, faults = read_all(source)
-    faults = faults or table_faults(source, tables)
-    if faults:
-        raise UserError(f"{source} is not a valid data directory:\n  " + "\n  ".join(faults))
-    return tables
-
-
 def _write(target: Path, utt_tables: Tables, spk_tables: Tables) -> Summary:
     with folder_beside(target.absolute().parent) as beside:
         (beside / target.name).mkdir()
         speakers = set(utt_tables["utt2spk"].values())
         for name, table in utt_tables.items():
-            write_table(beside / target.name / name, table)
+            if table:  # `pinyin` may lack all that were chosen
+                write_table(beside / target.name / name, table)
         for name, table in spk_tables.items():
             write_table(beside / target.name / name, {spk: value for spk, value in table.items() if spk in speakers})
         write_speakers(beside / target.name, utt_tables["utt2spk"])

@@ -9,7 +9,7 @@ from steps.common.errors import UserError
 from steps.datadir.audio import check_audios
 from steps.datadir.table import scan_table, shorten, write_table
 from steps.datadir.transcript import half_width
-from steps.datadir.validate import SPK_TABLES, UTT_TABLES, VALUE_CHECKS, Audio, speaker_order_fault
+from steps.datadir.validate import SPK_TABLES, UTT_TABLES, VALUE_CHECKS, Audio, may_lack, speaker_order_fault
 from steps.datadir.write import write_speakers
 
 BACKUP = ".backup"  # as Kaldi's fix_data_dir.sh calls it
@@ -73,8 +73,8 @@ def _unusable(tables: dict[str, dict[str, str]]) -> dict[str, str]:
     """{utterance: why it can't be used}, by what the tables say of it."""
     why = {}
     for utt in set().union(*tables.values()):
-        lacking = [name for name, table in tables.items() if utt not in table]
-        empty = [name for name, table in tables.items() if not table.get(utt)]
+        lacking = [name for name, table in tables.items() if utt not in table and not may_lack(name, utt, tables)]
+        empty = [name for name, table in tables.items() if table.get(utt) == ""]
         wrong = [f"{name}: {fault}" for name, fault_of in VALUE_CHECKS.items()
                  if tables.get(name, {}).get(utt) and (fault := fault_of(tables[name][utt]))]
         spk = tables["utt2spk"].get(utt, "")

@@ -59,6 +59,12 @@ def shorten(faults: list[str]) -> list[str]:
     return faults if more <= 0 else [*faults[:SAID_AT_MOST], f"… and {more} more of this kind"]
 
 
+def refuse(faults: list[str]) -> None:
+    """Raise UserError with the first few of `faults`, of one kind, where there are any."""
+    if faults:
+        raise UserError("\n  ".join(shorten(faults)))
+
+
 def decode(path: Path) -> tuple[str, list[str]]:
     """A text file's content as it is meant, and what keeps it from being plain UTF-8 with \\n, in words.
 

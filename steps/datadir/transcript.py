@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 from steps.common.errors import UserError
-from steps.datadir.table import decode, shorten
+from steps.config.schema import Strict
+from steps.datadir.table import decode, refuse
 
 Unpaired = Literal["untranscribed", "unrecorded"]  # recordings without a transcript, transcripts without a recording
 WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}  # full-width forms to ASCII
+
+
+class PairOptions(Strict):
+    """`options:` of the corpora that `pair` puts together."""
+
+    skip: list[Unpaired] = []  # what may lack its other half, and is left out
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:
@@ -31,8 +38,7 @@ def read_transcript(path: str | os.PathLike) -> dict[str, str]:
         elif utt in texts:
             faults.append(f"{path}:{number}: {utt}: the utterance is there twice")
         texts[utt] = text.strip()
-    if faults:
-        raise UserError("\n  ".join(shorten(faults)))
+    refuse(faults)
     return texts
 
 

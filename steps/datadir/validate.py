@@ -25,9 +25,11 @@ class Summary(NamedTuple):
     utterances: int
     speakers: int
     seconds: float
+    unread: int = 0  # utterances that `pinyin` lacks, see `may_lack`
 
     def __str__(self) -> str:
-        return f"{self.utterances} utterances, {self.speakers} speakers, {self.seconds / 3600:.2f} h"
+        unread = f", {self.unread} without pinyin, which `unreadable: skip` leaves out" if self.unread else ""
+        return f"{self.utterances} utterances, {self.speakers} speakers, {self.seconds / 3600:.2f} h{unread}"
 
 
 def validate(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -> Summary:
@@ -36,18 +38,33 @@ def validate(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -
     `audio`: "no" (leave files alone), "header" (open each), "deep" (decode each).
     Raises UserError with every kind of fault that was found.
     """
-    tables, faults = read_all(data_dir)
-    if not faults:
-        faults = table_faults(data_dir, tables)
-    if not faults and audio != "no":
-        faults = audio_faults(data_dir, tables["wav.scp"], audio, jobs)
+    tables = read_valid(data_dir)
+    if audio != "no":
+        _refuse(data_dir, audio_faults(data_dir, tables["wav.scp"], audio, jobs))
+    seconds = sum(map(float, tables.get("utt2dur", {}).values()))
+    utts = tables["utt2spk"]
+    return Summary(len(utts), len(tables["spk2utt"]), seconds, len(utts) - len(tables.get("pinyin", utts)))
+
+
+def read_valid(data_dir: Path) -> dict[str, dict[str, str]]:
+    """The known tables of a directory. Raises UserError as `validate` does; audio is left alone."""
+    tables, faults = _read_all(data_dir)
+    _refuse(data_dir, faults or _table_faults(data_dir, tables))
+    return tables
+
+
+def may_lack(name: str, utt: str, tables: dict[str, dict[str, str]]) -> bool:
+    """Whether the table `name` may be without an utterance: only `pinyin`, of one that has a text, which stage 2 could
+    not read and left out (`pinyin: {unreadable: skip}`)."""
+    return name == "pinyin" and utt in tables.get("text", ())
+
+
+def _refuse(data_dir: Path, faults: list[str]) -> None:
     if faults:
         raise UserError(f"{data_dir} is not a valid data directory:\n  " + "\n  ".join(faults))
-    seconds = sum(map(float, tables.get("utt2dur", {}).values()))
-    return Summary(len(tables["utt2spk"]), len(tables["spk2utt"]), seconds)
 
 
-def read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+def _read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     """The known tables of a directory, and the faults of the files as such."""
     if not data_dir.is_dir():
         raise UserError(f"{data_dir}: no such directory")
@@ -64,7 +81,7 @@ def read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     return tables, faults
 
 
-def table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
+def _table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
     """What is wrong between and inside tables that are well-formed as such."""
     faults = list(_key_faults(data_dir, tables)) + _speaker_faults(data_dir, tables)
     if "text" not in tables and "pinyin" not in tables:
@@ -99,7 +116,7 @@ def _key_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> Iterator[s
         for name in names:
             if name not in tables:
                 continue
-            lacking = [key for key in tables[reference] if key not in tables[name]]
+            lacking = [key for key in tables[reference] if key not in tables[name] and not may_lack(name, key, tables)]
             extra = [key for key in tables[name] if key not in tables[reference]]
             if lacking:
                 yield f"{data_dir / name}: {len(lacking)} of {reference} are missing, the first is {lacking[0]}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from steps.common.errors import UserError
-from steps.datadir.table import shorten, write_table
+from steps.datadir.table import refuse, write_table
 from steps.datadir.utterance import Utterance
 from steps.datadir.validate import Summary, validate
 
@@ -98,5 +98,4 @@ def _check(utterances: Sequence[Utterance]) -> None:
     if 0 < len(silent) < len(utterances):
         faults.append(f"{len(silent)} of {len(utterances)} utterances lack the pinyin that others have, such as "
                       f"{silent[0]}; make two corpora of them, and combine them: `corpora: [a, b]` in an experiment")
-    if faults:
-        raise UserError("\n  ".join(shorten(faults)))
+    refuse(faults)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from steps.common.errors import UserError
 from steps.config.load import Resolved
+from steps.datadir.read import read_pinyin
 from steps.datadir.table import read_table
 from steps.feats.archive import FeatureReader
 from steps.feats.cmvn import apply_cmvn, load_cmvn, mean_std
@@ -54,8 +55,8 @@ class Context:
     def _pinyin(self, part: str) -> dict[str, list[str]]:
         """Syllables by utterance of the set `part`, of those that have features."""
         frames = self.frames(part)
-        table = read_table(self.config.data_dir / part / "pinyin")
-        return {utt: line.split() for utt, line in table.items() if utt in frames}
+        pinyin = read_pinyin(self.config.data_dir / part / "pinyin")
+        return {utt: syllables for utt, syllables in pinyin.items() if utt in frames}
 
     def _frames(self, part: str) -> dict[str, int]:
         """Feature frames by utterance of the set `part`. Raises UserError where stage 3 has not run."""

@@ -41,11 +41,6 @@ class NormalisedFeatures(Mapping):
         return feats
 
 
-def read_pinyin(config: Resolved, name: str) -> dict[str, list[str]]:
-    """Syllables by utterance of the set `name`."""
-    return {utt: line.split() for utt, line in read_table(config.data_dir / name / "pinyin").items()}
-
-
 def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tokens: list[str],
                     config: Resolved) -> tuple[dict[str, list[int]], list[str]]:
     """Token ids by utterance, and the utterances left out because CTC has no path through so few frames.

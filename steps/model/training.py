@@ -11,13 +11,14 @@ from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.common.provenance import environment
 from steps.config.load import Resolved
+from steps.datadir.read import read_pinyin
 from steps.feats.cmvn import load_cmvn, mean_std
 from steps.model.acoustic import LogProbs, make_network
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, StepLog
 from steps.model.cells import CTCObjective, TrainStep
 from steps.model.checkpoints import Checkpoints, average, load_weights, named_parameters, save_weights, tokens_hash
-from steps.model.dataset import NormalisedFeatures, read_pinyin, training_labels
+from steps.model.dataset import NormalisedFeatures, training_labels
 from steps.model.dev import DevPass
 from steps.model.device import set_device
 from steps.model.exp_dir import begin, is_finished
@@ -50,7 +51,8 @@ def train(config: Resolved, exp_dir: Path) -> None:
     optimizer = make_optimizer(experiment.train.optimizer, network, steps)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history = _resume(checkpoints, network, optimizer)
-    dev = DevPass(LogProbs(network, config, batches.buckets), dev_features, read_pinyin(config, "dev"), tokens)
+    dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
+    dev = DevPass(LogProbs(network, config, batches.buckets), dev_features, dev_pinyin, tokens)
     _run(config, batches, network, optimizer, dev, checkpoints, history)
     _finish(config, exp_dir, network, checkpoints, history, tokens)
 
@@ -66,7 +68,8 @@ def experiment_tokens(config: Resolved) -> list[str]:
 def _load_data(config: Resolved, exp_dir: Path, tokens: list[str]):
     mean, std = mean_std(load_cmvn(config.feature_dir / "cmvn"))
     features = NormalisedFeatures(config.feature_dir / "train", mean, std)
-    labels, short = training_labels(read_pinyin(config, "train"), features.frames, tokens, config)
+    pinyin = read_pinyin(config.data_dir / "train" / "pinyin")
+    labels, short = training_labels(pinyin, features.frames, tokens, config)
     if short:
         print(f"left out {len(short)} of {len(labels) + len(short)} training utterances, which have more syllables "
               f"than the network leaves frames for: {exp_dir}/too_short", file=sys.stderr)

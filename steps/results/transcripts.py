@@ -1,19 +1,8 @@
-"""What scoring reads: reference and decoded syllables by utterance."""
+"""What stage 5 decoded, by utterance."""
 
 from pathlib import Path
 
 from steps.common.errors import UserError
-from steps.datadir.table import read_table
-
-
-def read_references(path: Path) -> dict[str, list[str]]:
-    """The syllables of data/<corpus>/<set>/pinyin.
-
-    Raises UserError where it is missing, unsorted, or an utterance has no syllables.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: no such file; run stage 2 (lexicon) first")
-    return {utt: syllables.split() for utt, syllables in read_table(path).items()}
 
 
 def read_hypotheses(path: Path) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 SHOWN = 10  # examples a message shows; the report file has all
 
@@ -15,7 +16,7 @@ class SetSummary:
     utterances: int = 0
     syllables: Counter[str] = field(default_factory=Counter)
     changed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # kind to utterances
-    unread: dict[str, tuple[str, ...]] = field(default_factory=dict)  # utterance to characters and words
+    unread: dict[str, tuple[str, ...]] = field(default_factory=dict)  # utterance to characters and words, left out
     uneven: list[str] = field(default_factory=list)  # utterances with other than one shipped syllable a character
 
     def line(self, train: Counter[str]) -> str:
@@ -29,7 +30,7 @@ class SetSummary:
         if self.uneven:
             parts.append(f"{len(self.uneven)} with other than one syllable a character")
         if self.unread:
-            parts.append(f"{len(self.unread)} LEFT OUT as unreadable")
+            parts.append(f"{len(self.unread)} LEFT OUT as {self._why_unread}")
         return ", ".join(parts)
 
     def out_of_tokens(self, train: Counter[str]) -> Counter[str]:
@@ -43,15 +44,24 @@ class SetSummary:
         for kind, told in sorted(self.changed.items()):
             lines += [f"{self.name}: {kind} normalised: {what}" for what in told]
         lines += [f"{self.name}: other than one syllable a character: {utt}" for utt in self.uneven]
-        lines += [f"{self.name}: LEFT OUT as unreadable: {utt} {' '.join(what)}" for utt, what in self.unread.items()]
+        lines += [" ".join([f"{self.name}: LEFT OUT as {self._why_unread}:", utt, *what])
+                  for utt, what in self.unread.items()]
         return lines
 
-    def unread_message(self, where: str) -> str:
+    @property
+    def _why_unread(self) -> str:
+        return "without pinyin" if self.shipped else "unreadable"
+
+    def unread_message(self, directory: Path) -> str:
         """What a user is told of what could not be read, with counts and utterances."""
+        total = len(self.unread) + self.utterances
+        utts = ", ".join(list(self.unread)[:SHOWN]) + (", …" if len(self.unread) > SHOWN else "")
+        if self.shipped:
+            return (f"{directory}/pinyin: the corpus' own, or mended by hand, lacks {len(self.unread)} of the {total} "
+                    f"utterances of text: {utts}")
         counts = Counter(what for found in self.unread.values() for what in found)
         found = ", ".join(f"{_name(what)} {n}×" for what, n in counts.most_common(SHOWN))
-        utts = ", ".join(list(self.unread)[:SHOWN]) + (", …" if len(self.unread) > SHOWN else "")
-        return (f"{where}: {len(self.unread)} of {len(self.unread) + self.utterances} utterances cannot be read aloud: "
+        return (f"{directory}/text: {len(self.unread)} of {total} utterances cannot be read aloud: "
                 f"{found or 'no words'}; in {utts}")
 
 

@@ -25,6 +25,7 @@ class Parts(NamedTuple):
     tone: str
 
 
+@functools.cache
 def normalize(written: str) -> str:
     """The recipe's spelling of a syllable with or without a tone digit: lower case, v for ü, 5 for the neutral tone.
 

@@ -10,7 +10,7 @@ from steps.text.syllables import normalize
 def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, str]:
     """A set's transcripts by utterance; with the corpus' own pinyin (`own`), empty where there are no hanzi.
 
-    Raises UserError where `text` is missing and there is no pinyin either, or both hold different utterances.
+    Raises UserError where `text` is missing and there is no pinyin either, and where it lacks what has pinyin.
     """
     path = directory / "text"
     if own is None:
@@ -18,11 +18,10 @@ def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, s
     if not path.exists():
         return dict.fromkeys(own, "")
     texts = read_table(path)
-    if texts.keys() != own.keys():
-        utt = min(texts.keys() ^ own.keys())
-        raise UserError(f"{directory}: {utt} is in {'text' if utt in texts else 'pinyin'} alone; run stage 1 again")
+    if own.keys() - texts.keys():
+        raise UserError(f"{directory}: {min(own.keys() - texts.keys())} is in pinyin alone; run stage 1 again")
     # Stage 1 puts the pinyin in place of hanzi that some utterances lack.
-    return {utt: "" if text.isascii() and text.split() == own[utt] else text for utt, text in texts.items()}
+    return {utt: "" if text.isascii() and text.split() == own.get(utt) else text for utt, text in texts.items()}
 
 
 def read_pinyin(path: Path) -> dict[str, list[str]]:
