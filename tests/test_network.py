@@ -88,7 +88,7 @@ def test_factored_rows_are_sums_of_their_parts():
     assert len(np.unique(parts[5])) == len(tokens)
     assert split("ma1").initial == "m"
 
-    layer = FactoredOutput(3, TOKENS)
+    layer = FactoredOutput(3, TOKENS, StockKernels(Model(blocks=[])))
     x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     weight, bias = layer.weight.asnumpy(), layer.bias.asnumpy()
     rows = syllable_parts(TOKENS)

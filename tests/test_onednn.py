@@ -197,6 +197,33 @@ def test_max_pool_equals_stock(onednn, stock, shape, size):
     np.testing.assert_array_equal(dx, nhwc(dx_stock))
 
 
+class WeightedRows(nn.Cell):
+    """Σ sum_rows(matrix, where) · w, so that w is the gradient at the sums."""
+
+    def __init__(self, kernels, where: np.ndarray):
+        super().__init__()
+        self.sum_rows = kernels.sum_rows()
+        self.where = ms.Tensor(where)
+
+    def construct(self, matrix, w):
+        sums = self.sum_rows(matrix, self.where)
+        return (sums * w).sum(), sums
+
+
+@pytest.mark.parametrize("width", [1, 20, 256])
+def test_sum_rows_equals_stock_and_numpy(onednn, stock, width):
+    rng = np.random.default_rng(6)
+    where = rng.integers(0, 29, (6, 50)).astype(np.int32)  # row 29 is in no sum, many are in several
+    matrix, w = rng.standard_normal((30, width), np.float32), rng.standard_normal((50, width), np.float32)
+    expected = np.zeros((30, width))
+    np.add.at(expected, where, w.astype(float))
+    for kernels in (onednn, stock):
+        step = ms.jit(ops.value_and_grad(WeightedRows(kernels, where), 0, has_aux=True))
+        (_, sums), dmatrix = step(ms.Tensor(matrix), ms.Tensor(w))
+        close(sums.asnumpy(), matrix.astype(float)[where].sum(0))
+        close(dmatrix.asnumpy(), expected)
+
+
 class Net(nn.Cell):
     """A little of everything: a stem, a pooling, a residual unit whose input has two readers, a shortcut."""
 

@@ -74,7 +74,7 @@ class DFCNN(nn.Cell):
                 dense.append(Dropout(model.dense_dropout, salt=1000 + len(dense)))
             width = size
         self.dense = nn.SequentialCell(dense) if dense else nn.Identity()
-        self.output = make_output(model.output, width, tokens)
+        self.output = make_output(model.output, width, tokens, kernels)
 
     def construct(self, x):
         """float32 (batch, frames, bins) → logits, float32 (batch, out_frames, tokens)."""

@@ -6,11 +6,11 @@ from mindspore import Parameter, Tensor, nn, ops
 from steps.text.syllables import split
 
 
-def make_output(kind: str, hidden: int, tokens: list[str]) -> nn.Cell:
+def make_output(kind: str, hidden: int, tokens: list[str], kernels) -> nn.Cell:
     """A layer (batch, frames, hidden) → (batch, frames, len(tokens)), `plain` or `factored`."""
     if kind == "plain":
         return nn.Dense(hidden, len(tokens))
-    return FactoredOutput(hidden, tokens)
+    return FactoredOutput(hidden, tokens, kernels)
 
 
 def syllable_parts(tokens: list[str]) -> np.ndarray:
@@ -39,19 +39,20 @@ class FactoredOutput(nn.Cell):
     the rows of its parts.
     """
 
-    def __init__(self, hidden: int, tokens: list[str]):
+    def __init__(self, hidden: int, tokens: list[str], kernels):
         super().__init__()
         parts = syllable_parts(tokens)
         kinds, rows = len(parts), int(parts.max()) + 1
         bound = 1 / np.sqrt(hidden * kinds)
-        self.parts = Tensor(parts.reshape(-1))
-        self.kinds = kinds
-        self.tokens = len(tokens)
+        self.parts = Tensor(parts)
+        self.sum_rows = kernels.sum_rows()
+        self.product = ops.MatMul(transpose_b=True)
         rng = np.random.default_rng(0)
         self.weight = Parameter(Tensor(rng.uniform(-bound, bound, (rows, hidden)).astype(np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(rows, np.float32)), name="bias")
 
     def construct(self, x):
-        weight = ops.gather(self.weight, self.parts, 0).reshape(self.kinds, self.tokens, -1).sum(axis=0)
-        bias = ops.gather(self.bias, self.parts, 0).reshape(self.kinds, self.tokens).sum(axis=0)
-        return ops.matmul(x, weight.transpose(1, 0)) + bias
+        weight = self.sum_rows(self.weight, self.parts)
+        bias = self.sum_rows(self.bias.expand_dims(1), self.parts)
+        rows = self.product(x.reshape(-1, x.shape[-1]), weight) + bias.reshape(-1)
+        return rows.reshape(*x.shape[:-1], -1)

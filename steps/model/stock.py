@@ -19,6 +19,13 @@ class NormReLU(nn.BatchNorm2d):
         return ops.relu(super().construct(x))
 
 
+class SumRows(nn.Cell):
+    """Gathers rows and sums them."""
+
+    def construct(self, matrix, where):
+        return ops.gather(matrix, where, 0).sum(axis=0)
+
+
 class StockKernels:
     """Makes the parts of a network."""
 
@@ -48,3 +55,7 @@ class StockKernels:
     def max_pool(self, size: tuple[int, int]) -> nn.Cell:
         """Max pooling; a remainder at the edge is dropped."""
         return nn.MaxPool2d(size, size, pad_mode="valid")
+
+    def sum_rows(self) -> nn.Cell:
+        """float32 (rows, width), int32 (kinds, sums) → float32 (sums, width): each the sum of a row of every kind."""
+        return SumRows()

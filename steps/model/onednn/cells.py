@@ -43,6 +43,10 @@ class OnednnKernels:
         """Max pooling over (frames, bins); a remainder at the edge is dropped."""
         return MaxPool(size)
 
+    def sum_rows(self) -> nn.Cell:
+        """float32 (rows, width), int32 (kinds, sums) → float32 (sums, width): each the sum of a row of every kind."""
+        return SumRows()
+
 
 class Conv(nn.Cell):
     """Convolution, padded by kernel // 2. `weight` is (out, in, kernel, kernel)."""
@@ -129,6 +133,23 @@ class MaxPool(nn.Cell):
 
     def construct(self, x):
         return self.forward(x, self.size)[0]
+
+
+class SumRows(nn.Cell):
+    """Gathers rows and sums them, without the large matrix that lies between."""
+
+    def __init__(self):
+        super().__init__()
+        backward = _operator("sum_rows_backward", lambda dy, where, matrix: matrix, lambda dy, where, matrix: matrix)
+
+        def bprop(matrix, where, out, dout):
+            return backward(dout, where, matrix), ops.zeros_like(where)
+
+        self.forward = _operator("sum_rows", lambda matrix, where: [where[1], matrix[1]],
+                                 lambda matrix, where: matrix, bprop)
+
+    def construct(self, matrix, where):
+        return self.forward(matrix, where)
 
 
 def _operator(name: str, out_shape, out_dtype, bprop=None) -> ops.Custom:
