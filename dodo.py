@@ -12,7 +12,7 @@ from pathlib import Path
 from doit.tools import result_dep
 
 from steps.config.load import CONF, Resolved, corpus_names, experiment_names, load_experiment, read_corpus
-from steps.config.schema import Corpus
+from steps.config.schema import LEAVES_WEIGHTS, Corpus
 from steps.config.variants import families
 from steps.tasks.changes import SameConfig, SameCorpus, SameFiles, SameMatches
 from steps.tasks.clean import Remove, RemovePinyin
@@ -41,8 +41,8 @@ warn([*BROKEN_CORPORA.values(), *BROKEN_EXPERIMENTS.values()])
 DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur")  # `text` is optional where a corpus ships pinyin
 FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
-TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "buckets.json", "inputs.json", "too_short", "progress.json", ".[!.]*",
-                "log/train.*")
+TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "too_short", "progress.json",
+                ".[!.]*", "log/train.*")
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 COMPARED = ("exp/*/score/*/score.json", "exp/*/config.yaml", "exp/*/env.json", "exp/*/train.csv", "exp/*/final.ckpt",
             "conf/*.yaml", "conf/sweeps/*.yaml", "conf/RESULTS.md", "README.md")
@@ -108,7 +108,7 @@ def task_features():
 def task_train():
     """Stage 4: train the network of each experiment, exp/<experiment>/final.ckpt"""
     for name, config in EXPERIMENTS.items():
-        reads = {"experiment": config.experiment.model_dump(mode="json", exclude={"decode"}),
+        reads = {"experiment": config.experiment.model_dump(mode="json", exclude=LEAVES_WEIGHTS),
                  "features": config.features.model_dump(mode="json")}
         own = [EXP / name / file for file in TRAIN_FILES]
         yield {
@@ -191,7 +191,7 @@ def task_report():
 def task_diagnose():
     """Before or after 4: what may be wrong with data, loss and rate, exp/<experiment>/diagnosis.html"""
     for name, config in EXPERIMENTS.items():
-        reads = {"experiment": config.experiment.model_dump(mode="json", exclude={"decode"}),
+        reads = {"experiment": config.experiment.model_dump(mode="json", exclude=LEAVES_WEIGHTS),
                  "features": config.features.model_dump(mode="json")}
         found = [EXP / name / "diagnosis.html", EXP / name / "diagnosis.json"]
         yield {

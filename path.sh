@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The environment of the recipe.
 #
-#   ./path.sh CMD…    runs CMD in it, in the project's root
-#   . ./path.sh       puts it into the current shell (bash or zsh), and leaves that where it is
+#   ./path.sh CMD…                    runs CMD in it, in the project's root
+#   . ./path.sh                       puts it into the current shell (bash or zsh), and leaves that where it is
+#   ./path.sh mindinsight exp/NAME    shows how a training goes; MindInsight comes into an environment of its own
 #
 # The first call, and the first one after requirements.lock has changed, installs the packages into .venv. Nothing else
 # is installed, nothing outside the project is touched. Variables that you may set:
@@ -154,4 +155,8 @@ if [ $# -eq 0 ]; then
 fi
 _yinjie_environment "$root"
 cd "$root"
+if [ "$1" = mindinsight ]; then
+    shift
+    set -- python -m steps.mindinsight "$@"
+fi
 exec "$@"

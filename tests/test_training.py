@@ -77,13 +77,14 @@ def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "exp/tiny/final.ckpt").exists()
-    # What a machine's crash may leave: a checkpoint cut short, whose metadata is there all the same.
+    replace(tmp_path / "conf/tiny.yaml", "train:", "train:\n  summary: true")  # to be watched changes nothing
     status, output = call(tmp_path, "steps.train", "tiny")
     assert status == 0 and re.search(r"going on after epoch [12]\b", output), output
     expected, resumed = weights(trained), weights(tmp_path)
     assert expected.keys() == resumed.keys()
     for name in expected:
         np.testing.assert_array_equal(resumed[name], expected[name], err_msg=name)
+    assert list((tmp_path / "exp/tiny/summary").glob("*.summary.*"))
     columns = ["epoch", "steps", "train_loss", "grad_norm", "dev_loss", "dev_ser", "best"]
     pd.testing.assert_frame_equal(pd.read_csv(trained / "exp/tiny/train.csv")[columns],
                                   pd.read_csv(tmp_path / "exp/tiny/train.csv")[columns])

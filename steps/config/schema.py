@@ -155,6 +155,7 @@ class Train(Strict):
     kernels: Literal["auto", "stock", "onednn"] = "auto"
     keep_checkpoints: PositiveInt = 2
     average: Annotated[int, Field(ge=0)] = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
+    summary: bool = False  # write exp/<experiment>/summary/, for MindInsight
 
 
 class Decode(Strict):
@@ -188,6 +189,9 @@ class Experiment(Strict):
             raise ValueError("corpora: a list of names, in place of corpus")
         rest = {key: part for key, part in value.items() if key != "corpora"}
         return {"corpus": "+".join(map(str, value["corpora"])), **rest}
+
+
+LEAVES_WEIGHTS = {"decode": True, "train": {"summary"}}  # keys of an experiment that its training does not depend on
 
 
 class Cluster(Strict):

@@ -6,6 +6,7 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.common.files import atomic_open, sha256, write_json, write_lines
 from steps.config.load import Resolved, dump, load_resolved
+from steps.config.schema import LEAVES_WEIGHTS
 from steps.feats.cmvn import load_cmvn, save_cmvn
 from steps.model.acoustic import write_buckets
 
@@ -28,19 +29,20 @@ def is_finished(config: Resolved, exp_dir: Path) -> bool:
 
 
 def is_same_training(config: Resolved, exp_dir: Path) -> bool:
-    """Whether exp_dir was begun with this config, but for how it is decoded, and with this data."""
+    """Whether exp_dir was begun with this config, but for how it is watched and decoded, and with this data."""
     if not (exp_dir / "config.yaml").exists() or not (exp_dir / "inputs.json").exists():
         return False
     if json.loads((exp_dir / "inputs.json").read_text(encoding="utf-8")) != inputs(config):
         return False
-    skip = {"experiment": {"decode"}}
+    skip = {"experiment": LEAVES_WEIGHTS}
     return load_resolved(exp_dir).model_dump(exclude=skip) == config.model_dump(exclude=skip)
 
 
 def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]) -> None:
     """Write what decoding will read; drop what a training of another config or other data left."""
     if not is_same_training(config, exp_dir):
-        for path in [exp_dir / "final.ckpt", exp_dir / "train.csv", *(exp_dir / "checkpoints").glob("epoch-*")]:
+        for path in [exp_dir / "final.ckpt", exp_dir / "train.csv", *(exp_dir / "checkpoints").glob("epoch-*"),
+                     *(exp_dir / "summary").glob("*")]:
             path.unlink(missing_ok=True)
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.feature_dir / "cmvn"))

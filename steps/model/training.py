@@ -26,6 +26,7 @@ from steps.model.history import History
 from steps.model.kernels import kernels_for
 from steps.model.optimizer import learning_rate, make_optimizer
 from steps.model.progress import end_progress
+from steps.model.summary import Summary
 from steps.text.syllables import BLANK, all_syllables
 from steps.text.tokens import read_tokens
 
@@ -123,12 +124,14 @@ def _run(config: Resolved, batches: TrainingBatches, network, optimizer, dev: De
                                     python_multiprocessing=False)
     total = train.epochs * batches.steps_per_epoch
     step_log = StepLog(checkpoints.folder.parent, train.epochs, batches.steps_per_epoch, done + 1)
-    epoch_end = EpochEnd(step_log, dev, history, checkpoints, network, optimizer,
-                         functools.partial(learning_rate, train.optimizer, total), train.keep_checkpoints,
-                         max(1, train.average), train.patience)
+    rate_after = functools.partial(learning_rate, train.optimizer, total)
+    callbacks = [step_log, EpochEnd(step_log, dev, history, checkpoints, network, optimizer, rate_after,
+                                    train.keep_checkpoints, max(1, train.average), train.patience)]
+    if train.summary:
+        callbacks.append(Summary(checkpoints.folder.parent / "summary", step_log, history, optimizer, rate_after))
     step = TrainStep(CTCObjective(network), optimizer, train.optimizer.clip_norm)
     source.next_epoch = done + 1  # MindSpore has already begun an epoch to see what it holds
-    ms.Model(step).train(train.epochs, data, callbacks=[step_log, epoch_end], dataset_sink_mode=False,
+    ms.Model(step).train(train.epochs, data, callbacks=callbacks, dataset_sink_mode=False,
                          initial_epoch=done)
 
 

@@ -1,0 +1,162 @@
+"""What `train.summary` writes, read back as MindInsight reads it; and the environment of MindInsight."""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import mindspore as ms
+import numpy as np
+import psutil
+import pytest
+from mindspore.train.summary_pb2 import Event
+from PIL import Image
+
+from steps.common.errors import UserError
+from steps.model.history import Epoch, History
+from steps.model.summary import EVERY_STEPS, EXAMPLES, Summary, examples
+from steps.watch import mindinsight
+
+ROOT = Path(__file__).parent.parent
+
+
+def events(path):
+    """The records of an event file: length, its checksum, content, its checksum."""
+    content, found = path.read_bytes(), []
+    while content:
+        size, = struct.unpack("<Q", content[:8])
+        found.append(Event.FromString(content[12:12 + size]))
+        content = content[16 + size:]
+    return found
+
+
+def files(folder):
+    """In the order of their making."""
+    return sorted(folder.glob("*.events.summary.*"), key=os.path.getmtime)
+
+
+def scalars(path):
+    """(step, tag, value) of all scalars in a file."""
+    return [(event.step, value.tag, value.scalar_value) for event in events(path)
+            for value in event.summary.value if value.WhichOneof("value") == "scalar_value"]
+
+
+def pictures(path):
+    """(step, tag, grey values) of all images in a file."""
+    return [(event.step, value.tag, np.asarray(Image.open(io.BytesIO(value.image.encoded_image)).convert("L")))
+            for event in events(path) for value in event.summary.value if value.WhichOneof("value") == "image"]
+
+
+def train(folder, feats, steps, done=0):
+    """What Model.train does with the callback, for an epoch of `steps` updates after `done`."""
+    optimizer = SimpleNamespace(global_step=ms.Tensor([done]))
+    log, history = SimpleNamespace(losses=[], norms=[]), History()
+    with Summary(folder, log, history, optimizer, lambda updates: updates / 1000) as summary:
+        for step in range(1, steps + 1):
+            log.losses.append(float(done + step))
+            log.norms.append(2.0 * (done + step))
+            optimizer.global_step = ms.Tensor([done + step])
+            params = SimpleNamespace(cur_step_num=step, train_dataset_element=[ms.Tensor(feats)])
+            summary.on_train_step_end(SimpleNamespace(original_args=lambda params=params: params))
+        history.add(Epoch(1, done + steps, 1.0, 0.01, 0.5, 2.0, 0.7, 0.25, best=True))
+        summary.on_train_epoch_end(None)
+
+
+@pytest.fixture
+def feats():
+    rng = np.random.default_rng(3)
+    return np.stack([rng.normal(size=(40, 12)) for _ in range(EXAMPLES + 2)]).astype(np.float32)
+
+
+def test_values_and_pictures(tmp_path, feats):
+    before, children = dict(os.environ), len(psutil.Process().children(recursive=True))
+    train(tmp_path, feats, 2 * EVERY_STEPS + 3)
+    path, = files(tmp_path)
+    found = {(step, tag): value for step, tag, value in scalars(path)}
+    assert found == pytest.approx({
+        (10, "train/loss"): 5.5, (10, "train/gradient_norm"): 11.0, (10, "train/learning_rate"): 0.009,
+        (20, "train/loss"): 15.5, (20, "train/gradient_norm"): 31.0, (20, "train/learning_rate"): 0.019,
+        (23, "dev/loss"): 0.7, (23, "dev/syllable_error_rate"): 0.25})
+    shown = pictures(path)
+    assert [(step, tag) for step, tag, _ in shown] == [(1, f"train/example_{i + 1}") for i in range(EXAMPLES)]
+    for matrix, (_, _, grey) in zip(feats, shown, strict=False):
+        expected = 255 * np.clip(matrix.T[::-1] / 6 + 0.5, 0, 1)
+        np.testing.assert_allclose(grey, expected, atol=1.01)
+    assert dict(os.environ) == before  # SummaryRecord's processes would have numerical libraries use two threads
+    assert len(psutil.Process().children(recursive=True)) == children
+
+
+def test_the_mean_is_grey_and_low_frequencies_are_below():
+    image = examples(np.array([[[-9.0, 0.0, 9.0], [0.0, 0.0, 0.0]]]))["train/example_1"]
+    np.testing.assert_array_equal(image, [[1, 0.5], [0.5, 0.5], [0, 0.5]])
+
+
+def test_a_resumed_training_goes_on_behind_its_last_checkpoint(tmp_path, feats):
+    """Killed after step 30, resumed after step 20: MindInsight goes by the later file."""
+    train(tmp_path, feats, 30)
+    for path in tmp_path.iterdir():
+        path.rename(path.with_name(path.name.replace(".17", ".16")))  # a training that takes no second
+    train(tmp_path, feats, 10, done=20)
+    first, second = files(tmp_path)
+    assert max(step for step, _, _ in scalars(first)) == 30
+    assert min(step for step, _, _ in scalars(second)) == 30 and len(scalars(second)) == 5
+
+
+def test_an_experiment_without_summary_is_refused_in_one_line(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "steps.mindinsight", "exp/x"], cwd=tmp_path, text=True,
+                          capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 1 and "exp/x/summary: nothing there; set `train: {summary: true}`" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def straw(tmp_path, monkeypatch):
+    """A venv module whose Python logs what it is called with, and ends with the status that a test sets."""
+    status = tmp_path / "status"
+    status.write_text("0")
+
+    def create(folder, with_pip):
+        python = folder / "bin/python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/log\nexit $(cat {status})\n')
+        python.chmod(0o755)
+
+    monkeypatch.setattr(mindinsight.venv, "create", create)
+    (tmp_path / "lock").write_text("# nothing\n")
+    return tmp_path
+
+
+def test_the_environment_is_made_once_and_anew_with_another_lock(straw):
+    for lock, times in (("# nothing", 1), ("# nothing", 1), ("# another", 2), ("# another", 2)):
+        (straw / "lock").write_text(lock)
+        assert mindinsight.ensure_environment(straw / "venv", straw / "lock") == straw / "venv/bin"
+        calls = (straw / "log").read_text().splitlines()
+        assert len(calls) == times and "pip install" in calls[-1] and "--require-hashes" in calls[-1]
+
+
+def test_a_failing_installation_says_so_and_begins_anew(straw):
+    (straw / "status").write_text("1")
+    for times in (1, 2):
+        with pytest.raises(UserError, match=r"MindInsight could not be installed into venv"):
+            mindinsight.ensure_environment(straw / "venv", straw / "lock")
+        assert len((straw / "log").read_text().splitlines()) == times
+
+
+def test_the_server_listens_to_this_machine_alone_and_writes_nothing_elsewhere(tmp_path):
+    (tmp_path / "venv/lib/python3.11/site-packages/mindinsight").mkdir(parents=True)
+    command, variables = mindinsight.server(tmp_path / "venv/bin", Path("exp/x"), 8123)
+    assert command[command.index("--bind") + 1] == "127.0.0.1:8123"
+    assert variables["MINDINSIGHT_SUMMARY_BASE_DIR"] == str(Path("exp/x").absolute())
+    assert variables["MINDINSIGHT_WORKSPACE"].startswith(str(tmp_path / "venv"))
+    assert variables["PATH"].split(":")[0] == str(tmp_path / "venv/bin") and "PYTHONPATH" not in variables
+
+
+def test_the_lock_names_every_package_with_its_hash():
+    lines = mindinsight.LOCK.read_text().splitlines()
+    assert any(line.startswith("mindinsight==2.3.1 ") for line in lines)
+    assert any(line.startswith("protobuf==3.20.1 ") for line in lines)
+    pinned = [i for i, line in enumerate(lines) if line and line[0].isalpha()]
+    assert all("==" in lines[i] and "--hash=sha256:" in lines[i + 1] for i in pinned)
