@@ -53,7 +53,7 @@ def task_prepare():
     for name, corpus in CORPORA.items():
         data_dir = DATA / name
         parts = combined(corpus)
-        joined = [file for part in parts for file in in_sets(DATA / part, corpus.sets, ["pinyin", "wav.scp"])]
+        joined = [file for part, sets in parts.items() for file in in_sets(DATA / part, sets, ["pinyin", "wav.scp"])]
         yield {
             "name": name,
             "doc": f"Stage 1: data directories of {name}: {', '.join(corpus.sets)}",
@@ -230,9 +230,9 @@ def task_sweep():
             for name in sweeps) if sweeps else None
 
 
-def combined(corpus: Corpus) -> list[str]:
-    """The corpora that a combination, such as mini+audio_cmn, is made of."""
-    return corpus.options["corpora"] if corpus.module == "combine" else []
+def combined(corpus: Corpus) -> dict[str, list[str]]:
+    """The corpora that a combination, such as mini+audio_cmn, is made of, and the sets that each adds to."""
+    return corpus.options["corpora"] if corpus.module == "combine" else {}
 
 
 def tables(corpus: Corpus) -> list[str]:

@@ -1,12 +1,13 @@
 """audio-cmn: words of the HSK lists and single syllables, a file each (github.com/hugolpz/audio-cmn, CC BY-SA).
 
 `<root>/24k-abr/hsk/cmn-<hanzi>.mp3` are spoken by Yue Tan, `<root>/24k-abr/syllabs/cmn-<pinyin><tone>.mp3` by Chen
-Wang. Words and syllables are split by a hash of themselves, so those of test are never in train.
+Wang. Words and syllables are split by a hash of themselves, so those of test are never in train; where the config has
+`sets: [train]`, all are for training.
 """
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from steps.datadir.find import corpus_root
 from steps.datadir.git import tree_hash
 from steps.datadir.split import set_of
 from steps.datadir.utterance import Utterance
+from steps.text.syllables import normalize
 
 COMMIT = "ff9ed3d0c631195bd2c06f39450f3264c7124040"
 TREE = "b783fafa39bd4b5c48911a709f0b77f2d9e02326"  # git's hash of its files
@@ -48,8 +50,11 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     """Train, dev and test, with hanzi for words and pinyin for syllables; says which files it left out."""
     folder = corpus_root(corpus, FOLDER, options.quality) / options.quality / options.part
     read = read_words if options.part == "hsk" else read_syllables
+    utterances = list(read(folder, mp3_names(folder)))
+    if corpus.sets == ["train"]:
+        return {"train": utterances}
     sets = {"train": [], "dev": [], "test": []}
-    for each in read(folder, mp3_names(folder)):
+    for each in utterances:
         sets[set_of(each.text or each.pinyin)].append(each)
     return sets
 
@@ -70,20 +75,26 @@ def mp3_names(folder: Path) -> list[str]:
 
 def read_words(folder: Path, names: list[str]) -> Iterator[Utterance]:
     """Words: the name must be hanzi and nothing else; others are named on stderr and left out."""
-    for name in _fitting(folder, names, HANZI, "hanzi"):
+    for name in _fitting(folder, names, HANZI.fullmatch, "hanzi"):
         yield Utterance(f"yuetan-hsk-{name}", "yuetan", str(folder / f"cmn-{name}.mp3"), name)
 
 
 def read_syllables(folder: Path, names: list[str]) -> Iterator[Utterance]:
-    """Syllables: the name is their pinyin. `jv4`, the one written so, is ju4."""
-    for name in _fitting(folder, names, SYLLABLE, "a tonal syllable"):
-        pinyin = re.sub("^([jqxy])v", r"\1u", name)
-        yield Utterance(f"chenwang-syllabs-{name}", "chenwang", str(folder / f"cmn-{name}.mp3"), "", pinyin)
+    """Syllables: the name is their pinyin. `jv4`, the one written so, is ju4. fe and yai are none."""
+    for name in _fitting(folder, names, _is_syllable, "a tonal syllable of Mandarin"):
+        yield Utterance(f"chenwang-syllabs-{name}", "chenwang", str(folder / f"cmn-{name}.mp3"), "", normalize(name))
 
 
-def _fitting(folder: Path, names: list[str], pattern: re.Pattern, what: str) -> list[str]:
-    odd = [name for name in names if not pattern.fullmatch(name)]
+def _is_syllable(name: str) -> bool:
+    try:
+        return bool(SYLLABLE.fullmatch(name)) and bool(normalize(name))
+    except UserError:
+        return False
+
+
+def _fitting(folder: Path, names: list[str], fits: Callable[[str], object], what: str) -> list[str]:
+    odd = [name for name in names if not fits(name)]
     if odd:
         print(f"warning: {folder}: {len(odd)} of {len(names)} left out: their names are not {what}: {', '.join(odd)}",
               file=sys.stderr)
-    return [name for name in names if pattern.fullmatch(name)]
+    return [name for name in names if fits(name)]

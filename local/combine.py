@@ -16,12 +16,13 @@ from steps.datadir.utterance import Utterance
 class Options(Strict):
     """What `steps.config.load.read_corpus` says of a combination."""
 
-    corpora: list[Name]
+    corpora: dict[Name, list[Name]]  # the sets that each adds to
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """The sets of all corpora put together. Raises UserError where one is not prepared, or ids clash."""
-    return {name: [each for part in options.corpora for each in _read(data_dir.parent / part, name)]
+    return {name: [each for part, sets in options.corpora.items() if name in sets
+                   for each in _read(data_dir.parent / part, name)]
             for name in corpus.sets}
 
 

@@ -145,7 +145,7 @@ def test_corpora_can_be_combined(conf):
                                     "decode: {sets: [test]}\n")
     config = load_experiment("both", conf)
     assert config.experiment.corpus == "mini+real"
-    assert config.corpus.sets == ["train", "test"]  # the sets that both have
+    assert config.corpus.sets == ["train", "dev", "test"]  # those of the first
     assert config.data_dir == Path("data/mini+real")
     assert config.feature_dir == Path("exp/features/mini+real_fbank")
 

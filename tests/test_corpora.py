@@ -119,11 +119,14 @@ def test_audio_cmn_words_keep_their_set_when_others_come(project, monkeypatch):
     assert all(utts <= set(read_table(f"data/audio_cmn/{name}/text")) for name, utts in before.items())
 
 
-def test_a_corpus_of_pinyin_alone_has_no_text(project, monkeypatch):
-    configure(project, "audio_cmn", sets=["train"], options={"part": "syllabs"})
+def test_a_corpus_of_pinyin_alone_has_no_text(project, monkeypatch, capsys):
+    root = configure(project, "audio_cmn", sets=["train"], options={"part": "syllabs"})
+    speech(root / "24k-abr/syllabs/cmn-fe1.mp3", 22050, 0.6)
     run(monkeypatch, steps.prepare, "audio_cmn")
+    assert "1 of 21 left out: their names are not a tonal syllable of Mandarin: fe1" in capsys.readouterr().err
     assert not Path("data/audio_cmn/train/text").exists()
-    assert set(read_table("data/audio_cmn/train/pinyin").values()) >= {"ju1", "zhong3"}
+    pinyin = set(read_table("data/audio_cmn/train/pinyin").values())
+    assert pinyin == {base + str(tone) for base in ("a", "ba", "zhong", "nv", "ju") for tone in range(1, 5)}
 
 
 def test_words_and_bare_syllables_combine(project, monkeypatch):
@@ -138,6 +141,18 @@ def test_words_and_bare_syllables_combine(project, monkeypatch):
     assert "jv1" not in Path("data/audio_cmn+syllabs/lang/lexicon.txt").read_text()
 
 
+def test_a_corpus_for_training_alone_leaves_the_other_sets_as_they_are(project, monkeypatch):
+    configure(project, "audio_cmn")
+    configure(project, "audio_cmn", "syllabs", sets=["train"], options={"part": "syllabs"})
+    for corpus in ("audio_cmn", "syllabs", "audio_cmn+syllabs"):
+        run(monkeypatch, steps.prepare, corpus)
+        run(monkeypatch, steps.lexicon, corpus)
+    for name in ("dev", "test"):
+        assert read_table(f"data/audio_cmn+syllabs/{name}/pinyin") == read_table(f"data/audio_cmn/{name}/pinyin")
+    assert (set(read_table("data/audio_cmn+syllabs/train/utt2spk"))
+            == {*read_table("data/audio_cmn/train/utt2spk"), *read_table("data/syllabs/train/utt2spk")})
+
+
 def test_combination(project, monkeypatch):
     """`corpora: [a, b]`: the corpus a+b, with the pinyin that one ships and the other has from stage 2."""
     configure(project, "thchs30")
@@ -148,7 +163,8 @@ def test_combination(project, monkeypatch):
     run(monkeypatch, steps.lexicon, "aishell")
     run(monkeypatch, steps.prepare, "thchs30+aishell")
     run(monkeypatch, steps.lexicon, "thchs30+aishell")
-    assert sorted(path.name for path in Path("data/thchs30+aishell").iterdir()) == ["dev", "lang", "test", "train"]
+    sets = sorted(path.name for path in Path("data/thchs30+aishell").iterdir())
+    assert sets == ["dev", "dev_official", "lang", "test", "train"]  # those of the first; aishell has no dev_official
     combined = read_table("data/thchs30+aishell/test/pinyin")
     assert combined == read_table("data/thchs30/test/pinyin") | read_table("data/aishell/test/pinyin")
 

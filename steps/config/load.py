@@ -56,18 +56,22 @@ def load_corpus(name: str, conf: Path = CONF) -> Corpus:
 
 
 def read_corpus(name: str, conf: Path = CONF) -> Corpus:
-    """conf/corpora/<name>.yaml as written; or the combination a+b of several, of the sets that all of them have."""
+    """conf/corpora/<name>.yaml as written; or the combination a+b of several.
+
+    A combination has the sets of its first corpus; the others add to those that they have.
+    """
     if "+" not in name:
         return load(conf / "corpora" / f"{name}.yaml", Corpus)
     names = name.split("+")
     parts = [read_corpus(part, conf) for part in names]
-    sets = [part for part in parts[0].sets if all(part in other.sets for other in parts)]
+    sets = parts[0].sets
+    shared = {other: [part for part in sets if part in corpus.sets] for other, corpus in zip(names, parts, strict=True)}
     for other, corpus in zip(names, parts, strict=True):
         if corpus.pinyin != parts[0].pinyin:
             raise UserError(f"{name}: {names[0]} and {other} differ in `pinyin`; combined, they must be read alike")
-    if not sets or len(set(names)) < len(names):
-        raise UserError(f"{name}: the corpora must be different ones that have a set in common")
-    return Corpus(module="combine", sets=sets, pinyin=parts[0].pinyin, options={"corpora": names})
+    if not all(shared.values()) or len(shared) < len(names):
+        raise UserError(f"{name}: the corpora must be different ones that each have a set in common with {names[0]}")
+    return Corpus(module="combine", sets=sets, pinyin=parts[0].pinyin, options={"corpora": shared})
 
 
 def load_features(name: str, conf: Path = CONF) -> Features:
