@@ -1,7 +1,7 @@
 """The deep fully convolutional network: a spectrogram in, a logit for every token and output frame out.
 
-After Wang, Pan and Liu 2018 (DFCNN) and the student project; residual units after He et al. 2016 ("Identity
-mappings"), so that batch norm and ReLU always stand together.
+After Wang, Pan and Liu 2018 (DFCNN) and the student project; residual units after He et al. 2015 ("Deep residual
+learning"): with a batch norm behind every convolution the weights' size does not matter, only their direction.
 """
 
 from mindspore import nn, ops
@@ -30,25 +30,25 @@ class ConvBlock(nn.Cell):
 
 
 class ResidualUnit(nn.Cell):
-    """x + conv(bn_relu(conv(bn_relu(x)))), with a 1×1 convolution beside it where the shape changes."""
+    """relu(x + bn(conv(bn_relu(conv(x))))), with a 1×1 convolution and batch norm beside it where the shape changes."""
 
     def __init__(self, in_channels: int, channels: int, stride: tuple[int, int], kernels):
         super().__init__()
-        self.norm1 = kernels.norm_relu(in_channels)
         self.conv1 = kernels.conv(in_channels, channels, stride)
-        self.norm2 = kernels.norm_relu(channels)
+        self.norm1 = kernels.norm_relu(channels)
         self.conv2 = kernels.conv(channels, channels)
+        self.norm2 = kernels.norm(channels)
         self.add = kernels.add()
         self.projects = in_channels != channels or stride != (1, 1)
         if self.projects:
             self.shortcut = kernels.conv(in_channels, channels, stride, kernel=1)
+            self.shortcut_norm = kernels.norm(channels)
 
     def construct(self, x):
-        y = self.norm1(x)
+        y = self.norm2(self.conv2(self.norm1(self.conv1(x))))
         if self.projects:
-            x = self.shortcut(y)
-        y = self.conv2(self.norm2(self.conv1(y)))
-        return self.add(x, y)
+            x = self.shortcut_norm(self.shortcut(x))
+        return ops.relu(self.add(x, y))
 
 
 class DFCNN(nn.Cell):
@@ -69,7 +69,7 @@ class DFCNN(nn.Cell):
         width = channels * out_sizes(model, 1 << 20, bins)[1]
         dense = []
         for size in model.dense:
-            dense.append(nn.Dense(width, size, activation="relu", weight_init="HeUniform"))
+            dense.append(nn.Dense(width, size, activation="relu"))
             if model.use_dropout:
                 dense.append(Dropout(model.dense_dropout, salt=1000 + len(dense)))
             width = size
@@ -95,8 +95,6 @@ def _stack(model: Model, kernels) -> list[nn.Cell]:
             for unit in range(block.layers):
                 cells.append(ResidualUnit(channels, block.channels, block.stride if unit == 0 else (1, 1), kernels))
                 channels = block.channels
-            if number + 1 == len(model.blocks) or not model.blocks[number + 1].residual:
-                cells.append(kernels.norm_relu(channels))
         else:
             cells.append(ConvBlock(channels, block, kernels))
         channels = block.channels

@@ -5,11 +5,12 @@ Activations are float32 (batch, frames, bins, channels). Shapes are static: Mind
 
 import ctypes
 import functools
+import math
 import os
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.common.initializer import HeNormal, initializer
+from mindspore.common.initializer import HeUniform, initializer
 
 from steps.common.errors import UserError
 from steps.model.onednn.build import available, reason
@@ -53,7 +54,8 @@ class Conv(nn.Cell):
 
     def __init__(self, in_channels: int, out_channels: int, stride: tuple[int, int], kernel: int):
         super().__init__()
-        self.weight = Parameter(initializer(HeNormal(), (out_channels, in_channels, kernel, kernel), ms.float32))
+        shape = (out_channels, in_channels, kernel, kernel)
+        self.weight = Parameter(initializer(HeUniform(math.sqrt(5)), shape, ms.float32))  # as nn.Conv2d
         self.stride = Tensor(stride, ms.int64)
         backward_data = _operator("conv_backward_data", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
         backward_weights = _operator("conv_backward_weights", lambda dy, x, s, w: w, lambda dy, x, s, w: w)
