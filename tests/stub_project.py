@@ -48,12 +48,14 @@ def log(line):
 
 def begin(task):
     log(f"{task} {os.getpid()}")
+    print(f"{task} begins", flush=True)
     if os.environ.get("FAIL") == task:
         sys.exit("error: as asked")
-    if os.environ.get("SLOW") == task:
+    if task in os.environ.get("SLOW", "").split():
         try:
             time.sleep(60)
         finally:
+            time.sleep(float(os.environ.get("CLEARING", 0)))
             log(f"{task} cleared up")
 '''
 STAGES = {

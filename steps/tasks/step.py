@@ -1,6 +1,7 @@
 """A stage's script as a doit action."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -40,6 +41,8 @@ class Step(BaseAction):
     def execute(self, out=None, err=None) -> TaskFailed | None:
         """Run the script; `out` and `err` belong to doit's protocol. Raises SystemExit when interrupted."""
         sys.stdout.flush()
+        if multiprocessing.parent_process() is not None:  # a process of `doit -n`
+            _die_with_parent()
         log = log_path(self.task)
         with open_log(log, f"python {self!r}", self is self.task.actions[0]) if log else nullcontext() as file:
             status = run_child(self.words, file)

@@ -1,0 +1,95 @@
+"""`doit -n 2`: tasks side by side, each with a log of its own, and no script that outlives doit. Stages are stubs."""
+
+import json
+import os
+import signal
+
+import pytest
+from stub_project import Project, is_running, wait_until_gone
+
+FEATURES = "features:mini_fbank"
+TRAININGS = ["train:mini", "train:wide"]
+BOTH = ["report:mini", "report:wide"]
+ALL = ["prepare:mini", "lexicon:mini", FEATURES,
+       *(f"{stage}:{name}" for name in ("mini", "wide")
+         for stage in ("train", "decode", "score", "report"))]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project in which stages 1 to 3 of mini have run."""
+    project = Project(tmp_path / "project")
+    project.make()
+    project.doit("lexicon:mini", FEATURES)
+    project.log_lines()
+    return project
+
+
+def start_trainings(project) -> tuple:
+    """doit with both trainings at work, and their process ids."""
+    process = project.start("-n", "2", *BOTH, SLOW=" ".join(TRAININGS), CLEARING="0.5")
+    seen = project._seen
+    pids = []
+    for task in TRAININGS:
+        pids.append(project.wait_for(task))
+        project._seen = seen
+    return process, pids
+
+
+def test_each_task_runs_once_and_has_its_own_log(tmp_path):
+    project = Project(tmp_path / "project")
+    project.make()
+    out, err = project.doit("-n", "2", *BOTH)
+    assert "Traceback" not in out + err
+    ran = project.ran()
+    by_set = [f"{stage}:{name}:{part}" for stage in ("decode", "score") for name in ("mini", "wide")
+              for part in ("dev", "test")]
+    assert sorted(ran) == sorted([task for task in ALL if not task.startswith(("decode", "score"))] + by_set)
+    assert ran[:1] == ["prepare:mini"] and all(ran.index(task) < ran.index("report:mini") for task in by_set
+                                               if ":mini:" in task)
+    for task, log in (("train:mini", "mini/log/train.log"), ("train:wide", "wide/log/train.log"),
+                      ("decode:mini:dev", "mini/log/decode.dev.log"), ("decode:mini:test", "mini/log/decode.test.log"),
+                      (FEATURES, "features/mini_fbank/log/features.log")):
+        log = f"exp/{log}"
+        heading, *lines = (project.folder / log).read_text().splitlines()
+        assert heading.startswith("# ") and lines == [f"{task} begins"]
+        noted = json.loads((project.folder / log).with_suffix(".json").read_text())
+        assert noted["task"] == task and noted["state"] == "done" and noted["seconds"] >= 0
+        assert f"{task} begins" in out
+    project.doit("-n", "2", *BOTH)
+    project.doit(*BOTH)
+    assert project.ran() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_no_script_outlives_doit(project, number):
+    process, pids = start_trainings(project)
+    process.send_signal(number)
+    process.communicate(timeout=120)
+    for pid in pids:
+        wait_until_gone(pid)
+    lines = project.log_lines()
+    for task in TRAININGS:
+        assert (f"{task} cleared up" in lines) == (number != signal.SIGKILL)
+    project.doit("-n", "2", *BOTH)
+    assert set(TRAININGS) < set(project.ran()) and not {FEATURES, "prepare:mini"} & set(project.ran())
+
+
+def test_ctrl_c_at_a_terminal_lets_scripts_clear_up(project):
+    process, pids = start_trainings(project)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to doit, its workers and the scripts
+    process.communicate(timeout=120)
+    assert not any(map(is_running, pids))
+    assert {f"{task} cleared up" for task in TRAININGS} <= set(project.log_lines())
+
+
+def test_one_fails_and_the_other_is_recorded(project):
+    out, _ = project.doit("-n", "2", *BOTH, status=1, FAIL="train:mini")
+    assert "steps.train mini ended with status 1" in out
+    assert json.loads((project.folder / "exp/mini/log/train.json").read_text())["state"] == "failed"
+    assert (project.folder / "exp/mini/log/train.log").read_text().endswith("train:mini begins\nerror: as asked\n")
+    project.log_lines()
+    project.doit("-n", "2", "train:wide")
+    assert project.ran() == []
+    project.doit("-n", "2", *BOTH)
+    assert "train:mini" in project.ran()
