@@ -218,7 +218,7 @@ def task_compare():
         "file_dep": sources("steps.compare"),
         "uptodate": [SameMatches(COMPARED)],
         "targets": [EXP / "compare.html"],
-        "clean": [Remove([EXP / "compare.html"])],
+        "clean": [Remove([EXP / "compare.html", EXP / "log/compare.*"])],
     }
 
 

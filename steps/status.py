@@ -55,6 +55,8 @@ def show(standing: Standing, console: Console) -> None:
     shared = sum(standing.features.values())
     if shared:
         console.print(f"features: {megabytes(shared)}", markup=False)
+    if standing.compare != "never run":
+        console.print(f"compare: [{STYLES[standing.compare]}]{standing.compare}[/]")
     for name, task in standing.tasks.items():
         show_task(name, task, console)
     console.print(f"\n{sentence(standing.now)}", markup=False, soft_wrap=True)

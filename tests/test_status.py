@@ -32,8 +32,8 @@ class StatusProject(Project):
         return json.loads(call(self.folder, "steps.status", "--json", *args))
 
     def states(self) -> dict[str, str]:
-        """Of mini's tasks, by name."""
-        return {name: task["state"] for name, task in self.status("mini")["tasks"].items()}
+        """Of the tasks that plain doit runs, by name."""
+        return {name: task["state"] for name, task in self.status("mini")["tasks"].items() if name in ALL}
 
 
 def call(folder, *words, status=0):
@@ -79,8 +79,9 @@ def test_done(finished):
     found = finished.status("mini")
     assert list(found["experiments"]) == ["mini"]
     stages = found["experiments"]["mini"]["stages"]
-    assert list(stages) == ["prepare", "lexicon", "features", "train", "decode", "score", "report"]
-    assert {stage["state"] for stage in stages.values()} == {"done"}
+    assert {stage: found["state"] for stage, found in stages.items()} == {
+        **dict.fromkeys(("prepare", "lexicon", "features", "train", "decode", "score", "report"), "done"),
+        "diagnose": "never run"}
     assert found["now"]["tasks"] == []
     assert found["experiments"]["mini"]["bytes"] == sum(
         path.stat().st_size for path in (finished.folder / "exp/mini").rglob("*") if path.is_file())
@@ -131,10 +132,53 @@ def test_a_changed_script_and_a_missing_result(finished):
     assert tasks["decode:mini:dev"]["why"] == ["exp/mini/decode/dev_greedy/ctm: gone"]
 
 
+BESIDE = {"diagnose": """
+def main():
+    experiment, = sys.argv[1:]
+    begin(name(experiment))
+    write(Path("exp", experiment), "diagnosis.html diagnosis.json", "found")
+""", "compare": """
+def main():
+    begin("compare")
+    write(Path("exp"), "compare.html", "page")
+"""}
+
+
+def test_diagnosis_and_comparison(finished):
+    """What stands beside the stages: never run, done, failed, stale."""
+    for script, text in BESIDE.items():
+        finished.write(f"steps/{script}.py",
+                       f"from steps.stub import *\n{text}\nif __name__ == '__main__': run(main)\n")
+    found = finished.status("mini")
+    assert found["compare"] == found["tasks"]["diagnose:mini"]["state"] == "never run"
+    text = call(finished.folder, "steps.status", "mini")
+    assert "compare" not in text and "diagnose:mini" not in text
+
+    finished.doit("diagnose:mini", "compare")
+    found = finished.status("mini")
+    assert found["compare"] == found["experiments"]["mini"]["stages"]["diagnose"]["state"] == "done"
+    assert "compare: done" in call(finished.folder, "steps.status", "mini")
+
+    finished.write("exp/mini/train.csv", "epoch,steps,seconds,dev_ser\n1,10,30,0.5\n")
+    tasks = finished.status("mini")["tasks"]
+    for name in ("diagnose:mini", "compare"):
+        assert tasks[name] == {"state": "stale", "why": ["exp/mini/train.csv: changed"],
+                               "todo": f"./path.sh doit {name}"}
+
+    finished.doit("diagnose:mini", status=1, FAIL="diagnose:mini")
+    finished.doit("compare", status=1, FAIL="compare")
+    tasks = finished.status("mini")["tasks"]
+    for name, log in (("diagnose:mini", "exp/mini/log/diagnose.log"), ("compare", "exp/log/compare.log")):
+        assert tasks[name] == {"state": "failed", "why": [f"{name} begins", "error: as asked"],
+                               "todo": f"mend what {log} tells, then ./path.sh doit {name}"}
+    text = call(finished.folder, "steps.status", "mini")
+    assert "compare: failed" in text and "diagnose:mini: failed" in text
+
+
 def test_without_doits_record(finished):
     (finished.folder / ".doit.db").unlink()
+    assert set(finished.states().values()) == {"stale"}
     tasks = finished.status("mini")["tasks"]
-    assert {task["state"] for task in tasks.values()} == {"stale"}
     assert tasks["train:mini"]["why"] == ["made elsewhere: doit has no record of it"]
 
 

@@ -32,23 +32,29 @@ class SameFiles:
         self._paths = [Path(path) for path in paths]
 
     def __call__(self, task, values: dict[str, Any]) -> bool:
-        task.value_savers.append(lambda: {"files": _digests(self._paths)})
-        return values.get("files") == _digests(self._paths)
+        task.value_savers.append(lambda: {"files": self._now()})
+        return values.get("files") == self._now()
 
     def differences(self, values: dict[str, Any]) -> list[str]:
         """The files that differ."""
-        return _changed(values.get("files", {}), _digests(self._paths))
+        return _changed(values.get("files", {}), self._now())
+
+    def _now(self) -> dict[str, str]:
+        return _digests(self._paths)
 
 
 class SameMatches(SameFiles):
-    """As SameFiles, of the files that wildcards find at the time of the check; those may be of tasks not to be run."""
+    """As SameFiles, of the files that wildcards find at the time of the check; those may be of tasks not to be run.
+
+    Size and time stand for what a file holds: there may be gigabytes of them.
+    """
 
     def __init__(self, patterns: Iterable[str]):
         self._patterns = list(patterns)
 
-    @property
-    def _paths(self) -> list[Path]:
-        return sorted(path for pattern in self._patterns for path in Path().glob(pattern))
+    def _now(self) -> dict[str, str]:
+        stats = {str(path): path.stat() for pattern in self._patterns for path in sorted(Path().glob(pattern))}
+        return {path: f"{stat.st_size} {stat.st_mtime_ns}" for path, stat in stats.items()}
 
 
 class SameCorpus:

@@ -1,7 +1,7 @@
 """What is known of a task's last run: its log, how it ended, how long it took.
 
 Both lie in log/, in the directory that the task writes to: exp/mini/log/train.log and train.json,
-exp/features/mini_fbank/log/features.log, data/mini/log/prepare.log.
+exp/features/mini_fbank/log/features.log, data/mini/log/prepare.log, exp/log/compare.log.
 """
 
 import json
@@ -24,10 +24,10 @@ class Run(NamedTuple):
 
 
 def directory(task) -> Path | None:
-    """Where a task writes: data/<corpus>, exp/features/<features> or exp/<experiment>; None where to no such place."""
-    parts = Path(task.targets[0]).parts if task.targets else ()
+    """Where a task writes: data/<corpus>, exp/features/<features>, exp/<experiment>, exp; None where to no such place."""
+    parts = Path(task.targets[0]).parts[:-1] if task.targets else ()
     depth = 3 if parts[:2] == ("exp", "features") else 2
-    return Path(*parts[:depth]) if len(parts) > depth and parts[0] in ("data", "exp") else None
+    return Path(*parts[:depth]) if parts[:1] in (("data",), ("exp",)) else None
 
 
 def log_path(task) -> Path | None:

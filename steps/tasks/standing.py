@@ -7,11 +7,14 @@ from steps.common.files import disk_usage
 from steps.tasks.estimates import Estimates
 from steps.tasks.states import STATES, Tasks
 
+COMPARE = "compare"
+
 
 class Standing(NamedTuple):
     """What steps.status tells, as JSON can hold it."""
 
     experiments: dict[str, dict[str, Any]]  # by name: `stages` (by name: their `state` and `tasks`) and `bytes`
+    compare: str  # the state of what puts all experiments side by side
     tasks: dict[str, dict[str, Any]]  # by name: `state`, `why` (a list of sentences) and `todo`
     features: dict[str, int]  # bytes by directory
     now: dict[str, Any]  # the `command`, the `tasks` it would run, about how many `seconds`, the `unknown` of them
@@ -23,16 +26,17 @@ def survey(dodo: dict[str, Any], experiments: list[str], goals: list[str] | None
     found, states = {}, {}
     for name in experiments:
         stages: dict[str, dict[str, Any]] = {}
-        for task in tasks.upstream([f"report:{name}"]):
+        for task in tasks.upstream(tasks.of(name)):
             states[task] = tasks.state(task)
             stage = stages.setdefault(task.partition(":")[0], {"state": "done", "tasks": []})
             stage["state"] = min(stage["state"], states[task].name, key=STATES.index)
             stage["tasks"].append(task)
         found[name] = {"stages": stages, "bytes": disk_usage(Path("exp") / name)}
+    states[COMPARE] = tasks.state(COMPARE)
     features = {str(path): disk_usage(path)
                 for path in sorted({dodo["EXPERIMENTS"][name].feature_dir for name in experiments})}
     described = {name: {"state": state.name, "why": state.why, "todo": state.todo} for name, state in states.items()}
-    return Standing(found, described, features, _now(tasks, dodo, goals))
+    return Standing(found, states[COMPARE].name, described, features, _now(tasks, dodo, goals))
 
 
 def _now(tasks: Tasks, dodo: dict[str, Any], goals: list[str] | None) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class Tasks:
             self._known[name] = self._find_state(self.by_name[name])
         return self._known[name]
 
+    def of(self, experiment: str) -> list[str]:
+        """The tasks that an experiment has of its own, such as train:mini, decode:mini:test, diagnose:mini."""
+        return [name for name in self.by_name if name.split(":")[1:2] == [experiment]]
+
     def upstream(self, goals: Iterable[str]) -> list[str]:
         """All tasks that run for the sake of `goals`, themselves included, as dodo.py has them in order; no groups."""
         found: set[str] = set()
