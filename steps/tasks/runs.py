@@ -24,7 +24,7 @@ class Run(NamedTuple):
 
 
 def directory(task) -> Path | None:
-    """Where a task writes: data/<corpus>, exp/features/<features>, exp/<experiment>, exp; None where to no such place."""
+    """Where a task writes: data/<corpus>, exp/features/<features>, exp/<experiment> or exp; None where elsewhere."""
     parts = Path(task.targets[0]).parts[:-1] if task.targets else ()
     depth = 3 if parts[:2] == ("exp", "features") else 2
     return Path(*parts[:depth]) if parts[:1] in (("data",), ("exp",)) else None
