@@ -128,11 +128,21 @@ def stage_processes(group, module):
     return found
 
 
+def readme_blocks():
+    """README.md's indented blocks, as lists of lines."""
+    blocks = re.findall(r"(?:^ {4}\S.*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    return [[line.strip() for line in block.splitlines()] for block in blocks]
+
+
+def is_session(block):
+    """Whether its commands belong together, since one writes a config for the others."""
+    return any("> conf/" in line for line in block)
+
+
 def readme_commands():
-    """The commands in README.md's indented blocks that the recipe itself answers, without their comments."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    commands = [re.split(r"\s+#", line.strip())[0] for line in lines if re.match(r" {4}\S", line)]
-    return sorted({command for command in commands if "path.sh " in command})
+    """The commands in these blocks that the recipe itself answers, without their comments."""
+    lines = [re.split(r"\s+#", line)[0] for block in readme_blocks() if not is_session(block) for line in block]
+    return sorted({line for line in lines if "path.sh " in line})
 
 
 @pytest.mark.parametrize("command", readme_commands())
@@ -146,3 +156,13 @@ def test_commands_of_the_readme(finished, tmp_path, command):
         words = ["doit", "list", "--all", "--status", words[-1]]
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True, copy_function=shutil.copy2)
     assert call(tmp_path, *words, **variables) or words == ["doit"]
+
+
+@pytest.mark.parametrize("block", filter(is_session, readme_blocks()), ids=lambda block: block[0])
+def test_sessions_of_the_readme(finished, tmp_path, block):
+    """As a shell runs them; of a sweep two points, and one seed."""
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True, copy_function=shutil.copy2)
+    kept = iter([2])
+    script = re.sub(r"\[([^\]]*)\]", lambda values: "[" + ",".join(values[1].split(",")[:next(kept, 1)]) + "]",
+                    "\n".join(block).replace("./path.sh ", ""))
+    assert "beats" in call(tmp_path, "bash", "-euo", "pipefail", "-c", script)

@@ -36,7 +36,7 @@ class SameFiles:
         return values.get("files") == self._now()
 
     def differences(self, values: dict[str, Any]) -> list[str]:
-        """The files that differ."""
+        """The files that differ, and how."""
         return _changed(values.get("files", {}), self._now())
 
     def _now(self) -> dict[str, str]:
@@ -86,7 +86,8 @@ class SameCorpus:
 
 
 def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    return [path for path in {**now, **before} if before.get(path) != now.get(path)]
+    return [f"{path}: {'new' if path not in before else 'changed' if path in now else 'gone'}"
+            for path in {**now, **before} if before.get(path) != now.get(path)]
 
 
 def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
