@@ -1,0 +1,73 @@
+"""The experiments for the big corpora as conf/ has them, through stages 1 to 5 on small trees in the corpora's layout.
+
+The networks are whole; there are less utterances and one epoch.
+"""
+
+import shutil
+from pathlib import Path
+
+import corpus_trees
+import pandas as pd
+import pytest
+import yaml
+from test_corpora import run
+
+import steps.decode
+import steps.features
+import steps.lexicon
+import steps.prepare
+import steps.train
+from steps.config.load import load_experiment
+from steps.datadir.table import read_table
+
+CONF = Path(__file__).parent.parent / "conf"
+SECONDS = 0.8  # long enough for six syllables
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """conf/ and small corpora where it looks for them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YINJIE_NJ", "1")
+    monkeypatch.setattr(corpus_trees, "SENTENCES", dict(list(corpus_trees.SENTENCES.items())[:4]))
+    shutil.copytree(CONF, tmp_path / "conf")
+    for corpus in ("thchs30", "aishell"):
+        root = tmp_path / corpus
+        root.mkdir()
+        corpus_trees.BUILDERS[corpus](root)
+        for path in root.glob("*/wav/**/*.wav" if corpus == "aishell" else "*/data/*.wav"):
+            corpus_trees.speech(path, seconds=SECONDS)
+        monkeypatch.setenv(corpus.upper(), str(root))
+        change(tmp_path / f"conf/corpora/{corpus}.yaml", expected={}, **corpus_trees.OPTIONS[corpus])
+    return tmp_path
+
+
+def change(path, **keys):
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **keys}))
+
+
+@pytest.mark.parametrize("name", ["thchs30_dfcnn_1a", "thchs30_dfcnn_1b", "aishell_dfcnn_1a"])
+def test_stages_1_to_5(name, project, monkeypatch):
+    path = project / f"conf/{name}.yaml"
+    train = yaml.safe_load(path.read_text())["train"]
+    change(path, train={**train, "epochs": 1, "batch_size": 4})
+    config = load_experiment(name)
+    corpus, features = config.experiment.corpus, config.experiment.features
+    run(monkeypatch, steps.prepare, corpus)
+    run(monkeypatch, steps.lexicon, corpus)
+    run(monkeypatch, steps.features, corpus, features)
+    run(monkeypatch, steps.train, name)
+    row = pd.read_csv(f"exp/{name}/train.csv").iloc[-1]
+    assert row.steps >= 1 and 0 < row.train_loss < 1000
+    for part in config.experiment.decode.sets:
+        run(monkeypatch, steps.decode, f"exp/{name}", part)
+        heard = read_table(f"exp/{name}/decode/{part}_greedy/pinyin")
+        assert list(heard) == list(read_table(f"data/{corpus}/{part}/pinyin"))
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*_*_1*.yaml")), ids=lambda path: path.stem)
+def test_a_numbered_config_says_what_it_is_like(path):
+    first, *_ = path.read_text().splitlines()
+    assert first.startswith("# ")
+    for word in first.replace(",", " ").split():
+        assert "_" not in word or (CONF / f"{word}.yaml").exists(), word
