@@ -7,8 +7,8 @@ from `base`, in Kaldi the folder of the recipe that wrote it.
 import os
 from pathlib import Path
 
-from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
+from steps.datadir.find import named_root
 from steps.datadir.read import read_data_dir
 from steps.datadir.utterance import Utterance
 
@@ -21,10 +21,8 @@ class Options(Strict):
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """The sets that the config names, each a folder of `root`."""
-    if corpus.root is None:
-        raise UserError("root: missing; write the folder that holds the data directories into conf/corpora/")
-    return {name: [_based(each, options.base) for each in read_data_dir(Path(corpus.root) / name)]
-            for name in corpus.sets}
+    root = named_root(corpus, "the folder that holds the data directories")
+    return {name: [_based(each, options.base) for each in read_data_dir(root / name)] for name in corpus.sets}
 
 
 def _based(utterance: Utterance, base: str | None) -> Utterance:

@@ -13,6 +13,7 @@ import pandas
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
+from steps.datadir.find import named_root
 from steps.datadir.split import split_speakers
 from steps.datadir.table import refuse
 from steps.datadir.utterance import Utterance
@@ -32,11 +33,10 @@ class Options(Strict):
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """The sets that the table's set column names, or train, dev and test by speaker. Raises UserError naming lines."""
-    if corpus.root is None:
-        raise UserError("root: missing; write the folder that the table's paths start from into conf/corpora/")
-    path = Path(corpus.root) / options.file
+    root = named_root(corpus, "the folder that the table's paths start from")
+    path = root / options.file
     table = read(path, options)
-    utterances = _rows(path, table, functools.partial(_utterance, options=options, root=Path(corpus.root)))
+    utterances = _rows(path, table, functools.partial(_utterance, options=options, root=root))
     if options.set in table:
         sets = list(table[options.set])
     else:

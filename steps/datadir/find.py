@@ -9,14 +9,19 @@ from steps.config.schema import Corpus
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
+def named_root(corpus: Corpus, what: str) -> Path:
+    """The folder that the config names. Raises UserError, which says `what` it should be, where it names none."""
+    if corpus.root is None:
+        raise UserError(f"root: missing; write {what} into conf/corpora/")
+    return Path(corpus.root)
+
+
 def corpus_root(corpus: Corpus, name: str, holds: str) -> Path:
     """The folder that has `holds` (a path or pattern) in it: `root` itself or its folder `name`.
 
     Raises UserError where the config says no root, or neither folder has it.
     """
-    if corpus.root is None:
-        raise UserError(f"root: missing; write the folder of the corpus into conf/corpora/, such as /data/{name}")
-    root = Path(corpus.root)
+    root = named_root(corpus, f"the folder of the corpus, such as /data/{name},")
     for folder in (root, root / name):
         if any(folder.glob(holds)):
             return folder
