@@ -41,6 +41,7 @@ from steps.model.batches import Batch, TrainingBatches
 from steps.model.cells import CTCObjective, TrainStep
 from steps.model.device import set_device
 from steps.model.geometry import conv_size
+from steps.model.kernels import kernels_for
 from steps.model.optimizer import make_optimizer
 from steps.text.syllables import BLANK, all_syllables
 
@@ -71,6 +72,7 @@ class Measured(NamedTuple):
     """What came out, of an experiment."""
 
     name: str
+    kernels: str
     weights: int
     shape: tuple[int, ...]  # of the first batch
     batches: int  # an epoch
@@ -197,9 +199,9 @@ def measure(name: str, steps: int, busy: bool) -> Measured:
         ms.Model(step).train(2, feed(batches, steps), callbacks=[timer], dataset_sink_mode=False)
         shapes = [batch.feats.shape for batch in First(batches, steps)]
     frames = sum(shape[0] * shape[1] for shape in shapes)
-    return Measured(name, sum(weight.size for weight in network.trainable_params()), shapes[0],
-                    batches.steps_per_epoch, train.epochs, timer.seconds / frames * padded / batches.steps_per_epoch,
-                    feed_s, operations(config, padded))
+    weights = sum(weight.size for weight in network.trainable_params())
+    return Measured(name, kernels_for(config.experiment)[0], weights, shapes[0], batches.steps_per_epoch, train.epochs,
+                    timer.seconds / frames * padded / batches.steps_per_epoch, feed_s, operations(config, padded))
 
 
 def feed(batches: TrainingBatches, count: int) -> dataset.GeneratorDataset:
@@ -247,12 +249,13 @@ def duration(hours: float) -> str:
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
 
 
-def machine(busy: bool) -> str:
+def machine(measured: list[Measured], busy: bool) -> str:
     """Which machine, and what its seconds are."""
     found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     processors = len(os.sched_getaffinity(0))
     how = "processor seconds over processors, on a busy machine" if busy else "wall clock, on an idle machine"
-    return f"Here: {processors} processors, {found[1] if found else 'unknown'}; {how}."
+    kernels = " and ".join(sorted({each.kernels for each in measured}))
+    return f"Here: {processors} processors, {found[1] if found else 'unknown'}, `kernels: {kernels}`; {how}."
 
 
 def publish(lines: list[str]) -> None:
@@ -281,7 +284,7 @@ def main() -> None:
         measured.append(each)
     student = load_experiment("thchs30_dfcnn_1a")
     whole = student.experiment.train.epochs * operations(student, make_batches(student, {})[1])
-    lines = [*as_markdown(table(measured, whole)), "", machine(args.busy)]
+    lines = [*as_markdown(table(measured, whole)), "", machine(measured, args.busy)]
     print("\n".join(lines))
     if args.readme:
         publish(lines)
