@@ -94,6 +94,7 @@ def test_experiments_share_stages_1_to_3(finished):
 CHANGES = {
     "train.epochs": (("conf/mini.yaml", "epochs: 2", "epochs: 3"), FROM_TRAIN),
     "model": (("conf/mini.yaml", "channels: 8", "channels: 16"), FROM_TRAIN),
+    "train.summary": (("conf/mini.yaml", "epochs: 2", "epochs: 2, summary: true"), []),
     "another experiment": (("conf/wide.yaml", "epochs: 2", "epochs: 3"), []),
     "a comment": (("conf/mini.yaml", "corpus: mini", "corpus: mini  # the default"), []),
     "corpus options": (("conf/corpora/mini.yaml", "seed: 1", "seed: 2"),
