@@ -46,14 +46,23 @@ def test_an_epoch_holds_every_utterance_once_and_tops_up_the_last_batch_alone(le
         assert all(lengths[i] <= length for i in positions)
 
 
-def small_batches(seed=1, **augmentation):
+@given(lengths_strategy, st.integers(1, 3), st.integers(1, 4), st.integers(2, 5))
+def test_batches_of_several_parts_are_as_large_as_so_many(lengths, count, most_utts, parts):
+    lengths = np.array(lengths)
+    batches = plan_epoch(lengths, choose_buckets(lengths, count), most_utts, 2000, np.random.default_rng(1), parts)
+    assert {i for _, positions in batches for i in positions} == set(range(len(lengths)))
+    for length, positions in batches:
+        assert len(positions) == parts * batch_size(length, most_utts, 2000)
+
+
+def small_batches(seed=1, rank=0, train=None, **augmentation):
     rng = np.random.default_rng(0)
     feats = {f"utt{i:02d}": rng.normal(size=(int(n), 6)).astype(np.float32)
              for i, n in enumerate(rng.integers(30, 120, 25))}
     labels = {utt: [1 + len(matrix) % 3, 2, 2] for utt, matrix in feats.items()}
-    train = Train(batch_size=4, buckets=3, augment=Augment(**augmentation))
+    train = Train(**{"batch_size": 4, "buckets": 3, **(train or {})}, augment=Augment(**augmentation))
     frames = {utt: len(matrix) for utt, matrix in feats.items()}
-    return feats, labels, TrainingBatches(feats, frames, labels, MODEL, train, seed, most_labels=5)
+    return feats, labels, TrainingBatches(feats, frames, labels, MODEL, train, seed, most_labels=5, rank=rank)
 
 
 def test_batches_hold_what_went_in():
@@ -65,6 +74,24 @@ def test_batches_hold_what_went_in():
             assert out_length == len(feats[utt]) // 4
             assert ids[:count].tolist() == labels[utt] and not ids[count:].any()
         assert batch.feats.shape[1] in batches.buckets
+
+
+def test_workers_share_each_batch_of_one_worker():
+    whole = list(small_batches(train={"batch_size": 6}, level=0.3)[2].epoch(2))
+    shares = [list(small_batches(rank=rank, train={"batch_size": 2, "workers": 3}, level=0.3)[2].epoch(2))
+              for rank in range(3)]
+    assert len({len(share) for share in shares}) == 1
+    for batch, *parts in zip(whole, *shares, strict=True):
+        for rank, part in enumerate(parts):
+            for one, other in zip(batch, part, strict=True):
+                np.testing.assert_array_equal(one[rank::3], other)
+
+
+def test_micro_batches_are_the_shares_of_as_many_workers():
+    accumulated = list(small_batches(rank=1, train={"batch_size": 2, "workers": 2, "accum_grad": 2})[2].epoch(1))
+    whole = list(small_batches(train={"batch_size": 8})[2].epoch(1))
+    for one, all_ in zip(accumulated, whole, strict=True):
+        np.testing.assert_array_equal(one.feats, np.concatenate([all_.feats[1::4], all_.feats[3::4]]))
 
 
 def test_an_epoch_depends_on_seed_and_number_alone():

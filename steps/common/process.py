@@ -1,9 +1,15 @@
-"""Whether the process that left a note is still there."""
+"""Processes: whether the one that left a note is still there, and how not to outlive another."""
 
+import ctypes
 import os
 import platform
+import signal
+import sys
 from pathlib import Path
 from typing import Any
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def this_process() -> dict[str, Any]:
@@ -23,6 +29,12 @@ def is_alive(noted: dict[str, Any]) -> bool:
     except PermissionError:  # somebody else's
         pass
     return _started(pid) == noted.get("started")
+
+
+def die_with_parent() -> None:
+    """End this process by SIGKILL as soon as its parent ends, on Linux; elsewhere do nothing."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _started(pid: int) -> str | None:

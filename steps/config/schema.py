@@ -146,8 +146,11 @@ class Train(Strict):
     """Stage 4."""
 
     epochs: PositiveInt = 20
-    batch_size: PositiveInt = 16  # utterances at the most
+    batch_size: PositiveInt = 16  # utterances at the most; times accum_grad times workers make an update
     batch_frames: PositiveInt = 20000  # padded frames at the most
+    accum_grad: PositiveInt = 1  # batches that a worker adds up for an update
+    workers: PositiveInt = 1  # processes, each with a device (or its part of the CPU), that msrun starts
+    hosts: PositiveInt = 1  # machines that the workers are on, the same number on each
     buckets: PositiveInt = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
@@ -156,6 +159,12 @@ class Train(Strict):
     keep_checkpoints: PositiveInt = 2
     average: Annotated[int, Field(ge=0)] = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
     summary: bool = False  # write exp/<experiment>/summary/, for MindInsight
+
+    @model_validator(mode="after")
+    def _hosts_are_alike(self) -> "Train":
+        if self.workers % self.hosts:
+            raise ValueError(f"workers: {self.workers} cannot be spread evenly over {self.hosts} hosts")
+        return self
 
 
 class Decode(Strict):

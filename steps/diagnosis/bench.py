@@ -80,7 +80,7 @@ class Bench:
 
     def __init__(self, context: Context, objective: type[nn.Cell] = CTCObjective):
         experiment = context.config.experiment
-        set_device(experiment.device)
+        set_device(experiment.device, context.exp_dir / "log")
         ms.set_seed(experiment.seed)
         self._model = experiment.model.model_copy(update={"use_dropout": False})
         self._context = context

@@ -1,6 +1,5 @@
 """The trained network as decoding sees it: features in, log-probabilities out."""
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,10 +8,10 @@ import numpy as np
 from mindspore import nn
 
 from steps.common.errors import UserError
-from steps.common.files import write_json
 from steps.config.load import Resolved, load_resolved
 from steps.feats.cmvn import apply_cmvn, load_cmvn, mean_std
 from steps.model.batches import inference_batches, stack
+from steps.model.buckets import read_buckets
 from steps.model.cells import Inference
 from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
 from steps.model.device import set_device
@@ -61,7 +60,7 @@ class AcousticModel:
         self.tokens = read_tokens(exp_dir / "tokens.txt")
         self.frame_shift_s = time_reduction(self.config.experiment.model) * self.config.features.frame_shift_ms / 1000
         self._mean, self._std = mean_std(load_cmvn(exp_dir / "cmvn"))
-        set_device(self.config.experiment.device)
+        set_device(self.config.experiment.device, exp_dir / "log")
         self.network = make_network(self.config, self.tokens)
         self.facts = load_weights(exp_dir / "final.ckpt", named_parameters(self.network))
         if self.facts.get("tokens_sha256") != tokens_hash(self.tokens):
@@ -81,13 +80,3 @@ def make_network(config: Resolved, tokens: list[str]) -> DFCNN:
     """The network of a config, its weights random."""
     model = config.experiment.model
     return DFCNN(model, config.features.num_bins, tokens, make_kernels(config.experiment))
-
-
-def read_buckets(exp_dir: Path) -> list[int]:
-    """The padded lengths (frames) that the experiment was trained with."""
-    return json.loads((exp_dir / "buckets.json").read_text(encoding="utf-8"))
-
-
-def write_buckets(exp_dir: Path, buckets: list[int]) -> None:
-    """Keep the padded lengths beside the model."""
-    write_json(exp_dir / "buckets.json", buckets)

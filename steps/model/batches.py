@@ -28,6 +28,9 @@ def labels_fit(frames: int, labels: list[int], model: Model) -> bool:
 class TrainingBatches:
     """The batches of any epoch: a function of the seed and the epoch's number alone.
 
+    Each makes one update. Of its utterances, worker `rank` of `train.workers` gets every `train.workers`-th: as many as
+    the others, of the same padded length. Those are again `train.accum_grad` equal micro-batches, one behind the other.
+
     Args:
         feats: normalised features by utterance, float32 (frames, bins).
         frames: their lengths.
@@ -36,13 +39,15 @@ class TrainingBatches:
     """
 
     def __init__(self, feats: Mapping[str, np.ndarray], frames: Mapping[str, int], labels: dict[str, list[int]],
-                 model: Model, train: Train, seed: int, most_labels: int):
+                 model: Model, train: Train, seed: int, most_labels: int,
+                 rank: int = 0):
         self._feats = feats
         self._labels = labels
         self._model = model
         self._train = train
         self._seed = seed
         self._most_labels = most_labels
+        self._rank = rank
         self._utts = sorted(labels)
         self._frames = np.array([frames[utt] for utt in self._utts])
         self.buckets = bk.choose_buckets(self._frames * max(train.augment.time_warp), train.buckets)
@@ -52,7 +57,12 @@ class TrainingBatches:
         """The batches of epoch `epoch`, counted from 1."""
         plan, frames = self._plan(epoch)
         for length, positions in plan:
-            yield self._batch(epoch, length, positions, frames)
+            yield self._batch(epoch, length, self._share(positions), frames)
+
+    def _share(self, positions: list[int]) -> list[int]:
+        mine = positions[self._rank::self._train.workers]
+        micros = self._train.accum_grad
+        return [position for number in range(micros) for position in mine[number::micros]]
 
     def _plan(self, epoch: int) -> tuple[list[tuple[int, list[int]]], np.ndarray]:
         rng = np.random.default_rng([self._seed, epoch])
@@ -61,7 +71,9 @@ class TrainingBatches:
         for i, utt in enumerate(self._utts):
             if not labels_fit(frames[i], self._labels[utt], self._model):
                 frames[i] = self._frames[i]
-        return bk.plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng), frames
+        parts = self._train.workers * self._train.accum_grad
+        plan = bk.plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng, parts)
+        return plan, frames
 
     def _batch(self, epoch: int, length: int, positions: list[int], frames: np.ndarray) -> Batch:
         utts = [self._utts[i] for i in positions]

@@ -4,7 +4,12 @@ Every batch has one of a few shapes, for each of which the network is compiled o
 depends on its own length alone, so its result does not depend on its company.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
+
+from steps.common.files import write_json
 
 ROUND = 16  # padded lengths are multiples of this, so that pooling leaves no remainder
 BEYOND = 1.25  # lengths above the longest bucket grow by this factor
@@ -49,11 +54,12 @@ def batch_size(length: int, most_utts: int, most_frames: int) -> int:
 
 
 def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_frames: int,
-               rng: np.random.Generator) -> list[tuple[int, list[int]]]:
+               rng: np.random.Generator, parts: int = 1) -> list[tuple[int, list[int]]]:
     """The batches of one epoch, as (padded length, positions in `lengths`), in random order.
 
     Every utterance is in exactly one batch. What does not fill a batch of its bucket moves to the next longer one;
-    the last batch is filled up with utterances drawn again.
+    the last batch is filled up with utterances drawn again. A batch is made of `parts` equal ones, each of at most
+    `most_utts` utterances and `most_frames` padded frames.
     """
     order = rng.permutation(len(lengths))
     padded = np.array([padded_length(int(frames), buckets) for frames in lengths])
@@ -61,7 +67,7 @@ def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_fra
     left: list[int] = []
     for length in np.unique(padded).tolist():
         left += [int(i) for i in order if padded[i] == length]
-        size = batch_size(length, most_utts, most_frames)
+        size = parts * batch_size(length, most_utts, most_frames)
         full = len(left) // size * size
         batches += [(length, left[begin:begin + size]) for begin in range(0, full, size)]
         left = left[full:]
@@ -69,3 +75,13 @@ def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_fra
         again = rng.integers(len(lengths), size=size - len(left)).tolist()
         batches.append((length, left + again))
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def read_buckets(exp_dir: Path) -> list[int]:
+    """The padded lengths (frames) that the experiment was trained with."""
+    return json.loads((exp_dir / "buckets.json").read_text(encoding="utf-8"))
+
+
+def write_buckets(exp_dir: Path, buckets: list[int]) -> None:
+    """Keep the padded lengths beside the model."""
+    write_json(exp_dir / "buckets.json", buckets)

@@ -12,6 +12,7 @@ from steps.model.checkpoints import Checkpoints
 from steps.model.dev import DevPass
 from steps.model.history import Epoch, History
 from steps.model.progress import write_progress
+from steps.model.workers import Workers, statistics
 
 LOG_EVERY_S = 15.0
 
@@ -23,9 +24,10 @@ class StepLog(ms.Callback):
         losses, norms: of the current epoch's steps.
     """
 
-    def __init__(self, exp_dir: Path, epochs: int, steps_per_epoch: int, first_epoch: int):
+    def __init__(self, exp_dir: Path, epochs: int, steps_per_epoch: int, first_epoch: int, writes: bool):
         super().__init__()
         self._exp_dir = exp_dir
+        self._writes = writes
         self._total = epochs * steps_per_epoch
         self._epochs = epochs
         self._done_before = (first_epoch - 1) * steps_per_epoch
@@ -37,7 +39,7 @@ class StepLog(ms.Callback):
     def on_train_epoch_begin(self, run_context):
         """Forget the last epoch."""
         self.losses, self.norms = [], []
-        write_progress(self._exp_dir, run_context.original_args().cur_epoch_num, self._epochs, self._seconds_left())
+        self._write(run_context.original_args().cur_epoch_num, self._seconds_left())
 
     def on_train_step_end(self, run_context):
         """Keep the step's numbers."""
@@ -55,7 +57,11 @@ class StepLog(ms.Callback):
         left = self._seconds_left()
         print(f"epoch {epoch} of {self._epochs}, step {self._done_before + self._steps}: "
               f"loss {np.mean(self.losses[-50:]):.3f}, ETA {left / 60:.1f} min", file=sys.stderr, flush=True)
-        write_progress(self._exp_dir, epoch, self._epochs, left)
+        self._write(epoch, left)
+
+    def _write(self, epoch: int, seconds_left: float | None) -> None:
+        if self._writes:
+            write_progress(self._exp_dir, epoch, self._epochs, seconds_left)
 
     def _seconds_left(self) -> float | None:
         if not self._steps:
@@ -64,11 +70,15 @@ class StepLog(ms.Callback):
 
 
 class EpochEnd(ms.Callback):
-    """After each epoch: the dev pass, a row of train.csv, a checkpoint; and the end, where dev no longer improves."""
+    """After each epoch: the dev pass, a row of train.csv, a checkpoint; and the end, where dev no longer improves.
 
-    def __init__(self, step_log: StepLog, dev: DevPass, history: History, checkpoints: Checkpoints, network: nn.Cell,
-                 optimizer: nn.Optimizer, rate_after, keep: int, keep_best: int, patience: int):
+    Of several workers all take part and know the same history; one writes.
+    """
+
+    def __init__(self, workers: Workers, step_log: StepLog, dev: DevPass, history: History, checkpoints: Checkpoints,
+                 network: nn.Cell, optimizer: nn.Optimizer, rate_after, keep: int, keep_best: int, patience: int):
         super().__init__()
+        self._workers = workers
         self._log = step_log
         self._dev = dev
         self._history = history
@@ -84,6 +94,7 @@ class EpochEnd(ms.Callback):
         """Measure, record, save, and stop where `patience` is over."""
         params = run_context.original_args()
         epoch = params.cur_epoch_num
+        self._workers.average(statistics(self._network))
         self._network.set_train(False)
         dev_loss, dev_ser = self._dev()
         self._network.set_train(True)
@@ -92,12 +103,16 @@ class EpochEnd(ms.Callback):
         train_loss, grad_norm = float(np.mean(self._log.losses)), float(np.median(self._log.norms))
         row = self._history.add(Epoch(epoch, steps, seconds, self._rate_after(steps - 1), train_loss, grad_norm,
                                       dev_loss, dev_ser, best=False))
-        self._checkpoints.save(epoch, self._network, self._optimizer, self._history.as_dicts())
-        self._history.write(self._checkpoints.folder.parent / "train.csv")
-        kept = {before.epoch for before in self._history.rows[-self._keep:]}
-        self._checkpoints.prune(kept, set(self._history.best(self._keep_best)))
+        if self._workers.writes:
+            self._save(epoch)
         print(f"epoch {epoch}: train loss {row.train_loss:.3f}, dev loss {dev_loss:.3f}, dev syllable error rate "
               f"{dev_ser:.2%}{' (best)' if row.best else ''}, {seconds / 60:.1f} min", file=sys.stderr, flush=True)
         if self._patience and self._history.epochs_since_best() >= self._patience:
             print(f"no better dev syllable error rate in {self._patience} epochs: stopping", file=sys.stderr)
             run_context.request_stop()
+
+    def _save(self, epoch: int) -> None:
+        self._checkpoints.save(epoch, self._network, self._optimizer, self._history.as_dicts())
+        self._history.write(self._checkpoints.folder.parent / "train.csv")
+        kept = {before.epoch for before in self._history.rows[-self._keep:]}
+        self._checkpoints.prune(kept, set(self._history.best(self._keep_best)))

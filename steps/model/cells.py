@@ -24,19 +24,18 @@ class CTCObjective(nn.Cell):
         return losses.sum() / label_lengths.sum()
 
 
-class TrainStep(nn.Cell):
-    """One update of the weights. Returns the loss before it, and the gradient's norm before it was clipped."""
+class Update(nn.Cell):
+    """One update of the weights by their gradients, which are clipped to a norm (0: they are not).
 
-    def __init__(self, objective: nn.Cell, optimizer: nn.Optimizer, clip_norm: float):
+    Returns what there is only after the update, and the gradients' norm before they were clipped.
+    """
+
+    def __init__(self, optimizer: nn.Optimizer, clip_norm: float):
         super().__init__()
-        self.objective = objective
         self.optimizer = optimizer
-        self.weights = optimizer.parameters
         self.clip_norm = clip_norm
-        self.value_and_grad = ops.value_and_grad(objective, None, self.weights)
 
-    def construct(self, feats, out_lengths, labels, label_lengths):
-        loss, grads = self.value_and_grad(feats, out_lengths, labels, label_lengths)
+    def construct(self, grads):
         squares = 0.0
         for grad in grads:
             squares += (grad * grad).sum()
@@ -47,7 +46,23 @@ class TrainStep(nn.Cell):
             for grad in grads:
                 scaled += (grad * scale,)
             grads = scaled
-        loss = ops.depend(loss, self.optimizer(grads))
+        return self.optimizer(grads), norm
+
+
+class TrainStep(nn.Cell):
+    """One update of the weights. Returns the loss before it, and the gradient's norm before it was clipped."""
+
+    def __init__(self, objective: nn.Cell, optimizer: nn.Optimizer, clip_norm: float):
+        super().__init__()
+        self.objective = objective
+        self.update = Update(optimizer, clip_norm)
+        self.weights = optimizer.parameters
+        self.value_and_grad = ops.value_and_grad(objective, None, self.weights)
+
+    def construct(self, feats, out_lengths, labels, label_lengths):
+        loss, grads = self.value_and_grad(feats, out_lengths, labels, label_lengths)
+        done, norm = self.update(grads)
+        loss = ops.depend(loss, done)
         # The product has no value before the last update: whoever reads it then sleeps. The loss itself is known
         # when the forward pass ends, and Python's waiting thread would spin through the whole backward pass.
         return loss * 1.0, norm

@@ -8,7 +8,7 @@ from steps.common.files import atomic_open, sha256, write_json, write_lines
 from steps.config.load import Resolved, dump, load_resolved
 from steps.config.schema import LEAVES_WEIGHTS
 from steps.feats.cmvn import load_cmvn, save_cmvn
-from steps.model.acoustic import write_buckets
+from steps.model.buckets import write_buckets
 
 
 def inputs(config: Resolved) -> dict[str, str]:

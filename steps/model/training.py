@@ -13,10 +13,11 @@ from steps.common.provenance import environment
 from steps.config.load import Resolved
 from steps.datadir.read import read_pinyin
 from steps.feats.cmvn import load_cmvn, mean_std
+from steps.model.accumulation import make_step
 from steps.model.acoustic import LogProbs, make_network
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, StepLog
-from steps.model.cells import CTCObjective, TrainStep
+from steps.model.cells import CTCObjective
 from steps.model.checkpoints import Checkpoints, average, load_weights, named_parameters, save_weights, tokens_hash
 from steps.model.dataset import NormalisedFeatures, training_labels
 from steps.model.dev import DevPass
@@ -27,6 +28,7 @@ from steps.model.kernels import kernels_for
 from steps.model.optimizer import learning_rate, make_optimizer
 from steps.model.progress import end_progress
 from steps.model.summary import Summary
+from steps.model.workers import Workers, join_workers
 from steps.text.syllables import BLANK, all_syllables
 from steps.text.tokens import read_tokens
 
@@ -34,28 +36,35 @@ from steps.text.tokens import read_tokens
 def train(config: Resolved, exp_dir: Path) -> None:
     """Train an experiment, or go on with one that was interrupted; where it is finished, do nothing.
 
-    What exp_dir holds of a training with another config or other data is dropped.
+    What exp_dir holds of a training with another config or other data is dropped. Called in all workers that msrun has
+    started, and in their scheduler, it trains with all of them (`steps.model.launch`).
     """
     experiment = config.experiment
     if is_finished(config, exp_dir):
         print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
         return
-    set_device(experiment.device)
+    set_device(experiment.device, exp_dir / "log")
+    workers = join_workers(experiment.train.workers)  # from here on one may write: all have looked
+    if workers is None:
+        return
     ms.set_seed(experiment.seed)
     tokens = experiment_tokens(config)
-    batches, dev_features = _load_data(config, exp_dir, tokens)
-    begin(config, exp_dir, tokens, batches.buckets)
-
+    batches, dev_features, short = _load_data(config, tokens, workers)
     network = make_network(config, tokens)
-    _write_environment(config, exp_dir, network)
+    if workers.writes:
+        begin(config, exp_dir, tokens, batches.buckets)
+        _report(config, exp_dir, network, short)
+    workers.wait()  # until what others must not go on from has gone
+
     steps = batches.steps_per_epoch * experiment.train.epochs
     optimizer = make_optimizer(experiment.train.optimizer, network, steps)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history = _resume(checkpoints, network, optimizer)
     dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
-    dev = DevPass(LogProbs(network, config, batches.buckets), dev_features, dev_pinyin, tokens)
-    _run(config, batches, network, optimizer, dev, checkpoints, history)
-    _finish(config, exp_dir, network, checkpoints, history, tokens)
+    dev = DevPass(LogProbs(network, config, batches.buckets), dev_features, dev_pinyin, tokens, workers)
+    _run(config, batches, network, optimizer, dev, checkpoints, history, workers)
+    if workers.writes:
+        _finish(config, exp_dir, network, checkpoints, history, tokens)
 
 
 def experiment_tokens(config: Resolved) -> list[str]:
@@ -66,22 +75,24 @@ def experiment_tokens(config: Resolved) -> list[str]:
     return tokens
 
 
-def _load_data(config: Resolved, exp_dir: Path, tokens: list[str]):
+def _load_data(config: Resolved, tokens: list[str], workers: Workers):
+    """(this worker's batches, normalised features of dev, training utterances left out as too short)"""
     mean, std = mean_std(load_cmvn(config.feature_dir / "cmvn"))
     features = NormalisedFeatures(config.feature_dir / "train", mean, std)
     pinyin = read_pinyin(config.data_dir / "train" / "pinyin")
     labels, short = training_labels(pinyin, features.frames, tokens, config)
-    if short:
-        print(f"left out {len(short)} of {len(labels) + len(short)} training utterances, which have more syllables "
-              f"than the network leaves frames for: {exp_dir}/too_short", file=sys.stderr)
-    write_lines(exp_dir / "too_short", short)
     most = max(map(len, labels.values()))
     batches = TrainingBatches(features, features.frames, labels, config.experiment.model, config.experiment.train,
-                              config.experiment.seed, most)
-    return batches, NormalisedFeatures(config.feature_dir / "dev", mean, std)
+                              config.experiment.seed, most, workers.rank)
+    return batches, NormalisedFeatures(config.feature_dir / "dev", mean, std), short
 
 
-def _write_environment(config: Resolved, exp_dir: Path, network) -> None:
+def _report(config: Resolved, exp_dir: Path, network, short: list[str]) -> None:
+    """What is left out, and what this training is made with, for the reader and for env.json."""
+    write_lines(exp_dir / "too_short", short)
+    if short:
+        print(f"left out {len(short)} training utterances, which have more syllables than the network leaves frames "
+              f"for: {exp_dir}/too_short", file=sys.stderr)
     kernels, why = kernels_for(config.experiment)
     print(f"kernels: {kernels} ({why})", file=sys.stderr)
     weights = sum(parameter.size for parameter in network.trainable_params())
@@ -114,7 +125,7 @@ class _Source:
 
 
 def _run(config: Resolved, batches: TrainingBatches, network, optimizer, dev: DevPass, checkpoints: Checkpoints,
-         history: History) -> None:
+         history: History, workers: Workers) -> None:
     train = config.experiment.train
     done = history.rows[-1].epoch if history.rows else 0
     if done >= train.epochs or (train.patience and history.rows and history.epochs_since_best() >= train.patience):
@@ -123,13 +134,13 @@ def _run(config: Resolved, batches: TrainingBatches, network, optimizer, dev: De
     data = dataset.GeneratorDataset(source, list(Batch._fields), shuffle=False, num_parallel_workers=1,
                                     python_multiprocessing=False)
     total = train.epochs * batches.steps_per_epoch
-    step_log = StepLog(checkpoints.folder.parent, train.epochs, batches.steps_per_epoch, done + 1)
+    step_log = StepLog(checkpoints.folder.parent, train.epochs, batches.steps_per_epoch, done + 1, workers.writes)
     rate_after = functools.partial(learning_rate, train.optimizer, total)
-    callbacks = [step_log, EpochEnd(step_log, dev, history, checkpoints, network, optimizer, rate_after,
+    callbacks = [step_log, EpochEnd(workers, step_log, dev, history, checkpoints, network, optimizer, rate_after,
                                     train.keep_checkpoints, max(1, train.average), train.patience)]
-    if train.summary:
+    if train.summary and workers.writes:
         callbacks.append(Summary(checkpoints.folder.parent / "summary", step_log, history, optimizer, rate_after))
-    step = TrainStep(CTCObjective(network), optimizer, train.optimizer.clip_norm)
+    step = make_step(CTCObjective(network), optimizer, train, workers)
     source.next_epoch = done + 1  # MindSpore has already begun an epoch to see what it holds
     ms.Model(step).train(train.epochs, data, callbacks=callbacks, dataset_sink_mode=False,
                          initial_epoch=done)

@@ -1,6 +1,5 @@
 """A stage's script as a doit action."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -14,11 +13,9 @@ from typing import Any, BinaryIO
 from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
+from steps.common.process import die_with_parent
 from steps.tasks.runs import log_path
 from steps.tasks.tee import Tee, open_log
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Step(BaseAction):
@@ -62,7 +59,7 @@ def run_child(words: Sequence[str], log: BinaryIO | None = None) -> int:
     An interrupt (KeyboardInterrupt) is passed on as SIGTERM, a second one as SIGKILL; then raises SystemExit.
     """
     with Tee(log) as tee:
-        process = subprocess.Popen(words, stdout=tee.stdout, stderr=tee.stderr, preexec_fn=_die_with_parent)
+        process = subprocess.Popen(words, stdout=tee.stdout, stderr=tee.stderr, preexec_fn=die_with_parent)
         tee.start()
         try:
             status = process.wait()
@@ -75,8 +72,3 @@ def run_child(words: Sequence[str], log: BinaryIO | None = None) -> int:
                 process.wait()
             sys.exit(130)
     return 128 - status if status < 0 else status
-
-
-def _die_with_parent() -> None:
-    if LIBC is not None:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

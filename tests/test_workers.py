@@ -1,0 +1,177 @@
+"""Updates of several workers, and of several micro-batches: as from one large batch; kills; going on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_corpus import EXPERIMENT, write_tiny
+
+from steps.common.errors import UserError
+from steps.config.load import load_experiment
+from steps.model import launch
+
+ROOT = Path(__file__).parent.parent
+TRAIN = {**EXPERIMENT["train"], "epochs": 2, "batch_size": 4}
+MODEL = {**EXPERIMENT["model"], "use_dropout": False}  # whose mask differs from worker to worker
+
+
+def write(folder, **train):
+    write_tiny(folder, {**EXPERIMENT, "model": MODEL, "train": {**TRAIN, **train}})
+
+
+def start(folder, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return subprocess.Popen([sys.executable, "-m", "steps.train", "tiny"], cwd=folder, env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=600)
+    return process.returncode, output
+
+
+def wait_until(holds, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def members(folder):
+    """The processes that msrun has started in a folder: role and rank → process id."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if path.joinpath("cwd").resolve() == folder.resolve():
+                words = path.joinpath("environ").read_bytes().decode().split("\0")
+                variables = dict(word.split("=", 1) for word in words if "=" in word)
+                if "MS_ROLE" in variables:
+                    found[variables["MS_ROLE"], variables["RANK_ID"]] = int(path.name)
+        except OSError:
+            continue
+    return found
+
+
+def weights(folder):
+    import mindspore as ms
+
+    loaded = ms.load_checkpoint(str(folder / "exp/tiny/final.ckpt"))
+    return {name: value.asnumpy() for name, value in loaded.items() if name not in ("epoch", "tokens_sha256")}
+
+
+@pytest.fixture(scope="module")
+def accumulated(tmp_path_factory):
+    """Two micro-batches an update, in one process."""
+    folder = tmp_path_factory.mktemp("accumulated")
+    write(folder, accum_grad=2)
+    status, output = finish(start(folder))
+    assert status == 0, output
+    return folder
+
+
+def test_two_workers_one_of_them_killed_train_as_one_with_two_micro_batches(accumulated, tmp_path):
+    write(tmp_path, workers=2)
+    process = start(tmp_path)
+    wait_until((tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists)
+    found = members(tmp_path)
+    assert set(found) == {("MS_SCHED", "0"), ("MS_WORKER", "0"), ("MS_WORKER", "1")}
+    os.kill(found["MS_WORKER", "1"], signal.SIGKILL)
+    status, output = finish(process)
+    assert status == 1 and "error: a worker of tiny has failed" in output and "exp/tiny/log/workers" in output, output
+    assert not members(tmp_path)
+    assert not (tmp_path / "exp/tiny/final.ckpt").exists()
+
+    status, output = finish(start(tmp_path))
+    assert status == 0 and "going on after epoch 1" in output, output
+    assert "going on after epoch 1" in (tmp_path / "exp/tiny/log/workers/worker_1.log").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "data", "exp"]
+    expected, found = weights(accumulated), weights(tmp_path)
+    assert expected.keys() == found.keys()
+    for name in expected:
+        if "moving" not in name:  # each worker has its own; what is kept is their mean
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)
+    columns = ["epoch", "steps", "learning_rate", "train_loss", "grad_norm"]
+    tables = [pd.read_csv(folder / "exp/tiny/train.csv")[columns] for folder in (accumulated, tmp_path)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-3)
+
+
+def test_steps_are_updates(accumulated):
+    table = pd.read_csv(accumulated / "exp/tiny/train.csv")
+    assert table.steps.tolist() == [6, 12]  # of 48 utterances, 8 an update
+
+
+def test_workers_do_not_outlive_stage_4(tmp_path):
+    write(tmp_path, workers=2)
+    process = start(tmp_path)
+    wait_until(lambda: len(members(tmp_path)) == 3)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not members(tmp_path), seconds=60)
+
+
+def test_an_interrupt_ends_all(tmp_path):
+    write(tmp_path, workers=2)
+    process = start(tmp_path)
+    wait_until(lambda: len(members(tmp_path)) == 3)
+    process.terminate()
+    status, output = finish(process)
+    assert status == 130 and "Traceback" not in output, output
+    wait_until(lambda: not members(tmp_path), seconds=60)
+
+
+@pytest.mark.parametrize(("variables", "message"), [
+    ({}, "NODE_RANK is not set"),
+    ({"NODE_RANK": "0"}, "MASTER_ADDR is not set"),
+    ({"NODE_RANK": "2", "MASTER_ADDR": "127.0.0.1"}, "NODE_RANK must be 0 to 1"),
+])
+def test_hosts_must_be_told_who_they_are(tmp_path, monkeypatch, variables, message):
+    write(tmp_path, workers=4, hosts=2)
+    monkeypatch.chdir(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message):
+        launch.launch(load_experiment("tiny"), Path("exp/tiny"))
+
+
+def test_hosts_have_equally_many_workers(tmp_path):
+    write(tmp_path, workers=3, hosts=2)
+    with pytest.raises(UserError, match="3 cannot be spread evenly over 2 hosts"):
+        load_experiment("tiny", tmp_path / "conf")
+
+
+def test_micro_batches_equal_one_batch_of_them_all():
+    """Of different numbers of labels; without batch norm, which sees micro-batches."""
+    import mindspore as ms
+    from mindspore import Tensor, nn
+
+    from steps.model.accumulation import AccumulatedStep
+    from steps.model.cells import CTCObjective, TrainStep
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+    rng = np.random.default_rng(1)
+    batches = []
+    for _ in range(3):
+        lengths = np.array([1, 1, 2, 4, 3, 4], np.int32)
+        batches.append([rng.standard_normal((6, 12, 5), np.float32), np.full(6, 12, np.int32),
+                        rng.integers(1, 4, (6, 4)).astype(np.int32), lengths])
+    results = []
+    for micros in (1, 3):
+        ms.set_seed(1)
+        network = nn.SequentialCell([nn.Dense(5, 8, activation="relu"), nn.Dense(8, 4)])
+        optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
+        if micros == 1:
+            step = TrainStep(CTCObjective(network), optimizer, 1.0)
+        else:
+            step = AccumulatedStep(CTCObjective(network), optimizer, 1.0, micros, workers=1)
+        step.set_train(True)
+        said = [[float(value.asnumpy()) for value in step(*map(Tensor, batch))] for batch in batches]
+        results.append((said, [weight.asnumpy() for weight in network.get_parameters()]))
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-5)
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_allclose(other, one, atol=2e-6)
