@@ -42,7 +42,7 @@ DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur")  # `text` is optional 
 FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
 TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "too_short", "progress.json",
-                ".[!.]*", "log/train.*")
+                ".[!.]*", "log/train.*", "log/workers", "log/rank_*")
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 COMPARED = ("exp/*/score/*/score.json", "exp/*/config.yaml", "exp/*/env.json", "exp/*/train.csv", "exp/*/final.ckpt",
             "conf/*.yaml", "conf/sweeps/*.yaml", "conf/RESULTS.md", "README.md")
@@ -115,7 +115,7 @@ def task_train():
             "name": name,
             "doc": f"Stage 4: train {name}",
             "actions": [Step("steps.train", name)],
-            "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt",
+            "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.source_files,
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                          *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
             "uptodate": [SameConfig(reads)],

@@ -155,6 +155,17 @@ def test_a_new_config_file_is_an_experiment(finished):
     assert finished.ran() == ["train:third", "decode:third:test", "score:third:test"]
 
 
+def test_fine_tuning_follows_its_source(finished):
+    finished.write("conf/tuned.yaml", EXPERIMENT.replace("epochs: 2", "epochs: 2, init_from: wide"))
+    finished.doit("train:tuned")
+    assert finished.ran() == ["train:wide", "train:tuned"]
+    finished.doit("train:tuned")
+    assert finished.ran() == []
+    finished.replace("conf/wide.yaml", "epochs: 2", "epochs: 3")
+    finished.doit("train:tuned")
+    assert finished.ran() == ["train:wide", "train:tuned"]
+
+
 def test_a_combination_follows_its_corpora(finished, tmp_path):
     (tmp_path / "real").mkdir()
     finished.doit("features:mini+real_fbank", REAL=str(tmp_path / "real"))

@@ -25,9 +25,9 @@ def write(folder, **train):
     write_tiny(folder, {**EXPERIMENT, "model": MODEL, "train": {**TRAIN, **train}})
 
 
-def start(folder, **variables):
+def start(folder, name="tiny", **variables):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-    return subprocess.Popen([sys.executable, "-m", "steps.train", "tiny"], cwd=folder, env=environment, text=True,
+    return subprocess.Popen([sys.executable, "-m", "steps.train", name], cwd=folder, env=environment, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 

@@ -36,6 +36,35 @@ class Resolved(Strict):
         """Where stage 3 wrote."""
         return Path("exp/features") / f"{self.experiment.corpus}_{self.experiment.features}"
 
+    @property
+    def source(self) -> Path | None:
+        """The checkpoint that training starts from (`train.init_from`); None where from random weights."""
+        if self.experiment.train.init_from is None:
+            return None
+        path = Path(self.experiment.train.init_from)
+        if path.suffix == ".ckpt":
+            return path
+        return (Path("exp") / path if len(path.parts) == 1 else path) / "final.ckpt"
+
+    @property
+    def source_dir(self) -> Path | None:
+        """The experiment's directory that `source` lies in."""
+        if self.source is None:
+            return None
+        return self.source.parent.parent if self.source.parent.name == "checkpoints" else self.source.parent
+
+    @property
+    def source_files(self) -> list[Path]:
+        """`source` and what tells how to read it; none where there is no source."""
+        if self.source is None:
+            return []
+        return [self.source, *(self.source_dir / name for name in ("config.yaml", "tokens.txt", "cmvn"))]
+
+    @property
+    def cmvn(self) -> Path:
+        """The statistics that training normalises features with."""
+        return (self.source_dir or self.feature_dir) / "cmvn"
+
 
 def experiment_names(conf: Path = CONF) -> list[str]:
     """The experiments of conf/*.yaml, also x@1, x@2 where x has seeds, and the points of conf/sweeps/*.yaml."""
@@ -87,7 +116,11 @@ def load_experiment(name: str, conf: Path = CONF) -> Resolved:
     if unknown:
         raise UserError(f"{where}: decode.sets: corpus {experiment.corpus} has no set {unknown[0]!r}, "
                         f"only {', '.join(corpus.sets)}")
-    return Resolved(name=name, experiment=experiment, corpus=corpus, features=load_features(experiment.features, conf))
+    features = load_features(experiment.features, conf)
+    config = Resolved(name=name, experiment=experiment, corpus=corpus, features=features)
+    if config.source_dir == Path("exp") / name:
+        raise UserError(f"{where}: train.init_from: {name} cannot start from itself")
+    return config
 
 
 def load_resolved(exp_dir: Path | str) -> Resolved:

@@ -154,8 +154,10 @@ class Train(Strict):
     buckets: PositiveInt = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
+    init_from: str | None = None  # an experiment, its directory or a .ckpt in there, whose weights training starts from
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better dev SER before stopping; 0: never stop early
     kernels: Literal["auto", "stock", "onednn"] = "auto"
+    precision: Literal["fp32", "amp"] = "fp32"  # amp: float16 where MindSpore holds it safe, on GPU and Ascend
     keep_checkpoints: PositiveInt = 2
     average: Annotated[int, Field(ge=0)] = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
     summary: bool = False  # write exp/<experiment>/summary/, for MindInsight

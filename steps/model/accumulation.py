@@ -1,15 +1,19 @@
 """Updates from more than one forward and backward pass: over micro-batches, over workers."""
 
-from mindspore import Parameter, ParameterTuple, Tensor, dtype, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, amp, dtype, nn, ops
 
 from steps.config.schema import Train
 from steps.model.cells import TrainStep, Update
+from steps.model.precision import ScaledObjective, UnscaledUpdate, loss_scaler
 from steps.model.workers import AllReduce, Workers
 
 
 def make_step(objective: nn.Cell, optimizer: nn.Optimizer, train: Train, workers: Workers) -> nn.Cell:
     """What makes an update from this worker's share of a batch, and returns its loss and the gradient's norm."""
     clip_norm = train.optimizer.clip_norm
+    if train.precision == "amp":
+        scaler = loss_scaler(optimizer)
+        return AccumulatedStep(objective, optimizer, clip_norm, train.accum_grad, workers.count, scaler)
     if train.accum_grad == 1 and workers.count == 1:
         return TrainStep(objective, optimizer, clip_norm)
     return AccumulatedStep(objective, optimizer, clip_norm, train.accum_grad, workers.count)
@@ -19,15 +23,19 @@ class AccumulatedStep(nn.Cell):
     """One update from micro-batches of all workers: of the mean over all their labels, as from one batch of them all.
 
     (But for batch norm, which sees micro-batches.) Called as `TrainStep` is, with `micros` micro-batches of equal size
-    one behind the other; returns the same, over all workers.
+    one behind the other; returns the same, over all workers. With `scaler`, for float16, as `UnscaledUpdate` does.
     """
 
-    def __init__(self, objective: nn.Cell, optimizer: nn.Optimizer, clip_norm: float, micros: int, workers: int):
+    def __init__(self, objective: nn.Cell, optimizer: nn.Optimizer, clip_norm: float, micros: int, workers: int,
+                 scaler: amp.LossScaler | None = None):
         super().__init__()
         self.micros = micros
         sums = Sums(optimizer)
+        update = Update(optimizer, clip_norm)
+        if scaler is not None:
+            objective, update = ScaledObjective(objective, scaler), UnscaledUpdate(update, scaler)
         self.accumulate = Accumulate(objective, sums)
-        self.finish = Finish(sums, Update(optimizer, clip_norm), workers)
+        self.finish = Finish(sums, update, workers, scaler)
 
     def __call__(self, *batch):
         """Two compiled graphs in turn, hence no `construct`."""
@@ -70,9 +78,10 @@ class Accumulate(nn.Cell):
 class Finish(nn.Cell):
     """The update by the sums, which are empty afterwards. Returns loss and norm as `TrainStep` does."""
 
-    def __init__(self, sums: Sums, update: Update, workers: int):
+    def __init__(self, sums: Sums, update: nn.Cell, workers: int, scaler: amp.LossScaler | None):
         super().__init__()
         self.sums = sums
+        self.scaler = scaler
         self.update = update
         self.parallel = workers > 1
         if self.parallel:
@@ -88,6 +97,8 @@ class Finish(nn.Cell):
         for grad in grads:
             means += (grad / labels,)
         mean = loss / labels
+        if self.scaler is not None:
+            mean = self.scaler.unscale(mean)
         done, norm = self.update(means)
         for total in self.sums.grads:
             ops.assign(total, ops.depend(ops.zeros_like(total), done))

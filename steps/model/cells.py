@@ -4,7 +4,7 @@ MindSpore has three CTC operators. `ops.CTCLoss` applies a softmax of its own an
 `nn.CTCLoss` wants log-probabilities and takes class 0. This one is used, behind the only log-softmax of the network.
 """
 
-from mindspore import nn, ops
+from mindspore import dtype, nn, ops
 
 BLANK = 0
 
@@ -19,7 +19,7 @@ class CTCObjective(nn.Cell):
 
     def construct(self, feats, out_lengths, labels, label_lengths):
         """float32 (batch, frames, bins), int32 (batch,), int32 (batch, labels), int32 (batch,) → float32 scalar."""
-        log_probs = ops.log_softmax(self.network(feats), -1)
+        log_probs = ops.log_softmax(ops.cast(self.network(feats), dtype.float32), -1)
         losses = self.ctc(log_probs.transpose(1, 0, 2), labels, out_lengths, label_lengths)
         return losses.sum() / label_lengths.sum()
 
@@ -77,4 +77,4 @@ class Inference(nn.Cell):
 
     def construct(self, feats):
         """float32 (batch, frames, bins) → float32 (batch, out_frames, tokens)."""
-        return ops.log_softmax(self.network(feats), -1)
+        return ops.log_softmax(ops.cast(self.network(feats), dtype.float32), -1)

@@ -14,7 +14,7 @@ from steps.model.buckets import write_buckets
 def inputs(config: Resolved) -> dict[str, str]:
     """SHA-256 of what training reads, by path. The statistics of CMVN, to which every frame adds, stand for the
     features."""
-    paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt"]
+    paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.source_files]
     for part in ("train", "dev"):
         paths += [config.data_dir / part / "pinyin", config.feature_dir / part / "utt2num_frames"]
     try:
@@ -45,7 +45,7 @@ def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]
                      *(exp_dir / "summary").glob("*")]:
             path.unlink(missing_ok=True)
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
-    save_cmvn(exp_dir / "cmvn", load_cmvn(config.feature_dir / "cmvn"))
+    save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     write_buckets(exp_dir, buckets)
     write_json(exp_dir / "inputs.json", inputs(config))
     with atomic_open(exp_dir / "config.yaml") as file:

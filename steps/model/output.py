@@ -13,14 +13,21 @@ def make_output(kind: str, hidden: int, tokens: list[str], kernels) -> nn.Cell:
     return FactoredOutput(hidden, tokens, kernels)
 
 
+def row_names(kind: str, tokens: list[str]) -> list[str] | list[tuple[str, str]]:
+    """What the rows of the layer's weight and bias stand for: tokens, or in a factored one (kind of part, part)."""
+    if kind == "plain":
+        return tokens
+    return list(dict.fromkeys(part for token in tokens for part in _parts(token)))
+
+
 def syllable_parts(tokens: list[str]) -> np.ndarray:
     """The parts that each token's row is the sum of.
 
     Returns int32 (6, len(tokens)): for each token a row number for its initial, final, tone, final with tone, base
     syllable, and itself. Row numbers count over all parts of all kinds; <blk> has parts of its own.
     """
-    rows: dict[tuple[str, str], int] = {}
-    parts = [[rows.setdefault(part, len(rows)) for part in _parts(token)] for token in tokens]
+    rows = {part: number for number, part in enumerate(row_names("factored", tokens))}
+    parts = [[rows[part] for part in _parts(token)] for token in tokens]
     return np.array(parts, np.int32).T
 
 

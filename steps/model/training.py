@@ -11,6 +11,7 @@ from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.common.provenance import environment
 from steps.config.load import Resolved
+from steps.config.schema import Train
 from steps.datadir.read import read_pinyin
 from steps.feats.cmvn import load_cmvn, mean_std
 from steps.model.accumulation import make_step
@@ -23,9 +24,11 @@ from steps.model.dataset import NormalisedFeatures, training_labels
 from steps.model.dev import DevPass
 from steps.model.device import set_device
 from steps.model.exp_dir import begin, is_finished
+from steps.model.fine_tune import find_source, start_from
 from steps.model.history import History
 from steps.model.kernels import kernels_for
 from steps.model.optimizer import learning_rate, make_optimizer
+from steps.model.precision import check_precision, with_precision
 from steps.model.progress import end_progress
 from steps.model.summary import Summary
 from steps.model.workers import Workers, join_workers
@@ -43,14 +46,16 @@ def train(config: Resolved, exp_dir: Path) -> None:
     if is_finished(config, exp_dir):
         print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
         return
+    check_precision(experiment)
     set_device(experiment.device, exp_dir / "log")
     workers = join_workers(experiment.train.workers)  # from here on one may write: all have looked
     if workers is None:
         return
+    source = find_source(config)
     ms.set_seed(experiment.seed)
     tokens = experiment_tokens(config)
     batches, dev_features, short = _load_data(config, tokens, workers)
-    network = make_network(config, tokens)
+    network = with_precision(make_network(config, tokens), experiment.train.precision)
     if workers.writes:
         begin(config, exp_dir, tokens, batches.buckets)
         _report(config, exp_dir, network, short)
@@ -58,11 +63,14 @@ def train(config: Resolved, exp_dir: Path) -> None:
 
     steps = batches.steps_per_epoch * experiment.train.epochs
     optimizer = make_optimizer(experiment.train.optimizer, network, steps)
+    step = make_step(CTCObjective(network), optimizer, experiment.train, workers)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history = _resume(checkpoints, network, optimizer)
+    if source and not history.rows:
+        start_from(source, network, experiment.model.output, tokens)
     dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
     dev = DevPass(LogProbs(network, config, batches.buckets), dev_features, dev_pinyin, tokens, workers)
-    _run(config, batches, network, optimizer, dev, checkpoints, history, workers)
+    _run(experiment.train, batches, step, network, optimizer, dev, checkpoints, history, workers)
     if workers.writes:
         _finish(config, exp_dir, network, checkpoints, history, tokens)
 
@@ -77,7 +85,7 @@ def experiment_tokens(config: Resolved) -> list[str]:
 
 def _load_data(config: Resolved, tokens: list[str], workers: Workers):
     """(this worker's batches, normalised features of dev, training utterances left out as too short)"""
-    mean, std = mean_std(load_cmvn(config.feature_dir / "cmvn"))
+    mean, std = mean_std(load_cmvn(config.cmvn))
     features = NormalisedFeatures(config.feature_dir / "train", mean, std)
     pinyin = read_pinyin(config.data_dir / "train" / "pinyin")
     labels, short = training_labels(pinyin, features.frames, tokens, config)
@@ -124,9 +132,8 @@ class _Source:
         return self._batches.epoch(epoch)
 
 
-def _run(config: Resolved, batches: TrainingBatches, network, optimizer, dev: DevPass, checkpoints: Checkpoints,
+def _run(train: Train, batches: TrainingBatches, step, network, optimizer, dev: DevPass, checkpoints: Checkpoints,
          history: History, workers: Workers) -> None:
-    train = config.experiment.train
     done = history.rows[-1].epoch if history.rows else 0
     if done >= train.epochs or (train.patience and history.rows and history.epochs_since_best() >= train.patience):
         return
@@ -140,7 +147,6 @@ def _run(config: Resolved, batches: TrainingBatches, network, optimizer, dev: De
                                     train.keep_checkpoints, max(1, train.average), train.patience)]
     if train.summary and workers.writes:
         callbacks.append(Summary(checkpoints.folder.parent / "summary", step_log, history, optimizer, rate_after))
-    step = make_step(CTCObjective(network), optimizer, train, workers)
     source.next_epoch = done + 1  # MindSpore has already begun an epoch to see what it holds
     ms.Model(step).train(train.epochs, data, callbacks=callbacks, dataset_sink_mode=False,
                          initial_epoch=done)

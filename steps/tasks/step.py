@@ -39,7 +39,7 @@ class Step(BaseAction):
         """Run the script; `out` and `err` belong to doit's protocol. Raises SystemExit when interrupted."""
         sys.stdout.flush()
         if multiprocessing.parent_process() is not None:  # a process of `doit -n`
-            _die_with_parent()
+            die_with_parent()
         log = log_path(self.task)
         with open_log(log, f"python {self!r}", self is self.task.actions[0]) if log else nullcontext() as file:
             status = run_child(self.words, file)

@@ -1,0 +1,31 @@
+"""Where MindSpore leaves what it writes unasked."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+FAILS = """
+from pathlib import Path
+import mindspore as ms
+from mindspore import nn
+from steps.model.device import set_device
+
+class Wrong(nn.Cell):
+    def construct(self, x):
+        return x.no_such_attribute()
+
+set_device("CPU", Path("exp/x/log"))
+try:
+    Wrong()(ms.Tensor(1.0))
+except Exception as error:
+    print(type(error))
+"""
+
+
+def test_a_failed_compilation_leaves_nothing_in_the_projects_root(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FAILS], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})
+    assert "Error" in done.stdout, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["exp"]
+    assert [path.name for path in tmp_path.rglob("*.ir")] == ["analyze_fail.ir"]
