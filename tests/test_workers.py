@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -123,6 +124,45 @@ def test_an_interrupt_ends_all(tmp_path):
     status, output = finish(process)
     assert status == 130 and "Traceback" not in output, output
     wait_until(lambda: not members(tmp_path), seconds=60)
+
+
+FORWARD = """
+import asyncio, sys
+
+async def copy(reader, writer):
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def serve(reader, writer):
+    there, back = await asyncio.open_connection("127.0.0.1", sys.argv[1])
+    await asyncio.gather(copy(reader, back), copy(there, writer), return_exceptions=True)
+
+async def main():
+    await (await asyncio.start_server(serve, "127.0.0.2", sys.argv[1])).serve_forever()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of Linux alone")
+def test_two_hosts(tmp_path):
+    """The second knows the first's address as one that is not its own, as is true of two machines."""
+    write(tmp_path, workers=2, hosts=2, epochs=1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    forward = subprocess.Popen([sys.executable, "-c", FORWARD, port])
+    try:
+        hosts = [start(tmp_path, NODE_RANK=str(node), MASTER_ADDR=f"127.0.0.{node + 1}", MASTER_PORT=port)
+                 for node in range(2)]
+        for status, output in map(finish, hosts):
+            assert status == 0 and "epoch 1: " in output, output
+    finally:
+        forward.kill()
+        forward.wait()
+    assert (tmp_path / "exp/tiny/final.ckpt").exists()
 
 
 @pytest.mark.parametrize(("variables", "message"), [
