@@ -130,7 +130,7 @@ def stage_processes(group, module):
 
 def readme_blocks():
     """README.md's indented blocks, as lists of lines."""
-    blocks = re.findall(r"(?:^ {4}\S.*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    blocks = re.findall(r"(?:^ {4,}\S.*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     return [[line.strip() for line in block.splitlines()] for block in blocks]
 
 
@@ -158,7 +158,7 @@ def test_commands_of_the_readme(finished, tmp_path, command):
     assert call(tmp_path, *words, **variables) or words == ["doit"]
 
 
-@pytest.mark.parametrize("block", filter(is_session, readme_blocks()), ids=lambda block: block[0])
+@pytest.mark.parametrize("block", list(filter(is_session, readme_blocks())), ids=lambda block: block[-1])
 def test_sessions_of_the_readme(finished, tmp_path, block):
     """As a shell runs them; of a sweep two points, and one seed."""
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True, copy_function=shutil.copy2)
