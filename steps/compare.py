@@ -5,6 +5,7 @@ Shows tables and writes a page, exp/compare.html, or of chosen experiments exp/c
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def main() -> None:
         print("\n".join(markdown(found)))
         return
     show(found, make_console())
-    page = args.html or page_path(paths if args.experiments else [])
+    page = args.html or page_path(args.experiments)
     with atomic_open(page) as file:
         file.write(build_page(found))
     print(f"{page}: the same with curves and what changed", file=sys.stderr)
@@ -49,9 +50,9 @@ def markdown(found: Comparison) -> list[str]:
             *(f"- left out: {one.path}: {one.problem}" for one in found.left_out)]
 
 
-def page_path(chosen: Sequence[Path]) -> Path:
-    """Where the page goes: exp/compare.html is that of all experiments."""
-    names = [path.absolute().name for path in chosen]
+def page_path(words: Sequence[str]) -> Path:
+    """Where the page goes: exp/compare.html is that of all experiments, exp/compare_a_b.html that of a and b."""
+    names = [re.sub(r"[^\w@.,+-]", "_", Path(word).absolute().name) for word in words]
     if len(names) > 2:
         names = [names[0], "and", str(len(names) - 1), "more"]
     return EXP / f"{'_'.join(['compare', *names])}.html"

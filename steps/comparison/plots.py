@@ -28,8 +28,10 @@ def all_curves(rows: Sequence[Row]) -> str:
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={
             "left": 0.6 / figure.get_figwidth(), "right": 1 - legend / figure.get_figwidth(), "top": 0.93,
             "bottom": 0.5 / height, "wspace": 0.06})
-        highest = max(_draw_curves(left, right, row, looks[row.label]) for row in rows if row.label in looks)
-        left.set(title="Syllable error rate on dev", xlabel="epoch", ylim=(0, max(0.05, min(1.05, 1.1 * highest))))
+        ranges = [_draw_curves(left, right, row, looks[row.label]) for row in rows if row.label in looks]
+        best, highest = (max(ends) for ends in zip(*ranges, strict=True))
+        top = min(1.1 * highest, max(1.05, 1.1 * best))  # first epochs may go far beyond 100 %
+        left.set(title="Syllable error rate on dev", xlabel="epoch", ylim=(0, max(0.05, top)))
         right.set(xlabel="minutes of training", xlim=(0, None))
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -37,9 +39,9 @@ def all_curves(rows: Sequence[Row]) -> str:
         return to_svg(figure, "Learning curves")
 
 
-def _draw_curves(by_epoch: Axes, by_minutes: Axes, row: Row, look: dict) -> float:
-    """Draw a row's runs, and return their highest error rate."""
-    highest = 0.0
+def _draw_curves(by_epoch: Axes, by_minutes: Axes, row: Row, look: dict) -> tuple[float, float]:
+    """Draw a row's runs; returns the worst of the best error rates that each reached, and the highest of all."""
+    best = highest = 0.0
     for number, run in enumerate(row.runs):
         history = run.results.history
         if "dev_ser" not in history or not len(history):
@@ -48,8 +50,8 @@ def _draw_curves(by_epoch: Axes, by_minutes: Axes, row: Row, look: dict) -> floa
         by_epoch.plot(history["epoch"], history["dev_ser"], label=label, linewidth=1.4, **look)
         if "seconds" in history:
             by_minutes.plot(history["seconds"] / 60, history["dev_ser"], linewidth=1.4, **look)
-        highest = max(highest, history["dev_ser"].max())
-    return highest
+        best, highest = max(best, history["dev_ser"].min()), max(highest, history["dev_ser"].max())
+    return best, highest
 
 
 def _look(number: int) -> dict:
