@@ -61,6 +61,21 @@ def forward_backward(logits, labels):
     return -total, np.exp(log_probs) - occupancy
 
 
+def kernels(kind: str):
+    """The makers of both losses; skips the test where there is only one."""
+    from steps.config.schema import Model
+    from steps.model.onednn import build
+    from steps.model.stock import StockKernels
+
+    if kind == "stock":
+        return StockKernels(Model(blocks=[]))
+    if build.available() is None:
+        pytest.skip(build.reason())
+    from steps.model.onednn.cells import OnednnKernels
+
+    return OnednnKernels()
+
+
 labels_strategy = st.lists(st.integers(1, TOKENS - 1), max_size=3)
 
 
@@ -77,7 +92,8 @@ def test_cost_is_infinite_where_no_path_is():
     assert ctc_cost(log_probs, [1, 2]) < np.inf
 
 
-def test_mindspore_loss_and_gradient_equal_forward_backward():
+@pytest.mark.parametrize("kind", ["stock", "onednn"])
+def test_trained_loss_and_gradient_equal_forward_backward(kind):
     """The very objective that is trained, with padding, unequal lengths, repeats and an extreme frame."""
     import mindspore as ms
 
@@ -96,7 +112,7 @@ def test_mindspore_loss_and_gradient_equal_forward_backward():
     matrix = np.zeros((4, 6), np.int32)
     for row, ids in zip(matrix, labels, strict=True):
         row[:len(ids)] = ids
-    objective = CTCObjective(Logits())
+    objective = CTCObjective(Logits(), kernels(kind))
     arguments = [ms.Tensor(value) for value in (logits, np.array(lengths, np.int32), matrix,
                                                 np.array([len(ids) for ids in labels], np.int32))]
     loss, grad = ms.value_and_grad(objective, 0)(*arguments)

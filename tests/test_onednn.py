@@ -17,7 +17,10 @@ pytestmark = pytest.mark.skipif(build.available() is None, reason=build.reason()
 import mindspore as ms  # noqa: E402
 from mindspore import nn, ops  # noqa: E402
 
-from steps.config.schema import Model  # noqa: E402
+from steps.config.schema import Model, Optimizer  # noqa: E402
+from steps.model.cells import CTCObjective, TrainStep  # noqa: E402
+from steps.model.network import DFCNN  # noqa: E402
+from steps.model.optimizer import make_optimizer  # noqa: E402
 from steps.model.stock import StockKernels  # noqa: E402
 
 TOLERANCE = 2e-5  # of the largest value
@@ -224,6 +227,50 @@ def test_sum_rows_equals_stock_and_numpy(onednn, stock, width):
         close(dmatrix.asnumpy(), expected)
 
 
+class Updates(nn.Cell):
+    """What comes behind the gradients: clipping, and the optimizer."""
+
+    def __init__(self, kernels, limit: float):
+        super().__init__()
+        rng = np.random.default_rng(7)
+        decayed = [ms.Parameter(rng.standard_normal(shape, np.float32), f"w{shape}") for shape in ((70, 300), (3, 3))]
+        others = [ms.Parameter(rng.standard_normal(5, np.float32), "b")]
+        groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = kernels.adamw(groups, nn.PolynomialDecayLR(0.1, 0.01, 10, 1.0))
+        self.clip = kernels.clip(limit)
+
+    def construct(self, *grads):
+        grads, norm = self.clip(grads)
+        return ops.depend(norm, self.optimizer(grads)) * 1.0
+
+
+@pytest.mark.parametrize("limit", [0.0, 3.0, 1e9])
+def test_clipping_and_adamw_equal_stock(onednn, stock, limit):
+    rng = np.random.default_rng(8)
+    ours, theirs = Updates(onednn, limit), Updates(stock, limit)
+    for _ in range(5):
+        grads = [rng.standard_normal(weight.shape, np.float32) for weight in ours.optimizer.parameters]
+        norm = ours(*map(ms.Tensor, grads)).asnumpy()
+        np.testing.assert_allclose(norm, np.sqrt(sum((grad.astype(float) ** 2).sum() for grad in grads)), rtol=1e-6)
+        np.testing.assert_allclose(norm, theirs(*map(ms.Tensor, grads)).asnumpy(), rtol=1e-5)
+    assert len(list(ours.get_parameters())) > 9
+    for one, other in zip(ours.get_parameters(), theirs.get_parameters(), strict=True):
+        assert (one.name, one.shape) == (other.name, other.shape)
+        np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_clipping_does_not_swallow_nan(onednn):
+    grads, norm = onednn.clip(1.0)((ms.Tensor(np.array([1, np.nan], np.float32)), ms.Tensor(np.ones(3, np.float32))))
+    assert np.isnan(norm.asnumpy()) and all(np.isnan(grad.asnumpy()).all() for grad in grads)
+
+
+@pytest.mark.parametrize(("lengths", "labels"), [([5], [[1]]), ([4], [[7]]), ([4], [[-1]])])
+def test_ctc_refuses_what_does_not_fit(onednn, lengths, labels):
+    arguments = (np.zeros((1, 4, 7), np.float32), *(np.array(value, np.int32) for value in (lengths, labels, [1])))
+    with pytest.raises(RuntimeError):
+        onednn.ctc_loss()(*map(ms.Tensor, arguments)).asnumpy()
+
+
 class Net(nn.Cell):
     """A little of everything: a stem, a pooling, a residual unit whose input has two readers, a shortcut."""
 
@@ -274,6 +321,28 @@ def test_training_over_several_shapes_equals_stock(onednn, stock):
         y, y_stock = (net.set_train(False)(ms.Tensor(convert(x))).asnumpy()
                       for net, convert in ((ours, np.asarray), (theirs, nchw)))
         close(y, nhwc(y_stock))
+
+
+def test_the_training_step_equals_stock(onednn, stock):
+    """The whole of it: residual network, factored output, CTC, clipping, AdamW."""
+    tokens = ["<blk>", "a1", "a4", "ba1", "bao4", "ma1", "ma3"]
+    blocks = [{"channels": 16, "layers": 1, "stride": 2}, {"channels": 24, "layers": 1, "stride": 2, "residual": True}]
+    model = Model(blocks=blocks, dense=[32], output="factored")
+    networks = [DFCNN(model, 20, tokens, kernels) for kernels in (onednn, stock)]
+    copy_parameters(*networks)
+    steps = []
+    for network, kernels in zip(networks, (onednn, stock), strict=True):
+        optimizer = make_optimizer(Optimizer(warmup_steps=1), network, 10, kernels)
+        steps.append(TrainStep(CTCObjective(network, kernels), optimizer, kernels.clip(5.0)).set_train())
+    rng = np.random.default_rng(9)
+    for frames in (40, 24, 40, 40):
+        batch = (rng.standard_normal((3, frames, 20), np.float32), np.full(3, frames // 4, np.int32),
+                 rng.integers(1, 7, (3, 3)).astype(np.int32), np.array([3, 1, 2], np.int32))
+        ours, theirs = ([value.asnumpy() for value in step(*map(ms.Tensor, batch))] for step in steps)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+    for one, other in zip(*(step.get_parameters() for step in steps), strict=True):
+        assert one.name == other.name
+        np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=1e-2, atol=1e-3)
 
 
 def test_inference_leaves_the_moving_averages_alone(onednn):

@@ -16,13 +16,16 @@ def make_step(scaled):
     from steps.model.accumulation import AccumulatedStep
     from steps.model.cells import CTCObjective
     from steps.model.precision import keep_with
+    from steps.model.stock import StockKernels
 
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_seed(1)
     network = nn.SequentialCell([nn.Dense(5, 8, activation="relu"), nn.Dense(8, 4)])
     optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
     scaler = keep_with(optimizer, amp.DynamicLossScaler(1024.0, 2, 2)) if scaled else None
-    step = AccumulatedStep(CTCObjective(network), optimizer, 1.0, micros=2, workers=1, scaler=scaler)
+    kernels = StockKernels(Model(blocks=[]))
+    step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros=2, workers=1,
+                           scaler=scaler)
     step.set_train(True)
     return network, optimizer, scaler, step
 
@@ -102,13 +105,14 @@ def test_float16_trains_as_float32_does():
 
     ms.set_context(mode=ms.GRAPH_MODE)
     model = Model(blocks=[{"channels": 8, "layers": 1, "pool": 2}], dense=[16], output="factored")
-    said = {}
+    kernels, said = StockKernels(model), {}
     for precision in ("fp32", "amp"):
         ms.set_seed(1)
-        network = with_precision(DFCNN(model, 5, ["<blk>", "ba1", "guo2", "ma4"], StockKernels(model)), precision)
+        network = with_precision(DFCNN(model, 5, ["<blk>", "ba1", "guo2", "ma4"], kernels), precision)
         optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
         scaler = loss_scaler(optimizer) if precision == "amp" else None
-        step = AccumulatedStep(CTCObjective(network), optimizer, 1.0, micros=2, workers=1, scaler=scaler)
+        step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros=2, workers=1,
+                               scaler=scaler)
         step.set_train(True)
         updates = []
         while len(updates) < 2:  # the first scale may be too high

@@ -192,7 +192,9 @@ def test_micro_batches_equal_one_batch_of_them_all():
 
     from steps.model.accumulation import AccumulatedStep
     from steps.model.cells import CTCObjective, TrainStep
+    from steps.model.stock import StockKernels
 
+    kernels = StockKernels(Model(blocks=[]))
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(1)
     batches = []
@@ -206,9 +208,9 @@ def test_micro_batches_equal_one_batch_of_them_all():
         network = nn.SequentialCell([nn.Dense(5, 8, activation="relu"), nn.Dense(8, 4)])
         optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
         if micros == 1:
-            step = TrainStep(CTCObjective(network), optimizer, 1.0)
+            step = TrainStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0))
         else:
-            step = AccumulatedStep(CTCObjective(network), optimizer, 1.0, micros, workers=1)
+            step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros, workers=1)
         step.set_train(True)
         said = [[float(value.asnumpy()) for value in step(*map(Tensor, batch))] for batch in batches]
         results.append((said, [weight.asnumpy() for weight in network.get_parameters()]))

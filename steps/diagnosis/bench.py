@@ -85,12 +85,14 @@ class Bench:
         self._model = experiment.model.model_copy(update={"use_dropout": False})
         self._context = context
         self._tokens = context.tokens
-        self.network = self._make(make_kernels(experiment))
+        kernels = make_kernels(experiment)
+        self.network = self._make(kernels)
         self.batches = self._choose_batches()
         self._rate = GivenRate()
         optimizer = experiment.train.optimizer
-        self._step = TrainStep(objective(self.network), optimizer_at(self._rate, optimizer, self.network),
-                               optimizer.clip_norm)
+        self._step = TrainStep(objective(self.network, kernels),
+                               optimizer_at(self._rate, optimizer, self.network, kernels),
+                               kernels.clip(optimizer.clip_norm))
         self._gradient_norms = GradientNorms(self._step.objective, self.network.trainable_params())
         self._inference = Inference(self.network)
         self._start = {name: value.asnumpy().copy() for name, value in self._step.parameters_and_names()}

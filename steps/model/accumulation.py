@@ -8,15 +8,14 @@ from steps.model.precision import ScaledObjective, UnscaledUpdate, loss_scaler
 from steps.model.workers import AllReduce, Workers
 
 
-def make_step(objective: nn.Cell, optimizer: nn.Optimizer, train: Train, workers: Workers) -> nn.Cell:
+def make_step(objective: nn.Cell, optimizer: nn.Optimizer, clip: nn.Cell, train: Train, workers: Workers) -> nn.Cell:
     """What makes an update from this worker's share of a batch, and returns its loss and the gradient's norm."""
-    clip_norm = train.optimizer.clip_norm
     if train.precision == "amp":
         scaler = loss_scaler(optimizer)
-        return AccumulatedStep(objective, optimizer, clip_norm, train.accum_grad, workers.count, scaler)
+        return AccumulatedStep(objective, optimizer, clip, train.accum_grad, workers.count, scaler)
     if train.accum_grad == 1 and workers.count == 1:
-        return TrainStep(objective, optimizer, clip_norm)
-    return AccumulatedStep(objective, optimizer, clip_norm, train.accum_grad, workers.count)
+        return TrainStep(objective, optimizer, clip)
+    return AccumulatedStep(objective, optimizer, clip, train.accum_grad, workers.count)
 
 
 class AccumulatedStep(nn.Cell):
@@ -26,12 +25,12 @@ class AccumulatedStep(nn.Cell):
     one behind the other; returns the same, over all workers. With `scaler`, for float16, as `UnscaledUpdate` does.
     """
 
-    def __init__(self, objective: nn.Cell, optimizer: nn.Optimizer, clip_norm: float, micros: int, workers: int,
+    def __init__(self, objective: nn.Cell, optimizer: nn.Optimizer, clip: nn.Cell, micros: int, workers: int,
                  scaler: amp.LossScaler | None = None):
         super().__init__()
         self.micros = micros
         sums = Sums(optimizer)
-        update = Update(optimizer, clip_norm)
+        update = Update(optimizer, clip)
         if scaler is not None:
             objective, update = ScaledObjective(objective, scaler), UnscaledUpdate(update, scaler)
         self.accumulate = Accumulate(objective, sums)

@@ -26,6 +26,44 @@ class SumRows(nn.Cell):
         return ops.gather(matrix, where, 0).sum(axis=0)
 
 
+class CTCLoss(nn.Cell):
+    """CTC behind a softmax of its own.
+
+    MindSpore has three CTC operators. `ops.CTCLoss` applies a softmax of its own and takes the last class for the blank;
+    `nn.CTCLoss` wants log-probabilities and takes class 0. This one is used, behind the only log-softmax of the network.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.ctc = nn.CTCLoss(blank=0, reduction="none")
+
+    def construct(self, logits, lengths, labels, label_lengths):
+        """float32 (batch, frames, tokens), int32 (batch,), (batch, most), (batch,) → losses (batch,), in nats."""
+        return self.ctc(ops.log_softmax(logits, -1).transpose(1, 0, 2), labels, lengths, label_lengths)
+
+
+class Clip(nn.Cell):
+    """Clips gradients to the norm `limit`; 0: they are not."""
+
+    def __init__(self, limit: float):
+        super().__init__()
+        self.limit = limit
+
+    def construct(self, grads):
+        """Returns the gradients, and their norm before."""
+        squares = 0.0
+        for grad in grads:
+            squares += (grad * grad).sum()
+        norm = ops.sqrt(squares)
+        if self.limit > 0:
+            scale = self.limit / ops.maximum(norm, self.limit)
+            scaled = ()
+            for grad in grads:
+                scaled += (grad * scale,)
+            grads = scaled
+        return grads, norm
+
+
 class StockKernels:
     """Makes the parts of a network."""
 
@@ -59,3 +97,15 @@ class StockKernels:
     def sum_rows(self) -> nn.Cell:
         """float32 (rows, width), int32 (kinds, sums) → float32 (sums, width): each the sum of a row of every kind."""
         return SumRows()
+
+    def ctc_loss(self) -> nn.Cell:
+        """The loss of each utterance."""
+        return CTCLoss()
+
+    def clip(self, limit: float) -> nn.Cell:
+        """Clips gradients to the norm `limit` (0: does not), and says what it was."""
+        return Clip(limit)
+
+    def adamw(self, groups: list[dict], rate) -> nn.Optimizer:
+        """nn.AdamWeightDecay, or its like with the same parameters."""
+        return nn.AdamWeightDecay(groups, rate)

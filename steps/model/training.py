@@ -26,7 +26,7 @@ from steps.model.device import set_device
 from steps.model.exp_dir import begin, is_finished
 from steps.model.fine_tune import find_source, start_from
 from steps.model.history import History
-from steps.model.kernels import kernels_for
+from steps.model.kernels import kernels_for, make_kernels
 from steps.model.optimizer import learning_rate, make_optimizer
 from steps.model.precision import check_precision, with_precision
 from steps.model.progress import end_progress
@@ -62,8 +62,10 @@ def train(config: Resolved, exp_dir: Path) -> None:
     workers.wait()  # until what others must not go on from has gone
 
     steps = batches.steps_per_epoch * experiment.train.epochs
-    optimizer = make_optimizer(experiment.train.optimizer, network, steps)
-    step = make_step(CTCObjective(network), optimizer, experiment.train, workers)
+    kernels = make_kernels(experiment)
+    optimizer = make_optimizer(experiment.train.optimizer, network, steps, kernels)
+    clip = kernels.clip(experiment.train.optimizer.clip_norm)
+    step = make_step(CTCObjective(network, kernels), optimizer, clip, experiment.train, workers)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history = _resume(checkpoints, network, optimizer)
     if source and not history.rows:

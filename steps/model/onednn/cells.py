@@ -3,17 +3,15 @@
 Activations are float32 (batch, frames, bins, channels). Shapes are static: MindSpore compiles once a shape.
 """
 
-import ctypes
-import functools
 import math
-import os
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import HeUniform, initializer
 
 from steps.common.errors import UserError
-from steps.model.onednn.build import available, reason
+from steps.model.onednn.library import library, operator
+from steps.model.onednn.update import AdamW, Clip
 
 
 class OnednnKernels:
@@ -22,7 +20,7 @@ class OnednnKernels:
     layout = "NHWC"
 
     def __init__(self):
-        _library()
+        library()
 
     def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1), kernel: int = 3) -> nn.Cell:
         """A 3×3 convolution padded by 1, or a 1×1 one; no bias."""
@@ -48,6 +46,18 @@ class OnednnKernels:
         """float32 (rows, width), int32 (kinds, sums) → float32 (sums, width): each the sum of a row of every kind."""
         return SumRows()
 
+    def ctc_loss(self) -> nn.Cell:
+        """As `steps.model.stock.CTCLoss`."""
+        return CTCLoss()
+
+    def clip(self, limit: float) -> nn.Cell:
+        """As `steps.model.stock.Clip`."""
+        return Clip(limit)
+
+    def adamw(self, groups: list[dict], rate) -> nn.Optimizer:
+        """nn.AdamWeightDecay, or its like with the same parameters."""
+        return AdamW(groups, rate)
+
 
 class Conv(nn.Cell):
     """Convolution, padded by kernel // 2. `weight` is (out, in, kernel, kernel)."""
@@ -57,8 +67,8 @@ class Conv(nn.Cell):
         shape = (out_channels, in_channels, kernel, kernel)
         self.weight = Parameter(initializer(HeUniform(math.sqrt(5)), shape, ms.float32))  # as nn.Conv2d
         self.stride = Tensor(stride, ms.int64)
-        backward_data = _operator("conv_backward_data", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
-        backward_weights = _operator("conv_backward_weights", lambda dy, x, s, w: w, lambda dy, x, s, w: w)
+        backward_data = operator("conv_backward_data", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
+        backward_weights = operator("conv_backward_weights", lambda dy, x, s, w: w, lambda dy, x, s, w: w)
 
         def bprop(x, weight, stride, out, dout):
             return backward_data(dout, weight, stride, x), backward_weights(dout, x, stride, weight), \
@@ -67,7 +77,7 @@ class Conv(nn.Cell):
         def out_shape(x, weight, _):
             return [x[0], (x[1] - 1) // stride[0] + 1, (x[2] - 1) // stride[1] + 1, weight[0]]
 
-        self.forward = _operator("conv_forward", out_shape, lambda x, w, s: x, bprop)
+        self.forward = operator("conv_forward", out_shape, lambda x, w, s: x, bprop)
 
     def construct(self, x):
         return self.forward(x, self.weight, self.stride)
@@ -87,24 +97,23 @@ class Norm(nn.Cell):
         def backward_out(dy, x, gamma, beta, mean, inverse_deviation):
             return x, gamma, beta
 
-        backward = _operator(f"{name}_backward", backward_out, backward_out)
+        backward = operator(f"{name}_backward", backward_out, backward_out)
 
         def bprop(x, gamma, beta, moving_mean, moving_variance, out, dout):
             dx, dgamma, dbeta = backward(dout[0], x, gamma, beta, out[1], out[2])
             return dx, dgamma, dbeta, ops.zeros_like(moving_mean), ops.zeros_like(moving_variance)
 
         def out(x, gamma, beta, mean, variance):
-            return x, mean, mean, mean, mean
+            return x, mean, mean
 
-        self.train = _operator(f"{name}_train", out, out, bprop)
-        self.infer = _operator(f"{name}_infer", lambda x, g, b, m, v: x, lambda x, g, b, m, v: x)
+        self.train = operator(f"{name}_train", out, out, bprop)
+        self.infer = operator(f"{name}_infer", lambda x, g, b, m, v: x, lambda x, g, b, m, v: x)
 
     def construct(self, x):
         if not self.training:
             return self.infer(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
-        y, _, _, mean, variance = self.train(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
-        y = ops.depend(y, ops.assign(self.moving_mean, mean))
-        return ops.depend(y, ops.assign(self.moving_variance, variance))
+        # Which also changes the moving averages, unknown to MindSpore; nothing else reads them in the same graph.
+        return self.train(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
 
 
 class Add(nn.Cell):
@@ -122,7 +131,7 @@ class MaxPool(nn.Cell):
         if size[0] * size[1] > 256:
             raise UserError(f"a pooling window of {size[0]} × {size[1]} is too large: at most 256 values")
         self.size = Tensor(size, ms.int64)
-        backward = _operator("max_pool_backward", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
+        backward = operator("max_pool_backward", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
 
         def bprop(x, size, out, dout):
             return backward(dout[0], out[1], size, x), ops.zeros_like(size)
@@ -131,7 +140,7 @@ class MaxPool(nn.Cell):
             shape = [x[0], x[1] // size[0], x[2] // size[1], x[3]]
             return shape, shape
 
-        self.forward = _operator("max_pool_forward", out_shape, lambda x, s: (x, ms.uint8), bprop)
+        self.forward = operator("max_pool_forward", out_shape, lambda x, s: (x, ms.uint8), bprop)
 
     def construct(self, x):
         return self.forward(x, self.size)[0]
@@ -142,28 +151,31 @@ class SumRows(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        backward = _operator("sum_rows_backward", lambda dy, where, matrix: matrix, lambda dy, where, matrix: matrix)
+        backward = operator("sum_rows_backward", lambda dy, where, matrix: matrix, lambda dy, where, matrix: matrix)
 
         def bprop(matrix, where, out, dout):
             return backward(dout, where, matrix), ops.zeros_like(where)
 
-        self.forward = _operator("sum_rows", lambda matrix, where: [where[1], matrix[1]],
+        self.forward = operator("sum_rows", lambda matrix, where: [where[1], matrix[1]],
                                  lambda matrix, where: matrix, bprop)
 
     def construct(self, matrix, where):
         return self.forward(matrix, where)
 
 
-def _operator(name: str, out_shape, out_dtype, bprop=None) -> ops.Custom:
-    return ops.Custom(f"{_library()}:{name}", out_shape, out_dtype, "aot", bprop=bprop)
+class CTCLoss(nn.Cell):
+    """float32 logits (batch, frames, tokens), lengths, labels, their numbers → losses (batch,), in nats; blank is 0."""
 
+    def __init__(self):
+        super().__init__()
+        backward = operator("ctc_backward", lambda dloss, gradient: gradient, lambda dloss, gradient: gradient)
 
-@functools.cache
-def _library() -> str:
-    path = available()
-    if path is None:
-        raise UserError(f"the oneDNN kernels are not there: {reason()}")
-    # MindSpore wants to be told which folder operators may be loaded from.
-    os.environ.setdefault("MS_CUSTOM_AOT_WHITE_LIST", os.path.dirname(path))
-    ctypes.CDLL(path).use_all_instructions()
-    return path
+        def bprop(logits, lengths, labels, label_lengths, out, dout):
+            return backward(dout[0], out[1]), ops.zeros_like(lengths), ops.zeros_like(labels), \
+                ops.zeros_like(label_lengths)
+
+        self.forward = operator("ctc", lambda logits, n, labels, m: ([logits[0]], logits),
+                                lambda logits, n, labels, m: (logits, logits), bprop)
+
+    def construct(self, logits, lengths, labels, label_lengths):
+        return self.forward(logits, lengths, labels, label_lengths)[0]

@@ -131,22 +131,21 @@ struct Affine {
   }
 };
 
-// x, gamma, beta, moving mean, moving variance -> y, mean, 1 / deviation, new moving mean, new moving variance
+// x, gamma, beta, moving mean, moving variance -> y, mean, 1 / deviation. The moving averages are changed in place.
 template <bool kRelu>
 void train(void** params, const int64_t* shape) {
   const Matrix m(shape);
   const auto* x = static_cast<const float*>(params[0]);
   const auto *gamma = static_cast<const float*>(params[1]), *beta = static_cast<const float*>(params[2]);
-  const auto *old_mean = static_cast<const float*>(params[3]), *old_variance = static_cast<const float*>(params[4]);
+  auto *moving_mean = static_cast<float*>(params[3]), *moving_variance = static_cast<float*>(params[4]);
   auto *mean = static_cast<float*>(params[6]), *inverse_deviation = static_cast<float*>(params[7]);
-  auto *new_mean = static_cast<float*>(params[8]), *new_variance = static_cast<float*>(params[9]);
   const Moments moments = moments_of(x, m);
   for (int64_t c = 0; c < m.channels; ++c) {
     const double unbiased = moments.deviation[c] / std::max<int64_t>(1, m.rows - 1);
     mean[c] = moments.mean[c];
     inverse_deviation[c] = 1 / std::sqrt(moments.deviation[c] / m.rows + kEpsilon);
-    new_mean[c] = kMomentum * old_mean[c] + (1 - kMomentum) * moments.mean[c];
-    new_variance[c] = kMomentum * old_variance[c] + (1 - kMomentum) * unbiased;
+    moving_mean[c] = kMomentum * moving_mean[c] + (1 - kMomentum) * moments.mean[c];
+    moving_variance[c] = kMomentum * moving_variance[c] + (1 - kMomentum) * unbiased;
   }
   const Affine affine(m.channels, gamma, beta, mean, inverse_deviation);
   apply<kRelu>(x, static_cast<float*>(params[5]), m, affine.scale, affine.shift);
