@@ -15,6 +15,7 @@ from tiny_corpus import EXPERIMENT, write_tiny
 
 from steps.common.errors import UserError
 from steps.config.load import load_experiment
+from steps.config.schema import Model
 from steps.model import launch
 
 ROOT = Path(__file__).parent.parent

@@ -29,8 +29,8 @@ class SumRows(nn.Cell):
 class CTCLoss(nn.Cell):
     """CTC behind a softmax of its own.
 
-    MindSpore has three CTC operators. `ops.CTCLoss` applies a softmax of its own and takes the last class for the blank;
-    `nn.CTCLoss` wants log-probabilities and takes class 0. This one is used, behind the only log-softmax of the network.
+    MindSpore has three CTC operators. `ops.CTCLoss` applies a softmax of its own and takes the last class for the
+    blank; `nn.CTCLoss` wants log-probabilities and takes class 0. This one is used, behind the network's only softmax.
     """
 
     def __init__(self):

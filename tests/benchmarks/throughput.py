@@ -41,7 +41,7 @@ from steps.model.batches import Batch, TrainingBatches
 from steps.model.cells import CTCObjective, TrainStep
 from steps.model.device import set_device
 from steps.model.geometry import conv_size
-from steps.model.kernels import kernels_for
+from steps.model.kernels import kernels_for, make_kernels
 from steps.model.optimizer import make_optimizer
 from steps.text.syllables import BLANK, all_syllables
 
@@ -193,9 +193,10 @@ def measure(name: str, steps: int, busy: bool) -> Measured:
             pass
         feed_s = (clock() - begin) / FED
         network = make_network(config, tokens)
-        optimizer = make_optimizer(train.optimizer, network, batches.steps_per_epoch * train.epochs)
+        kernels = make_kernels(config.experiment)
+        optimizer = make_optimizer(train.optimizer, network, batches.steps_per_epoch * train.epochs, kernels)
         timer = SecondEpoch(clock)
-        step = TrainStep(CTCObjective(network), optimizer, train.optimizer.clip_norm)
+        step = TrainStep(CTCObjective(network, kernels), optimizer, kernels.clip(train.optimizer.clip_norm))
         ms.Model(step).train(2, feed(batches, steps), callbacks=[timer], dataset_sink_mode=False)
         shapes = [batch.feats.shape for batch in First(batches, steps)]
     frames = sum(shape[0] * shape[1] for shape in shapes)
