@@ -1,16 +1,17 @@
 """How long a full training of an experiment takes on this machine: a few real steps on features of noise.
 
-    python -m tests.benchmarks.throughput [experiment …] [--steps 3] [--busy] [--readme]
+    python -m tests.benchmarks.throughput [experiment …] [--steps 3] [--batch-size 2] [--busy] [--readme]
 
 The corpus' number of utterances and how long they are (normal around the mean) decide an epoch's batches; its first few
 go through `Model.train` twice, and the second time counts. A step's seconds are then taken in proportion to padded
-frames. The batches are also made apart, as the training's dataset makes them, from an archive on disk. The dev pass and
-the making of features come on top: some percent. With --busy, where other work holds the processors up, the processor
-seconds that were used, divided by the processors, stand for the time of an idle machine. --readme puts the table into
-README.md.
+frames; --batch-size lets them be of smaller batches, where memory is short. The batches are also made apart, as the
+training's dataset makes them, from an archive on disk. The dev pass and the making of features come on top: some
+percent. With --busy, where other work holds the processors up, the processor seconds that were used, divided by the
+processors, stand for the time of an idle machine. --readme puts the table into README.md.
 
 The column for a V100 is an estimate: the student project's 100 epochs took 12 h 38 min on one (course repository of
-MindSpore), and the others are taken in proportion to their multiplications.
+MindSpore), and the others are taken in proportion to their multiplications: at the least, for narrow layers keep it
+waiting for its memory.
 """
 
 import argparse
@@ -179,7 +180,7 @@ def make_batches(config: Resolved, feats: Mapping[str, np.ndarray]) -> tuple[Tra
     return batches, sum(length * len(positions) for length, positions in plan)
 
 
-def measure(name: str, steps: int, busy: bool) -> Measured:
+def measure(name: str, steps: int, batch_size: int | None, busy: bool) -> Measured:
     """Make batches, train, and reckon."""
     config = load_experiment(name)
     train = config.experiment.train
@@ -187,7 +188,8 @@ def measure(name: str, steps: int, busy: bool) -> Measured:
     set_device(config.experiment.device)
     tokens = [BLANK, *all_syllables()]
     with tempfile.TemporaryDirectory() as folder:
-        batches, padded = make_batches(config, store(config, Path(folder)))
+        feats = store(config, Path(folder))
+        batches, padded = make_batches(config, feats)
         begin = clock()
         for _ in feed(batches, FED).create_tuple_iterator(num_epochs=1, output_numpy=True):
             pass
@@ -197,12 +199,19 @@ def measure(name: str, steps: int, busy: bool) -> Measured:
         optimizer = make_optimizer(train.optimizer, network, batches.steps_per_epoch * train.epochs, kernels)
         timer = SecondEpoch(clock)
         step = TrainStep(CTCObjective(network, kernels), optimizer, kernels.clip(train.optimizer.clip_norm))
-        ms.Model(step).train(2, feed(batches, steps), callbacks=[timer], dataset_sink_mode=False)
-        shapes = [batch.feats.shape for batch in First(batches, steps)]
+        tried, _ = make_batches(resized(config, batch_size or train.batch_size), feats)
+        ms.Model(step).train(2, feed(tried, steps), callbacks=[timer], dataset_sink_mode=False)
+        shapes = [batch.feats.shape for batch in First(tried, steps)]
     frames = sum(shape[0] * shape[1] for shape in shapes)
     weights = sum(weight.size for weight in network.trainable_params())
     return Measured(name, kernels_for(config.experiment)[0], weights, shapes[0], batches.steps_per_epoch, train.epochs,
                     timer.seconds / frames * padded / batches.steps_per_epoch, feed_s, operations(config, padded))
+
+
+def resized(config: Resolved, batch_size: int) -> Resolved:
+    """The same with other batches."""
+    train = config.experiment.train.model_copy(update={"batch_size": batch_size})
+    return config.model_copy(update={"experiment": config.experiment.model_copy(update={"train": train})})
 
 
 def feed(batches: TrainingBatches, count: int) -> dataset.GeneratorDataset:
@@ -235,7 +244,7 @@ def operations(config: Resolved, frames: int) -> float:
 def table(measured: list[Measured], student: float) -> Table:
     """A line for each experiment; `student`: the operations of thchs30_dfcnn_1a in all."""
     columns = ["experiment", "weights", "updates", "TFLOP an update", "seconds an update", "batches made a second",
-               "full training here", "on a V100, estimated"]
+               "full training here", "on a V100, at least"]
     rows = []
     for each in measured:
         whole = each.operations * each.epochs
@@ -247,6 +256,8 @@ def table(measured: list[Measured], student: float) -> Table:
 
 def duration(hours: float) -> str:
     """As people say it."""
+    if hours < 1:
+        return f"{hours * 60:.0f} minutes"
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
 
 
@@ -272,13 +283,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", default=EXPERIMENTS)
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--readme", action="store_true")
     args = parser.parse_args()
     measured = []
     for name in args.experiments:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            each = pool.submit(measure, name, args.steps, args.busy).result()
+            each = pool.submit(measure, name, args.steps, args.batch_size, args.busy).result()
         print(f"{name}: {each.step_s:.2f} s an update, first batch {each.shape}, "
               f"{each.operations / each.batches / each.step_s / 1e9:.0f} GFLOP/s; a batch is made in "
               f"{each.feed_s:.3f} s", flush=True)
