@@ -185,9 +185,9 @@ def measure(name: str, steps: int, batch_size: int | None, busy: bool) -> Measur
     config = load_experiment(name)
     train = config.experiment.train
     clock = processor_clock if busy else time.monotonic
-    set_device(config.experiment.device)
     tokens = [BLANK, *all_syllables()]
     with tempfile.TemporaryDirectory() as folder:
+        set_device(config.experiment.device, Path(folder))
         feats = store(config, Path(folder))
         batches, padded = make_batches(config, feats)
         begin = clock()

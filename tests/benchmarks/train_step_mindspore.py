@@ -74,7 +74,7 @@ def main() -> None:
     case, precision, steps = json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], int(sys.argv[3])
     if precision != "fp32":
         sys.exit(f"the kernels compute in fp32 alone, not in {precision}")
-    set_device("CPU")
+    set_device("CPU", Path(tempfile.gettempdir()))
     experiment = Experiment(corpus="none", features="none", model=case["model"],
                             train={"batch_size": case["batch"], "augment": AUGMENT})
     kernels, train = make_kernels(experiment), experiment.train
