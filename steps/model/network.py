@@ -69,7 +69,7 @@ class DFCNN(nn.Cell):
         width = channels * out_sizes(model, 1 << 20, bins)[1]
         dense = []
         for size in model.dense:
-            dense.append(nn.Dense(width, size, activation="relu"))
+            dense.append(nn.Dense(width, size, activation="relu", weight_init="HeUniform"))
             if model.use_dropout:
                 dense.append(Dropout(model.dense_dropout, salt=1000 + len(dense)))
             width = size

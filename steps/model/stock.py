@@ -76,7 +76,7 @@ class StockKernels:
         """A `kernel` × `kernel` convolution; 1×1 ones (shortcuts) are never padded."""
         pad_mode, padding = (self._model.pad_mode, self._model.padding) if kernel > 1 else ("valid", 0)
         return nn.Conv2d(in_channels, out_channels, kernel, stride, pad_mode, padding,
-                         has_bias=self._model.has_bias and kernel > 1)
+                         has_bias=self._model.has_bias and kernel > 1, weight_init="HeNormal")
 
     def norm_relu(self, channels: int) -> nn.Cell:
         """Batch norm and ReLU."""

@@ -3,11 +3,10 @@
 Activations are float32 (batch, frames, bins, channels). Shapes are static: MindSpore compiles once a shape.
 """
 
-import math
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.common.initializer import HeUniform, initializer
+from mindspore.common.initializer import HeNormal, initializer
 
 from steps.common.errors import UserError
 from steps.model.onednn.library import library, operator
@@ -65,7 +64,7 @@ class Conv(nn.Cell):
     def __init__(self, in_channels: int, out_channels: int, stride: tuple[int, int], kernel: int):
         super().__init__()
         shape = (out_channels, in_channels, kernel, kernel)
-        self.weight = Parameter(initializer(HeUniform(math.sqrt(5)), shape, ms.float32))  # as nn.Conv2d
+        self.weight = Parameter(initializer(HeNormal(), shape, ms.float32))
         self.stride = Tensor(stride, ms.int64)
         backward_data = operator("conv_backward_data", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
         backward_weights = operator("conv_backward_weights", lambda dy, x, s, w: w, lambda dy, x, s, w: w)
