@@ -70,11 +70,17 @@ class Clock(ms.Callback):
         return time.perf_counter(), time.process_time()
 
 
+<<<<<<< HEAD
 def main() -> None:
     case, precision, steps = json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], int(sys.argv[3])
     if precision != "fp32":
         sys.exit(f"the kernels compute in fp32 alone, not in {precision}")
     set_device("CPU", Path(tempfile.gettempdir()))
+=======
+def run(case: dict, steps: int, folder: Path) -> dict:
+    """Train for an epoch of so many steps; `folder` is for what that writes."""
+    set_device("CPU", folder)
+>>>>>>> ce37d45 (Benchmarks: set_device wants a folder)
     experiment = Experiment(corpus="none", features="none", model=case["model"],
                             train={"batch_size": case["batch"], "augment": AUGMENT})
     kernels, train = make_kernels(experiment), experiment.train
@@ -89,10 +95,17 @@ def main() -> None:
     data = dataset.GeneratorDataset(FirstEpoch(batches), list(Batch._fields), shuffle=False, num_parallel_workers=1,
                                     python_multiprocessing=False)
     clock = Clock()
+    ms.Model(step).train(1, data, callbacks=[StepLog(folder, 1, steps, 1, True), clock], dataset_sink_mode=False)
+    return {"version": f"MindSpore {ms.__version__}, {kernels_for(experiment)[0]}", "seconds": clock.seconds,
+            "pipeline": pipeline}
+
+
+def main() -> None:
+    case, precision, steps = json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], int(sys.argv[3])
+    if precision != "fp32":
+        sys.exit(f"the kernels compute in fp32 alone, not in {precision}")
     with tempfile.TemporaryDirectory() as folder:
-        ms.Model(step).train(1, data, callbacks=[StepLog(Path(folder), 1, steps, 1), clock], dataset_sink_mode=False)
-    print(json.dumps({"version": f"MindSpore {ms.__version__}, {kernels_for(experiment)[0]}", "seconds": clock.seconds,
-                      "pipeline": pipeline}))
+        print(json.dumps(run(case, steps, Path(folder))))
 
 
 if __name__ == "__main__":
