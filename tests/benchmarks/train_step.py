@@ -4,7 +4,8 @@
 
 Here that is the loop of stage 4 (train_step_mindspore.py), there a bare loop (train_step_pytorch.py). PYTHON is one
 that has PyTorch; by default a venv for it is made in a temporary directory. Where other programs run, look at
-processor seconds. The aim (issue "Acoustic model"): 1.25 times PyTorch's fp32 speed at width 16, 1.1 times at 64.
+processor seconds, with OMP_NUM_THREADS=1: threads that wait for each other use them up, too. The aim (issue "Acoustic
+model"): 1.25 times PyTorch's fp32 speed at width 16, 1.1 times at 64.
 """
 
 import argparse
