@@ -70,17 +70,9 @@ class Clock(ms.Callback):
         return time.perf_counter(), time.process_time()
 
 
-<<<<<<< HEAD
-def main() -> None:
-    case, precision, steps = json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], int(sys.argv[3])
-    if precision != "fp32":
-        sys.exit(f"the kernels compute in fp32 alone, not in {precision}")
-    set_device("CPU", Path(tempfile.gettempdir()))
-=======
 def run(case: dict, steps: int, folder: Path) -> dict:
     """Train for an epoch of so many steps; `folder` is for what that writes."""
     set_device("CPU", folder)
->>>>>>> ce37d45 (Benchmarks: set_device wants a folder)
     experiment = Experiment(corpus="none", features="none", model=case["model"],
                             train={"batch_size": case["batch"], "augment": AUGMENT})
     kernels, train = make_kernels(experiment), experiment.train
