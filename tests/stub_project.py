@@ -12,6 +12,10 @@ ROOT = Path(__file__).parent.parent
 KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks", "steps/text/__init__.py",
         "steps/text/derived.py")
 
+# Tasks of plain doit.
+FROM_TRAIN = ["train:mini", "decode:mini:dev", "decode:mini:test", "score:mini:dev", "score:mini:test", "report:mini"]
+ALL = ["prepare:mini", "lexicon:mini", "features:mini_fbank", *FROM_TRAIN]
+
 EXPERIMENT = """corpus: mini
 features: fbank
 model: {blocks: [{channels: 8}]}

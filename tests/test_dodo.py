@@ -7,10 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from stub_project import EXPERIMENT, ROOT, Project, is_running, wait_until_gone
-
-FROM_TRAIN = ["train:mini", "decode:mini:dev", "decode:mini:test", "score:mini:dev", "score:mini:test", "report:mini"]
-ALL = ["prepare:mini", "lexicon:mini", "features:mini_fbank", *FROM_TRAIN]
+from stub_project import ALL, EXPERIMENT, FROM_TRAIN, ROOT, Project, is_running, wait_until_gone
 
 
 @pytest.fixture

@@ -10,12 +10,9 @@ import time
 
 import pytest
 import yaml
-from stub_project import EXPERIMENT, ROOT, Project, wait_until_gone
+from stub_project import ALL, EXPERIMENT, FROM_TRAIN, ROOT, Project, wait_until_gone
 from tiny_corpus import EXPERIMENT as TINY
 from tiny_corpus import write_tiny
-
-FROM_TRAIN = ["train:mini", "decode:mini:dev", "decode:mini:test", "score:mini:dev", "score:mini:test", "report:mini"]
-ALL = ["prepare:mini", "lexicon:mini", "features:mini_fbank", *FROM_TRAIN]
 
 
 class StatusProject(Project):

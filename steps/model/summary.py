@@ -56,16 +56,15 @@ class Summary(ms.Callback):
         self._history = history
         self._optimizer = optimizer
         self._rate_after = rate_after
-        self._writers: list[MindSporeEvents] = []
+        self._events: MindSporeEvents | None = None
 
     def __enter__(self):
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._writers = [MindSporeEvents(self._folder)]
+        self._events = MindSporeEvents(self._folder)
         return self
 
     def __exit__(self, *error):
-        for writer in self._writers:
-            writer.close()
+        self._events.close()
 
     def on_train_step_end(self, run_context):
         """Write now and then."""
@@ -84,8 +83,7 @@ class Summary(ms.Callback):
         self._write({"dev/loss": row.dev_loss, "dev/syllable_error_rate": row.dev_ser})
 
     def _write(self, scalars: dict[str, float], images: dict[str, np.ndarray] | None = None) -> None:
-        for writer in self._writers:
-            writer.write(self._updates(), scalars, images or {})
+        self._events.write(self._updates(), scalars, images or {})
 
     def _updates(self) -> int:
         return int(self._optimizer.global_step.asnumpy()[0])

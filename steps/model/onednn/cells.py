@@ -3,14 +3,14 @@
 Activations are float32 (batch, frames, bins, channels). Shapes are static: MindSpore compiles once a shape.
 """
 
-
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, initializer
 
 from steps.common.errors import UserError
-from steps.model.onednn.library import library, operator
+from steps.model.onednn.operators import library, operator
 from steps.model.onednn.update import AdamW, Clip
+from steps.model.stock import Add
 
 
 class OnednnKernels:
@@ -113,13 +113,6 @@ class Norm(nn.Cell):
             return self.infer(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
         # Which also changes the moving averages, unknown to MindSpore; nothing else reads them in the same graph.
         return self.train(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
-
-
-class Add(nn.Cell):
-    """The sum of a residual unit."""
-
-    def construct(self, x, y):
-        return x + y
 
 
 class MaxPool(nn.Cell):

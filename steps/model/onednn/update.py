@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from steps.model.onednn.library import operator
+from steps.model.onednn.operators import operator
 
 
 class Clip(nn.Cell):
