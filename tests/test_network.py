@@ -41,7 +41,7 @@ def test_the_dfcnn_preset_is_the_student_projects_network():
     channels = 1
     for widths, pool in ([(64, 64), 2], [(128, 128), 2], [(256,) * 3, 2], [(512,) * 3, 1], [(512,) * 3, 1]):
         for width in widths:
-            expected += [("conv", channels, width, (3, 3), (1, 1), "pad", 1, False), ("norm", width)]
+            expected += [("conv", channels, width, (3, 3), (1, 1), "pad", (1,) * 4, False), ("norm", width)]
             channels = width
         expected += [("pool", (pool, pool), (pool, pool))] if pool > 1 else []
     expected += [("norm", 512), ("dense", 25 * 512, 4096, True), ("dense", 4096, 4096, True),
@@ -56,12 +56,24 @@ def test_the_dfcnn_preset_is_the_student_projects_network():
     {"blocks": [{"channels": 4, "layers": 1, "stride": [2, 1]}, {"channels": 4, "layers": 1}], "pad_mode": "same",
      "padding": 0, "has_bias": True},
     {"blocks": [{"channels": 4, "layers": 1, "pool": 2}], "padding": 2, "dense": []},
+    {"blocks": [{"channels": 4, "layers": 2, "stride": 2, "kernel": [1, 3]}, {"channels": 4, "kernel": [3, 1]}]},
 ])
 def test_sizes_are_as_computed(config):
     model, network = make(bins=32, **config)
     for frames in (37, 64):
         logits = network(ms.Tensor(np.zeros((2, frames, 32), np.float32)))
         assert logits.shape == (2, out_frames(model, frames), len(TOKENS))
+
+
+def test_a_kernel_of_one_frame_sees_no_further():
+    blocks = [{"channels": 4, "layers": 1}, {"channels": 4, "layers": 2, "kernel": [1, 3], "residual": True}]
+    _, network = make(blocks=blocks)
+    network.set_train(False)
+    feats = np.random.default_rng(0).normal(size=(1, 20, 16)).astype(np.float32)
+    changed = feats.copy()
+    changed[:, 10] += 1
+    before, after = (network(ms.Tensor(x)).asnumpy() for x in (feats, changed))
+    assert np.flatnonzero(np.abs(after - before).max(axis=(0, 2)) > 1e-6).tolist() == [8, 9, 10, 11, 12]
 
 
 def test_presets_keep_an_eighth_of_the_frames():

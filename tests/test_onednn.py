@@ -81,32 +81,34 @@ def copy_parameters(source: nn.Cell, target: nn.Cell) -> None:
 
 def conv_float64(x: np.ndarray, weight: np.ndarray, w: np.ndarray, stride: tuple[int, int]):
     """Convolution of (batch, frames, bins, channels); its gradients at x and weight where w is that at the output."""
-    kernel = weight.shape[2]
-    pad = kernel // 2
-    padded = np.pad(x.astype(float), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    kernel = weight.shape[2:]
+    pad = [size // 2 for size in kernel]
+    padded = np.pad(x.astype(float), ((0, 0), (pad[0],) * 2, (pad[1],) * 2, (0, 0)))
     out = [(size - 1) // step + 1 for size, step in zip(x.shape[1:3], stride, strict=True)]
     y = np.zeros((len(x), *out, len(weight)))
     dpadded, dweight = np.zeros_like(padded), np.zeros(weight.shape)
-    for i in range(kernel):
-        for j in range(kernel):
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
             here = np.s_[:, i:i + stride[0] * out[0]:stride[0], j:j + stride[1] * out[1]:stride[1]]
             y += padded[here] @ weight[:, :, i, j].T
             dpadded[here] += w @ weight[:, :, i, j]
             dweight[:, :, i, j] = np.einsum("ntfo,ntfi->oi", w, padded[here])
-    return y, dpadded[:, pad:pad + x.shape[1], pad:pad + x.shape[2]], dweight
+    return y, dpadded[:, pad[0]:pad[0] + x.shape[1], pad[1]:pad[1] + x.shape[2]], dweight
 
 
 CONVOLUTIONS = [  # batch, frames, bins, in, out, stride, kernel
-    (2, 33, 25, 1, 16, (1, 1), 3),
-    (2, 33, 25, 1, 16, (2, 2), 3),
-    (3, 16, 20, 16, 32, (1, 1), 3),
-    (3, 16, 20, 16, 32, (2, 2), 3),
-    (2, 17, 25, 16, 32, (2, 2), 1),
-    (2, 17, 25, 20, 20, (2, 1), 3),
-    (2, 17, 25, 20, 20, (1, 2), 3),
-    (1, 1, 7, 20, 3, (2, 2), 3),
-    (1, 8, 1, 32, 16, (1, 1), 1),
-    (2, 5, 6, 64, 128, (1, 1), 3),
+    (2, 33, 25, 1, 16, (1, 1), (3, 3)),
+    (2, 33, 25, 1, 16, (2, 2), (3, 3)),
+    (3, 16, 20, 16, 32, (1, 1), (3, 3)),
+    (3, 16, 20, 16, 32, (2, 2), (3, 3)),
+    (2, 17, 25, 16, 32, (2, 2), (1, 1)),
+    (2, 17, 25, 20, 20, (2, 1), (3, 3)),
+    (2, 17, 25, 20, 20, (1, 2), (3, 3)),
+    (1, 1, 7, 20, 3, (2, 2), (3, 3)),
+    (1, 8, 1, 32, 16, (1, 1), (1, 1)),
+    (2, 5, 6, 64, 128, (1, 1), (3, 3)),
+    (2, 5, 6, 32, 32, (1, 1), (1, 3)),
+    (2, 17, 25, 16, 20, (1, 1), (3, 1)),
 ]
 
 
@@ -282,7 +284,7 @@ class Net(nn.Cell):
         self.conv1 = kernels.conv(16, 20, (2, 2))
         self.norm2 = kernels.norm_relu(20)
         self.conv2 = kernels.conv(20, 20)
-        self.shortcut = kernels.conv(16, 20, (2, 2), kernel=1)
+        self.shortcut = kernels.conv(16, 20, (2, 2), (1, 1))
         self.add = kernels.add()
         self.norm3 = kernels.norm(20)
 
@@ -326,7 +328,8 @@ def test_training_over_several_shapes_equals_stock(onednn, stock):
 def test_the_training_step_equals_stock(onednn, stock):
     """The whole of it: residual network, factored output, CTC, clipping, AdamW."""
     tokens = ["<blk>", "a1", "a4", "ba1", "bao4", "ma1", "ma3"]
-    blocks = [{"channels": 16, "layers": 1, "stride": 2}, {"channels": 24, "layers": 1, "stride": 2, "residual": True}]
+    blocks = [{"channels": 16, "layers": 1, "stride": 2}, {"channels": 24, "layers": 1, "stride": 2, "residual": True,
+               "kernel": [1, 3]}]
     model = Model(blocks=blocks, dense=[32], output="factored")
     networks = [DFCNN(model, 20, tokens, kernels) for kernels in (onednn, stock)]
     copy_parameters(*networks)

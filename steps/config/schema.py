@@ -18,6 +18,7 @@ def _pair(value: Any) -> Any:
 
 
 Pair = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]  # (frames, bins); one number means both
+Kernel = Annotated[tuple[Literal[1, 3], Literal[1, 3]], BeforeValidator(_pair)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Names = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(\+[A-Za-z0-9][A-Za-z0-9_.-]*)*$")]  # a, or a+b+c
@@ -81,12 +82,13 @@ class Features(Strict):
 
 
 class Block(Strict):
-    """A run of 3×3 convolutions, each with batch norm and ReLU, and a max pooling behind them."""
+    """A run of convolutions, each with batch norm and ReLU, and a max pooling behind them."""
 
     channels: PositiveInt
     layers: PositiveInt = 2
     pool: Pair = (1, 1)
     stride: Pair = (1, 1)  # of the first convolution
+    kernel: Kernel = (3, 3)  # of all but the first, which is 3×3; 1 on the first axis: no further frames come into sight
     residual: bool = False  # `layers` residual units of two convolutions each
 
 

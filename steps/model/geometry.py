@@ -2,27 +2,29 @@
 
 import itertools
 
-from steps.config.schema import Model
-
-KERNEL = 3
+from steps.config.schema import Block, Model
 
 
-def conv_size(size: int, stride: int, model: Model) -> int:
-    """Positions that a 3-wide convolution leaves of `size`."""
-    if model.pad_mode == "same":
+def convolutions(block: Block) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """(stride, kernel) of a block's convolutions, those of a residual unit one behind the other."""
+    count = block.layers * (2 if block.residual else 1)
+    return [(block.stride, (3, 3)), *[((1, 1), block.kernel)] * (count - 1)]
+
+
+def conv_size(size: int, stride: int, kernel: int, model: Model) -> int:
+    """Positions that a `kernel`-wide convolution leaves of `size`; one of 1 is never padded."""
+    if model.pad_mode == "same" or kernel == 1:
         return -(-size // stride)
-    return (size + 2 * model.padding - KERNEL) // stride + 1
+    return (size + 2 * model.padding - kernel) // stride + 1
 
 
 def out_sizes(model: Model, frames: int, bins: int) -> tuple[int, int]:
     """(frames, bins) in front of the dense layers, for an input of (frames, bins)."""
     sizes = [frames, bins]
     for block in model.blocks:
-        convolutions = block.layers * (2 if block.residual else 1)
         for axis in (0, 1):
-            sizes[axis] = conv_size(sizes[axis], block.stride[axis], model)
-            for _ in range(convolutions - 1):
-                sizes[axis] = conv_size(sizes[axis], 1, model)
+            for stride, kernel in convolutions(block):
+                sizes[axis] = conv_size(sizes[axis], stride[axis], kernel[axis], model)
             sizes[axis] //= block.pool[axis]
     return sizes[0], sizes[1]
 

@@ -1,28 +1,26 @@
 """The deep fully convolutional network: a spectrogram in, a logit for every token and output frame out.
 
-After Wang, Pan and Liu 2018 (DFCNN) and the student project; residual units after He et al. 2015 ("Deep residual
-learning"): with a batch norm behind every convolution the weights' size does not matter, only their direction.
+After Wang, Pan and Liu 2018 (DFCNN) and the student project; residual units after He et al. 2016 ("Identity
+mappings"), so that batch norm and ReLU always stand together.
 """
 
 from mindspore import nn, ops
 
 from steps.config.schema import Block, Model
 from steps.model.dropout import Dropout
-from steps.model.geometry import out_sizes
+from steps.model.geometry import convolutions, out_sizes
 from steps.model.output import make_output
 
 
 class ConvBlock(nn.Cell):
-    """`layers` × (3×3 convolution, batch norm, ReLU), then max pooling."""
+    """Convolutions, each with batch norm and ReLU."""
 
     def __init__(self, in_channels: int, block: Block, kernels):
         super().__init__()
         cells = []
-        for layer in range(block.layers):
-            first = layer == 0
-            cells += [kernels.conv(in_channels if first else block.channels, block.channels,
-                                   block.stride if first else (1, 1)),
-                      kernels.norm_relu(block.channels)]
+        for stride, kernel in convolutions(block):
+            cells += [kernels.conv(in_channels, block.channels, stride, kernel), kernels.norm_relu(block.channels)]
+            in_channels = block.channels
         self.cells_ = nn.SequentialCell(cells)
 
     def construct(self, x):
@@ -30,25 +28,31 @@ class ConvBlock(nn.Cell):
 
 
 class ResidualUnit(nn.Cell):
-    """relu(x + bn(conv(bn_relu(conv(x))))), with a 1×1 convolution and batch norm beside it where the shape changes."""
+    """x + conv(bn_relu(conv(bn_relu(x)))), with a 1×1 convolution beside it where the shape changes.
 
-    def __init__(self, in_channels: int, channels: int, stride: tuple[int, int], kernels):
+    Args:
+        stride: of the first convolution.
+        kernel1, kernel2: of both.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: tuple[int, int], kernel1: tuple[int, int],
+                 kernel2: tuple[int, int], kernels):
         super().__init__()
-        self.conv1 = kernels.conv(in_channels, channels, stride)
-        self.norm1 = kernels.norm_relu(channels)
-        self.conv2 = kernels.conv(channels, channels)
-        self.norm2 = kernels.norm(channels)
+        self.norm1 = kernels.norm_relu(in_channels)
+        self.conv1 = kernels.conv(in_channels, channels, stride, kernel1)
+        self.norm2 = kernels.norm_relu(channels)
+        self.conv2 = kernels.conv(channels, channels, (1, 1), kernel2)
         self.add = kernels.add()
         self.projects = in_channels != channels or stride != (1, 1)
         if self.projects:
-            self.shortcut = kernels.conv(in_channels, channels, stride, kernel=1)
-            self.shortcut_norm = kernels.norm(channels)
+            self.shortcut = kernels.conv(in_channels, channels, stride, (1, 1))
 
     def construct(self, x):
-        y = self.norm2(self.conv2(self.norm1(self.conv1(x))))
+        y = self.norm1(x)
         if self.projects:
-            x = self.shortcut_norm(self.shortcut(x))
-        return ops.relu(self.add(x, y))
+            x = self.shortcut(y)
+        y = self.conv2(self.norm2(self.conv1(y)))
+        return self.add(x, y)
 
 
 class DFCNN(nn.Cell):
@@ -92,9 +96,12 @@ def _stack(model: Model, kernels) -> list[nn.Cell]:
     channels = 1
     for number, block in enumerate(model.blocks):
         if block.residual:
-            for unit in range(block.layers):
-                cells.append(ResidualUnit(channels, block.channels, block.stride if unit == 0 else (1, 1), kernels))
+            shapes = convolutions(block)
+            for (stride, kernel1), (_, kernel2) in zip(shapes[::2], shapes[1::2], strict=True):
+                cells.append(ResidualUnit(channels, block.channels, stride, kernel1, kernel2, kernels))
                 channels = block.channels
+            if number + 1 == len(model.blocks) or not model.blocks[number + 1].residual:
+                cells.append(kernels.norm_relu(channels))  # without it learning is half as fast
         else:
             cells.append(ConvBlock(channels, block, kernels))
         channels = block.channels

@@ -72,11 +72,12 @@ class StockKernels:
     def __init__(self, model: Model):
         self._model = model
 
-    def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1), kernel: int = 3) -> nn.Cell:
-        """A `kernel` × `kernel` convolution; 1×1 ones (shortcuts) are never padded."""
-        pad_mode, padding = (self._model.pad_mode, self._model.padding) if kernel > 1 else ("valid", 0)
-        return nn.Conv2d(in_channels, out_channels, kernel, stride, pad_mode, padding,
-                         has_bias=self._model.has_bias and kernel > 1, weight_init="HeNormal")
+    def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1),
+             kernel: tuple[int, int] = (3, 3)) -> nn.Cell:
+        """A convolution; an axis on which its kernel is 1 wide is never padded, and 1×1 ones (shortcuts) have no bias."""
+        frames, bins = (self._model.padding if size > 1 else 0 for size in kernel)
+        return nn.Conv2d(in_channels, out_channels, kernel, stride, self._model.pad_mode, (frames, frames, bins, bins),
+                         has_bias=self._model.has_bias and max(kernel) > 1, weight_init="HeNormal")
 
     def norm_relu(self, channels: int) -> nn.Cell:
         """Batch norm and ReLU."""

@@ -41,7 +41,7 @@ from steps.model.acoustic import make_network
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.cells import CTCObjective, TrainStep
 from steps.model.device import set_device
-from steps.model.geometry import conv_size
+from steps.model.geometry import conv_size, convolutions
 from steps.model.kernels import kernels_for, make_kernels
 from steps.model.optimizer import make_optimizer
 from steps.text.syllables import BLANK, all_syllables
@@ -226,13 +226,11 @@ def operations(config: Resolved, frames: int) -> float:
     model, tokens, length = config.experiment.model, 1 + len(all_syllables()), 1600
     total, channels, size = 0, 1, [length, config.features.num_bins]
     for block in model.blocks:
-        for layer in range(block.layers):
-            stride = block.stride if layer == 0 else (1, 1)
-            size = [conv_size(size[axis], stride[axis], model) for axis in (0, 1)]
-            weights = 9 * channels * block.channels
-            if block.residual:
-                weights += 9 * block.channels**2
-                weights += channels * block.channels * (channels != block.channels or stride != (1, 1))
+        for number, (stride, kernel) in enumerate(convolutions(block)):
+            size = [conv_size(size[axis], stride[axis], kernel[axis], model) for axis in (0, 1)]
+            weights = kernel[0] * kernel[1] * channels * block.channels
+            if block.residual and number == 0 and (channels != block.channels or stride != (1, 1)):
+                weights += channels * block.channels  # beside it, where the shape changes
             total += size[0] * size[1] * weights
             channels = block.channels
         size = [size[axis] // block.pool[axis] for axis in (0, 1)]

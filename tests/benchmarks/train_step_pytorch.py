@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 
-def conv(inner: int, outer: int, stride=1, kernel: int = 3) -> nn.Conv2d:
-    return nn.Conv2d(inner, outer, kernel, stride, kernel // 2, bias=False)
+def conv(inner: int, outer: int, stride=1, kernel=(3, 3)) -> nn.Conv2d:
+    return nn.Conv2d(inner, outer, kernel, stride, [size // 2 for size in kernel], bias=False)
 
 
 class NormReLU(nn.Sequential):
@@ -27,17 +27,15 @@ class NormReLU(nn.Sequential):
 
 
 class ResidualUnit(nn.Module):
-    def __init__(self, inner: int, outer: int, stride: list[int]):
+    def __init__(self, inner: int, outer: int, stride: list[int], kernel1: list[int], kernel2: list[int]):
         super().__init__()
-        self.conv1, self.norm1 = conv(inner, outer, stride), NormReLU(outer)
-        self.conv2, self.norm2 = conv(outer, outer), nn.BatchNorm2d(outer)
-        self.shortcut = None
-        if inner != outer or stride != [1, 1]:
-            self.shortcut = nn.Sequential(conv(inner, outer, stride, kernel=1), nn.BatchNorm2d(outer))
+        self.norm1, self.conv1 = NormReLU(inner), conv(inner, outer, stride, kernel1)
+        self.norm2, self.conv2 = NormReLU(outer), conv(outer, outer, kernel=kernel2)
+        self.shortcut = conv(inner, outer, stride, (1, 1)) if inner != outer or stride != [1, 1] else None
 
     def forward(self, x):
-        y = self.norm2(self.conv2(self.norm1(self.conv1(x))))
-        return functional.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+        y = self.norm1(x)
+        return (x if self.shortcut is None else self.shortcut(y)) + self.conv2(self.norm2(self.conv1(y)))
 
 
 class Factored(nn.Module):
@@ -54,14 +52,16 @@ class Factored(nn.Module):
 
 def stack(model: dict) -> nn.Sequential:
     cells, channels = [], 1
-    for block in model["blocks"]:
+    for number, block in enumerate(model["blocks"]):
         for layer in range(block["layers"]):
-            stride = block["stride"] if layer == 0 else [1, 1]
+            stride, kernel = (block["stride"], [3, 3]) if layer == 0 else ([1, 1], block["kernel"])
             if block["residual"]:
-                cells.append(ResidualUnit(channels, block["channels"], stride))
+                cells.append(ResidualUnit(channels, block["channels"], stride, kernel, block["kernel"]))
             else:
-                cells += [conv(channels, block["channels"], stride), NormReLU(block["channels"])]
+                cells += [conv(channels, block["channels"], stride, kernel), NormReLU(block["channels"])]
             channels = block["channels"]
+        if block["residual"] and not any(after["residual"] for after in model["blocks"][number + 1:number + 2]):
+            cells.append(NormReLU(channels))
         if block["pool"] != [1, 1]:
             cells.append(nn.MaxPool2d(block["pool"]))
     return nn.Sequential(*cells, *([nn.BatchNorm2d(channels)] if model["final_norm"] else []))

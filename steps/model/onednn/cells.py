@@ -21,8 +21,9 @@ class OnednnKernels:
     def __init__(self):
         library()
 
-    def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1), kernel: int = 3) -> nn.Cell:
-        """A 3×3 convolution padded by 1, or a 1×1 one; no bias."""
+    def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1),
+             kernel: tuple[int, int] = (3, 3)) -> nn.Cell:
+        """A convolution padded by kernel // 2; no bias."""
         return Conv(in_channels, out_channels, stride, kernel)
 
     def norm_relu(self, channels: int) -> nn.Cell:
@@ -59,11 +60,11 @@ class OnednnKernels:
 
 
 class Conv(nn.Cell):
-    """Convolution, padded by kernel // 2. `weight` is (out, in, kernel, kernel)."""
+    """Convolution, padded by kernel // 2. `weight` is (out, in, *kernel)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: tuple[int, int], kernel: int):
+    def __init__(self, in_channels: int, out_channels: int, stride: tuple[int, int], kernel: tuple[int, int]):
         super().__init__()
-        shape = (out_channels, in_channels, kernel, kernel)
+        shape = (out_channels, in_channels, *kernel)
         self.weight = Parameter(initializer(HeNormal(), shape, ms.float32))
         self.stride = Tensor(stride, ms.int64)
         backward_data = operator("conv_backward_data", lambda dy, w, s, x: x, lambda dy, w, s, x: x)
