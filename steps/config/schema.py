@@ -88,7 +88,7 @@ class Block(Strict):
     layers: PositiveInt = 2
     pool: Pair = (1, 1)
     stride: Pair = (1, 1)  # of the first convolution
-    kernel: Kernel = (3, 3)  # of all but the first, which is 3×3; 1 on the first axis: no further frames come into sight
+    kernel: Kernel = (3, 3)  # of all but the first, which is 3×3; [1, 3] sees no further frames
     residual: bool = False  # `layers` residual units of two convolutions each
 
 

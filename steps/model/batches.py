@@ -39,8 +39,7 @@ class TrainingBatches:
     """
 
     def __init__(self, feats: Mapping[str, np.ndarray], frames: Mapping[str, int], labels: dict[str, list[int]],
-                 model: Model, train: Train, seed: int, most_labels: int,
-                 rank: int = 0):
+                 model: Model, train: Train, seed: int, most_labels: int, rank: int = 0):
         self._feats = feats
         self._labels = labels
         self._model = model

@@ -74,7 +74,7 @@ class StockKernels:
 
     def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1),
              kernel: tuple[int, int] = (3, 3)) -> nn.Cell:
-        """A convolution; an axis on which its kernel is 1 wide is never padded, and 1×1 ones (shortcuts) have no bias."""
+        """A convolution. Where its kernel is 1 wide it is never padded; 1×1 ones (shortcuts) have no bias."""
         frames, bins = (self._model.padding if size > 1 else 0 for size in kernel)
         return nn.Conv2d(in_channels, out_channels, kernel, stride, self._model.pad_mode, (frames, frames, bins, bins),
                          has_bias=self._model.has_bias and max(kernel) > 1, weight_init="HeNormal")
