@@ -153,6 +153,7 @@ class Train(Strict):
     accum_grad: PositiveInt = 1  # batches that a worker adds up for an update
     workers: PositiveInt = 1  # processes, each with a device (or its part of the CPU), that msrun starts
     hosts: PositiveInt = 1  # machines that the workers are on, the same number on each
+    sortagrad: Annotated[int, Field(ge=0)] = 0  # epochs, at first, whose short utterances come before the long ones
     buckets: PositiveInt = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()

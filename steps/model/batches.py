@@ -71,7 +71,8 @@ class TrainingBatches:
             if not labels_fit(frames[i], self._labels[utt], self._model):
                 frames[i] = self._frames[i]
         parts = self._train.workers * self._train.accum_grad
-        plan = bk.plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng, parts)
+        plan = bk.plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng, parts,
+                             short_first=epoch <= self._train.sortagrad)
         return plan, frames
 
     def _batch(self, epoch: int, length: int, positions: list[int], frames: np.ndarray) -> Batch:

@@ -54,8 +54,8 @@ def batch_size(length: int, most_utts: int, most_frames: int) -> int:
 
 
 def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_frames: int,
-               rng: np.random.Generator, parts: int = 1) -> list[tuple[int, list[int]]]:
-    """The batches of one epoch, as (padded length, positions in `lengths`), in random order.
+               rng: np.random.Generator, parts: int = 1, short_first: bool = False) -> list[tuple[int, list[int]]]:
+    """The batches of one epoch, as (padded length, positions in `lengths`), in random order or the short ones first.
 
     Every utterance is in exactly one batch. What does not fill a batch of its bucket moves to the next longer one;
     the last batch is filled up with utterances drawn again. A batch is made of `parts` equal ones, each of at most
@@ -74,6 +74,8 @@ def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_fra
     if left:
         again = rng.integers(len(lengths), size=size - len(left)).tolist()
         batches.append((length, left + again))
+    if short_first:
+        return batches
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
