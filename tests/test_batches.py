@@ -107,6 +107,14 @@ def test_an_epoch_depends_on_seed_and_number_alone():
     assert not np.array_equal(content(1, 2)[0], content(2, 2)[0])
 
 
+def test_short_utterances_come_first_as_long_as_asked():
+    _, _, batches = small_batches(train={"sortagrad": 2})
+    lengths = [[batch.feats.shape[1] for batch in batches.epoch(epoch)] for epoch in (1, 2, 3)]
+    ascending = sorted(lengths[0])
+    assert len(set(ascending)) > 1
+    assert [epoch == ascending for epoch in lengths] == [True, True, False] and sorted(lengths[2]) == ascending
+
+
 def test_warping_never_takes_the_frames_that_ctc_needs():
     rng = np.random.default_rng(0)
     feats = {f"u{i}": rng.normal(size=(20, 6)).astype(np.float32) for i in range(12)}
