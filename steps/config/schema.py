@@ -65,6 +65,7 @@ class Features(Strict):
     preemphasis: Fraction = 0.0
     low_freq: float = 0.0
     high_freq: float = 0.0  # as Kaldi's: 0 or less is an offset from the Nyquist frequency
+    floor_db: Annotated[float, Field(le=0)] = -90.3  # white noise that nothing quieter is told from, dBFS
     compress: bool = False  # Kaldi's one byte a value, a quarter of the space
     skip_bad: bool = False  # leave out audio that can't be used, and list it, instead of stopping
 
