@@ -8,6 +8,7 @@ import pytest
 from steps.config.schema import Augment, Model, Train
 from steps.model.batches import TrainingBatches
 from steps.model.splice import Segment, Splicer, Take, cut
+from steps.search.ctm import Timed
 from steps.text.tones import sounds_otherwise
 
 MODEL = Model(blocks=[{"channels": 4, "layers": 1, "pool": 4}])
@@ -105,6 +106,8 @@ def test_batches_of_spliced_utterances():
         np.testing.assert_array_equal(one.feats, other.feats)
 
 
-def test_cuts_share_an_utterance_out():
-    assert cut([0.25, 0.5, 0.81], 120, 0.01) == [(0, 50), (50, 81), (81, 120)]
-    assert cut([0.25], 120, 0.01) == [(0, 120)]
+def test_cuts_leave_some_silence_at_the_ends_and_nothing_out_between():
+    syllables = [Timed(0.25, 0.25, "ni3", 1.0), Timed(0.5, 0.31, "hao3", 1.0), Timed(0.81, 0.3, "ma5", 1.0)]
+    assert cut(syllables, 150, 0.01) == [(10, 50), (50, 81), (81, 126)]
+    assert cut(syllables, 120, 0.01) == [(10, 50), (50, 81), (81, 120)]
+    assert cut([Timed(0.1, 0.2, "ni3", 1.0)], 120, 0.01) == [(0, 45)]

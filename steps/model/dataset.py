@@ -80,7 +80,7 @@ def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tok
     takes = {}
     for utt, timed in read_ctm(path).items():
         if utt in labels and [one.syllable for one in timed] == [tokens[token] for token in labels[utt]]:
-            pieces = cut([one.begin for one in timed], frames[utt], shift)
+            pieces = cut(timed, frames[utt], shift)
             if all(begin < end for begin, end in pieces):
                 takes[utt] = Take([Segment(utt, begin, end) for begin, end in pieces], labels[utt])
     if len(takes) * 2 < len(labels):

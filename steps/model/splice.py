@@ -11,6 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from steps.search.ctm import Timed
+
+SILENCE_S = 0.15  # before the first syllable and behind the last, at the most
+
 
 class Segment(NamedTuple):
     """A stretch of an utterance, in frames."""
@@ -57,7 +61,7 @@ class _Pool:
 class Splicer:
     """Puts spliced utterances in the place of others of as many syllables.
 
-    The first syllable comes from the beginning of some utterance, the last from an end, with the silence there.
+    The first syllable comes from the beginning of some utterance, the last from an end.
 
     Args:
         takes: the utterances that are cut up, a segment a token.
@@ -96,9 +100,12 @@ def _place(number: int, count: int) -> tuple[bool, bool]:
     return number == 0, number == count - 1
 
 
-def cut(times: list[float], frames: int, frame_shift_s: float) -> list[tuple[int, int]]:
-    """Where to cut an utterance of `frames` whose syllables begin at `times` (s): (begin, end) in frames for each.
+def cut(syllables: list[Timed], frames: int, frame_shift_s: float) -> list[tuple[int, int]]:
+    """Where to cut an utterance of `frames` into its syllables: (begin, end) in frames for each.
 
-    What lies before the first belongs to it, and what lies behind the last to that.
+    The first and the last keep some of the silence beside them, which else would be half of a short word.
     """
-    return list(itertools.pairwise([0, *(round(time / frame_shift_s) for time in times[1:]), frames]))
+    begin = max(0.0, syllables[0].begin - SILENCE_S)
+    end = syllables[-1].begin + syllables[-1].duration + SILENCE_S
+    edges = [begin, *(one.begin for one in syllables[1:]), end]
+    return list(itertools.pairwise(min(frames, round(edge / frame_shift_s)) for edge in edges))
