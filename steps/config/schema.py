@@ -178,8 +178,8 @@ class Train(Strict):
     @model_validator(mode="after")
     def _splicing_knows_where(self) -> "Train":
         if (self.augment.splice > 0 or self.single > 0) != (self.ali is not None):
-            raise ValueError("augment.splice and single need ali, the experiment whose alignment says where to cut; ali "
-                             "is for them alone")
+            raise ValueError("augment.splice and single cut by an alignment: ali, which is for them alone, must name "
+                             "the experiment that has it")
         return self
 
 

@@ -23,8 +23,8 @@ def row_names(kind: str, tokens: list[str]) -> list[str] | list[tuple[str, str]]
 def syllable_parts(tokens: list[str]) -> np.ndarray:
     """The parts that each token's row is the sum of.
 
-    Returns int32 (6, len(tokens)): for each token a row number for its initial, final, tone, final with tone, base
-    syllable, and itself. Row numbers count over all parts of all kinds; <blk> has parts of its own.
+    Returns int32 (4, len(tokens)): for each token a row number for its initial, final, tone, and final with tone,
+    which together are the token's alone. Row numbers count over all parts of all kinds; <blk> has parts of its own.
     """
     rows = {part: number for number, part in enumerate(row_names("factored", tokens))}
     parts = [[rows[part] for part in _parts(token)] for token in tokens]
@@ -33,17 +33,16 @@ def syllable_parts(tokens: list[str]) -> np.ndarray:
 
 def _parts(token: str) -> list[tuple[str, str]]:
     if token == "<blk>":
-        return [(kind, token) for kind in ("initial", "final", "tone", "final_tone", "base", "token")]
+        return [(kind, token) for kind in ("initial", "final", "tone", "final_tone")]
     initial, final, tone = split(token)
-    return [("initial", initial), ("final", final), ("tone", tone), ("final_tone", final + tone),
-            ("base", initial + " " + final), ("token", token)]
+    return [("initial", initial), ("final", final), ("tone", tone), ("final_tone", final + tone)]
 
 
 class FactoredOutput(nn.Cell):
-    """A token's row is the sum of rows for its initial, final, tone, final with tone, base and itself.
+    """A token's row is the sum of rows for its initial, final, tone, and final with tone.
 
-    Rare syllables so share what they have in common with others, and a syllable that training never saw still has
-    the rows of its parts.
+    Rare syllables so share what they have in common with others, and one that training never saw still has the rows of
+    its parts. Rows for whole syllables beside them would learn the frequent ones by heart, at the cost of the rare.
     """
 
     def __init__(self, hidden: int, tokens: list[str], kernels):
