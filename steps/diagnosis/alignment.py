@@ -20,6 +20,7 @@ from steps.search.greedy import greedy
 
 LOUD = 0.4  # of the way from an utterance's silence to its speech: above noise, below all but the weakest consonants
 NEAR = 1.5  # output frames from the middle of a spike: its own and one to each side, as times are no finer than that
+# Of the spikes: a warning, an error. Of real words (hsk) it was 63 % with 3×3 kernels throughout, and 0 % with its own.
 MANY = (0.1, 0.3)
 FEW = 20  # spikes, of which a share says nothing yet
 
