@@ -135,7 +135,7 @@ def test_tensorboard_forgets_the_steps_that_a_resumed_training_makes_again(tmp_p
 def test_neither_program_takes_the_other_ones_file_for_its_own(tmp_path, feats):
     """MindInsight looks for `summary.` and digits in names, TensorBoard for `tfevents`, in folders below, too."""
     train(tmp_path, feats, 1)
-    for path in tmp_path.rglob("*.events.*"):
+    for path in files(tmp_path):
         assert "tfevents" not in path.name
     for path in tensorboard_files(tmp_path):
         assert not re.search(r"summary\.\d+", path.name)

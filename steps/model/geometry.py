@@ -45,7 +45,7 @@ def time_reduction(model: Model) -> int:
 def sight(model: Model) -> tuple[int, int]:
     """The first and the last input frame that output frame 0 sees, padding counted (it comes before frame 0).
 
-    Output frame i sees those i × `time_reduction` later.
+    Output frame i sees those i × `time_reduction` later. With pad_mode same: of an even number of frames.
     """
     first, last, jump = 0, 0, 1
     for block in model.blocks:
