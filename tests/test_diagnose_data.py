@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from steps.config.schema import Features, Model
-from steps.diagnosis import audio, curves, features, holes, labels, output, sets
+from steps.diagnosis import alignment, audio, curves, features, holes, labels, output, sets
 from steps.diagnosis.deaf import deaf_loss
 from steps.feats.audio import Audio
 from steps.model.batches import Batch
@@ -279,6 +279,63 @@ def test_output():
     assert "one syllable" in output.judge_output(emissions([[3, 0] * 4] * 20), marks, epochs=9).finding
     stutter = output.judge_output(emissions([path * 3 for path in right]), marks, epochs=9)
     assert stutter.severity == "warning"
+
+
+SEES_A_SYLLABLE = Model(blocks=[{"channels": 4, "layers": 1, "stride": 2}] * 2)  # 7 frames, of which it leaves a fourth
+SEES_A_WORD = Model(blocks=[*SEES_A_SYLLABLE.blocks, {"channels": 4, "layers": 6}])  # 55
+
+
+def words(count=30, silence=40, frames=60, seed=0):
+    """Features of words, 7 nats above the noise before and behind them."""
+    rng = np.random.default_rng(seed)
+    level = np.repeat([10.0, 17.0, 10.0], [silence, frames, silence])[:, None]
+    return {f"a-{i:03d}": (level + 0.7 * rng.normal(size=(len(level), 20))).astype(np.float32) for i in range(count)}
+
+
+def spiking(feats, *places, every=1):
+    """Paths that emit a syllable in the output frames `places`; in the first of these in one of `every` utterances."""
+    paths = []
+    for number, matrix in enumerate(feats.values()):
+        path = np.zeros(len(matrix) // 4, int)
+        path[[place for i, place in enumerate(places) if i or number % every == 0]] = 3
+        paths.append(path)
+    return emissions(paths)
+
+
+@pytest.mark.parametrize(("model", "places", "every", "severity", "evidence"), [
+    (SEES_A_WORD, (10, 17), 1, "ok", "0 of 60 syllables"),  # with the onset, in the word
+    (SEES_A_WORD, (9, 25), 1, "ok", "0 of 60"),  # a frame before it, and a frame behind the word
+    (SEES_A_WORD, (7, 17), 1, "error",
+     "30 of 60 syllables are emitted in silence, 30 of them before the speech begins, 0 with no speech in sight"),
+    (SEES_A_SYLLABLE, (7, 17), 1, "error", "30 with no speech in sight"),
+    (SEES_A_WORD, (0, 17), 1, "error", "30 of them before the speech begins, 30 with no speech in sight"),
+    (SEES_A_WORD, (28, 17), 1, "error", "0 of them before the speech begins, 0 with"),
+    (SEES_A_WORD, (7, 12, 17), 3, "warning", "10 of 70 syllables"),
+    (SEES_A_WORD, (7, 12, 17), 30, "ok", "1 of 61 syllables"),
+])
+def test_syllables_emitted_in_silence(model, places, every, severity, evidence):
+    feats = words()
+    finding = alignment.judge_alignment(spiking(feats, *places, every=every), feats, model, FBANK)
+    assert finding.severity == severity and evidence in said(finding), finding
+    assert ("sortagrad" in finding.remedy) == (severity != "ok")
+
+
+def test_a_spike_is_where_its_syllable_is_likeliest():
+    feats = words()
+    runs = spiking(feats, 5, 6, 7, 8, 9, 10, 11)
+    for matrix in runs.values():
+        matrix[6, 3] += 0.05  # the run reaches into the word, but its peak does not
+    assert alignment.judge_alignment(runs, feats, SEES_A_WORD, FBANK).severity == "error"
+
+
+def test_alignment_where_there_is_no_silence_or_next_to_no_syllable():
+    feats = words(silence=0)
+    assert alignment.judge_alignment(spiking(feats, 0, 14), feats, SEES_A_WORD, FBANK).severity == "ok"
+    assert alignment.judge_alignment(emissions([[0] * 25] * 9), words(9), SEES_A_WORD, FBANK).severity == "skipped"
+    feats["a-003"][5] = np.nan
+    assert alignment.judge_alignment(spiking(feats, 0, 14), feats, SEES_A_WORD, FBANK).severity == "ok"
+    flat = {utt: np.full_like(matrix, 7.0) for utt, matrix in feats.items()}
+    assert alignment.judge_alignment(spiking(flat, 0, 14), flat, SEES_A_WORD, FBANK).severity == "ok"
 
 
 def test_the_loss_of_a_deaf_network():

@@ -17,11 +17,14 @@ from steps import diagnose
 from steps.config.load import load_experiment
 from steps.diagnosis import checks, layers, objective, overfit, sweep
 from steps.diagnosis.activations import summarise
+from steps.diagnosis.alignment import check_alignment
 from steps.diagnosis.bench import Bench
 from steps.diagnosis.context import Context
 from steps.diagnosis.finding import Finding
+from steps.diagnosis.output import check_output
 from steps.model.batches import Batch
 from steps.model.cells import CTCObjective
+from steps.model.checkpoints import named_parameters, save_weights
 
 LOUD = np.float32(12)  # above digital silence
 
@@ -221,6 +224,21 @@ def test_the_sweep_goes_on_until_it_has_found_a_rate_at_which_the_network_hears(
 
 def test_the_sweep_ends_where_the_configured_rate_has_learnt():
     assert sweep.next_rate({1e-3 * factor: 0.1 for factor in sweep.FACTORS}, 1e-3, deaf=5.0) is None
+
+
+def test_what_a_finished_training_has_left(tiny, tmp_path, monkeypatch):
+    before = Context(load_experiment("tiny"), tmp_path)
+    for check in (check_output, check_alignment):
+        assert check(before).severity == "skipped" and "no checkpoint" in check(before).finding
+    before.bench.train(0.01 * sweep.shape(160), before.bench.batches)
+    save_weights(tmp_path / "final.ckpt", named_parameters(before.bench.network), {})
+    after = Context(load_experiment("tiny"), tmp_path)
+    for name in ("feats", "raw_feats", "pinyin"):  # too few of dev's are short enough
+        of_train = getattr(after, name)("train")
+        monkeypatch.setattr(after, name, lambda part, of_train=of_train: of_train)
+    heard, emitted = check_output(after), check_alignment(after)
+    assert heard.severity == emitted.severity == "ok", (heard, emitted)
+    assert emitted.evidence[0].startswith("0 of ") and emitted.evidence[1] == "an output frame sees 0.10 s"
 
 
 def test_what_ran_before_leaves_no_trace(bench):

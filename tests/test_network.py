@@ -8,7 +8,7 @@ from mindspore import nn
 from steps.config.schema import Model
 from steps.model.cells import Inference
 from steps.model.dropout import Dropout
-from steps.model.geometry import out_frames, out_sizes, time_reduction
+from steps.model.geometry import out_frames, out_sizes, sight, time_reduction
 from steps.model.network import DFCNN
 from steps.model.output import FactoredOutput, syllable_parts
 from steps.model.stock import StockKernels
@@ -74,6 +74,28 @@ def test_a_kernel_of_one_frame_sees_no_further():
     changed[:, 10] += 1
     before, after = (network(ms.Tensor(x)).asnumpy() for x in (feats, changed))
     assert np.flatnonzero(np.abs(after - before).max(axis=(0, 2)) > 1e-6).tolist() == [8, 9, 10, 11, 12]
+
+
+@pytest.mark.parametrize("config", [
+    {"blocks": [{"channels": 8, "layers": 2, "pool": 2}, {"channels": 8, "layers": 1, "pool": [3, 1]}]},
+    {"blocks": [{"channels": 8, "layers": 2, "pool": 2}], "pad_mode": "valid", "padding": 0},
+    {"blocks": [{"channels": 8, "layers": 2, "stride": 2}], "padding": 2},
+    {"blocks": [{"channels": 8, "layers": 2, "stride": 2}, {"channels": 8, "layers": 1, "pool": 2}],
+     "pad_mode": "same", "padding": 0},
+    {"blocks": [{"channels": 8, "layers": 1, "stride": 2}, {"channels": 8, "stride": 2, "residual": True},
+                {"channels": 8, "stride": [1, 2], "residual": True, "kernel": [1, 3]}]},
+])
+def test_an_output_frame_sees_what_is_computed(config):
+    model, network = make(**config)
+    network.set_train(False)
+    feats = np.random.default_rng(0).normal(size=(48, 16)).astype(np.float32)
+    changed = np.stack([feats] * 48)
+    changed[range(48), range(48)] += 9  # another frame in each
+    logits = network(ms.Tensor(np.concatenate([feats[None], changed]))).asnumpy()
+    frame = logits.shape[1] // 2
+    seen = np.flatnonzero(np.abs(logits[1:, frame] - logits[0, frame]).max(axis=1) > 1e-6)
+    begin = frame * time_reduction(model)
+    assert (seen[0] - begin, seen[-1] - begin) == sight(model)
 
 
 def test_presets_keep_an_eighth_of_the_frames():

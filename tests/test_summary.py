@@ -1,4 +1,4 @@
-"""What `train.summary` writes, read back as MindInsight reads it; and the environment of MindInsight."""
+"""What `train.summary` writes, read back as MindInsight and TensorBoard read it; and the environment of MindInsight."""
 
 import io
 import os
@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from threading import active_count
 from types import SimpleNamespace
 
 import mindspore as ms
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from mindspore.train.summary_pb2 import Event
 from PIL import Image
+from tensorboardX.proto import event_pb2 as tensorboard
 
 from steps.common.errors import UserError
 from steps.model.history import Epoch, History
@@ -24,31 +26,38 @@ from steps.watch import mindinsight
 ROOT = Path(__file__).parent.parent
 
 
-def events(path):
+def events(path, kind=Event):
     """The records of an event file: length, its checksum, content, its checksum."""
     content, found = path.read_bytes(), []
     while content:
         size, = struct.unpack("<Q", content[:8])
-        found.append(Event.FromString(content[12:12 + size]))
+        found.append(kind.FromString(content[12:12 + size]))
         content = content[16 + size:]
     return found
 
 
 def files(folder):
-    """In the order of their making."""
+    """Those for MindInsight, in the order of their making."""
     return sorted(folder.glob("*.events.summary.*"), key=os.path.getmtime)
 
 
-def scalars(path):
-    """(step, tag, value) of all scalars in a file."""
-    return [(event.step, value.tag, value.scalar_value) for event in events(path)
-            for value in event.summary.value if value.WhichOneof("value") == "scalar_value"]
+def tensorboard_files(folder):
+    """Those for TensorBoard, in the order in which it reads them."""
+    return sorted((folder / "tensorboard").glob("*.tfevents.*"))
 
 
-def pictures(path):
-    """(step, tag, grey values) of all images in a file."""
-    return [(event.step, value.tag, np.asarray(Image.open(io.BytesIO(value.image.encoded_image)).convert("L")))
-            for event in events(path) for value in event.summary.value if value.WhichOneof("value") == "image"]
+def read(path):
+    """Two lists, of the scalars and of the images in a file: (step, tag, value), (step, tag, grey values)."""
+    scalars, pictures = [], []
+    for event in events(path, tensorboard.Event if "tfevents" in path.name else Event):
+        for value in event.summary.value:
+            which = value.WhichOneof("value")
+            if which in ("scalar_value", "simple_value"):
+                scalars.append((event.step, value.tag, getattr(value, which)))
+            else:
+                encoded = getattr(value.image, "encoded_image", None) or value.image.encoded_image_string
+                pictures.append((event.step, value.tag, np.asarray(Image.open(io.BytesIO(encoded)).convert("L"))))
+    return scalars, pictures
 
 
 def train(folder, feats, steps, done=0):
@@ -72,22 +81,23 @@ def feats():
     return np.stack([rng.normal(size=(40, 12)) for _ in range(EXAMPLES + 2)]).astype(np.float32)
 
 
-def test_values_and_pictures(tmp_path, feats):
-    before, children = dict(os.environ), len(psutil.Process().children(recursive=True))
+@pytest.mark.parametrize("written", [files, tensorboard_files])
+def test_values_and_pictures(tmp_path, feats, written):
+    before, children, threads = dict(os.environ), len(psutil.Process().children(recursive=True)), active_count()
     train(tmp_path, feats, 2 * EVERY_STEPS + 3)
-    path, = files(tmp_path)
-    found = {(step, tag): value for step, tag, value in scalars(path)}
-    assert found == pytest.approx({
+    path, = written(tmp_path)
+    scalars, pictures = read(path)
+    found = {(step, tag): value for step, tag, value in scalars}
+    assert len(found) == len(scalars) and found == pytest.approx({
         (10, "train/loss"): 5.5, (10, "train/gradient_norm"): 11.0, (10, "train/learning_rate"): 0.009,
         (20, "train/loss"): 15.5, (20, "train/gradient_norm"): 31.0, (20, "train/learning_rate"): 0.019,
         (23, "dev/loss"): 0.7, (23, "dev/syllable_error_rate"): 0.25})
-    shown = pictures(path)
-    assert [(step, tag) for step, tag, _ in shown] == [(1, f"train/example_{i + 1}") for i in range(EXAMPLES)]
-    for matrix, (_, _, grey) in zip(feats, shown, strict=False):
+    assert [(step, tag) for step, tag, _ in pictures] == [(1, f"train/example_{i + 1}") for i in range(EXAMPLES)]
+    for matrix, (_, _, grey) in zip(feats, pictures, strict=False):
         expected = 255 * np.clip(matrix.T[::-1] / 6 + 0.5, 0, 1)
         np.testing.assert_allclose(grey, expected, atol=1.01)
     assert dict(os.environ) == before  # SummaryRecord's processes would have numerical libraries use two threads
-    assert len(psutil.Process().children(recursive=True)) == children
+    assert len(psutil.Process().children(recursive=True)) == children and active_count() == threads
 
 
 def test_the_mean_is_grey_and_low_frequencies_are_below():
@@ -95,16 +105,40 @@ def test_the_mean_is_grey_and_low_frequencies_are_below():
     np.testing.assert_array_equal(image, [[1, 0.5], [0.5, 0.5], [0, 0.5]])
 
 
-def test_a_resumed_training_goes_on_behind_its_last_checkpoint(tmp_path, feats):
-    """Killed after step 30, resumed after step 20: MindInsight goes by the later file."""
-    train(tmp_path, feats, 30)
-    for path in tmp_path.iterdir():
+def killed_and_resumed(folder, feats):
+    """A training that was killed after step 30 and resumed after step 20."""
+    train(folder, feats, 30)
+    for path in [*files(folder), *tensorboard_files(folder)]:
         earlier = re.sub(r"\d{10}", lambda found: str(int(found[0]) - 9), path.name)  # this training takes no second
         path.rename(path.with_name(earlier))
-    train(tmp_path, feats, 10, done=20)
+    train(folder, feats, 10, done=20)
+
+
+def test_mindinsight_goes_by_the_later_file_of_a_resumed_training(tmp_path, feats):
+    killed_and_resumed(tmp_path, feats)
     first, second = files(tmp_path)
-    assert max(step for step, _, _ in scalars(first)) == 30
-    assert min(step for step, _, _ in scalars(second)) == 30 and len(scalars(second)) == 5
+    assert max(step for step, _, _ in read(first)[0]) == 30
+    assert min(step for step, _, _ in read(second)[0]) == 30 and len(read(second)[0]) == 5
+
+
+def test_tensorboard_forgets_the_steps_that_a_resumed_training_makes_again(tmp_path, feats):
+    """By its rule, a start at a step drops what earlier files, by name, have of that step and later."""
+    killed_and_resumed(tmp_path, feats)
+    first, second = (events(path, tensorboard.Event) for path in tensorboard_files(tmp_path))
+    assert max(event.step for event in first) == 30
+    version, start, *rest = second
+    assert version.file_version == "brain.Event:2"  # older ones have another rule
+    assert (start.session_log.status, start.step) == (tensorboard.SessionLog.START, 21)
+    assert min(event.step for event in rest) == 21
+
+
+def test_neither_program_takes_the_other_ones_file_for_its_own(tmp_path, feats):
+    """MindInsight looks for `summary.` and digits in names, TensorBoard for `tfevents`, in folders below, too."""
+    train(tmp_path, feats, 1)
+    for path in files(tmp_path):
+        assert "tfevents" not in path.name
+    for path in tensorboard_files(tmp_path):
+        assert not re.search(r"summary\.\d+", path.name)
 
 
 def test_an_experiment_without_summary_is_refused_in_one_line(tmp_path):

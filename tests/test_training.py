@@ -85,6 +85,7 @@ def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
     for name in expected:
         np.testing.assert_array_equal(resumed[name], expected[name], err_msg=name)
     assert list((tmp_path / "exp/tiny/summary").glob("*.summary.*"))
+    assert list((tmp_path / "exp/tiny/summary/tensorboard").glob("*.tfevents.*"))
     columns = ["epoch", "steps", "train_loss", "grad_norm", "dev_loss", "dev_ser", "best"]
     pd.testing.assert_frame_equal(pd.read_csv(trained / "exp/tiny/train.csv")[columns],
                                   pd.read_csv(tmp_path / "exp/tiny/train.csv")[columns])
@@ -109,8 +110,10 @@ def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained
     assert (tmp_path / "exp/tiny/final.ckpt").stat().st_mtime_ns == before
     changed = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1}}
     (tmp_path / "conf/tiny.yaml").write_text(yaml.safe_dump(changed))
+    (tmp_path / "exp/tiny/summary/tensorboard").mkdir(parents=True)  # what the former training said
     status, output = call(tmp_path, "steps.train", "tiny")
     assert status == 0 and "going on" not in output, output
+    assert not (tmp_path / "exp/tiny/summary").exists()
     assert len(pd.read_csv(tmp_path / "exp/tiny/train.csv")) == 1
 
 

@@ -167,7 +167,7 @@ class Train(Strict):
     precision: Literal["fp32", "amp"] = "fp32"  # amp: float16 where MindSpore holds it safe, on GPU and Ascend
     keep_checkpoints: PositiveInt = 2
     average: Annotated[int, Field(ge=0)] = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
-    summary: bool = False  # write exp/<experiment>/summary/, for MindInsight
+    summary: bool = False  # write exp/<experiment>/summary/, for MindInsight and TensorBoard
 
     @model_validator(mode="after")
     def _hosts_are_alike(self) -> "Train":

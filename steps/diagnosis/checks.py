@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from steps.common.errors import UserError
+from steps.diagnosis.alignment import check_alignment
 from steps.diagnosis.audio import check_audio
 from steps.diagnosis.context import Context
 from steps.diagnosis.curves import check_divergence, check_oscillation, check_plateau
@@ -27,8 +28,8 @@ ON_DATA: dict[str, Check] = {
     "divergence": check_divergence, "oscillation": check_oscillation, "plateau": check_plateau,
 }
 ON_NETWORK: dict[str, Check] = {
-    "loss": check_loss, "outputs": check_outputs, "output": check_output, "relus": check_relus,
-    "gradients": check_gradients, "overfit": check_overfit, "learning rate": check_rate,
+    "loss": check_loss, "outputs": check_outputs, "output": check_output, "alignment": check_alignment,
+    "relus": check_relus, "gradients": check_gradients, "overfit": check_overfit, "learning rate": check_rate,
 }
 BEFORE_NETWORK = ("blank", "ids", "labels fit", "finite")  # whose errors leave nothing to be trained
 

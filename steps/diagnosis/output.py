@@ -9,14 +9,14 @@ from steps.diagnosis.context import Context
 from steps.diagnosis.finding import Finding, percent
 from steps.search.greedy import greedy
 
+UNTRAINED = "there is no checkpoint yet, or none of this very network"
 EARLY = 3  # epochs in which saying nothing is what CTC always begins with
 
 
 def check_output(context: Context) -> Finding:
     """The trained network hears different syllables, about as many as there are."""
-    trained = context.bench.trained
-    if trained is None:
-        return Finding("output", "skipped", "there is no checkpoint yet, or none of this very network")
+    if context.bench.trained is None:
+        return Finding("output", "skipped", UNTRAINED)
     log_probs = context.bench.log_probs(context.feats("dev"), most=64)
     return judge_output(log_probs, context.pinyin("dev"), len(context.history))
 

@@ -1,6 +1,7 @@
 """An experiment's directory before and while it is trained: which config and data it belongs to."""
 
 import json
+import shutil
 from pathlib import Path
 
 from steps.common.errors import UserError
@@ -52,9 +53,9 @@ def is_same_training(config: Resolved, exp_dir: Path) -> bool:
 def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]) -> None:
     """Write what decoding will read; drop what a training of another config or other data left."""
     if not is_same_training(config, exp_dir):
-        for path in [exp_dir / "final.ckpt", exp_dir / "train.csv", *(exp_dir / "checkpoints").glob("epoch-*"),
-                     *(exp_dir / "summary").glob("*")]:
+        for path in [exp_dir / "final.ckpt", exp_dir / "train.csv", *(exp_dir / "checkpoints").glob("epoch-*")]:
             path.unlink(missing_ok=True)
+        shutil.rmtree(exp_dir / "summary", ignore_errors=True)
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     write_buckets(exp_dir, buckets)

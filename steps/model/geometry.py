@@ -42,6 +42,29 @@ def time_reduction(model: Model) -> int:
     return factor
 
 
+def sight(model: Model) -> tuple[int, int]:
+    """The first and the last input frame that output frame 0 sees, padding counted (it comes before frame 0).
+
+    Output frame i sees those i × `time_reduction` later. With pad_mode same: of an even number of frames.
+    """
+    first, last, jump = 0, 0, 1
+    for block in model.blocks:
+        for (stride, _), (kernel, _) in convolutions(block):
+            before = _padding_before(model, stride, kernel)
+            first -= jump * before
+            last += jump * (kernel - 1 - before)
+            jump *= stride
+        last += jump * (block.pool[0] - 1)
+        jump *= block.pool[0]
+    return first, last
+
+
+def _padding_before(model: Model, stride: int, kernel: int) -> int:
+    if kernel == 1 or model.pad_mode == "valid":
+        return 0
+    return (kernel - stride) // 2 if model.pad_mode == "same" else model.padding
+
+
 def frames_needed(labels: list[int]) -> int:
     """Output frames without which CTC has no path: one a label, and a blank between equal neighbours."""
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))

@@ -1,44 +1,18 @@
-"""`train.summary`: how training goes, in exp/<experiment>/summary/, for MindInsight to draw.
+"""`train.summary`: how training goes, in exp/<experiment>/summary/, for MindInsight and TensorBoard to draw."""
 
-MindSpore's own `SummaryRecord` is not used: its processes, forked from the one that trains, poll their queue without a
-pause and take a processor from training. Here the writer that they call writes at once, where training runs.
-"""
-
-import time
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
-from mindspore.train.summary._summary_adapter import get_event_file_name, package_summary_event
-from mindspore.train.summary.enums import WriterPluginEnum
-from mindspore.train.summary.writer import SummaryWriter
 
 from steps.model.callbacks import StepLog
+from steps.model.events import MindSporeEvents, TensorBoardEvents
 from steps.model.history import History
 
 EVERY_STEPS = 10
 EXAMPLES = 3
 WHITE = 3.0  # standard deviations above the mean; as many below are black
-
-
-class MindSporeEvents:
-    """A file that MindInsight reads. Where a later file begins at an earlier step, MindInsight goes by the later."""
-
-    def __init__(self, folder: Path):
-        self._writer = SummaryWriter(str(folder / get_event_file_name("events", "_MS", str(int(time.time())))))
-
-    def write(self, step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
-        """Write the values of one step; images are float32 (height, width) from 0 to 1."""
-        values = [{"_type": "Scalar", "name": tag, "data": np.float32(value)} for tag, value in scalars.items()]
-        values += [{"_type": "Image", "name": tag, "data": image[None, None]} for tag, image in images.items()]
-        event = package_summary_event(values, step, time.time())
-        self._writer.write(WriterPluginEnum.SUMMARY.value, event.SerializeToString())
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        self._writer.close()
 
 
 class Summary(ms.Callback):
@@ -56,15 +30,16 @@ class Summary(ms.Callback):
         self._history = history
         self._optimizer = optimizer
         self._rate_after = rate_after
-        self._events: MindSporeEvents | None = None
+        self._events: list[MindSporeEvents | TensorBoardEvents] = []
 
     def __enter__(self):
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._events = MindSporeEvents(self._folder)
+        self._events = [MindSporeEvents(self._folder),
+                        TensorBoardEvents(self._folder / "tensorboard", self._updates() + 1)]
         return self
 
     def __exit__(self, *error):
-        self._events.close()
+        for events in self._events:
+            events.close()
 
     def on_train_step_end(self, run_context):
         """Write now and then."""
@@ -83,7 +58,8 @@ class Summary(ms.Callback):
         self._write({"dev/loss": row.dev_loss, "dev/syllable_error_rate": row.dev_ser})
 
     def _write(self, scalars: dict[str, float], images: dict[str, np.ndarray] | None = None) -> None:
-        self._events.write(self._updates(), scalars, images or {})
+        for events in self._events:
+            events.write(self._updates(), scalars, images or {})
 
     def _updates(self) -> int:
         return int(self._optimizer.global_step.asnumpy()[0])
