@@ -31,7 +31,7 @@ CASES = {  # network (None: of conf/hsk.yaml), batch, frames, bins
     "width16": ({"preset": "dfcnn_small"}, 16, 128, 80),
     "width64": ({"preset": "dfcnn", "dense": [256]}, 8, 128, 200),  # as the student project's, less 4096 × 4096
 }
-SYSTEMS = (("here", "fp32"), ("pytorch", "fp32"), ("pytorch", "bf16"))
+SYSTEMS = (("here", "fp32"), ("here", "bf16"), ("pytorch", "fp32"), ("pytorch", "bf16"))
 WARM_UP = 3  # steps not counted: compilation, memory
 
 
