@@ -52,7 +52,7 @@ def with_precision(network: DFCNN, precision: str) -> nn.Cell:
     if precision == "bf16":
         from steps.model.onednn.cells import Convert
 
-        network.narrow, network.widen = Convert(ms.bfloat16), Convert(ms.float32)
+        network.narrow, network.widen = Convert(), Convert()
     return network
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.train_step_mindspore CASE.json PRECISION STEPS
 
-PRECISION: fp32 or bf16. Prints, in JSON, the version, seconds and processor seconds of each step, and those that a batch takes
-the input pipeline alone.
+PRECISION: fp32 or bf16. Prints, in JSON, the version, seconds and processor seconds of each step, and those that a
+batch takes the input pipeline alone.
 """
 
 import json

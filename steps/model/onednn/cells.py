@@ -140,7 +140,7 @@ class Fork(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.add = operator("add", lambda x, y: x, lambda x, y: x)
+        self.add = Add()
 
     def construct(self, x):
         return x, x
@@ -151,17 +151,19 @@ class Fork(nn.Cell):
 
 
 class Convert(nn.Cell):
-    """float32 ↔ bfloat16, and back for gradients; in training alone."""
+    """float32 to bfloat16, or the reverse, and back for gradients; in training alone."""
 
-    def __init__(self, dtype):
+    def __init__(self):
         super().__init__()
-        other = ms.bfloat16 if dtype == ms.float32 else ms.float32
-        backward = operator("convert", lambda x: x, lambda x: other)
+
+        # One operator for all four, that goes by what comes in: MindSpore takes operators of one name for the same.
+        def other(tensor):
+            return ms.bfloat16 if tensor.element_type() == ms.float32 else ms.float32
 
         def bprop(x, out, dout):
-            return (backward(dout),)
+            return (convert(dout),)
 
-        self.convert = operator("convert", lambda x: x, lambda x: dtype, bprop)
+        convert = self.convert = operator("convert", lambda x: x, other, bprop)
 
     def construct(self, x):
         return self.convert(x) if self.training else x
