@@ -1,6 +1,7 @@
 // Convolution without bias: activations (batch, frames, bins, channels), weights (out, in, k, k), padded by k / 2.
 // Activations and their gradients are float32 or bfloat16, weights and their gradients float32.
 #include <map>
+#include <string>
 #include <vector>
 
 #include "common.h"
@@ -11,11 +12,18 @@ namespace {
 using dnnl::memory;
 using Key = std::vector<int64_t>;
 
-// A primitive, and the step between the weights as MindSpore keeps them and as the primitive wants them.
+constexpr int64_t kShort = 8;  // bins of an output row
+
+// A tensor as MindSpore keeps it and as a primitive wants it, and the step between; empty where the two are the same.
+struct Tensor {
+  memory::desc kept, wanted;
+  dnnl::primitive reorder;
+};
+
 struct Plan {
   dnnl::primitive compute;
-  dnnl::primitive reorder;  // empty where the two are the same
-  memory::desc x, y, weights, packed, scratchpad;
+  Tensor x, y, weights;
+  memory::desc scratchpad;
 };
 
 struct Descriptors {
@@ -24,14 +32,17 @@ struct Descriptors {
   dnnl::primitive_attr attributes;
 };
 
+memory::desc activations(const memory::dims& dims, memory::data_type type) {
+  return memory::desc(dims, type, memory::format_tag::nhwc);
+}
+
 Descriptors describe(const int64_t* x, const int64_t* weights, const int64_t* y, const int64_t* stride,
                      bool bfloat16) {
   const auto single = memory::data_type::f32, type = bfloat16 ? memory::data_type::bf16 : single;
-  const auto layout = memory::format_tag::nhwc;
   const memory::dims kernel{weights[0], weights[1], weights[2], weights[3]};
   Descriptors d;
-  d.x = memory::desc({x[0], x[3], x[1], x[2]}, type, layout);
-  d.y = memory::desc({y[0], y[3], y[1], y[2]}, type, layout);
+  d.x = activations({x[0], x[3], x[1], x[2]}, type);
+  d.y = activations({y[0], y[3], y[1], y[2]}, type);
   d.weights = memory::desc(kernel, single, memory::format_tag::oihw);
   d.packed = memory::desc(kernel, type, memory::format_tag::any);
   d.packed_gradient = memory::desc(kernel, single, memory::format_tag::any);
@@ -41,14 +52,22 @@ Descriptors describe(const int64_t* x, const int64_t* weights, const int64_t* y,
   return d;
 }
 
+// The same in float32.
+Descriptors widened(Descriptors d) {
+  d.x = activations(d.x.get_dims(), memory::data_type::f32);
+  d.y = activations(d.y.get_dims(), memory::data_type::f32);
+  d.packed = d.packed_gradient;
+  return d;
+}
+
 dnnl::convolution_forward::primitive_desc forward_desc(const Descriptors& d) {
   return {engine(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, d.x, d.packed, d.y,
           d.stride, d.padding, d.padding, d.attributes};
 }
 
-template <class Desc>
-Plan plan(const Descriptors& d, const Desc& desc, const dnnl::primitive& compute, const memory::desc& packed) {
-  return {compute, {}, d.x, d.y, d.weights, packed, desc.scratchpad_desc()};
+dnnl::convolution_backward_weights::primitive_desc backward_weights_desc(const Descriptors& d) {
+  return {engine(), dnnl::algorithm::convolution_direct, d.x, d.packed_gradient, d.y, d.stride, d.padding, d.padding,
+          forward_desc(d), d.attributes};
 }
 
 dnnl::primitive reorder(const memory::desc& from, const memory::desc& to) {
@@ -56,29 +75,34 @@ dnnl::primitive reorder(const memory::desc& from, const memory::desc& to) {
   return dnnl::reorder(dnnl::reorder::primitive_desc(engine(), from, engine(), to));
 }
 
+Tensor input(const memory::desc& kept, const memory::desc& wanted) { return {kept, wanted, reorder(kept, wanted)}; }
+
+Tensor output(const memory::desc& kept, const memory::desc& wanted) { return {kept, wanted, reorder(wanted, kept)}; }
+
 Plan plan_forward(const Descriptors& d) {
   const auto desc = forward_desc(d);
-  auto result = plan(d, desc, dnnl::convolution_forward(desc), desc.weights_desc());
-  result.reorder = reorder(d.weights, result.packed);
-  return result;
+  return {dnnl::convolution_forward(desc), input(d.x, d.x), output(d.y, d.y), input(d.weights, desc.weights_desc()),
+          desc.scratchpad_desc()};
 }
 
 Plan plan_backward_data(const Descriptors& d) {
   const dnnl::convolution_backward_data::primitive_desc desc(
       engine(), dnnl::algorithm::convolution_direct, d.x, d.packed, d.y, d.stride, d.padding, d.padding,
       forward_desc(d), d.attributes);
-  auto result = plan(d, desc, dnnl::convolution_backward_data(desc), desc.weights_desc());
-  result.reorder = reorder(d.weights, result.packed);
-  return result;
+  return {dnnl::convolution_backward_data(desc), output(d.x, d.x), input(d.y, d.y),
+          input(d.weights, desc.weights_desc()), desc.scratchpad_desc()};
+}
+
+// Without AMX, oneDNN takes as long for a short row of bfloat16 as for a longer one, and longer than in float32.
+bool is_slow(const dnnl::convolution_backward_weights::primitive_desc& desc) {
+  return std::string(desc.impl_info_str()).rfind("jit_bf16:", 0) == 0 && desc.diff_dst_desc().get_dims()[3] < kShort;
 }
 
 Plan plan_backward_weights(const Descriptors& d) {
-  const dnnl::convolution_backward_weights::primitive_desc desc(
-      engine(), dnnl::algorithm::convolution_direct, d.x, d.packed_gradient, d.y, d.stride, d.padding, d.padding,
-      forward_desc(d), d.attributes);
-  auto result = plan(d, desc, dnnl::convolution_backward_weights(desc), desc.diff_weights_desc());
-  result.reorder = reorder(result.packed, d.weights);
-  return result;
+  auto desc = backward_weights_desc(d);
+  if (is_slow(desc)) desc = backward_weights_desc(widened(d));
+  return {dnnl::convolution_backward_weights(desc), input(d.x, desc.src_desc()), input(d.y, desc.diff_dst_desc()),
+          output(d.weights, desc.diff_weights_desc()), desc.scratchpad_desc()};
 }
 
 // Plans are made once a shape and type. The operator's turn guards the table.
@@ -110,11 +134,11 @@ memory view(const memory::desc& desc, void* data) { return memory(desc, engine()
 
 memory scratchpad(const Plan& plan) { return view(plan.scratchpad, scratch(plan.scratchpad.get_size())); }
 
-// The weights as the primitive wants them.
-memory packed(const Plan& plan, void* weights) {
-  if (!plan.reorder) return view(plan.packed, weights);
-  auto to = view(plan.packed, weights_scratch(plan.packed.get_size()));
-  plan.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(plan.weights, weights)}, {DNNL_ARG_TO, to}});
+// An input as the primitive wants it.
+memory given(const Tensor& tensor, void* data, Scratch use) {
+  if (!tensor.reorder) return view(tensor.kept, data);
+  auto to = view(tensor.wanted, scratch(tensor.wanted.get_size(), use));
+  tensor.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(tensor.kept, data)}, {DNNL_ARG_TO, to}});
   return to;
 }
 
@@ -125,9 +149,9 @@ OPERATOR(conv_forward) {
   const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_forward);
   const Plan& plan = plans.of(shapes[0], shapes[1], shapes[3], params[2], types[0]);
-  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_SRC, view(plan.x, params[0])},
-                                          {DNNL_ARG_WEIGHTS, packed(plan, params[1])},
-                                          {DNNL_ARG_DST, view(plan.y, params[3])},
+  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_SRC, view(plan.x.kept, params[0])},
+                                          {DNNL_ARG_WEIGHTS, given(plan.weights, params[1], Scratch::kWeights)},
+                                          {DNNL_ARG_DST, view(plan.y.kept, params[3])},
                                           {DNNL_ARG_SCRATCHPAD, scratchpad(plan)}});
   stream_of_turn().wait();
   return 0;
@@ -138,9 +162,9 @@ OPERATOR(conv_backward_data) {
   const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_backward_data);
   const Plan& plan = plans.of(shapes[3], shapes[1], shapes[0], params[2], types[0]);
-  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y, params[0])},
-                                          {DNNL_ARG_WEIGHTS, packed(plan, params[1])},
-                                          {DNNL_ARG_DIFF_SRC, view(plan.x, params[4])},
+  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y.kept, params[0])},
+                                          {DNNL_ARG_WEIGHTS, given(plan.weights, params[1], Scratch::kWeights)},
+                                          {DNNL_ARG_DIFF_SRC, view(plan.x.kept, params[4])},
                                           {DNNL_ARG_SCRATCHPAD, scratchpad(plan)}});
   stream_of_turn().wait();
   return 0;
@@ -151,14 +175,15 @@ OPERATOR(conv_backward_weights) {
   const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_backward_weights);
   const Plan& plan = plans.of(shapes[1], shapes[3], shapes[0], params[2], types[0]);
-  void* packed = plan.reorder ? weights_scratch(plan.packed.get_size()) : params[4];
-  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y, params[0])},
-                                          {DNNL_ARG_SRC, view(plan.x, params[1])},
-                                          {DNNL_ARG_DIFF_WEIGHTS, view(plan.packed, packed)},
+  const Tensor& weights = plan.weights;
+  void* gradient = weights.reorder ? scratch(weights.wanted.get_size(), Scratch::kWeights) : params[4];
+  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, given(plan.y, params[0], Scratch::kY)},
+                                          {DNNL_ARG_SRC, given(plan.x, params[1], Scratch::kX)},
+                                          {DNNL_ARG_DIFF_WEIGHTS, view(weights.wanted, gradient)},
                                           {DNNL_ARG_SCRATCHPAD, scratchpad(plan)}});
-  if (plan.reorder) {
-    plan.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(plan.packed, packed)},
-                                            {DNNL_ARG_TO, view(plan.weights, params[4])}});
+  if (weights.reorder) {
+    weights.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(weights.wanted, gradient)},
+                                               {DNNL_ARG_TO, view(weights.kept, params[4])}});
   }
   stream_of_turn().wait();
   return 0;
