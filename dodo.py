@@ -115,7 +115,7 @@ def task_train():
             "name": name,
             "doc": f"Stage 4: train {name}",
             "actions": [Step("steps.train", name)],
-            "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.source_files,
+            "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                          *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
             "uptodate": [SameConfig(reads)],
@@ -185,6 +185,25 @@ def task_report():
             "clean": [Remove([EXP / name / "report.html", EXP / name / "log/report.*"])],
         }
     yield from family_groups("report", ["report.html", "log/report.*"], "After 6: report all")
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_align():
+    """After 4: where each syllable of the training set is, exp/<experiment>/ali/train/ctm"""
+    for name, config in EXPERIMENTS.items():
+        exp_dir, part = EXP / name, "train"
+        yield {
+            "name": name,
+            "doc": f"After 4: alignment of {name}",
+            "actions": [Step("steps.align", str(exp_dir), part)],
+            "file_dep": [*sources("steps.align"), exp_dir / "final.ckpt", exp_dir / "config.yaml",
+                         exp_dir / "tokens.txt", exp_dir / "cmvn", config.feature_dir / "cmvn",
+                         *in_sets(config.data_dir, [part], ["pinyin"]),
+                         *in_sets(config.feature_dir, [part], ["feats.scp", "utt2num_frames"])],
+            "targets": [exp_dir / "ali" / part / "ctm"],
+            "clean": [Remove([exp_dir / "ali", exp_dir / "log/align.*"])],
+        }
+    yield from family_groups("align", ["ali", "log/align.*"], "After 4: alignment of all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
 
 

@@ -3,24 +3,19 @@
 import argparse
 from pathlib import Path
 
-from steps.common.errors import UserError, run
+from steps.common.errors import run
 from steps.common.files import sha256
 from steps.common.parallel import on_cluster
 from steps.common.provenance import git_commit
-from steps.config.load import load_resolved
 from steps.feats.archive import FeatureReader
+from steps.model.exp_dir import finished_training
 from steps.search.decoding import SEARCHES, Decoded, decode_set, discard, write_decoded
 from steps.search.parts import decode_in_parts
 
 
 def main() -> None:
     args = parse_args()
-    config = load_resolved(args.exp_dir)
-    if args.set not in config.corpus.sets:
-        raise UserError(f"{args.exp_dir}: its corpus {config.experiment.corpus} has no set {args.set!r}, "
-                        f"only {', '.join(config.corpus.sets)}")
-    if not (args.exp_dir / "final.ckpt").exists():
-        raise UserError(f"{args.exp_dir}/final.ckpt: no such file; run stage 4 (train) to its end first")
+    config = finished_training(args.exp_dir, args.set)
     out_dir = args.exp_dir / "decode" / f"{args.set}_{args.method}"
     discard(out_dir)
     feature_dir = config.feature_dir / args.set

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from steps.config.schema import Features, Model
-from steps.diagnosis import audio, curves, features, labels, output, sets
+from steps.diagnosis import audio, curves, features, holes, labels, output, sets
 from steps.diagnosis.deaf import deaf_loss
 from steps.feats.audio import Audio
 from steps.model.batches import Batch
@@ -125,6 +125,28 @@ def test_silent_features():
     finding = features.judge_silent(padded, FBANK)
     assert finding.severity == "warning" and "digital silence" in finding.finding
     assert features.judge_silent({utt: 0 * matrix + floor for utt, matrix in feats.items()}, FBANK).severity == "error"
+
+
+def test_holes_as_mp3_leaves_them():
+    floor, rng = features.feature_floor(FBANK), np.random.default_rng(0)
+    assert holes.judge_holes(speech(), FBANK).severity == "ok"
+    feats = speech(level=15.0)
+    for matrix in feats.values():
+        matrix[:, 17:] = floor
+        matrix[:, 10:17][rng.random((len(matrix), 7)) < 0.3] = floor
+    finding = holes.judge_holes(feats, FBANK)
+    assert finding.severity == "warning" and "3 of 20 bins are empty" in said(finding) and "17, 18, 19" in said(finding)
+    share = float(finding.finding.split(" % of the rest")[0].split()[-1])
+    assert share == pytest.approx(30 * 7 / 17, abs=0.5)
+    frequency, level = (float(finding.remedy.split(key)[1].split(",")[0].split()[0])
+                        for key in ("high_freq: ", "floor_db: "))
+    mended = FBANK.model_copy(update={"floor_db": level, "high_freq": frequency})
+    values = np.concatenate([matrix[:, :17] for matrix in feats.values()])
+    assert np.mean(values[values > floor] < features.feature_floor(mended)) == pytest.approx(0.25, abs=0.03)
+    edges = np.linspace(*(1127 * np.log(1 + f / 700) for f in (0, 8000)), 22)
+    assert frequency == pytest.approx(700 * (np.exp(edges[18] / 1127) - 1), abs=1)
+    silence = {utt: 0 * matrix + floor for utt, matrix in feats.items()}
+    assert holes.judge_holes(silence, FBANK).severity == "skipped"
 
 
 def test_clipped_features():

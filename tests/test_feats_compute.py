@@ -150,6 +150,20 @@ def test_silence_lies_below_the_noise_of_sixteen_bits(config):
 
 
 @BOTH
+def test_nothing_lies_below_white_noise_at_floor_db(config):
+    high = config.model_copy(update={"floor_db": -50.0})
+    noise = np.random.default_rng(0).normal(scale=10 ** (-50 / 20), size=160_000).astype(np.float32)
+    power = 1 if config.type == "fbank" else 2
+    silence = compute_feats(np.zeros(400, np.float32), high)
+    assert (silence == silence[0, 0]).all()
+    if config.type == "spectrogram":
+        loudness = np.log(np.mean(np.exp(power * compute_feats(noise, config))))
+        assert abs(power * silence[0, 0] - loudness) < 0.1
+    np.testing.assert_array_equal(compute_feats(speechlike(), high),
+                                  np.maximum(compute_feats(speechlike(), config), silence[0, 0]))
+
+
+@BOTH
 def test_repeats_bit_for_bit_and_leaves_its_input_alone(config):
     samples = speechlike()
     before = samples.copy()

@@ -61,6 +61,17 @@ class Resolved(Strict):
         return [self.source, *(self.source_dir / name for name in ("config.yaml", "tokens.txt", "cmvn"))]
 
     @property
+    def ali_ctm(self) -> Path | None:
+        """The alignment of the training set that splicing cuts by (`train.ali`); None where there is none."""
+        ali = self.experiment.train.ali
+        return Path("exp") / ali / "ali" / "train" / "ctm" if ali else None
+
+    @property
+    def foreign_files(self) -> list[Path]:
+        """What training reads of other experiments."""
+        return [*self.source_files, *([self.ali_ctm] if self.ali_ctm else [])]
+
+    @property
     def cmvn(self) -> Path:
         """The statistics that training normalises features with."""
         return (self.source_dir or self.feature_dir) / "cmvn"
@@ -120,6 +131,8 @@ def load_experiment(name: str, conf: Path = CONF) -> Resolved:
     config = Resolved(name=name, experiment=experiment, corpus=corpus, features=features)
     if config.source_dir == Path("exp") / name:
         raise UserError(f"{where}: train.init_from: {name} cannot start from itself")
+    if experiment.train.ali == name:
+        raise UserError(f"{where}: train.ali: {name} cannot be trained by its own alignment")
     return config
 
 

@@ -65,6 +65,7 @@ class Features(Strict):
     preemphasis: Fraction = 0.0
     low_freq: float = 0.0
     high_freq: float = 0.0  # as Kaldi's: 0 or less is an offset from the Nyquist frequency
+    floor_db: Annotated[float, Field(le=0)] = -90.3  # white noise that nothing quieter is told from, dBFS
     compress: bool = False  # Kaldi's one byte a value, a quarter of the space
     skip_bad: bool = False  # leave out audio that can't be used, and list it, instead of stopping
 
@@ -122,6 +123,7 @@ class Model(Strict):
 class Augment(Strict):
     """Changes made to a training utterance's features, drawn anew every epoch. All off by default."""
 
+    splice: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of utterances, made of syllables of others: wants `ali`
     time_warp: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # range of the factor that stretches time
     freq_warp: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # range of the factor that stretches frequency
     freq_shift: Annotated[int, Field(ge=0)] = 0  # bins, up or down
@@ -154,9 +156,11 @@ class Train(Strict):
     workers: PositiveInt = 1  # processes, each with a device (or its part of the CPU), that msrun starts
     hosts: PositiveInt = 1  # machines that the workers are on, the same number on each
     sortagrad: Annotated[int, Field(ge=0)] = 0  # epochs, at first, whose short utterances come before the long ones
+    single: Annotated[int, Field(ge=0)] = 0  # epochs, at first, of single syllables cut out of utterances by `ali`
     buckets: PositiveInt = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
+    ali: str | None = None  # the experiment whose alignment (exp/<experiment>/ali/train/ctm) splicing cuts by
     init_from: str | None = None  # an experiment, its directory or a .ckpt in there, whose weights training starts from
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better dev SER before stopping; 0: never stop early
     kernels: Literal["auto", "stock", "onednn"] = "auto"
@@ -169,6 +173,13 @@ class Train(Strict):
     def _hosts_are_alike(self) -> "Train":
         if self.workers % self.hosts:
             raise ValueError(f"workers: {self.workers} cannot be spread evenly over {self.hosts} hosts")
+        return self
+
+    @model_validator(mode="after")
+    def _splicing_knows_where(self) -> "Train":
+        if (self.augment.splice > 0 or self.single > 0) != (self.ali is not None):
+            raise ValueError("augment.splice and single need ali, the experiment whose alignment says where to cut; ali "
+                             "is for them alone")
         return self
 
 

@@ -8,6 +8,7 @@ from steps.diagnosis.context import Context
 from steps.diagnosis.curves import check_divergence, check_oscillation, check_plateau
 from steps.diagnosis.features import check_clipped, check_constant, check_finite, check_scale, check_silent
 from steps.diagnosis.finding import Finding
+from steps.diagnosis.holes import check_holes
 from steps.diagnosis.labels import check_blank, check_ids, check_lengths
 from steps.diagnosis.layers import check_gradients, check_relus
 from steps.diagnosis.objective import check_loss, check_outputs
@@ -19,8 +20,8 @@ from steps.diagnosis.sweep import check_rate
 Check = Callable[[Context], Finding]
 ON_DATA: dict[str, Check] = {
     "blank": check_blank, "ids": check_ids, "labels fit": check_lengths,
-    "finite": check_finite, "constant": check_constant, "silent": check_silent, "features clipped": check_clipped,
-    "scale": check_scale, "audio": check_audio,
+    "finite": check_finite, "constant": check_constant, "silent": check_silent, "holes": check_holes,
+    "features clipped": check_clipped, "scale": check_scale, "audio": check_audio,
     "set lengths": check_set_lengths, "set levels": check_set_levels, "set tokens": check_set_tokens,
     "overlap": check_overlap,
     "divergence": check_divergence, "oscillation": check_oscillation, "plateau": check_plateau,

@@ -32,12 +32,14 @@ def window(config: Features) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def noise_energy(config: Features) -> float:
-    """Energy that white noise of one 16-bit step has in a bin of the FFT: the floor of all features.
+    """Energy that white noise of `floor_db` has in a bin of the FFT: the floor of all features.
 
-    It is what Kaldi's default dither leaves in digital silence, which would else be minus infinity. Nothing is
+    By default the noise is of one 16-bit step, which Kaldi's default dither leaves in digital silence; without it that
+    would be minus infinity. A higher floor fills the holes that mp3 and its like cut into a spectrogram. Nothing is
     random here.
     """
-    return float(np.square(window(config), dtype=np.float64).sum())
+    deviation = FULL_SCALE * 10 ** (config.floor_db / 20)
+    return float(deviation**2 * np.square(window(config), dtype=np.float64).sum())
 
 
 def frame_length(config: Features) -> int:

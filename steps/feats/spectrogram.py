@@ -13,7 +13,7 @@ def compute_spectrogram(samples: np.ndarray, config: Features) -> np.ndarray:
     """ln |FFT| of each windowed frame, its lowest `num_bins` bins: float32 (frames, num_bins).
 
     `samples` are float32 (samples,), full scale ±1, at least a frame. The FFT is as long as the frame: at 25 ms bin k
-    lies at 40 k Hz. Magnitudes are of 16-bit numbers, and floored at that of noise of one 16-bit step.
+    lies at 40 k Hz. Magnitudes are of 16-bit numbers, and floored at `floor_db`.
     """
     frames = np.lib.stride_tricks.sliding_window_view(samples, frame_length(config))[::frame_shift(config)]
     scaled = window(config) * np.float32(FULL_SCALE)

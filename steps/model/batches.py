@@ -9,6 +9,7 @@ from steps.config.schema import Model, Train
 from steps.model import augment as aug
 from steps.model import buckets as bk
 from steps.model.geometry import frames_needed, out_frames
+from steps.model.splice import Segment, Splicer, Take
 
 
 class Batch(NamedTuple):
@@ -36,52 +37,60 @@ class TrainingBatches:
         frames: their lengths.
         labels: token ids by utterance; the utterances of an epoch.
         most_labels: width of the label matrix.
+        splicer: what makes spliced utterances, if any.
     """
 
     def __init__(self, feats: Mapping[str, np.ndarray], frames: Mapping[str, int], labels: dict[str, list[int]],
-                 model: Model, train: Train, seed: int, most_labels: int, rank: int = 0):
+                 model: Model, train: Train, seed: int, most_labels: int, rank: int = 0,
+                 splicer: Splicer | None = None):
         self._feats = feats
-        self._labels = labels
+        self._takes = {utt: Take([Segment(utt, 0, frames[utt])], labels[utt]) for utt in sorted(labels)}
+        self._splicer = splicer
         self._model = model
         self._train = train
         self._seed = seed
         self._most_labels = most_labels
         self._rank = rank
-        self._utts = sorted(labels)
-        self._frames = np.array([frames[utt] for utt in self._utts])
-        self.buckets = bk.choose_buckets(self._frames * max(train.augment.time_warp), train.buckets)
+        lengths = np.array([take.frames for take in self._takes.values()])
+        self.buckets = bk.choose_buckets(lengths * max(train.augment.time_warp), train.buckets)
         self.steps_per_epoch = len(self._plan(1)[0])
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of epoch `epoch`, counted from 1."""
-        plan, frames = self._plan(epoch)
+        plan, takes, frames = self._plan(epoch)
         for length, positions in plan:
-            yield self._batch(epoch, length, self._share(positions), frames)
+            yield self._batch(epoch, length, self._share(positions), takes, frames)
 
     def _share(self, positions: list[int]) -> list[int]:
         mine = positions[self._rank::self._train.workers]
         micros = self._train.accum_grad
         return [position for number in range(micros) for position in mine[number::micros]]
 
-    def _plan(self, epoch: int) -> tuple[list[tuple[int, list[int]]], np.ndarray]:
+    def _plan(self, epoch: int) -> tuple[list[tuple[int, list[int]]], list[Take], np.ndarray]:
+        """(padded length and positions of each batch, the takes at all positions, the lengths they are stretched to)"""
+        takes = list(self._takes.values())
+        if self._splicer is not None:
+            change = self._splicer.single if epoch <= self._train.single else self._splicer.splice
+            spliced = change(self._takes, np.random.default_rng([self._seed, epoch, 0, 0]))
+            takes = [new if labels_fit(new.frames, new.labels, self._model) else take
+                     for take, new in zip(takes, spliced, strict=True)]
         rng = np.random.default_rng([self._seed, epoch])
-        factors = aug.draw_time_factors(self._train.augment, len(self._utts), rng)
-        frames = aug.warped_frames(self._frames, factors)
-        for i, utt in enumerate(self._utts):
-            if not labels_fit(frames[i], self._labels[utt], self._model):
-                frames[i] = self._frames[i]
+        factors = aug.draw_time_factors(self._train.augment, len(takes), rng)
+        frames = aug.warped_frames(np.array([take.frames for take in takes]), factors)
+        for i, take in enumerate(takes):
+            if not labels_fit(frames[i], take.labels, self._model):
+                frames[i] = take.frames
         parts = self._train.workers * self._train.accum_grad
         plan = bk.plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng, parts,
                              short_first=epoch <= self._train.sortagrad)
-        return plan, frames
+        return plan, takes, frames
 
-    def _batch(self, epoch: int, length: int, positions: list[int], frames: np.ndarray) -> Batch:
-        utts = [self._utts[i] for i in positions]
+    def _batch(self, epoch: int, length: int, positions: list[int], takes: list[Take], frames: np.ndarray) -> Batch:
         variants = []
-        for i, utt in zip(positions, utts, strict=True):
+        for i in positions:
             rng = np.random.default_rng([self._seed, epoch, i])
-            variants.append(aug.augment(self._feats[utt], int(frames[i]), self._train.augment, rng))
-        return make_batch(variants, [self._labels[utt] for utt in utts], length, self._most_labels, self._model)
+            variants.append(aug.augment(takes[i].feats(self._feats), int(frames[i]), self._train.augment, rng))
+        return make_batch(variants, [takes[i].labels for i in positions], length, self._most_labels, self._model)
 
 
 def make_batch(feats: list[np.ndarray], labels: list[list[int]], length: int, most_labels: int, model: Model) -> Batch:

@@ -12,6 +12,9 @@ from steps.datadir.table import read_table
 from steps.feats.archive import FeatureReader
 from steps.feats.cmvn import apply_cmvn
 from steps.model.batches import labels_fit
+from steps.model.splice import Segment, Splicer, Take, cut
+from steps.search.ctm import read_ctm
+from steps.text.tones import sounds_otherwise
 
 CACHE_BYTES = 2 << 30
 
@@ -62,3 +65,27 @@ def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tok
     for utt in short:
         del labels[utt]
     return labels, short
+
+
+def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tokens: list[str],
+                 config: Resolved) -> Splicer | None:
+    """What splices training utterances where the alignment `train.ali` says; None where the config has none.
+
+    Raises UserError where the alignment is not there, or is of other utterances.
+    """
+    path = config.ali_ctm
+    if path is None:
+        return None
+    shift = config.features.frame_shift_ms / 1000
+    takes = {}
+    for utt, timed in read_ctm(path).items():
+        if utt in labels and [one.syllable for one in timed] == [tokens[token] for token in labels[utt]]:
+            pieces = cut(timed, frames[utt], shift)
+            if all(begin < end for begin, end in pieces):
+                takes[utt] = Take([Segment(utt, begin, end) for begin, end in pieces], labels[utt])
+    if len(takes) * 2 < len(labels):
+        raise UserError(f"{path}: has {len(takes)} of the {len(labels)} training utterances with the syllables that "
+                        f"{config.data_dir}/train/pinyin gives them; align the same corpus (doit align)")
+    speakers = read_table(config.data_dir / "train" / "utt2spk")
+    return Splicer(takes, speakers, config.experiment.train.augment.splice,
+                   lambda token, following: sounds_otherwise(tokens[token], tokens[following]))

@@ -14,7 +14,7 @@ from steps.model.buckets import write_buckets
 def inputs(config: Resolved) -> dict[str, str]:
     """SHA-256 of what training reads, by path. The statistics of CMVN, to which every frame adds, stand for the
     features."""
-    paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.source_files]
+    paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files]
     for part in ("train", "dev"):
         paths += [config.data_dir / part / "pinyin", config.feature_dir / part / "utt2num_frames"]
     try:
@@ -26,6 +26,17 @@ def inputs(config: Resolved) -> dict[str, str]:
 def is_finished(config: Resolved, exp_dir: Path) -> bool:
     """Whether this very training has ended."""
     return (exp_dir / "final.ckpt").exists() and is_same_training(config, exp_dir)
+
+
+def finished_training(exp_dir: Path, part: str) -> Resolved:
+    """The config of a training that has ended, whose corpus has the set `part`. Raises UserError where it hasn't."""
+    config = load_resolved(exp_dir)
+    if part not in config.corpus.sets:
+        raise UserError(f"{exp_dir}: its corpus {config.experiment.corpus} has no set {part!r}, "
+                        f"only {', '.join(config.corpus.sets)}")
+    if not (exp_dir / "final.ckpt").exists():
+        raise UserError(f"{exp_dir}/final.ckpt: no such file; run stage 4 (train) to its end first")
+    return config
 
 
 def is_same_training(config: Resolved, exp_dir: Path) -> bool:

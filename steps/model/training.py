@@ -20,7 +20,7 @@ from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, StepLog
 from steps.model.cells import CTCObjective
 from steps.model.checkpoints import Checkpoints, average, load_weights, named_parameters, save_weights, tokens_hash
-from steps.model.dataset import NormalisedFeatures, training_labels
+from steps.model.dataset import NormalisedFeatures, load_splicer, training_labels
 from steps.model.dev import DevPass
 from steps.model.device import set_device
 from steps.model.exp_dir import begin, is_finished
@@ -92,8 +92,9 @@ def _load_data(config: Resolved, tokens: list[str], workers: Workers):
     pinyin = read_pinyin(config.data_dir / "train" / "pinyin")
     labels, short = training_labels(pinyin, features.frames, tokens, config)
     most = max(map(len, labels.values()))
+    splicer = load_splicer(labels, features.frames, tokens, config)
     batches = TrainingBatches(features, features.frames, labels, config.experiment.model, config.experiment.train,
-                              config.experiment.seed, most, workers.rank)
+                              config.experiment.seed, most, workers.rank, splicer)
     return batches, NormalisedFeatures(config.feature_dir / "dev", mean, std), short
 
 

@@ -26,8 +26,13 @@ def ctm_lines(utt: str, emissions: list[Emission], tokens: list[str], frame_shif
     Args:
         frame_shift_s: seconds per output frame.
     """
-    return [f"{utt} 1 {one.first * frame_shift_s:.3f} {(one.last - one.first + 1) * frame_shift_s:.3f} "
-            f"{tokens[one.token]} {one.posterior:.3f}" for one in emissions]
+    return [ctm_line(utt, Timed(one.first * frame_shift_s, (one.last - one.first + 1) * frame_shift_s,
+                                tokens[one.token], one.posterior)) for one in emissions]
+
+
+def ctm_line(utt: str, one: Timed) -> str:
+    """The line of a syllable of `utt`."""
+    return f"{utt} 1 {one.begin:.3f} {one.duration:.3f} {one.syllable} {one.confidence:.3f}"
 
 
 def read_ctm(path: Path) -> dict[str, list[Timed]]:

@@ -71,3 +71,8 @@ def _word_ends_behind(clause: Clause, at: int) -> bool:
 
 def _verb_ends_at(clause: Clause, at: int) -> bool:
     return any(token.start < at <= token.end and (token.tag[0] == "v" or token.end > at) for token in clause.tokens)
+
+
+def sounds_otherwise(syllable: str, following: str) -> bool:
+    """Whether speech changes the tone that pinyin writes: a third one before another sounds like a second."""
+    return syllable.endswith("3") and following.endswith("3")

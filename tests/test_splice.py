@@ -1,0 +1,113 @@
+"""Spliced utterances: what they say is what is heard, each syllable from a place like its own."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from steps.config.schema import Augment, Model, Train
+from steps.model.batches import TrainingBatches
+from steps.model.splice import Segment, Splicer, Take, cut
+from steps.search.ctm import Timed
+from steps.text.tones import sounds_otherwise
+
+MODEL = Model(blocks=[{"channels": 4, "layers": 1, "pool": 4}])
+SPEAKERS = {"amy": 30, "bob": 20}
+
+
+def corpus(seed=0):
+    """Takes cut into syllables, whose features say token and place: bin 0 the token, bin 1 the position."""
+    rng = np.random.default_rng(seed)
+    takes, feats, speakers = {}, {}, {}
+    for speaker, count in SPEAKERS.items():
+        for i in range(count):
+            utt, labels = f"{speaker}-{i:02d}", rng.integers(1, 9, rng.integers(1, 4)).tolist()
+            edges = np.r_[0, np.cumsum(rng.integers(12, 30, len(labels)))].tolist()
+            segments = [Segment(utt, begin, end) for begin, end in itertools.pairwise(edges)]
+            takes[utt], speakers[utt] = Take(segments, labels), speaker
+            feats[utt] = np.concatenate([np.full((one.end - one.begin, 2), [token, at], np.float32)
+                                         for at, (one, token) in enumerate(zip(segments, labels, strict=True))])
+    return takes, feats, speakers
+
+
+def never(token, following):
+    return False
+
+
+def test_spliced_utterances_say_what_is_heard_at_places_alike():
+    takes, feats, speakers = corpus()
+    spliced = Splicer(takes, speakers, 1.0, never).splice(takes, np.random.default_rng(0))
+    sources = set()
+    for (utt, take), new in zip(takes.items(), spliced, strict=True):
+        assert len(new.labels) == len(take.labels) == len(new.segments)
+        assert new.feats(feats).shape == (new.frames, 2)
+        for number, (segment, token) in enumerate(zip(new.segments, new.labels, strict=True)):
+            assert set(feats[segment.utt][segment.begin:segment.end, 0]) == {token}
+            donor = takes[segment.utt]
+            at = donor.segments.index(segment)
+            assert speakers[segment.utt] == speakers[utt]
+            assert (at == 0) == (number == 0)
+            assert (at == len(donor.labels) - 1) == (number == len(take.labels) - 1)
+        sources |= {segment.utt for segment in new.segments} if len(take.labels) > 1 else set()
+        assert new is take or len(take.labels) > 1
+    assert len(sources) > 20
+
+
+def test_the_share_is_kept_and_draws_repeat():
+    takes, _, speakers = corpus()
+    splicer = Splicer(takes, speakers, 0.5, never)
+    several = [utt for utt, take in takes.items() if len(take.labels) > 1]
+    changed = [sum(new is not take for take, new in zip(takes.values(), splicer.splice(takes, np.random.default_rng(i)),
+                                                        strict=True)) for i in range(50)]
+    assert np.mean(changed) == pytest.approx(0.5 * len(several), rel=0.1)
+    assert splicer.splice(takes, np.random.default_rng(3)) == splicer.splice(takes, np.random.default_rng(3))
+    assert Splicer(takes, speakers, 0.0, never).splice(takes, np.random.default_rng(3)) == list(takes.values())
+
+
+def test_what_sounds_otherwise_is_not_cut_out():
+    tokens = ["<blk>", "ni3", "hao3", "ma1"]
+    takes = {"a": Take([Segment("a", 0, 9), Segment("a", 9, 20)], [1, 2]),
+             "b": Take([Segment("b", 0, 9), Segment("b", 9, 20)], [1, 3]),
+             "c": Take([Segment("c", 0, 9), Segment("c", 9, 20)], [2, 3])}
+    splicer = Splicer(takes, dict.fromkeys(takes, "amy"), 1.0, lambda a, b: sounds_otherwise(tokens[a], tokens[b]))
+    firsts = {new.segments[0] for seed in range(30) for new in splicer.splice(takes, np.random.default_rng(seed))}
+    assert firsts == {Segment("b", 0, 9), Segment("c", 0, 9)}
+
+
+def test_rare_syllables_come_more_often_than_they_are_said():
+    takes = {f"a{i:02d}": Take([Segment(f"a{i:02d}", 0, 9), Segment(f"a{i:02d}", 9, 20)], [2 if i else 1, 3])
+             for i in range(26)}
+    splicer = Splicer(takes, dict.fromkeys(takes, "amy"), 1.0, never)
+    drawn = [new.labels[0] for seed in range(60) for new in splicer.splice(takes, np.random.default_rng(seed))]
+    assert np.mean(np.array(drawn) == 1) == pytest.approx(1 / 6, abs=0.03)  # 1 against √25, where 1 of 26 is said
+
+
+def test_batches_of_spliced_utterances():
+    takes, feats, speakers = corpus()
+    labels = {utt: take.labels for utt, take in takes.items()}
+    frames = {utt: len(matrix) for utt, matrix in feats.items()}
+    train = Train(batch_size=4, ali="other", augment=Augment(splice=1.0))
+    splicer = Splicer(takes, speakers, 1.0, never)
+
+    def content(epoch):
+        batches = TrainingBatches(feats, frames, labels, MODEL, train, 1, 3, splicer=splicer)
+        return list(batches.epoch(epoch))
+
+    new = 0
+    for batch in content(1):
+        for matrix, out_length, ids, count in zip(*batch, strict=True):
+            heard = matrix[:4 * out_length]
+            runs = np.flatnonzero(np.diff(heard[:, 1], prepend=-1))  # positions in a word ascend
+            assert len(runs) <= count and ids[:count].tolist()[:1] == [heard[0, 0]]
+            assert set(heard[:, 0]) <= set(ids[:count].tolist()) | {0.0}
+            new += ids[:count].tolist() not in labels.values()
+    assert new > 10
+    for one, other in zip(content(2), content(2), strict=True):
+        np.testing.assert_array_equal(one.feats, other.feats)
+
+
+def test_cuts_leave_some_silence_at_the_ends_and_nothing_out_between():
+    syllables = [Timed(0.25, 0.25, "ni3", 1.0), Timed(0.5, 0.31, "hao3", 1.0), Timed(0.81, 0.3, "ma5", 1.0)]
+    assert cut(syllables, 150, 0.01) == [(10, 50), (50, 81), (81, 126)]
+    assert cut(syllables, 120, 0.01) == [(10, 50), (50, 81), (81, 120)]
+    assert cut([Timed(0.1, 0.2, "ni3", 1.0)], 120, 0.01) == [(0, 45)]
