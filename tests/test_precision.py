@@ -1,11 +1,18 @@
-"""Mixed precision: the loss scale, which the CPU can show; float16 itself is for other devices."""
+"""Precisions below float32: the loss scale, which the CPU can show; what each device refuses; training at bf16."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from tiny_corpus import EXPERIMENT
+from tiny_corpus import BINS, EXPERIMENT, write_tiny
 
 from steps.common.errors import UserError
 from steps.config.schema import Experiment, Model
+from steps.model.onednn import build
 
 
 def make_step(scaled):
@@ -123,10 +130,59 @@ def test_float16_trains_as_float32_does():
     assert (said["amp"] != said["fp32"]).all()
 
 
+def experiment(precision, **changes):
+    return Experiment(**{**EXPERIMENT, "train": {**EXPERIMENT["train"], "precision": precision}, **changes})
+
+
 def test_the_cpu_has_no_mixed_precision():
     from steps.model.precision import check_precision
 
-    experiment = Experiment(**{**EXPERIMENT, "train": {"precision": "amp"}})
     with pytest.raises(UserError, match="amp is for GPU and Ascend"):
-        check_precision(experiment)
-    check_precision(experiment.model_copy(update={"device": "GPU"}))
+        check_precision(experiment("amp"))
+    check_precision(experiment("amp", device="GPU"))
+
+
+def test_bf16_is_refused_where_it_cannot_be_had(monkeypatch):
+    from steps.model import kernels, precision
+
+    monkeypatch.setattr(kernels, "available", lambda: "library.so")
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    precision.check_precision(experiment("bf16"))
+    with pytest.raises(UserError, match=r"precision: bf16 is for the CPU; on GPU set it to amp"):
+        precision.check_precision(experiment("bf16", device="GPU"))
+    with pytest.raises(UserError, match=r"bf16 needs the onednn kernels.*without bias"):
+        precision.check_precision(experiment("bf16", model={**EXPERIMENT["model"], "has_bias": True}))
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
+    with pytest.raises(UserError, match="needs a processor that has avx512_bf16"):
+        precision.check_precision(experiment("bf16"))
+    precision.check_precision(experiment("fp32"))
+    monkeypatch.setattr(kernels, "available", lambda: None)
+    monkeypatch.setattr(kernels, "reason", lambda: "this MindSpore does not ship it")
+    with pytest.raises(UserError, match=r"bf16 needs the onednn kernels.*this MindSpore does not ship it"):
+        precision.check_precision(experiment("bf16"))
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("avx512f avx512_bf16", True), ("avx512f amx_bf16 amx_tile", True),
+                                                 ("avx512f avx512_vnni", False), ("", False)])
+def test_a_processor_says_whether_it_has_bfloat16(monkeypatch, flags, expected):
+    monkeypatch.setattr(build, "_instructions", lambda: flags)
+    assert build.has_bfloat16() == expected
+
+
+@pytest.mark.skipif(build.available() is None or not build.has_bfloat16(), reason="no kernels here, or no bfloat16")
+def test_what_trained_at_bf16_decodes_at_float32_with_any_kernels(tmp_path, monkeypatch):
+    from steps.model.acoustic import AcousticModel
+
+    monkeypatch.chdir(tmp_path)
+    write_tiny(tmp_path, experiment("bf16").model_dump(mode="json"))
+    done = subprocess.run([sys.executable, "-m", "steps.train", "tiny"], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+    assert done.returncode == 0, done.stderr
+    history = pd.read_csv("exp/tiny/train.csv")
+    assert history.train_loss.iloc[-1] < 0.7 * history.train_loss.iloc[0]
+    utts = [("utt", np.random.default_rng(1).standard_normal((90, BINS)).astype(np.float32))]
+    (_, expected), = AcousticModel("exp/tiny").log_probs(utts)
+    config = Path("exp/tiny/config.yaml")
+    config.write_text(config.read_text().replace("kernels: auto", "kernels: stock"))
+    (_, found), = AcousticModel("exp/tiny").log_probs(utts)
+    np.testing.assert_allclose(found, expected, atol=1e-4)

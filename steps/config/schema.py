@@ -164,7 +164,7 @@ class Train(Strict):
     init_from: str | None = None  # an experiment, its directory or a .ckpt in there, whose weights training starts from
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better dev SER before stopping; 0: never stop early
     kernels: Literal["auto", "stock", "onednn"] = "auto"
-    precision: Literal["fp32", "amp"] = "fp32"  # amp: float16 where MindSpore holds it safe, on GPU and Ascend
+    precision: Literal["fp32", "bf16", "amp"] = "fp32"  # bf16: on the CPU; amp: on GPU and Ascend
     keep_checkpoints: PositiveInt = 2
     average: Annotated[int, Field(ge=0)] = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
     summary: bool = False  # write exp/<experiment>/summary/, for MindInsight and TensorBoard

@@ -27,4 +27,4 @@ class Dropout(nn.Cell):
         h = ops.bitwise_xor(h, ops.bitwise_right_shift(h, Tensor(15, dtype.int32)))
         uniform = ops.cast(ops.bitwise_and(h, Tensor(0xFFFFFF, dtype.int32)), dtype.float32) / 0x1000000
         keep = ops.cast(uniform >= self.p, dtype.float32).reshape(x.shape)
-        return x * ops.stop_gradient(keep) / (1 - self.p)
+        return ops.cast(x * ops.stop_gradient(keep) / (1 - self.p), x.dtype)

@@ -42,15 +42,19 @@ class ResidualUnit(nn.Cell):
         self.conv1 = kernels.conv(in_channels, channels, stride, kernel1)
         self.norm2 = kernels.norm_relu(channels)
         self.conv2 = kernels.conv(channels, channels, (1, 1), kernel2)
+        self.fork = kernels.fork()
         self.add = kernels.add()
         self.projects = in_channels != channels or stride != (1, 1)
         if self.projects:
             self.shortcut = kernels.conv(in_channels, channels, stride, (1, 1))
 
     def construct(self, x):
-        y = self.norm1(x)
         if self.projects:
-            x = self.shortcut(y)
+            x, y = self.fork(self.norm1(x))
+            x = self.shortcut(x)
+        else:
+            x, y = self.fork(x)
+            y = self.norm1(y)
         y = self.conv2(self.norm2(self.conv1(y)))
         return self.add(x, y)
 
@@ -68,6 +72,7 @@ class DFCNN(nn.Cell):
     def __init__(self, model: Model, bins: int, tokens: list[str], kernels):
         super().__init__()
         self.channels_last = kernels.layout == "NHWC"
+        self.narrow, self.widen = nn.Identity(), nn.Identity()  # see steps.model.precision
         self.stack = nn.SequentialCell(_stack(model, kernels))
         channels = model.blocks[-1].channels
         width = channels * out_sizes(model, 1 << 20, bins)[1]
@@ -83,7 +88,7 @@ class DFCNN(nn.Cell):
     def construct(self, x):
         """float32 (batch, frames, bins) → logits, float32 (batch, out_frames, tokens)."""
         if self.channels_last:
-            x = self.stack(ops.expand_dims(x, 3))
+            x = self.widen(self.stack(self.narrow(ops.expand_dims(x, 3))))
         else:
             x = self.stack(ops.expand_dims(x, 1)).transpose(0, 2, 3, 1)
         batch, frames, bins, channels = x.shape

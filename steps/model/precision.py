@@ -1,6 +1,9 @@
-"""Mixed precision: float16 within the network, and a loss scale that keeps its gradients from vanishing or overflowing.
+"""Precisions below float32, for training: weights, their gradients' sums, log-softmax and CTC stay float32.
 
-Weights, their gradients' sums, log-softmax and CTC stay float32.
+bf16: bfloat16 for the activations of the convolutional stack and their gradients, on the CPU. Its exponent is
+float32's, so that nothing over- or underflows.
+
+amp: float16 within the network, and a loss scale that keeps its gradients from vanishing or overflowing.
 """
 
 import mindspore as ms
@@ -9,6 +12,9 @@ from mindspore import Tensor, amp, nn
 
 from steps.common.errors import UserError
 from steps.config.schema import Experiment
+from steps.model.kernels import kernels_for
+from steps.model.network import DFCNN
+from steps.model.onednn.build import has_bfloat16
 
 FIRST_SCALE = 2.0**16
 FACTOR = 2  # that the scale falls by when a gradient overflows, and grows by …
@@ -16,14 +22,38 @@ WINDOW = 1000  # … after so many updates without; MindSpore's defaults
 
 
 def check_precision(experiment: Experiment) -> None:
-    """Raise UserError where the device has no mixed precision."""
+    """Raise UserError where the experiment's precision is not to be had on its device, or here."""
+    if experiment.train.precision == "bf16":
+        obstacle = _bfloat16_obstacle(experiment)
+        if obstacle:
+            raise UserError(f"train.precision: bf16 {obstacle}")
     if experiment.train.precision == "amp" and experiment.device == "CPU":
         raise UserError("train.precision: amp is for GPU and Ascend; on the CPU float16 is no faster: set it to fp32")
 
 
-def with_precision(network: nn.Cell, precision: str) -> nn.Cell:
-    """The network at `fp32` or `amp`; its parameters stay float32 and keep their names."""
-    return amp.auto_mixed_precision(network, "auto", ms.float16) if precision == "amp" else network
+def _bfloat16_obstacle(experiment: Experiment) -> str | None:
+    if experiment.device != "CPU":
+        return f"is for the CPU; on {experiment.device} set it to amp"
+    kernels, why = kernels_for(experiment)
+    if kernels == "stock":
+        return f"needs the onednn kernels, and training would use MindSpore's own: {why}; set it to fp32"
+    if not has_bfloat16():
+        return "needs a processor that has avx512_bf16 or amx_bf16; on this one it is slower: set it to fp32"
+    return None
+
+
+def with_precision(network: DFCNN, precision: str) -> nn.Cell:
+    """The network at `fp32`, `bf16` or `amp`; its parameters stay float32 and keep their names.
+
+    With bf16 inference is as with fp32, so that it does not depend on the machine.
+    """
+    if precision == "amp":
+        return amp.auto_mixed_precision(network, "auto", ms.float16)
+    if precision == "bf16":
+        from steps.model.onednn.cells import Convert
+
+        network.narrow, network.widen = Convert(), Convert()
+    return network
 
 
 def loss_scaler(optimizer: nn.Optimizer) -> amp.DynamicLossScaler:

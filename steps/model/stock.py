@@ -12,6 +12,13 @@ class Add(nn.Cell):
         return x + y
 
 
+class Fork(nn.Cell):
+    """x for two readers."""
+
+    def construct(self, x):
+        return x, x
+
+
 class NormReLU(nn.BatchNorm2d):
     """Batch norm, then ReLU. Parameters are named as nn.BatchNorm2d's."""
 
@@ -86,6 +93,10 @@ class StockKernels:
     def norm(self, channels: int) -> nn.Cell:
         """Batch norm alone."""
         return nn.BatchNorm2d(channels)
+
+    def fork(self) -> nn.Cell:
+        """x for two readers."""
+        return Fork()
 
     def add(self) -> nn.Cell:
         """The sum of two equal shapes."""

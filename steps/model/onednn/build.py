@@ -37,6 +37,11 @@ def reason() -> str:
     return _unsupported() or f"{library_path()} is not built; run: python -m steps.model.onednn.build"
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor computes with bfloat16; oneDNN would emulate it, slowly."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_instructions().split())
+
+
 def library_path() -> Path:
     """Where the library belongs that fits these sources, this MindSpore and this processor."""
     return Path(sysconfig.get_path("data")) / "lib" / "yinjie" / f"libyinjie_onednn-{_fingerprint()}.so"

@@ -1,6 +1,7 @@
 """The kernels as Cells, with the parameters of nn.Conv2d and nn.BatchNorm2d: checkpoints fit either kind.
 
-Activations are float32 (batch, frames, bins, channels). Shapes are static: MindSpore compiles once a shape.
+Activations are float32 or bfloat16 (batch, frames, bins, channels), parameters float32; each cell returns the type that
+it was given. Shapes are static: MindSpore compiles once a shape.
 """
 
 import mindspore as ms
@@ -10,7 +11,6 @@ from mindspore.common.initializer import HeNormal, initializer
 from steps.common.errors import UserError
 from steps.model.onednn.operators import library, operator
 from steps.model.onednn.update import AdamW, Clip
-from steps.model.stock import Add
 
 
 class OnednnKernels:
@@ -33,6 +33,10 @@ class OnednnKernels:
     def norm(self, channels: int) -> nn.Cell:
         """Batch norm alone."""
         return Norm(channels, "norm")
+
+    def fork(self) -> nn.Cell:
+        """x for two readers."""
+        return Fork()
 
     def add(self) -> nn.Cell:
         """The sum of two equal shapes."""
@@ -114,6 +118,55 @@ class Norm(nn.Cell):
             return self.infer(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
         # Which also changes the moving averages, unknown to MindSpore; nothing else reads them in the same graph.
         return self.train(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+
+
+class Add(nn.Cell):
+    """The sum of two equal shapes."""
+
+    def __init__(self):
+        super().__init__()
+
+        def bprop(x, y, out, dout):
+            return dout, dout
+
+        self.add = operator("add", lambda x, y: x, lambda x, y: x, bprop)
+
+    def construct(self, x, y):
+        return self.add(x, y)
+
+
+class Fork(nn.Cell):
+    """x for two readers, whose gradients are added here: MindSpore has no sum for those in bfloat16."""
+
+    def __init__(self):
+        super().__init__()
+        self.add = Add()
+
+    def construct(self, x):
+        return x, x
+
+    def bprop(self, x, out, dout):
+        """The sum of the readers' gradients."""
+        return (self.add(dout[0], dout[1]),)
+
+
+class Convert(nn.Cell):
+    """float32 to bfloat16, or the reverse, and back for gradients; in training alone."""
+
+    def __init__(self):
+        super().__init__()
+
+        # One operator for all four, that goes by what comes in: MindSpore takes operators of one name for the same.
+        def other(tensor):
+            return ms.bfloat16 if tensor.element_type() == ms.float32 else ms.float32
+
+        def bprop(x, out, dout):
+            return (convert(dout),)
+
+        convert = self.convert = operator("convert", lambda x: x, other, bprop)
+
+    def construct(self, x):
+        return self.convert(x) if self.training else x
 
 
 class MaxPool(nn.Cell):

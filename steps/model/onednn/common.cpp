@@ -50,14 +50,9 @@ dnnl::stream& stream_of_turn() {
   return stream;
 }
 
-void* scratch(size_t bytes) {
-  static Buffer& buffer = *new Buffer;
-  return buffer.at_least(bytes);
-}
-
-void* weights_scratch(size_t bytes) {
-  static Buffer& buffer = *new Buffer;
-  return buffer.at_least(bytes);
+void* scratch(size_t bytes, Scratch use) {
+  static Buffer* buffers = new Buffer[4];
+  return buffers[static_cast<int>(use)].at_least(bytes);
 }
 
 void plan_for_all_threads() { dnnl_threadpool_interop_set_max_concurrency(threads()); }

@@ -18,8 +18,8 @@ const dnnl::engine& engine();
 
 // The stream, and memory in it, belong to whose turn it is.
 dnnl::stream& stream_of_turn();
-void* scratch(size_t bytes);
-void* weights_scratch(size_t bytes);
+enum class Scratch { kPrimitive, kWeights, kX, kY };
+void* scratch(size_t bytes, Scratch use = Scratch::kPrimitive);
 
 // Must run before a primitive is planned: the number of threads is part of the plan.
 void plan_for_all_threads();

@@ -1,50 +1,73 @@
 // Convolution without bias: activations (batch, frames, bins, channels), weights (out, in, k, k), padded by k / 2.
+// Activations and their gradients are float32 or bfloat16, weights and their gradients float32.
 #include <map>
+#include <string>
 #include <vector>
 
 #include "common.h"
+#include "storage.h"
 
 namespace {
 
 using dnnl::memory;
 using Key = std::vector<int64_t>;
 
-// A primitive, and the step between the weights as MindSpore keeps them and as the primitive wants them.
+constexpr int64_t kShort = 8;  // bins of an output row
+
+// A tensor as MindSpore keeps it and as a primitive wants it, and the step between; empty where the two are the same.
+struct Tensor {
+  memory::desc kept, wanted;
+  dnnl::primitive reorder;
+};
+
 struct Plan {
   dnnl::primitive compute;
-  dnnl::primitive reorder;  // empty where the two layouts are the same
-  memory::desc x, y, weights, packed, scratchpad;
+  Tensor x, y, weights;
+  memory::desc scratchpad;
 };
 
 struct Descriptors {
-  memory::desc x, y, weights, any;
+  memory::desc x, y, weights, packed, packed_gradient;
   memory::dims stride, padding;
   dnnl::primitive_attr attributes;
 };
 
-Descriptors describe(const int64_t* x, const int64_t* weights, const int64_t* y, const int64_t* stride) {
-  const auto type = memory::data_type::f32;
-  const auto layout = memory::format_tag::nhwc;
+memory::desc activations(const memory::dims& dims, memory::data_type type) {
+  return memory::desc(dims, type, memory::format_tag::nhwc);
+}
+
+Descriptors describe(const int64_t* x, const int64_t* weights, const int64_t* y, const int64_t* stride,
+                     bool bfloat16) {
+  const auto single = memory::data_type::f32, type = bfloat16 ? memory::data_type::bf16 : single;
   const memory::dims kernel{weights[0], weights[1], weights[2], weights[3]};
   Descriptors d;
-  d.x = memory::desc({x[0], x[3], x[1], x[2]}, type, layout);
-  d.y = memory::desc({y[0], y[3], y[1], y[2]}, type, layout);
-  d.weights = memory::desc(kernel, type, memory::format_tag::oihw);
-  d.any = memory::desc(kernel, type, memory::format_tag::any);
+  d.x = activations({x[0], x[3], x[1], x[2]}, type);
+  d.y = activations({y[0], y[3], y[1], y[2]}, type);
+  d.weights = memory::desc(kernel, single, memory::format_tag::oihw);
+  d.packed = memory::desc(kernel, type, memory::format_tag::any);
+  d.packed_gradient = memory::desc(kernel, single, memory::format_tag::any);
   d.stride = {stride[0], stride[1]};
   d.padding = {weights[2] / 2, weights[3] / 2};
   d.attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return d;
 }
 
+// The same in float32.
+Descriptors widened(Descriptors d) {
+  d.x = activations(d.x.get_dims(), memory::data_type::f32);
+  d.y = activations(d.y.get_dims(), memory::data_type::f32);
+  d.packed = d.packed_gradient;
+  return d;
+}
+
 dnnl::convolution_forward::primitive_desc forward_desc(const Descriptors& d) {
-  return {engine(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, d.x, d.any, d.y,
+  return {engine(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, d.x, d.packed, d.y,
           d.stride, d.padding, d.padding, d.attributes};
 }
 
-template <class Desc>
-Plan plan(const Descriptors& d, const Desc& desc, const dnnl::primitive& compute, const memory::desc& packed) {
-  return {compute, {}, d.x, d.y, d.weights, packed, desc.scratchpad_desc()};
+dnnl::convolution_backward_weights::primitive_desc backward_weights_desc(const Descriptors& d) {
+  return {engine(), dnnl::algorithm::convolution_direct, d.x, d.packed_gradient, d.y, d.stride, d.padding, d.padding,
+          forward_desc(d), d.attributes};
 }
 
 dnnl::primitive reorder(const memory::desc& from, const memory::desc& to) {
@@ -52,44 +75,52 @@ dnnl::primitive reorder(const memory::desc& from, const memory::desc& to) {
   return dnnl::reorder(dnnl::reorder::primitive_desc(engine(), from, engine(), to));
 }
 
+Tensor input(const memory::desc& kept, const memory::desc& wanted) { return {kept, wanted, reorder(kept, wanted)}; }
+
+Tensor output(const memory::desc& kept, const memory::desc& wanted) { return {kept, wanted, reorder(wanted, kept)}; }
+
 Plan plan_forward(const Descriptors& d) {
   const auto desc = forward_desc(d);
-  auto result = plan(d, desc, dnnl::convolution_forward(desc), desc.weights_desc());
-  result.reorder = reorder(d.weights, result.packed);
-  return result;
+  return {dnnl::convolution_forward(desc), input(d.x, d.x), output(d.y, d.y), input(d.weights, desc.weights_desc()),
+          desc.scratchpad_desc()};
 }
 
 Plan plan_backward_data(const Descriptors& d) {
   const dnnl::convolution_backward_data::primitive_desc desc(
-      engine(), dnnl::algorithm::convolution_direct, d.x, d.any, d.y, d.stride, d.padding, d.padding, forward_desc(d),
-      d.attributes);
-  auto result = plan(d, desc, dnnl::convolution_backward_data(desc), desc.weights_desc());
-  result.reorder = reorder(d.weights, result.packed);
-  return result;
+      engine(), dnnl::algorithm::convolution_direct, d.x, d.packed, d.y, d.stride, d.padding, d.padding,
+      forward_desc(d), d.attributes);
+  return {dnnl::convolution_backward_data(desc), output(d.x, d.x), input(d.y, d.y),
+          input(d.weights, desc.weights_desc()), desc.scratchpad_desc()};
+}
+
+// Without AMX, oneDNN takes as long for a short row of bfloat16 as for a longer one, and longer than in float32.
+bool is_slow(const dnnl::convolution_backward_weights::primitive_desc& desc) {
+  return std::string(desc.impl_info_str()).rfind("jit_bf16:", 0) == 0 && desc.diff_dst_desc().get_dims()[3] < kShort;
 }
 
 Plan plan_backward_weights(const Descriptors& d) {
-  const dnnl::convolution_backward_weights::primitive_desc desc(
-      engine(), dnnl::algorithm::convolution_direct, d.x, d.any, d.y, d.stride, d.padding, d.padding, forward_desc(d),
-      d.attributes);
-  auto result = plan(d, desc, dnnl::convolution_backward_weights(desc), desc.diff_weights_desc());
-  result.reorder = reorder(result.packed, d.weights);
-  return result;
+  auto desc = backward_weights_desc(d);
+  if (is_slow(desc)) desc = backward_weights_desc(widened(d));
+  return {dnnl::convolution_backward_weights(desc), input(d.x, desc.src_desc()), input(d.y, desc.diff_dst_desc()),
+          output(d.weights, desc.diff_weights_desc()), desc.scratchpad_desc()};
 }
 
-// Plans are made once a shape. The operator's turn guards the table.
+// Plans are made once a shape and type. The operator's turn guards the table.
 class Plans {
  public:
   explicit Plans(Plan (*make)(const Descriptors&)) : make_(make) {}
 
-  const Plan& of(const int64_t* x, const int64_t* weights, const int64_t* y, const int64_t* stride) {
+  const Plan& of(const int64_t* x, const int64_t* weights, const int64_t* y, const void* stride, const char* type) {
+    const auto* strides = static_cast<const int64_t*>(stride);
+    const bool bfloat16 = is_bfloat16(type);
     Key key(x, x + 4);
     key.insert(key.end(), weights, weights + 4);
-    key.insert(key.end(), stride, stride + 2);
+    key.insert(key.end(), strides, strides + 2);
+    key.push_back(bfloat16);
     auto found = plans_.find(key);
     if (found == plans_.end()) {
       plan_for_all_threads();
-      found = plans_.emplace(key, make_(describe(x, weights, y, stride))).first;
+      found = plans_.emplace(key, make_(describe(x, weights, y, strides, bfloat16))).first;
     }
     return found->second;
   }
@@ -103,15 +134,13 @@ memory view(const memory::desc& desc, void* data) { return memory(desc, engine()
 
 memory scratchpad(const Plan& plan) { return view(plan.scratchpad, scratch(plan.scratchpad.get_size())); }
 
-// The weights in the primitive's layout.
-memory packed(const Plan& plan, void* weights) {
-  if (!plan.reorder) return view(plan.packed, weights);
-  auto to = view(plan.packed, weights_scratch(plan.packed.get_size()));
-  plan.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(plan.weights, weights)}, {DNNL_ARG_TO, to}});
+// An input as the primitive wants it.
+memory given(const Tensor& tensor, void* data, Scratch use) {
+  if (!tensor.reorder) return view(tensor.kept, data);
+  auto to = view(tensor.wanted, scratch(tensor.wanted.get_size(), use));
+  tensor.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(tensor.kept, data)}, {DNNL_ARG_TO, to}});
   return to;
 }
-
-const int64_t* stride_of(void* parameter) { return static_cast<const int64_t*>(parameter); }
 
 }  // namespace
 
@@ -119,10 +148,10 @@ const int64_t* stride_of(void* parameter) { return static_cast<const int64_t*>(p
 OPERATOR(conv_forward) {
   const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_forward);
-  const Plan& plan = plans.of(shapes[0], shapes[1], shapes[3], stride_of(params[2]));
-  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_SRC, view(plan.x, params[0])},
-                                          {DNNL_ARG_WEIGHTS, packed(plan, params[1])},
-                                          {DNNL_ARG_DST, view(plan.y, params[3])},
+  const Plan& plan = plans.of(shapes[0], shapes[1], shapes[3], params[2], types[0]);
+  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_SRC, view(plan.x.kept, params[0])},
+                                          {DNNL_ARG_WEIGHTS, given(plan.weights, params[1], Scratch::kWeights)},
+                                          {DNNL_ARG_DST, view(plan.y.kept, params[3])},
                                           {DNNL_ARG_SCRATCHPAD, scratchpad(plan)}});
   stream_of_turn().wait();
   return 0;
@@ -132,10 +161,10 @@ OPERATOR(conv_forward) {
 OPERATOR(conv_backward_data) {
   const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_backward_data);
-  const Plan& plan = plans.of(shapes[3], shapes[1], shapes[0], stride_of(params[2]));
-  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y, params[0])},
-                                          {DNNL_ARG_WEIGHTS, packed(plan, params[1])},
-                                          {DNNL_ARG_DIFF_SRC, view(plan.x, params[4])},
+  const Plan& plan = plans.of(shapes[3], shapes[1], shapes[0], params[2], types[0]);
+  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y.kept, params[0])},
+                                          {DNNL_ARG_WEIGHTS, given(plan.weights, params[1], Scratch::kWeights)},
+                                          {DNNL_ARG_DIFF_SRC, view(plan.x.kept, params[4])},
                                           {DNNL_ARG_SCRATCHPAD, scratchpad(plan)}});
   stream_of_turn().wait();
   return 0;
@@ -145,15 +174,16 @@ OPERATOR(conv_backward_data) {
 OPERATOR(conv_backward_weights) {
   const Turn turn = take_turn();
   static Plans& plans = *new Plans(plan_backward_weights);
-  const Plan& plan = plans.of(shapes[1], shapes[3], shapes[0], stride_of(params[2]));
-  void* packed = plan.reorder ? weights_scratch(plan.packed.get_size()) : params[4];
-  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y, params[0])},
-                                          {DNNL_ARG_SRC, view(plan.x, params[1])},
-                                          {DNNL_ARG_DIFF_WEIGHTS, view(plan.packed, packed)},
+  const Plan& plan = plans.of(shapes[1], shapes[3], shapes[0], params[2], types[0]);
+  const Tensor& weights = plan.weights;
+  void* gradient = weights.reorder ? scratch(weights.wanted.get_size(), Scratch::kWeights) : params[4];
+  plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, given(plan.y, params[0], Scratch::kY)},
+                                          {DNNL_ARG_SRC, given(plan.x, params[1], Scratch::kX)},
+                                          {DNNL_ARG_DIFF_WEIGHTS, view(weights.wanted, gradient)},
                                           {DNNL_ARG_SCRATCHPAD, scratchpad(plan)}});
-  if (plan.reorder) {
-    plan.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(plan.packed, packed)},
-                                            {DNNL_ARG_TO, view(plan.weights, params[4])}});
+  if (weights.reorder) {
+    weights.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(weights.wanted, gradient)},
+                                               {DNNL_ARG_TO, view(weights.kept, params[4])}});
   }
   stream_of_turn().wait();
   return 0;

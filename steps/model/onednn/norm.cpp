@@ -1,18 +1,20 @@
 // Batch norm, with or without ReLU behind it, over (batch, frames, bins, channels): each as few passes over memory as
-// the mathematics allows, and without a stored mask: the backward pass computes anew what ReLU let through.
+// the mathematics allows, and without a stored mask: the backward pass computes anew what ReLU let through. T is how
+// activations and their gradients are stored; all else is float32.
 #include <cmath>
 #include <vector>
 
 #include "common.h"
+#include "storage.h"
 
 namespace {
 
 constexpr double kEpsilon = 1e-5;
 constexpr double kMomentum = 0.9;  // the weight of the old moving average
-constexpr int64_t kWidth = 512;    // floats: long enough for vector loops whatever the number of channels
-constexpr int64_t kBlock = 8192;   // floats: a block stays in the first-level cache
+constexpr int64_t kWidth = 512;    // values: long enough for vector loops whatever the number of channels
+constexpr int64_t kBlock = 8192;   // values: a block stays in the first-level cache
 
-// Activations as a matrix of channels. Narrow ones are read several rows at a time, as rows of `width` floats, in which
+// Activations as a matrix of channels. Narrow ones are read several rows at a time, as rows of `width` values, in which
 // each channel comes `width / channels` times.
 struct Matrix {
   int64_t rows, channels, width, size;
@@ -50,24 +52,25 @@ struct Moments {
 };
 
 // Two passes over a block in the cache, one over memory.
-void add_block(const float* x, const Matrix& m, int64_t begin, int64_t end, Moments& moments,
+template <class T>
+void add_block(const T* x, const Matrix& m, int64_t begin, int64_t end, Moments& moments,
                float* sum, float* deviation) {
   std::fill(sum, sum + m.width, 0.f);
   std::fill(deviation, deviation + m.width, 0.f);
   for (int64_t row = begin; row < end; ++row) {
-    const float* values = x + row * m.width;
+    const T* values = x + row * m.width;
     const int64_t length = m.length(row);
 #pragma omp simd
-    for (int64_t i = 0; i < length; ++i) sum[i] += values[i];
+    for (int64_t i = 0; i < length; ++i) sum[i] += load(values[i]);
   }
   const int64_t last = m.length(end - 1);  // only the matrix's last row may be shorter
   for (int64_t i = 0; i < m.width; ++i) sum[i] /= std::max<int64_t>(1, end - begin - (i >= last));
   for (int64_t row = begin; row < end; ++row) {
-    const float* values = x + row * m.width;
+    const T* values = x + row * m.width;
     const int64_t length = m.length(row);
 #pragma omp simd
     for (int64_t i = 0; i < length; ++i) {
-      const float from_mean = values[i] - sum[i];
+      const float from_mean = load(values[i]) - sum[i];
       deviation[i] += from_mean * from_mean;
     }
   }
@@ -77,7 +80,8 @@ void add_block(const float* x, const Matrix& m, int64_t begin, int64_t end, Mome
   }
 }
 
-Moments moments_of(const float* x, const Matrix& m) {
+template <class T>
+Moments moments_of(const T* x, const Matrix& m) {
   std::vector<Moments> parts(parts_of(m.wide_rows()), Moments(m.width));
   share(m.wide_rows(), [&](int64_t begin, int64_t end, int part) {
     std::vector<float> sum(m.width), deviation(m.width);
@@ -102,18 +106,18 @@ float rectify(float z) {
 }
 
 // y = relu(x * scale + shift)
-template <bool kRelu>
-void apply(const float* x, float* y, const Matrix& m, const std::vector<float>& scale,
+template <bool kRelu, class T>
+void apply(const T* x, T* y, const Matrix& m, const std::vector<float>& scale,
            const std::vector<float>& shift) {
   const auto wide_scale = m.widen(scale), wide_shift = m.widen(shift);
   share(m.wide_rows(), [&](int64_t begin, int64_t end, int) {
     const float *a = wide_scale.data(), *b = wide_shift.data();
     for (int64_t row = begin; row < end; ++row) {
-      const float* from = x + row * m.width;
-      float* to = y + row * m.width;
+      const T* from = x + row * m.width;
+      T* to = y + row * m.width;
       const int64_t length = m.length(row);
 #pragma omp simd
-      for (int64_t i = 0; i < length; ++i) to[i] = rectify<kRelu>(from[i] * a[i] + b[i]);
+      for (int64_t i = 0; i < length; ++i) store(rectify<kRelu>(load(from[i]) * a[i] + b[i]), to[i]);
     }
   });
 }
@@ -132,10 +136,10 @@ struct Affine {
 };
 
 // x, gamma, beta, moving mean, moving variance -> y, mean, 1 / deviation. The moving averages are changed in place.
-template <bool kRelu>
+template <bool kRelu, class T>
 void train(void** params, const int64_t* shape) {
   const Matrix m(shape);
-  const auto* x = static_cast<const float*>(params[0]);
+  const auto* x = static_cast<const T*>(params[0]);
   const auto *gamma = static_cast<const float*>(params[1]), *beta = static_cast<const float*>(params[2]);
   auto *moving_mean = static_cast<float*>(params[3]), *moving_variance = static_cast<float*>(params[4]);
   auto *mean = static_cast<float*>(params[6]), *inverse_deviation = static_cast<float*>(params[7]);
@@ -148,11 +152,11 @@ void train(void** params, const int64_t* shape) {
     moving_variance[c] = kMomentum * moving_variance[c] + (1 - kMomentum) * unbiased;
   }
   const Affine affine(m.channels, gamma, beta, mean, inverse_deviation);
-  apply<kRelu>(x, static_cast<float*>(params[5]), m, affine.scale, affine.shift);
+  apply<kRelu>(x, static_cast<T*>(params[5]), m, affine.scale, affine.shift);
 }
 
 // x, gamma, beta, moving mean, moving variance -> y
-template <bool kRelu>
+template <bool kRelu, class T>
 void infer(void** params, const int64_t* shape) {
   const Matrix m(shape);
   const auto* variance = static_cast<const float*>(params[4]);
@@ -160,7 +164,7 @@ void infer(void** params, const int64_t* shape) {
   for (int64_t c = 0; c < m.channels; ++c) inverse_deviation[c] = 1 / std::sqrt(variance[c] + kEpsilon);
   const Affine affine(m.channels, static_cast<const float*>(params[1]), static_cast<const float*>(params[2]),
                       static_cast<const float*>(params[3]), inverse_deviation.data());
-  apply<kRelu>(static_cast<const float*>(params[0]), static_cast<float*>(params[5]), m, affine.scale, affine.shift);
+  apply<kRelu>(static_cast<const T*>(params[0]), static_cast<T*>(params[5]), m, affine.scale, affine.shift);
 }
 
 // The gradient at ReLU's input.
@@ -170,9 +174,8 @@ float unrectify(float dy, float z) {
 }
 
 // Sums over all rows, by channel, of dz and of dz * (x - mean), where dz is the gradient behind ReLU.
-template <bool kRelu>
-std::vector<double> gradient_sums(const float* dy, const float* x, const Matrix& m, const Affine& affine,
-                                  const float* mean) {
+template <bool kRelu, class T>
+std::vector<double> gradient_sums(const T* dy, const T* x, const Matrix& m, const Affine& affine, const float* mean) {
   const auto wide_scale = m.widen(affine.scale), wide_shift = m.widen(affine.shift);
   const auto wide_mean = m.widen(std::vector<float>(mean, mean + m.channels));
   std::vector<std::vector<double>> parts(parts_of(m.wide_rows()), std::vector<double>(2 * m.width));
@@ -183,13 +186,13 @@ std::vector<double> gradient_sums(const float* dy, const float* x, const Matrix&
     for (int64_t first = begin; first < end; first += m.wide_rows_a_block()) {
       std::fill(block.begin(), block.end(), 0.f);
       for (int64_t row = first; row < std::min(end, first + m.wide_rows_a_block()); ++row) {
-        const float *from = x + row * m.width, *gradient = dy + row * m.width;
+        const T *from = x + row * m.width, *gradient = dy + row * m.width;
         const int64_t length = m.length(row);
 #pragma omp simd
         for (int64_t i = 0; i < length; ++i) {
-          const float dz = unrectify<kRelu>(gradient[i], from[i] * a[i] + b[i]);
+          const float value = load(from[i]), dz = unrectify<kRelu>(load(gradient[i]), value * a[i] + b[i]);
           plain[i] += dz;
-          weighted[i] += dz * (from[i] - u[i]);
+          weighted[i] += dz * (value - u[i]);
         }
       }
       for (int64_t i = 0; i < 2 * m.width; ++i) parts[part][i] += block[i];
@@ -206,8 +209,8 @@ std::vector<double> gradient_sums(const float* dy, const float* x, const Matrix&
 }
 
 // dx = dz * scale + x * slope + offset
-template <bool kRelu>
-void apply_backward(const float* dy, const float* x, float* dx, const Matrix& m, const Affine& affine,
+template <bool kRelu, class T>
+void apply_backward(const T* dy, const T* x, T* dx, const Matrix& m, const Affine& affine,
                     const std::vector<float>& slope, const std::vector<float>& offset) {
   const auto wide_scale = m.widen(affine.scale), wide_shift = m.widen(affine.shift);
   const auto wide_slope = m.widen(slope), wide_offset = m.widen(offset);
@@ -215,23 +218,23 @@ void apply_backward(const float* dy, const float* x, float* dx, const Matrix& m,
     const float *a = wide_scale.data(), *b = wide_shift.data();
     const float *s = wide_slope.data(), *o = wide_offset.data();
     for (int64_t row = begin; row < end; ++row) {
-      const float *from = x + row * m.width, *gradient = dy + row * m.width;
-      float* to = dx + row * m.width;
+      const T *from = x + row * m.width, *gradient = dy + row * m.width;
+      T* to = dx + row * m.width;
       const int64_t length = m.length(row);
 #pragma omp simd
       for (int64_t i = 0; i < length; ++i) {
-        const float dz = unrectify<kRelu>(gradient[i], from[i] * a[i] + b[i]);
-        to[i] = dz * a[i] + (from[i] * s[i] + o[i]);
+        const float value = load(from[i]), dz = unrectify<kRelu>(load(gradient[i]), value * a[i] + b[i]);
+        store(dz * a[i] + (value * s[i] + o[i]), to[i]);
       }
     }
   });
 }
 
 // dy, x, gamma, beta, mean, 1 / deviation -> dx, dgamma, dbeta
-template <bool kRelu>
+template <bool kRelu, class T>
 void backward(void** params, const int64_t* shape) {
   const Matrix m(shape);
-  const auto *dy = static_cast<const float*>(params[0]), *x = static_cast<const float*>(params[1]);
+  const auto *dy = static_cast<const T*>(params[0]), *x = static_cast<const T*>(params[1]);
   const auto *mean = static_cast<const float*>(params[4]), *inverse_deviation = static_cast<const float*>(params[5]);
   auto *dgamma = static_cast<float*>(params[7]), *dbeta = static_cast<float*>(params[8]);
   const Affine affine(m.channels, static_cast<const float*>(params[2]), static_cast<const float*>(params[3]), mean,
@@ -245,43 +248,43 @@ void backward(void** params, const int64_t* shape) {
     slope[c] = -affine.scale[c] * inverse_deviation[c] * normalised / m.rows;
     offset[c] = -affine.scale[c] * plain / m.rows - double(slope[c]) * mean[c];
   }
-  apply_backward<kRelu>(dy, x, static_cast<float*>(params[6]), m, affine, slope, offset);
+  apply_backward<kRelu>(dy, x, static_cast<T*>(params[6]), m, affine, slope, offset);
 }
 
 }  // namespace
 
 OPERATOR(norm_train) {
   const Turn turn = take_turn();
-  train<false>(params, shapes[0]);
+  with_storage(types[0], [&](auto zero) { train<false, decltype(zero)>(params, shapes[0]); });
   return 0;
 }
 
 OPERATOR(norm_relu_train) {
   const Turn turn = take_turn();
-  train<true>(params, shapes[0]);
+  with_storage(types[0], [&](auto zero) { train<true, decltype(zero)>(params, shapes[0]); });
   return 0;
 }
 
 OPERATOR(norm_infer) {
   const Turn turn = take_turn();
-  infer<false>(params, shapes[0]);
+  with_storage(types[0], [&](auto zero) { infer<false, decltype(zero)>(params, shapes[0]); });
   return 0;
 }
 
 OPERATOR(norm_relu_infer) {
   const Turn turn = take_turn();
-  infer<true>(params, shapes[0]);
+  with_storage(types[0], [&](auto zero) { infer<true, decltype(zero)>(params, shapes[0]); });
   return 0;
 }
 
 OPERATOR(norm_backward) {
   const Turn turn = take_turn();
-  backward<false>(params, shapes[1]);
+  with_storage(types[0], [&](auto zero) { backward<false, decltype(zero)>(params, shapes[1]); });
   return 0;
 }
 
 OPERATOR(norm_relu_backward) {
   const Turn turn = take_turn();
-  backward<true>(params, shapes[1]);
+  with_storage(types[0], [&](auto zero) { backward<true, decltype(zero)>(params, shapes[1]); });
   return 0;
 }
