@@ -118,6 +118,20 @@ def test_a_set_that_the_corpus_lacks_cannot_be_decoded(conf):
         load_experiment("first", conf)
 
 
+def test_splicing_needs_the_alignment_of_another_experiment(conf):
+    spliced = "corpus: mini\nfeatures: fbank\nmodel: {preset: resnet_small}\ntrain: "
+    (conf / "second.yaml").write_text(spliced + "{ali: first, augment: {splice: 0.5}}\n")
+    assert load_experiment("second", conf).foreign_files == [Path("exp/first/ali/train/ctm")]
+    assert load_experiment("first", conf).foreign_files == []
+    for train in ("{ali: first}", "{augment: {splice: 0.5}}"):
+        (conf / "second.yaml").write_text(spliced + train + "\n")
+        with pytest.raises(UserError, match=r"second\.yaml: train: .*augment\.splice and ali.* go together"):
+            load_experiment("second", conf)
+    (conf / "second.yaml").write_text(spliced + "{ali: second, augment: {splice: 0.5}}\n")
+    with pytest.raises(UserError, match=r"train\.ali: second cannot be trained by its own alignment"):
+        load_experiment("second", conf)
+
+
 def test_experiments_are_the_files(conf):
     assert experiment_names(conf) == ["both", "first"]
 

@@ -5,8 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from steps.config.schema import Augment, Model, Train
+from steps.common.errors import UserError
+from steps.common.files import write_lines
+from steps.config.load import Resolved
+from steps.config.schema import Augment, Corpus, Experiment, Features, Model, Train
+from steps.datadir.table import write_table
 from steps.model.batches import TrainingBatches
+from steps.model.dataset import load_splicer
 from steps.model.splice import Segment, Splicer, Take, cut
 from steps.search.ctm import Timed
 from steps.text.tones import sounds_otherwise
@@ -111,3 +116,39 @@ def test_cuts_leave_some_silence_at_the_ends_and_nothing_out_between():
     assert cut(syllables, 150, 0.01) == [(10, 50), (50, 81), (81, 126)]
     assert cut(syllables, 120, 0.01) == [(10, 50), (50, 81), (81, 120)]
     assert cut([Timed(0.1, 0.2, "ni3", 1.0)], 120, 0.01) == [(0, 45)]
+
+
+def resolved() -> Resolved:
+    train = Train(ali="old", augment=Augment(splice=1.0))
+    experiment = Experiment(corpus="toy", features="fbank", model=MODEL, train=train)
+    return Resolved(name="new", experiment=experiment, corpus=Corpus(module="table"), features=Features(type="fbank"))
+
+
+TOKENS = ["<blk>", "hao3", "ma5", "ni3"]
+CTM = """a 1 0.250 0.250 ni3 0.9
+a 1 0.500 0.300 ma5 0.9
+b 1 0.100 0.200 hao3 0.9
+c 1 0.100 0.200 hao3 0.9
+c 1 0.300 0.200 hao3 0.9
+"""
+
+
+def test_the_alignment_of_another_experiment_is_cut_by(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    write_lines("exp/old/ali/train/ctm", CTM.splitlines())
+    write_table("data/toy/train/utt2spk", dict.fromkeys("abc", "amy"))
+    labels, frames = {"a": [3, 2], "b": [1], "c": [3, 1]}, {"a": 120, "b": 50, "c": 60}
+    splicer = load_splicer(labels, frames, TOKENS, resolved())
+    takes = {utt: Take([Segment(utt, 0, frames[utt])], ids) for utt, ids in labels.items()}
+    a, b, c = splicer.splice(takes, np.random.default_rng(0))
+    assert a == c == Take([Segment("a", 10, 50), Segment("a", 50, 95)], [3, 2])  # c is aligned with other syllables
+    assert b is takes["b"]
+
+
+def test_an_alignment_of_another_corpus_is_refused(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="exp/old/ali/train/ctm: no such file"):
+        load_splicer({"x": [1]}, {"x": 50}, TOKENS, resolved())
+    write_lines("exp/old/ali/train/ctm", CTM.splitlines())
+    with pytest.raises(UserError, match="has 0 of the 1 training utterances"):
+        load_splicer({"x": [1]}, {"x": 50}, TOKENS, resolved())

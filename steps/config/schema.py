@@ -156,7 +156,6 @@ class Train(Strict):
     workers: PositiveInt = 1  # processes, each with a device (or its part of the CPU), that msrun starts
     hosts: PositiveInt = 1  # machines that the workers are on, the same number on each
     sortagrad: Annotated[int, Field(ge=0)] = 0  # epochs, at first, whose short utterances come before the long ones
-    single: Annotated[int, Field(ge=0)] = 0  # epochs, at first, of single syllables cut out of utterances by `ali`
     buckets: PositiveInt = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
@@ -177,9 +176,8 @@ class Train(Strict):
 
     @model_validator(mode="after")
     def _splicing_knows_where(self) -> "Train":
-        if (self.augment.splice > 0 or self.single > 0) != (self.ali is not None):
-            raise ValueError("augment.splice and single cut by an alignment: ali, which is for them alone, must name "
-                             "the experiment that has it")
+        if (self.augment.splice > 0) != (self.ali is not None):
+            raise ValueError("augment.splice and ali, the experiment whose alignment says where to cut, go together")
         return self
 
 

@@ -70,8 +70,7 @@ class TrainingBatches:
         """(padded length and positions of each batch, the takes at all positions, the lengths they are stretched to)"""
         takes = list(self._takes.values())
         if self._splicer is not None:
-            change = self._splicer.single if epoch <= self._train.single else self._splicer.splice
-            spliced = change(self._takes, np.random.default_rng([self._seed, epoch, 0, 0]))
+            spliced = self._splicer.splice(self._takes, np.random.default_rng([self._seed, epoch, 0, 0]))
             takes = [new if labels_fit(new.frames, new.labels, self._model) else take
                      for take, new in zip(takes, spliced, strict=True)]
         rng = np.random.default_rng([self._seed, epoch])

@@ -77,7 +77,6 @@ class Splicer:
             for number, (segment, token) in enumerate(zip(take.segments, take.labels, strict=True)):
                 if not unfit(token, *take.labels[number + 1:number + 2] or [0]):
                     found[speakers[utt], _place(number, len(take.labels))][token].append(segment)
-        self._takes = takes
         self._pools = {key: _Pool(by_token) for key, by_token in found.items()}
         self._speakers = speakers
         self._share = share
@@ -87,10 +86,6 @@ class Splicer:
         return [self._spliced(self._speakers[utt], take, rng) if rng.random() < self._share else take
                 for utt, take in takes.items()]
 
-    def single(self, takes: Mapping[str, Take], rng: np.random.Generator) -> list[Take]:
-        """One syllable of each utterance by itself, of those that are cut up."""
-        return [_syllable(self._takes[utt], rng) if utt in self._takes else take for utt, take in takes.items()]
-
     def _spliced(self, speaker: str, take: Take, rng: np.random.Generator) -> Take:
         count = len(take.labels)
         places = [(speaker, _place(number, count)) for number in range(count)]
@@ -98,11 +93,6 @@ class Splicer:
             return take
         drawn = [self._pools[place].draw(rng) for place in places]
         return Take([segment for _, segment in drawn], [token for token, _ in drawn])
-
-
-def _syllable(take: Take, rng: np.random.Generator) -> Take:
-    number = rng.integers(len(take.labels))
-    return Take([take.segments[number]], [take.labels[number]])
 
 
 def _place(number: int, count: int) -> tuple[bool, bool]:
