@@ -2,6 +2,7 @@
 kills, and every command of the README."""
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from steps.search.ctm import read_ctm
 
 ROOT = Path(__file__).parent.parent
 SHRUNK = {
@@ -94,6 +97,20 @@ def test_more_epochs_rerun_stages_4_to_6_alone(copied):
     path = copied / "conf/mini.yaml"
     path.write_text(path.read_text().replace("epochs: 2", "epochs: 1"))
     assert {task.split(":")[0] for task in executed(call(copied, "doit"))} == {"train", "decode", "score", "report"}
+
+
+def test_a_training_on_spliced_utterances_has_them_aligned_first(copied):
+    text = (copied / "conf/mini.yaml").read_text()
+    spliced = text.replace("epochs: 2", "epochs: 1\n  ali: mini").replace("augment: {", "augment: {splice: 1.0, ")
+    (copied / "conf/spliced.yaml").write_text(spliced)
+    assert executed(call(copied, "doit", "train:spliced")) == ["align:mini", "train:spliced"]
+    assert executed(call(copied, "doit", "train:spliced")) == []
+    pinyin = dict(line.split(" ", 1) for line in (copied / "data/mini/train/pinyin").read_text().splitlines())
+    times = read_ctm(copied / "exp/mini/ali/train/ctm")
+    assert {utt: " ".join(one.syllable for one in found) for utt, found in times.items()} == pinyin
+    for found in times.values():
+        assert all(one.begin + one.duration == pytest.approx(after.begin, abs=0.002)
+                   for one, after in itertools.pairwise(found))
 
 
 @pytest.mark.parametrize(("task", "module"), [
