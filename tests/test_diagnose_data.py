@@ -143,8 +143,12 @@ def test_holes_as_mp3_leaves_them():
     mended = FBANK.model_copy(update={"floor_db": level, "high_freq": frequency})
     values = np.concatenate([matrix[:, :17] for matrix in feats.values()])
     assert np.mean(values[values > floor] < features.feature_floor(mended)) == pytest.approx(0.25, abs=0.03)
+    filled = {utt: np.maximum(matrix[:, :17], features.feature_floor(mended)) for utt, matrix in feats.items()}
+    assert holes.judge_holes(filled, mended).severity == "ok"  # what its remedy makes is found well
     edges = np.linspace(*(1127 * np.log(1 + f / 700) for f in (0, 8000)), 22)
     assert frequency == pytest.approx(700 * (np.exp(edges[18] / 1127) - 1), abs=1)
+    clicks = {utt: np.where(rng.random(matrix.shape) < 0.05, matrix, floor) for utt, matrix in feats.items()}
+    assert "20 of 20 bins are empty" in said(holes.judge_holes(clicks, FBANK))
     silence = {utt: 0 * matrix + floor for utt, matrix in feats.items()}
     assert holes.judge_holes(silence, FBANK).severity == "skipped"
 

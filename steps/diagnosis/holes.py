@@ -10,6 +10,7 @@ from steps.diagnosis.features import ABOVE_FLOOR, feature_floor
 from steps.diagnosis.finding import Finding, graded, percent
 
 EMPTY = 0.9  # share of the frames in which a bin is at the floor that never holds speech
+SPARE = 0.02  # share of the bins that may be empty
 HOLES = 0.02, 0.5  # share of values at the floor, in the other bins, of frames with sound: none in plain recordings
 
 
@@ -31,12 +32,14 @@ def judge_holes(feats: Mapping[str, np.ndarray], config: Features) -> Finding:
         return Finding("holes", "skipped", "there is no sound in the utterances looked at")
     at_floor = sound < floor + 0.01
     empty = at_floor.mean(axis=0) > EMPTY
-    share = float(at_floor[:, ~empty].mean()) if not empty.all() else 1.0
+    share = float(at_floor[:, ~empty].mean()) if not empty.all() else 0.0
+    if quiet_level(sound, floor) < floor + ABOVE_FLOOR:
+        share = 0.0  # the floor lies in the recordings' own noise: where that ebbs is no hole
     severity = graded(share, *HOLES)
-    if severity == "ok" and not empty.any():
-        return Finding("holes", "ok", "no bin is digital silence where there is sound")
+    if severity == "ok" and empty.mean() <= SPARE:
+        return Finding("holes", "ok", "where there is sound, the bins hold it")
     evidence, remedies = [f"the floor is {floor:.1f} (floor_db: {config.floor_db:g})"], []
-    if empty.any():
+    if empty.mean() > SPARE:
         names = ", ".join(map(str, np.flatnonzero(empty)))
         evidence.append(f"bins at the floor in {percent(EMPTY)} of the frames with sound: {names}")
         top = np.flatnonzero(~empty)
@@ -45,19 +48,23 @@ def judge_holes(feats: Mapping[str, np.ndarray], config: Features) -> Finding:
                             else f"num_bins: {top[-1] + 1}")
     if severity != "ok":
         evidence.append(f"{percent(share)} of the values of the other bins are at the floor while there is sound")
-        remedies.append(f"floor_db: {higher_floor(sound[:, ~empty], floor, config):.0f}")
+        remedies.append(f"floor_db: {higher_floor(sound, floor, config):.0f}")
     return Finding("holes", "warning" if severity == "ok" else severity,
                    f"{int(empty.sum())} of {len(empty)} bins are empty, {percent(share)} of the rest is holes, as mp3 "
                    "and lower sample rates leave them", evidence,
                    f"use features with {', '.join(remedies)} (conf/features/fbank_mp3.yaml is an example)"
-                   if remedies else "set low_freq to where the recordings begin")
+                   if remedies else "set low_freq and high_freq to where the recordings begin and end")
+
+
+def quiet_level(sound: np.ndarray, floor: float) -> float:
+    """What a quarter of all values lies below that are no holes: where the recordings' own noise is."""
+    return float(np.quantile(sound[sound >= floor + 0.01], 0.25))
 
 
 def higher_floor(sound: np.ndarray, floor: float, config: Features) -> float:
-    """The floor_db at which a quarter of what is no hole lies: where the recordings' own noise is."""
-    quiet = np.quantile(sound[sound >= floor + 0.01], 0.25)
+    """The floor_db at the recordings' own noise."""
     power = 1 if config.type == "fbank" else 2
-    return config.floor_db + power * (quiet - floor) * 10 / np.log(10)
+    return config.floor_db + power * (quiet_level(sound, floor) - floor) * 10 / np.log(10)
 
 
 def upper_frequency(bin_: int, config: Features) -> float:
