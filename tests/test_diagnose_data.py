@@ -147,7 +147,7 @@ def test_holes_as_mp3_leaves_them():
     assert holes.judge_holes(filled, mended).severity == "ok"  # what its remedy makes is found well
     edges = np.linspace(*(1127 * np.log(1 + f / 700) for f in (0, 8000)), 22)
     assert frequency == pytest.approx(700 * (np.exp(edges[18] / 1127) - 1), abs=1)
-    clicks = {utt: np.where(rng.random(matrix.shape) < 0.05, matrix, floor) for utt, matrix in feats.items()}
+    clicks = {utt: np.where(rng.random(matrix.shape) < 0.05, 15.0, floor) for utt, matrix in feats.items()}
     assert "20 of 20 bins are empty" in said(holes.judge_holes(clicks, FBANK))
     silence = {utt: 0 * matrix + floor for utt, matrix in feats.items()}
     assert holes.judge_holes(silence, FBANK).severity == "skipped"
