@@ -138,9 +138,7 @@ def task_decode():
                 "doc": f"Stage 5: decode {part} of {name}",
                 "actions": [Step("steps.decode", str(exp_dir), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": [*sources("steps.decode"), exp_dir / "final.ckpt", exp_dir / "config.yaml",
-                             exp_dir / "tokens.txt", exp_dir / "cmvn", config.feature_dir / "cmvn",
-                             *in_sets(config.feature_dir, [part], ["feats.scp", "utt2num_frames"])],
+                "file_dep": [*sources("steps.decode"), *heard_by_model(config, part)],
                 "targets": [folder / file for folder in found for file in ("pinyin", "ctm", "decode.json")],
                 "clean": [Remove([*found, EXP / name / f"log/decode.{part}.*"])],
             }
@@ -196,10 +194,8 @@ def task_align():
             "name": name,
             "doc": f"After 4: alignment of {name}",
             "actions": [Step("steps.align", str(exp_dir), part)],
-            "file_dep": [*sources("steps.align"), exp_dir / "final.ckpt", exp_dir / "config.yaml",
-                         exp_dir / "tokens.txt", exp_dir / "cmvn", config.feature_dir / "cmvn",
-                         *in_sets(config.data_dir, [part], ["pinyin"]),
-                         *in_sets(config.feature_dir, [part], ["feats.scp", "utt2num_frames"])],
+            "file_dep": [*sources("steps.align"), *heard_by_model(config, part),
+                         *in_sets(config.data_dir, [part], ["pinyin"])],
             "targets": [exp_dir / "ali" / part / "ctm"],
             "clean": [Remove([exp_dir / "ali", exp_dir / "log/align.*"])],
         }
@@ -275,6 +271,12 @@ def family_groups(stage: str, writes: Iterable[str], doc: str) -> Iterator[dict]
         yield {"name": family, "doc": f"{doc} {len(names)} of {family}", "actions": None,
                "task_dep": [f"{stage}:{name}" for name in names],
                "clean": [Remove(EXP / name / file for name in names for file in writes)]}
+
+
+def heard_by_model(config: Resolved, part: str) -> list[Path]:
+    """A trained experiment, and the features of a set for it."""
+    return [*(EXP / config.name / file for file in ("final.ckpt", "config.yaml", "tokens.txt", "cmvn")),
+            config.feature_dir / "cmvn", *in_sets(config.feature_dir, [part], ["feats.scp", "utt2num_frames"])]
 
 
 def results(config: Resolved, stage: str, part: str) -> list[Path]:

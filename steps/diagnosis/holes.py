@@ -1,12 +1,10 @@
 """Holes in a spectrogram: what mp3 and its like, or a lower sample rate, have left out of it."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from steps.config.schema import Features
 from steps.diagnosis.context import Context
-from steps.diagnosis.features import ABOVE_FLOOR, feature_floor
+from steps.diagnosis.features import ABOVE_FLOOR, Feats, feature_floor
 from steps.diagnosis.finding import Finding, graded, percent
 
 EMPTY = 0.9  # share of the frames in which a bin is at the floor that never holds speech
@@ -19,7 +17,7 @@ def check_holes(context: Context) -> Finding:
     return judge_holes(context.raw_feats("train"), context.config.features)
 
 
-def judge_holes(feats: Mapping[str, np.ndarray], config: Features) -> Finding:
+def judge_holes(feats: Feats, config: Features) -> Finding:
     """`feats` are as stored, (frames, bins) by utterance.
 
     Coders leave out what nobody would hear, and at low rates all high frequencies. At the floor such values lie far
@@ -33,7 +31,8 @@ def judge_holes(feats: Mapping[str, np.ndarray], config: Features) -> Finding:
     at_floor = sound < floor + 0.01
     empty = at_floor.mean(axis=0) > EMPTY
     share = float(at_floor[:, ~empty].mean()) if not empty.all() else 0.0
-    if quiet_level(sound, floor) < floor + ABOVE_FLOOR:
+    quiet = float(np.quantile(sound[~at_floor], 0.25))  # where the recordings' own noise is
+    if quiet < floor + ABOVE_FLOOR:
         share = 0.0  # the floor lies in the recordings' own noise: where that ebbs is no hole
     severity = graded(share, *HOLES)
     if severity == "ok" and empty.mean() <= SPARE:
@@ -48,7 +47,7 @@ def judge_holes(feats: Mapping[str, np.ndarray], config: Features) -> Finding:
                             else f"num_bins: {top[-1] + 1}")
     if severity != "ok":
         evidence.append(f"{percent(share)} of the values of the other bins are at the floor while there is sound")
-        remedies.append(f"floor_db: {higher_floor(sound, floor, config):.0f}")
+        remedies.append(f"floor_db: {floor_at(quiet, config):.0f}")
     return Finding("holes", "warning" if severity == "ok" else severity,
                    f"{int(empty.sum())} of {len(empty)} bins are empty, {percent(share)} of the rest is holes, as mp3 "
                    "and lower sample rates leave them", evidence,
@@ -56,15 +55,10 @@ def judge_holes(feats: Mapping[str, np.ndarray], config: Features) -> Finding:
                    if remedies else "set low_freq and high_freq to where the recordings begin and end")
 
 
-def quiet_level(sound: np.ndarray, floor: float) -> float:
-    """What a quarter of all values lies below that are no holes: where the recordings' own noise is."""
-    return float(np.quantile(sound[sound >= floor + 0.01], 0.25))
-
-
-def higher_floor(sound: np.ndarray, floor: float, config: Features) -> float:
-    """The floor_db at the recordings' own noise."""
+def floor_at(level: float, config: Features) -> float:
+    """The floor_db that puts the floor of such features at `level`."""
     power = 1 if config.type == "fbank" else 2
-    return config.floor_db + power * (quiet_level(sound, floor) - floor) * 10 / np.log(10)
+    return config.floor_db + power * (level - feature_floor(config)) * 10 / np.log(10)
 
 
 def upper_frequency(bin_: int, config: Features) -> float:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.search.ctm import Timed
+from steps.search.greedy import BLANK
 
 SILENCE_S = 0.15  # before the first syllable and behind the last, at the most
 
@@ -74,8 +75,9 @@ class Splicer:
                  unfit: Callable[[int, int], bool]):
         found = defaultdict(lambda: defaultdict(list))
         for utt, take in takes.items():
-            for number, (segment, token) in enumerate(zip(take.segments, take.labels, strict=True)):
-                if not unfit(token, *take.labels[number + 1:number + 2] or [0]):
+            syllables = zip(take.segments, take.labels, [*take.labels[1:], BLANK], strict=True)
+            for number, (segment, token, following) in enumerate(syllables):
+                if not unfit(token, following):
                     found[speakers[utt], _place(number, len(take.labels))][token].append(segment)
         self._pools = {key: _Pool(by_token) for key, by_token in found.items()}
         self._speakers = speakers

@@ -36,8 +36,8 @@ def align_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray]
     """
     ids = {token: number for number, token in enumerate(model.tokens)}
     utts = [utt for utt in sorted(pinyin) if utt in feats]
-    unknown = [utt for utt in utts if not all(syllable in ids for syllable in pinyin[utt])]
-    known = [utt for utt in utts if utt not in set(unknown)]
+    known = [utt for utt in utts if all(syllable in ids for syllable in pinyin[utt])]
+    unknown = sorted(set(utts) - set(known))
     emissions: dict[str, list[Emission]] = {}
     for utt, log_probs in track(model.log_probs((utt, feats[utt]) for utt in known), len(known), what):
         found = align(log_probs, [ids[syllable] for syllable in pinyin[utt]])
