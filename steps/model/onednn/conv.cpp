@@ -1,11 +1,13 @@
 // Convolution without bias: activations (batch, frames, bins, channels), weights (out, in, k, k), padded by k / 2.
 // Activations and their gradients are float32 or bfloat16, weights and their gradients float32.
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "common.h"
 #include "storage.h"
+#include "winograd.h"
 
 namespace {
 
@@ -13,6 +15,7 @@ using dnnl::memory;
 using Key = std::vector<int64_t>;
 
 constexpr int64_t kShort = 8;  // bins of an output row
+constexpr int64_t kNarrowestSingle = 32, kNarrowestBFloat16 = 64;  // channels; in bfloat16 of the weight gradient alone
 
 // A tensor as MindSpore keeps it and as a primitive wants it, and the step between; empty where the two are the same.
 struct Tensor {
@@ -142,11 +145,25 @@ memory given(const Tensor& tensor, void* data, Scratch use) {
   return to;
 }
 
+// Whether Winograd's way is the faster: with fewer channels its additions take the time that multiplications save.
+bool by_winograd(const int64_t* weights, const void* stride, int64_t narrowest) {
+  return std::min(weights[0], weights[1]) >= narrowest &&
+         Winograd::can(weights, static_cast<const int64_t*>(stride));
+}
+
+float* floats(void* data) { return static_cast<float*>(data); }
+
+Winograd winograd(const int64_t* x, const int64_t* weights) { return {x[0], x[1], x[2], x[3], weights[0]}; }
+
 }  // namespace
 
 // x, weights, stride -> y
 OPERATOR(conv_forward) {
   const Turn turn = take_turn();
+  if (!is_bfloat16(types[0]) && by_winograd(shapes[1], params[2], kNarrowestSingle)) {
+    winograd(shapes[0], shapes[1]).forward(floats(params[0]), floats(params[1]), floats(params[3]));
+    return 0;
+  }
   static Plans& plans = *new Plans(plan_forward);
   const Plan& plan = plans.of(shapes[0], shapes[1], shapes[3], params[2], types[0]);
   plan.compute.execute(stream_of_turn(), {{DNNL_ARG_SRC, view(plan.x.kept, params[0])},
@@ -160,6 +177,10 @@ OPERATOR(conv_forward) {
 // dy, weights, stride, x -> dx
 OPERATOR(conv_backward_data) {
   const Turn turn = take_turn();
+  if (!is_bfloat16(types[0]) && by_winograd(shapes[1], params[2], kNarrowestSingle)) {
+    winograd(shapes[3], shapes[1]).backward_data(floats(params[0]), floats(params[1]), floats(params[4]));
+    return 0;
+  }
   static Plans& plans = *new Plans(plan_backward_data);
   const Plan& plan = plans.of(shapes[3], shapes[1], shapes[0], params[2], types[0]);
   plan.compute.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y.kept, params[0])},
@@ -173,6 +194,15 @@ OPERATOR(conv_backward_data) {
 // dy, x, stride, weights -> dweights
 OPERATOR(conv_backward_weights) {
   const Turn turn = take_turn();
+  if (by_winograd(shapes[3], params[2], is_bfloat16(types[0]) ? kNarrowestBFloat16 : kNarrowestSingle)) {
+    with_storage(types[0], [&](auto stored) {
+      using Stored = decltype(stored);
+      winograd(shapes[1], shapes[3])
+          .backward_weights(static_cast<const Stored*>(params[0]), static_cast<const Stored*>(params[1]),
+                            floats(params[4]));
+    });
+    return 0;
+  }
   static Plans& plans = *new Plans(plan_backward_weights);
   const Plan& plan = plans.of(shapes[1], shapes[3], shapes[0], params[2], types[0]);
   const Tensor& weights = plan.weights;
