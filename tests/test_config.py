@@ -65,7 +65,6 @@ def with_key(path: str, value) -> dict:
     ("train.optimizer.name", "sgd", "train.optimizer.name: Input should be 'adam', 'adamw' or 'rmsprop', not 'sgd'"),
     ("model.conv_dropout", 1.0, "model.conv_dropout: Input should be less than 1"),
     ("model.preset", "dfcn", "no preset 'dfcn'; there are dfcnn"),
-    ("model.inter_ctc", 1, "inter_ctc: wants blocks above that halve the frames"),
     ("model.pad_mode", "same", "padding must be 0 where pad_mode is same"),
     ("corpus", "../mini", "corpus: String should match pattern"),
     ("features", None, "features: Input should be a valid string"),

@@ -98,8 +98,8 @@ def test_trained_loss_and_gradient_equal_forward_backward(kind, consistency):
     """The very objective that is trained, with padding, unequal lengths, repeats and an extreme frame."""
     import mindspore as ms
 
-    from steps.config.schema import Experiment
-    from steps.model.cells import Objective
+    from steps.config.schema import Train
+    from steps.model.cells import make_objective
 
     class Logits(ms.nn.Cell):
         def construct(self, x):
@@ -114,8 +114,7 @@ def test_trained_loss_and_gradient_equal_forward_backward(kind, consistency):
     matrix = np.zeros((6, 6), np.int32)
     for row, ids in zip(matrix, labels, strict=True):
         row[:len(ids)] = ids
-    experiment = Experiment(corpus="toy", features="fbank", model={"blocks": []}, train={"consistency": consistency})
-    objective = Objective(Logits(), kernels(kind), experiment, [])
+    objective = make_objective(Logits(), kernels(kind), Train(consistency=consistency))
     arguments = [ms.Tensor(value) for value in (logits, np.array(lengths, np.int32), matrix,
                                                 np.array([len(ids) for ids in labels], np.int32))]
     loss, grad = ms.value_and_grad(objective, 0)(*arguments)
@@ -132,35 +131,3 @@ def test_trained_loss_and_gradient_equal_forward_backward(kind, consistency):
         expected_grad[i, :length] += consistency * (np.exp(own) - np.exp(other))
     assert float(loss.asnumpy()) == pytest.approx(expected / count, rel=1e-5)
     np.testing.assert_allclose(grad.asnumpy(), expected_grad / count, atol=2e-6)
-
-
-def test_a_share_of_the_loss_is_that_of_initials_and_finals():
-    """Behind a block with twice the frames; ni3 hao3 is n i h ao, an4 an initial of nothing, and an."""
-    import mindspore as ms
-
-    from steps.config.schema import Experiment
-    from steps.model.cells import Objective
-
-    class Both(ms.nn.Cell):
-        def construct(self, x):
-            return x[:, ::2, :5], x[:, :, 5:]
-
-    ms.set_context(mode=ms.GRAPH_MODE)
-    x = np.random.default_rng(4).normal(size=(2, 12, 12)).astype(np.float32)
-    tokens = ["<blk>", "an4", "hao3", "ni3", "ni4"]
-    labels, units = [[3, 2], [1]], [[5, 6, 3, 4], [1, 2]]  # units are numbered as tokens bring them up
-    blocks = [{"channels": 4, "layers": 1}, {"channels": 4, "layers": 1, "pool": 2}]
-    experiment = Experiment(corpus="toy", features="fbank", model={"blocks": blocks, "inter_ctc": 1},
-                            train={"inter_ctc_weight": 0.4})
-    objective = Objective(Both(), kernels("stock"), experiment, tokens)
-    loss, grad = ms.value_and_grad(objective, 0)(ms.Tensor(x), ms.Tensor([6, 4], ms.int32),
-                                                 ms.Tensor([[3, 2], [1, 0]], ms.int32), ms.Tensor([2, 1], ms.int32))
-    expected, expected_grad = 0.0, np.zeros(x.shape)
-    for i, frames in enumerate([6, 4]):
-        cost, gradient = forward_backward(x[i, :2 * frames:2, :5], labels[i])
-        unit_cost, unit_gradient = forward_backward(x[i, :2 * frames, 5:], units[i])
-        expected += 0.6 * cost + 0.4 * unit_cost
-        expected_grad[i, :2 * frames:2, :5] += 0.6 * gradient
-        expected_grad[i, :2 * frames, 5:] += 0.4 * unit_gradient
-    assert float(loss.asnumpy()) == pytest.approx(expected / 3, rel=1e-5)
-    np.testing.assert_allclose(grad.asnumpy(), expected_grad / 3, atol=2e-6)

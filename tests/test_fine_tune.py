@@ -104,19 +104,6 @@ def test_an_output_layer_of_another_kind_is_fresh(monkeypatch, tmp_path, capsys)
     assert "output layer: fresh, since it is factored and was plain" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [(1, 0), (0, 1), (1, 1)])
-def test_logits_for_units_are_fresh_and_nothing_else(monkeypatch, tmp_path, capsys, theirs, ours):
-    monkeypatch.chdir(tmp_path)
-    blocks = [{"channels": 4, "layers": 1}, {"channels": 4, "layers": 1, "pool": 2}]
-    old = trained(experiment("old", model={"blocks": blocks, "inter_ctc": theirs}))
-    before, after = start_tuning(experiment("new", model={"blocks": blocks, "inter_ctc": ours}, init_from="old"))
-    assert any(name.startswith("inter.") for name in after) == bool(ours)
-    for name in after.keys() - {"output.weight", "output.bias"}:
-        expected = before[name] if name.startswith("inter.") else old[name]
-        np.testing.assert_array_equal(after[name], expected, err_msg=name)
-    assert ("inter_ctc: fresh, since" in capsys.readouterr().err) == bool(ours)
-
-
 @pytest.mark.parametrize(("change", "message"), [
     (lambda new: new, "exp/old/final.ckpt is not there"),
     (lambda new: (trained(experiment("old")), new.model_copy(update={"features": Features(type="fbank")}))[1],

@@ -65,26 +65,6 @@ def test_sizes_are_as_computed(config):
         assert logits.shape == (2, out_frames(model, frames), len(TOKENS))
 
 
-def test_logits_for_units_come_in_training_alone():
-    blocks = [{"channels": 4, "layers": 1}, {"channels": 8, "layers": 1, "residual": True, "stride": 2},
-              {"channels": 8, "layers": 1, "pool": 2}]
-    _, plain = make(blocks=blocks)
-    _, network = make(blocks=blocks, inter_ctc=2)
-    own = {name: value for name, value in network.parameters_and_names() if not name.startswith("inter.")}
-    for (name, value), (other, theirs) in zip(own.items(), plain.parameters_and_names(), strict=True):
-        assert name == other
-        value.set_data(ms.Tensor(theirs.asnumpy()))
-    feats = ms.Tensor(np.random.default_rng(0).normal(size=(2, 20, 16)).astype(np.float32))
-    for cell in (network, plain):
-        cell.set_train(False)
-    np.testing.assert_array_equal(network(feats).asnumpy(), plain(feats).asnumpy())
-    for cell in (network, plain):
-        cell.set_train(True)
-    logits, units = network(feats)
-    np.testing.assert_allclose(logits.asnumpy(), plain(feats).asnumpy(), rtol=1e-6)
-    assert units.shape == (2, 10, 1 + len({"b", "m", "zh", "a", "ong"}))
-
-
 def test_a_kernel_of_one_frame_sees_no_further():
     blocks = [{"channels": 4, "layers": 1}, {"channels": 4, "layers": 2, "kernel": [1, 3], "residual": True}]
     _, network = make(blocks=blocks)

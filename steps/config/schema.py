@@ -1,6 +1,5 @@
 """The schema of conf/: what each key may hold. pydantic checks it; see `steps.config.load` for the reading."""
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -108,7 +107,6 @@ class Model(Strict):
     conv_dropout: Fraction = 0.2
     dense_dropout: Fraction = 0.5
     output: Literal["plain", "factored"] = "plain"
-    inter_ctc: Annotated[int, Field(ge=0)] = 0  # the block whose outputs must tell initials and finals; 0: none
 
     @model_validator(mode="before")
     @classmethod
@@ -119,13 +117,6 @@ class Model(Strict):
     def _padding_belongs_to_pad(self) -> "Model":
         if self.pad_mode != "pad" and self.padding:
             raise ValueError(f"padding must be 0 where pad_mode is {self.pad_mode}")
-        return self
-
-    @model_validator(mode="after")
-    def _units_have_frames(self) -> "Model":
-        above = self.blocks[self.inter_ctc:]
-        if self.inter_ctc and math.prod(block.stride[0] * block.pool[0] for block in above) < 2:
-            raise ValueError("inter_ctc: wants blocks above that halve the frames: a syllable has two units")
         return self
 
 
@@ -168,7 +159,6 @@ class Train(Strict):
     buckets: PositiveInt = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
-    inter_ctc_weight: Fraction = 0.3  # of CTC for initials and finals, where `model.inter_ctc` has it
     consistency: Annotated[float, Field(ge=0)] = 0.0  # CR-CTC's scale: trains on two views of an utterance, made alike
     ali: str | None = None  # the experiment whose alignment (exp/<experiment>/ali/train/ctm) splicing cuts by
     init_from: str | None = None  # an experiment, its directory or a .ckpt in there, whose weights training starts from

@@ -1,7 +1,6 @@
 """The experiment's network on the bench: compiled once for one shape of batch, and set back to its start at will.
 
-Dropout is off, and so is `inter_ctc`: what is to be seen are CTC's loss and gradients, and what rates the network
-bears.
+Dropout is off: what is to be seen are the loss, the gradients and what rates the network bears.
 """
 
 import time
@@ -83,7 +82,7 @@ class Bench:
         experiment = context.config.experiment
         set_device(experiment.device, context.exp_dir / "log")
         ms.set_seed(experiment.seed)
-        self._model = experiment.model.model_copy(update={"use_dropout": False, "inter_ctc": 0})
+        self._model = experiment.model.model_copy(update={"use_dropout": False})
         self._context = context
         self._tokens = context.tokens
         kernels = make_kernels(experiment)

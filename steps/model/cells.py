@@ -1,10 +1,8 @@
 """What is compiled: the network with its loss, one training step, and inference."""
 
-from mindspore import Tensor, dtype, nn, ops
+from mindspore import dtype, nn, ops
 
-from steps.config.schema import Experiment
-from steps.model.inter import frames_ratio
-from steps.model.output import syllable_units
+from steps.config.schema import Train
 
 
 class CTCObjective(nn.Cell):
@@ -22,40 +20,29 @@ class CTCObjective(nn.Cell):
         return losses.sum() / label_lengths.sum()
 
 
-class Objective(nn.Cell):
-    """What training minimises: `CTCObjective`, and what an experiment adds to it.
+class ConsistentObjective(nn.Cell):
+    """As `CTCObjective`, plus `scale` times how far two views of an utterance are from each other (CR-CTC, Yao et al.
+    2024). Rows 2i and 2i + 1 of a batch are views of one utterance."""
 
-    With `model.inter_ctc` a share `train.inter_ctc_weight` of it is the CTC of initials and finals. `train.consistency`
-    is how much counts how far two views of an utterance, rows 2i and 2i + 1, are from each other (CR-CTC, Yao et al.
-    2024).
-    """
-
-    def __init__(self, network: nn.Cell, kernels, experiment: Experiment, tokens: list[str]):
+    def __init__(self, network: nn.Cell, kernels, scale: float):
         super().__init__()
         self.network = network
         self.loss = kernels.ctc_loss()
-        self.consistency = experiment.train.consistency
-        if self.consistency:
-            self.divergence = kernels.divergence()
-        self.inter = experiment.model.inter_ctc > 0
-        if self.inter:
-            self.weight = experiment.train.inter_ctc_weight
-            self.units = Tensor(syllable_units(tokens))
-            self.ratio = frames_ratio(experiment.model)
+        self.divergence = kernels.divergence()
+        self.scale = scale
 
     def construct(self, feats, out_lengths, labels, label_lengths):
-        outputs = self.network(feats)
-        logits = ops.cast(outputs[0] if self.inter else outputs, dtype.float32)
-        loss = self.loss(logits, out_lengths, labels, label_lengths).sum()
-        if self.inter:
-            between = ops.cast(outputs[1], dtype.float32)
-            lengths = ops.minimum(out_lengths * self.ratio, between.shape[1])
-            units = ops.gather(self.units, labels, 0).reshape(labels.shape[0], -1)
-            between = self.loss(between, lengths, units, label_lengths * 2).sum()
-            loss = (1 - self.weight) * loss + self.weight * between
-        if self.consistency:
-            loss += self.consistency * self.divergence(logits, out_lengths).sum()
-        return loss / label_lengths.sum()
+        logits = ops.cast(self.network(feats), dtype.float32)
+        losses = self.loss(logits, out_lengths, labels, label_lengths)
+        apart = self.divergence(logits, out_lengths)
+        return (losses.sum() + self.scale * apart.sum()) / label_lengths.sum()
+
+
+def make_objective(network: nn.Cell, kernels, train: Train) -> nn.Cell:
+    """What training minimises."""
+    if train.consistency:
+        return ConsistentObjective(network, kernels, train.consistency)
+    return CTCObjective(network, kernels)
 
 
 class Update(nn.Cell):

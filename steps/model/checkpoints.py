@@ -47,8 +47,7 @@ def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[st
 
 
 def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, Any]:
-    """Load a checkpoint into parameters, each of which it must hold; other weights in it are left aside. Returns the
-    facts saved with it.
+    """Load a checkpoint into parameters, each of which it must hold. Returns the facts saved with it.
 
     Raises UserError where the file is not readable or its parameters are others.
     """
@@ -65,8 +64,7 @@ def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, A
     for name, parameter in parameters.items():
         parameter.set_data(loaded[name])
     facts = {name: loaded[name] for name in loaded.keys() - parameters.keys()}
-    return {name: value.item() if hasattr(value, "item") else value for name, value in facts.items()
-            if getattr(value, "size", 1) == 1}
+    return {name: value.item() if hasattr(value, "item") else value for name, value in facts.items()}
 
 
 class Checkpoints:

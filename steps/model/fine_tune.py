@@ -18,7 +18,6 @@ from steps.model.output import row_names
 from steps.text.tokens import read_tokens
 
 OUTPUT = ("output.weight", "output.bias")
-INTER = "inter."  # steps.model.inter's, which either network may have alone
 EXAMPLES = 5
 NOT_HEARD = {"compress", "skip_bad"}  # of features: they sound the same
 
@@ -56,8 +55,7 @@ def start_from(source: Source, network: nn.Cell, output: str, tokens: list[str])
     """Copy the source's weights into `network`, whose output layer is of the kind `output` over `tokens`; say which.
 
     Of the output layer, the rows of those tokens (or parts of syllables, where it is factored) are copied that both
-    have; the others stay as they are, and so does `model.inter_ctc` where the source has none or other tokens. Raises
-    UserError where the networks are not alike in all else.
+    have; the others stay as they are. Raises UserError where the networks are not alike in all else.
     """
     try:
         loaded = ms.load_checkpoint(str(source.checkpoint))
@@ -66,14 +64,11 @@ def start_from(source: Source, network: nn.Cell, output: str, tokens: list[str])
     if loaded.get("tokens_sha256", tokens_hash(source.tokens)) != tokens_hash(source.tokens):
         raise UserError(f"{source.checkpoint.parent}/tokens.txt is not the list that final.ckpt was trained with")
     weights = {name: value for name, value in named_parameters(network).items() if value.dtype == ms.float32}
-    same_units = tokens == source.tokens and any(name.startswith(INTER) for name in loaded)
-    body = {name for name in weights if name not in OUTPUT and (same_units or not name.startswith(INTER))}
+    body = weights.keys() - set(OUTPUT)
     _check_alike(source, loaded, {name: weights[name].shape for name in body})
     for name in body:
         weights[name].set_data(loaded[name])
     print(f"starting from {source.checkpoint}: {len(body)} arrays of weights copied, and its CMVN", file=sys.stderr)
-    if not same_units and any(name.startswith(INTER) for name in weights):
-        print(f"inter_ctc: fresh, since {source.checkpoint} has none for these tokens", file=sys.stderr)
     if output != source.output:
         print(f"output layer: fresh, since it is {output} and was {source.output}", file=sys.stderr)
         return
@@ -82,8 +77,7 @@ def start_from(source: Source, network: nn.Cell, output: str, tokens: list[str])
 
 def _check_alike(source: Source, loaded: dict, shapes: dict[str, tuple]) -> None:
     theirs = {name: value.shape for name, value in loaded.items()
-              if isinstance(value, ms.Tensor) and value.dtype == ms.float32 and name not in OUTPUT
-              and (name in shapes or not name.startswith(INTER))}
+              if isinstance(value, ms.Tensor) and value.dtype == ms.float32 and name not in OUTPUT}
     for name in sorted(shapes.keys() | theirs.keys()):
         if shapes.get(name) != theirs.get(name):
             raise UserError(f"train.init_from: {source.checkpoint} is of another network: {name} is "

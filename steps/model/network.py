@@ -9,7 +9,6 @@ from mindspore import nn, ops
 from steps.config.schema import Block, Model
 from steps.model.dropout import Dropout
 from steps.model.geometry import convolutions, out_sizes
-from steps.model.inter import InterCTC
 from steps.model.output import make_output
 
 
@@ -74,14 +73,9 @@ class DFCNN(nn.Cell):
         super().__init__()
         self.channels_last = kernels.layout == "NHWC"
         self.narrow, self.widen = nn.Identity(), nn.Identity()  # see steps.model.precision
-        blocks = _blocks(model, kernels)
-        self.stack = nn.SequentialCell([cell for block in blocks for cell in block])
-        self.inter = None
-        if model.inter_ctc:
-            self.below = sum(map(len, blocks[:model.inter_ctc]))
-            self.fork = kernels.fork()
-            self.inter = InterCTC(model, bins, tokens, kernels)
-        width = model.blocks[-1].channels * out_sizes(model, 1 << 20, bins)[1]
+        self.stack = nn.SequentialCell(_stack(model, kernels))
+        channels = model.blocks[-1].channels
+        width = channels * out_sizes(model, 1 << 20, bins)[1]
         dense = []
         for size in model.dense:
             dense.append(nn.Dense(width, size, activation="relu", weight_init="HeUniform"))
@@ -92,32 +86,20 @@ class DFCNN(nn.Cell):
         self.output = make_output(model.output, width, tokens, kernels)
 
     def construct(self, x):
-        """float32 (batch, frames, bins) → logits, float32 (batch, out_frames, tokens).
-
-        Where the model has `inter_ctc`, in training: those, and the logits of `steps.model.inter`.
-        """
-        x = self.narrow(ops.expand_dims(x, 3 if self.channels_last else 1))
-        if self.inter is None or not self.training:
-            return self.output(self.dense(self._columns(self.stack(x))))
-        for cell in self.stack.cell_list[:self.below]:
-            x = cell(x)
-        x, between = self.fork(x)
-        for cell in self.stack.cell_list[self.below:]:
-            x = cell(x)
-        return self.output(self.dense(self._columns(x))), self.inter.classify(self._columns(self.inter.norm(between)))
-
-    def _columns(self, x):
-        """Activations as a vector a frame, float32 (batch, frames, bins × channels)."""
-        x = self.widen(x) if self.channels_last else x.transpose(0, 2, 3, 1)
-        return x.reshape(*x.shape[:2], -1)
+        """float32 (batch, frames, bins) → logits, float32 (batch, out_frames, tokens)."""
+        if self.channels_last:
+            x = self.widen(self.stack(self.narrow(ops.expand_dims(x, 3))))
+        else:
+            x = self.stack(ops.expand_dims(x, 1)).transpose(0, 2, 3, 1)
+        batch, frames, bins, channels = x.shape
+        x = x.reshape(batch, frames, bins * channels)
+        return self.output(self.dense(x))
 
 
-def _blocks(model: Model, kernels) -> list[list[nn.Cell]]:
-    """The cells of each block; the last ones close the stack."""
-    blocks = []
+def _stack(model: Model, kernels) -> list[nn.Cell]:
+    cells: list[nn.Cell] = []
     channels = 1
     for number, block in enumerate(model.blocks):
-        cells: list[nn.Cell] = []
         if block.residual:
             shapes = convolutions(block)
             for (stride, kernel1), (_, kernel2) in zip(shapes[::2], shapes[1::2], strict=True):
@@ -132,7 +114,6 @@ def _blocks(model: Model, kernels) -> list[list[nn.Cell]]:
             cells.append(kernels.max_pool(block.pool))
         if model.use_dropout:
             cells.append(Dropout(model.conv_dropout, salt=number))
-        blocks.append(cells)
     if model.final_norm:
-        blocks[-1].append(kernels.norm(channels))
-    return blocks
+        cells.append(kernels.norm(channels))
+    return cells

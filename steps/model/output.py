@@ -31,13 +31,6 @@ def syllable_parts(tokens: list[str]) -> np.ndarray:
     return np.array(parts, np.int32).T
 
 
-def syllable_units(tokens: list[str]) -> np.ndarray:
-    """Each token's initial and final, as units of CTC: int32 (len(tokens), 2); 0 is the blank, and <blk>'s."""
-    parts = [_parts(token)[:2] for token in tokens[1:]]
-    units = {part: number for number, part in enumerate(dict.fromkeys(part for pair in parts for part in pair), 1)}
-    return np.array([[0, 0], *([units[part] for part in pair] for pair in parts)], np.int32)
-
-
 def _parts(token: str) -> list[tuple[str, str]]:
     if token == "<blk>":
         return [(kind, token) for kind in ("initial", "final", "tone", "final_tone")]
