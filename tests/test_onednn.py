@@ -203,12 +203,12 @@ class Net(nn.Cell):
         self.stem = kernels.conv(1, 16)
         self.norm1 = kernels.norm_relu(16)
         self.pool = kernels.max_pool((2, 2))
-        self.conv1 = kernels.conv(16, 20, (2, 2))
-        self.norm2 = kernels.norm_relu(20)
-        self.conv2 = kernels.conv(20, 20)
-        self.shortcut = kernels.conv(16, 20, (2, 2), (1, 1))
+        self.conv1 = kernels.conv(16, 32, (2, 2))
+        self.norm2 = kernels.norm_relu(32)
+        self.conv2 = kernels.conv(32, 32)
+        self.shortcut = kernels.conv(16, 32, (2, 2), (1, 1))
         self.add = kernels.add()
-        self.norm3 = kernels.norm(20)
+        self.norm3 = kernels.norm(32)
 
     def construct(self, x):
         x = self.pool(self.norm1(self.stem(x)))
@@ -224,7 +224,7 @@ def train(net: nn.Cell, batches: list[np.ndarray], convert) -> list[float]:
     losses = []
     for x in batches:
         rows, columns = (-(-(size // 2) // 2) for size in x.shape[1:3])
-        target = np.sin(np.arange(len(x) * rows * columns * 20, dtype=np.float32)).reshape(len(x), rows, columns, 20)
+        target = np.sin(np.arange(len(x) * rows * columns * 32, dtype=np.float32)).reshape(len(x), rows, columns, 32)
         losses.append(float(step(ms.Tensor(convert(x)), ms.Tensor(convert(target))).asnumpy()))
     return losses
 
@@ -296,7 +296,7 @@ from steps.model.onednn.cells import OnednnKernels
 ms.set_context(mode=ms.GRAPH_MODE)
 ms.set_device("CPU")
 kernels = OnednnKernels()
-net = nn.SequentialCell([kernels.conv(16, 16), kernels.norm_relu(16), kernels.max_pool((2, 2))])
+net = nn.SequentialCell([kernels.conv(16, 32), kernels.conv(32, 32), kernels.norm_relu(32), kernels.max_pool((2, 2))])
 x = ms.Tensor(np.random.default_rng(1).standard_normal((8, 64, 40, 16), np.float32))
 
 def run():
@@ -339,8 +339,8 @@ init()
 ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
 for kind, kernels in (("onednn", OnednnKernels()), ("stock", StockKernels(Model(blocks=[])))):
     ms.set_seed(1)
-    net = nn.SequentialCell([kernels.conv(1, 16), kernels.norm_relu(16), kernels.max_pool((2, 2)),
-                             kernels.conv(16, 8, (2, 2)), kernels.norm(8)])
+    net = nn.SequentialCell([kernels.conv(1, 32), kernels.norm_relu(32), kernels.max_pool((2, 2)),
+                             kernels.conv(32, 32), kernels.conv(32, 8, (2, 2)), kernels.norm(8)])
     optimizer = nn.SGD(net.trainable_params(), 0.1)
     step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.MSELoss()), optimizer)
     step.set_train(True)

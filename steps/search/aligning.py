@@ -1,6 +1,6 @@
 """Aligning a whole set: a ctm of syllables that fill their utterance from its first to its last sound."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from steps.common.files import write_json, write_lines
 from steps.common.progress import track
 from steps.config.schema import Features
 from steps.search.align import align
-from steps.search.boundaries import boundaries, spike_place, voice_of
+from steps.search.boundaries import Voice, boundaries, spike_place, voice_of
 from steps.search.ctm import Timed, ctm_line
 from steps.search.decoding import Acoustic
 from steps.search.emission import Emission
@@ -38,23 +38,32 @@ def align_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray]
     utts = [utt for utt in sorted(pinyin) if utt in feats]
     known = [utt for utt in utts if all(syllable in ids for syllable in pinyin[utt])]
     unknown = sorted(set(utts) - set(known))
+    voices: dict[str, Voice] = {}
     emissions: dict[str, list[Emission]] = {}
-    for utt, log_probs in track(model.log_probs((utt, feats[utt]) for utt in known), len(known), what):
+    for utt, log_probs in track(model.log_probs(_hearing(known, feats, config, voices)), len(known), what):
         found = align(log_probs, [ids[syllable] for syllable in pinyin[utt]])
         if found is not None:
             emissions[utt] = found
     short = [utt for utt in known if utt not in emissions]
     if not emissions:
         raise UserError(f"{what}: none of {len(utts)} utterances: {len(unknown)}: {UNKNOWN}; {len(short)}: {TOO_SHORT}")
-    place, times = _times(model, config, feats, emissions)
+    place, times = _times(model, config, voices, emissions)
     left_out = {why: some for why, some in ((UNKNOWN, unknown), (TOO_SHORT, short)) if some}
     return Aligned(times, place, left_out)
 
 
-def _times(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
+def _hearing(utts: list[str], feats: Mapping[str, np.ndarray], config: Features,
+             voices: dict[str, Voice]) -> Iterator[tuple[str, np.ndarray]]:
+    """(utt, features); notes the utterance's voice, so that features are read once."""
+    for utt in utts:
+        matrix = feats[utt]
+        voices[utt] = voice_of(matrix, config)
+        yield utt, matrix
+
+
+def _times(model: Acoustic, config: Features, voices: dict[str, Voice],
            emissions: dict[str, list[Emission]]) -> tuple[float, dict[str, list[Timed]]]:
     reduction = model.frame_shift_s * 1000 / config.frame_shift_ms
-    voices = {utt: voice_of(feats[utt], config) for utt in emissions}
     spikes = {utt: [(one.first + one.last) / 2 * reduction for one in found] for utt, found in emissions.items()}
     place = spike_place((voices[utt], spikes[utt]) for utt in emissions)
     times = {}

@@ -4,6 +4,7 @@
 // back.
 #include "winograd.h"
 
+#include <algorithm>
 #include <oneapi/dnnl/dnnl_threadpool.h>
 #include <stdexcept>
 
@@ -62,14 +63,22 @@ Vec load(const BFloat16* from) {
 
 void store(const Vec& vec, float* to) { *reinterpret_cast<AnywhereVec*>(to) = vec; }
 
-// What the tiles of a convolution share.
+// Some of the tiles. Their places are float (kPlaces, count, channels).
+struct Chunk {
+  int64_t begin, end;
+  int64_t count() const { return end - begin; }
+};
+
+// The tiles of a convolution.
 struct Grid {
   explicit Grid(const Winograd& w)
       : rows(w.rows), columns(w.columns), down((rows + 1) / 2), across((columns + 1) / 2),
         tiles(w.batch * down * across), chunks((tiles + kChunk - 1) / kChunk) {}
 
-  // Calls visit(number, offset) for each of the Size×Size pixels of a tile, `before` up and left of its first output,
-  // that are in the image; `number` counts in rows of 4, `offset` in pixels of the whole batch.
+  Chunk chunk(int64_t number) const { return {number * kChunk, std::min((number + 1) * kChunk, tiles)}; }
+
+  // Calls visit(number, offset) for those of a tile's `size`×`size` pixels that are in the image. The first lies
+  // `before` up and left of the tile's first output; `number` counts in rows of 4, `offset` in the whole batch.
   template <int size, class Visit>
   void pixels(int64_t tile, int before, const Visit& visit) const {
     const int64_t image = tile / (down * across), place = tile % (down * across);
@@ -84,12 +93,6 @@ struct Grid {
   }
 
   int64_t rows, columns, down, across, tiles, chunks;
-};
-
-// Tiles begin … end of a chunk, and their places: float (kPlaces, end - begin, channels).
-struct Chunk {
-  int64_t begin, end;
-  int64_t count() const { return end - begin; }
 };
 
 // The places of a chunk's tiles of `size`×`size` pixels.
@@ -163,7 +166,7 @@ void convolve(const Winograd& w, const float* images, int64_t from, const float*
     float* x = before + part * kPlaces * kChunk * from;
     float* y = after + part * kPlaces * kChunk * to;
     for (int64_t number = begin; number < end; ++number) {
-      const Chunk chunk{number * kChunk, std::min((number + 1) * kChunk, grid.tiles)};
+      const Chunk chunk = grid.chunk(number);
       spread<4, input_axis>(grid, chunk, images, from, x);
       for (int64_t place = 0; place < kPlaces; ++place) {
         multiply('N', chunk.count(), to, from, x + place * chunk.count() * from, kernel + place * from * to,
@@ -205,7 +208,7 @@ void Winograd::backward_weights(const Stored* dy, const Stored* x, float* dkerne
     float* places_x = before + part * kPlaces * kChunk * in;
     float* places_y = after + part * kPlaces * kChunk * out;
     for (int64_t number = part; number < grid.chunks; number += parts) {
-      const Chunk chunk{number * kChunk, std::min((number + 1) * kChunk, grid.tiles)};
+      const Chunk chunk = grid.chunk(number);
       spread<4, input_axis>(grid, chunk, x, in, places_x);
       spread<2, output_gradient_axis>(grid, chunk, dy, out, places_y);
       for (int64_t place = 0; place < kPlaces; ++place) {
