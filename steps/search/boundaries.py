@@ -24,7 +24,7 @@ SHORTEST_MS = 80.0  # of a syllable
 class Voice(NamedTuple):
     """How loud an utterance is."""
 
-    level: np.ndarray  # float32 (frames,), nats, of the frequencies below some 2 kHz, where voices are
+    level: np.ndarray  # float (frames,), nats, of the frequencies below some 2 kHz, where voices are
     onset: int  # the first frame of speech
     offset: int  # and the last
 
@@ -35,7 +35,7 @@ def voice_of(feats: np.ndarray, config: Features) -> Voice:
     level = uniform_filter1d(feats[:, :bins].mean(axis=1, dtype=np.float64), SMOOTH, mode="nearest")
     loudness = feats.mean(axis=1)
     speech = np.flatnonzero(loudness >= np.quantile(loudness, [0.05, 0.95]).mean())
-    return Voice(level.astype(np.float32), int(speech[0]), int(speech[-1]))
+    return Voice(level, int(speech[0]), int(speech[-1]))
 
 
 def spike_place(utts: Iterable[tuple[Voice, list[float]]]) -> float:
