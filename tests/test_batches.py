@@ -94,27 +94,6 @@ def test_micro_batches_are_the_shares_of_as_many_workers():
         np.testing.assert_array_equal(one.feats, np.concatenate([all_.feats[1::4], all_.feats[3::4]]))
 
 
-def test_two_views_of_an_utterance_follow_each_other_and_differ_in_all_but_time():
-    warped = {"time_warp": (0.8, 1.2)}
-    same = list(small_batches(train={"consistency": 0.2}, **warped)[2].epoch(1))
-    apart = list(small_batches(train={"consistency": 0.2}, **warped, level=0.3)[2].epoch(1))
-    once = list(small_batches(**warped)[2].epoch(1))
-    assert len(same) == len(apart) == len(once)
-    for one, other, single in zip(same, apart, once, strict=True):
-        for part, alone in zip(one, single, strict=True):
-            np.testing.assert_array_equal(part, np.repeat(alone, 2, axis=0))
-        differences = (other.feats[::2] - other.feats[1::2])[:, :10].reshape(len(other.feats) // 2, -1)
-        assert np.ptp(differences, axis=1).max() < 1e-5 and (np.abs(differences[:, 0]) > 1e-4).all()  # in level alone
-
-
-def test_views_of_an_utterance_are_in_one_micro_batch():
-    accumulated = list(small_batches(train={"consistency": 0.2, "batch_size": 2, "accum_grad": 2})[2].epoch(1))
-    whole = list(small_batches(train={"batch_size": 4})[2].epoch(1))
-    for one, all_ in zip(accumulated, whole, strict=True):
-        micros = np.concatenate([all_.feats[::2], all_.feats[1::2]])
-        np.testing.assert_array_equal(one.feats, np.repeat(micros, 2, axis=0))
-
-
 def test_an_epoch_depends_on_seed_and_number_alone():
     settings_ = {"time_warp": (0.8, 1.2), "freq_warp": (0.9, 1.1), "freq_shift": 2, "level": 0.3, "time_masks": 1,
                  "freq_masks": 1, "freq_mask_bins": 2}

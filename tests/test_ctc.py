@@ -93,13 +93,11 @@ def test_cost_is_infinite_where_no_path_is():
 
 
 @pytest.mark.parametrize("kind", ["stock", "onednn"])
-@pytest.mark.parametrize("consistency", [0.0, 0.3])
-def test_trained_loss_and_gradient_equal_forward_backward(kind, consistency):
+def test_trained_loss_and_gradient_equal_forward_backward(kind):
     """The very objective that is trained, with padding, unequal lengths, repeats and an extreme frame."""
     import mindspore as ms
 
-    from steps.config.schema import Train
-    from steps.model.cells import make_objective
+    from steps.model.cells import CTCObjective
 
     class Logits(ms.nn.Cell):
         def construct(self, x):
@@ -107,14 +105,14 @@ def test_trained_loss_and_gradient_equal_forward_backward(kind, consistency):
 
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(3)
-    logits = rng.normal(scale=2, size=(6, 12, 7)).astype(np.float32)
+    logits = rng.normal(scale=2, size=(4, 12, 7)).astype(np.float32)
     logits[1, 3] *= 20
-    labels = [[1, 1, 2], [1, 1, 2], [6], [6], [3, 4, 3, 3, 5], [3, 4, 3, 3, 5]]
-    lengths = [12, 12, 5, 5, 9, 9]
-    matrix = np.zeros((6, 6), np.int32)
+    labels = [[1, 1, 2], [6], [3, 4, 3, 3, 5], [2, 6]]
+    lengths = [12, 5, 9, 7]
+    matrix = np.zeros((4, 6), np.int32)
     for row, ids in zip(matrix, labels, strict=True):
         row[:len(ids)] = ids
-    objective = make_objective(Logits(), kernels(kind), Train(consistency=consistency))
+    objective = CTCObjective(Logits(), kernels(kind))
     arguments = [ms.Tensor(value) for value in (logits, np.array(lengths, np.int32), matrix,
                                                 np.array([len(ids) for ids in labels], np.int32))]
     loss, grad = ms.value_and_grad(objective, 0)(*arguments)
@@ -122,12 +120,9 @@ def test_trained_loss_and_gradient_equal_forward_backward(kind, consistency):
     count = sum(map(len, labels))
     expected_grad = np.zeros(logits.shape)
     expected = 0.0
-    log_probs = log_softmax(logits.astype(np.float64))
     for i, (ids, length) in enumerate(zip(labels, lengths, strict=True)):
         cost, expected_grad[i, :length] = forward_backward(logits[i, :length], ids)
-        assert cost == pytest.approx(ctc_cost(log_probs[i, :length], ids), rel=1e-9)
-        own, other = log_probs[i, :length], log_probs[i ^ 1, :length]  # the other view's row
-        expected += cost + consistency * (np.exp(other) * (other - own)).sum()
-        expected_grad[i, :length] += consistency * (np.exp(own) - np.exp(other))
+        assert cost == pytest.approx(ctc_cost(log_softmax(logits[i, :length].astype(np.float64)), ids), rel=1e-9)
+        expected += cost
     assert float(loss.asnumpy()) == pytest.approx(expected / count, rel=1e-5)
     np.testing.assert_allclose(grad.asnumpy(), expected_grad / count, atol=2e-6)

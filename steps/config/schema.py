@@ -159,7 +159,6 @@ class Train(Strict):
     buckets: PositiveInt = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
-    consistency: Annotated[float, Field(ge=0)] = 0.0  # CR-CTC's scale: trains on two views of an utterance, made alike
     ali: str | None = None  # the experiment whose alignment (exp/<experiment>/ali/train/ctm) splicing cuts by
     init_from: str | None = None  # an experiment, its directory or a .ckpt in there, whose weights training starts from
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better dev SER before stopping; 0: never stop early

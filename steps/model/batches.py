@@ -31,7 +31,6 @@ class TrainingBatches:
 
     Each makes one update. Of its utterances, worker `rank` of `train.workers` gets every `train.workers`-th: as many as
     the others, of the same padded length. Those are again `train.accum_grad` equal micro-batches, one behind the other.
-    With `train.consistency` each utterance has two rows, one behind the other, that differ in all but stretched time.
 
     Args:
         feats: normalised features by utterance, float32 (frames, bins).
@@ -86,15 +85,11 @@ class TrainingBatches:
         return plan, takes, frames
 
     def _batch(self, epoch: int, length: int, positions: list[int], takes: list[Take], frames: np.ndarray) -> Batch:
-        views = 2 if self._train.consistency else 1
-        variants, labels = [], []
+        variants = []
         for i in positions:
             rng = np.random.default_rng([self._seed, epoch, i])
-            feats = takes[i].feats(self._feats)
-            for _ in range(views):
-                variants.append(aug.augment(feats, int(frames[i]), self._train.augment, rng))
-                labels.append(takes[i].labels)
-        return make_batch(variants, labels, length, self._most_labels, self._model)
+            variants.append(aug.augment(takes[i].feats(self._feats), int(frames[i]), self._train.augment, rng))
+        return make_batch(variants, [takes[i].labels for i in positions], length, self._most_labels, self._model)
 
 
 def make_batch(feats: list[np.ndarray], labels: list[list[int]], length: int, most_labels: int, model: Model) -> Batch:

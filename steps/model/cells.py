@@ -2,8 +2,6 @@
 
 from mindspore import dtype, nn, ops
 
-from steps.config.schema import Train
-
 
 class CTCObjective(nn.Cell):
     """The network and its CTC loss: nats per label, summed over the batch and divided by its number of labels."""
@@ -18,31 +16,6 @@ class CTCObjective(nn.Cell):
         logits = ops.cast(self.network(feats), dtype.float32)
         losses = self.loss(logits, out_lengths, labels, label_lengths)
         return losses.sum() / label_lengths.sum()
-
-
-class ConsistentObjective(nn.Cell):
-    """As `CTCObjective`, plus `scale` times how far two views of an utterance are from each other (CR-CTC, Yao et al.
-    2024). Rows 2i and 2i + 1 of a batch are views of one utterance."""
-
-    def __init__(self, network: nn.Cell, kernels, scale: float):
-        super().__init__()
-        self.network = network
-        self.loss = kernels.ctc_loss()
-        self.divergence = kernels.divergence()
-        self.scale = scale
-
-    def construct(self, feats, out_lengths, labels, label_lengths):
-        logits = ops.cast(self.network(feats), dtype.float32)
-        losses = self.loss(logits, out_lengths, labels, label_lengths)
-        apart = self.divergence(logits, out_lengths)
-        return (losses.sum() + self.scale * apart.sum()) / label_lengths.sum()
-
-
-def make_objective(network: nn.Cell, kernels, train: Train) -> nn.Cell:
-    """What training minimises."""
-    if train.consistency:
-        return ConsistentObjective(network, kernels, train.consistency)
-    return CTCObjective(network, kernels)
 
 
 class Update(nn.Cell):

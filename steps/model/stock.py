@@ -1,6 +1,6 @@
 """MindSpore's own operators as the parts of a network: runs on every device. Layout (batch, channels, frames, bins)."""
 
-from mindspore import dtype, nn, ops
+from mindspore import nn, ops
 
 from steps.config.schema import Model
 
@@ -47,20 +47,6 @@ class CTCLoss(nn.Cell):
     def construct(self, logits, lengths, labels, label_lengths):
         """float32 (batch, frames, tokens), int32 (batch,), (batch, most), (batch,) → losses (batch,), in nats."""
         return self.ctc(ops.log_softmax(logits, -1).transpose(1, 0, 2), labels, lengths, label_lengths)
-
-
-class Divergence(nn.Cell):
-    """How far two views of an utterance are from each other, rows 2i and 2i + 1 of a batch: by each, Kullback and
-    Leibler's divergence of the other view's tokens from its own, over all frames. No gradient moves the other."""
-
-    def construct(self, logits, lengths):
-        """float32 (batch, frames, tokens), int32 (batch,) → float32 (batch,), in nats."""
-        batch, frames, tokens = logits.shape
-        views = ops.log_softmax(logits, -1).reshape(-1, 2, frames, tokens)
-        others = ops.stop_gradient(ops.concat((views[:, 1:], views[:, :1]), 1))
-        divergences = (ops.exp(others) * (others - views)).sum(-1).reshape(batch, frames)
-        within = ops.arange(frames).expand_dims(0) < lengths.expand_dims(1)
-        return (divergences * ops.cast(within, dtype.float32)).sum(-1)
 
 
 class Clip(nn.Cell):
@@ -127,10 +113,6 @@ class StockKernels:
     def ctc_loss(self) -> nn.Cell:
         """The loss of each utterance."""
         return CTCLoss()
-
-    def divergence(self) -> nn.Cell:
-        """How far the views of utterances are from each other."""
-        return Divergence()
 
     def clip(self, limit: float) -> nn.Cell:
         """Clips gradients to the norm `limit` (0: does not), and says what it was."""

@@ -18,7 +18,7 @@ from steps.model.accumulation import make_step
 from steps.model.acoustic import LogProbs, make_network
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, StepLog
-from steps.model.cells import make_objective
+from steps.model.cells import CTCObjective
 from steps.model.checkpoints import Checkpoints, average, load_weights, named_parameters, save_weights, tokens_hash
 from steps.model.dataset import NormalisedFeatures, load_splicer, training_labels
 from steps.model.dev import DevPass
@@ -65,7 +65,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
     kernels = make_kernels(experiment)
     optimizer = make_optimizer(experiment.train.optimizer, network, steps, kernels)
     clip = kernels.clip(experiment.train.optimizer.clip_norm)
-    step = make_step(make_objective(network, kernels, experiment.train), optimizer, clip, experiment.train, workers)
+    step = make_step(CTCObjective(network, kernels), optimizer, clip, experiment.train, workers)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history = _resume(checkpoints, network, optimizer)
     if source and not history.rows:

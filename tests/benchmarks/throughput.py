@@ -39,7 +39,7 @@ from steps.model import augment as aug
 from steps.model import buckets as bk
 from steps.model.acoustic import make_network
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.cells import TrainStep, make_objective
+from steps.model.cells import CTCObjective, TrainStep
 from steps.model.device import set_device
 from steps.model.geometry import conv_size, convolutions
 from steps.model.kernels import kernels_for, make_kernels
@@ -198,7 +198,7 @@ def measure(name: str, steps: int, batch_size: int | None, busy: bool) -> Measur
         kernels = make_kernels(config.experiment)
         optimizer = make_optimizer(train.optimizer, network, batches.steps_per_epoch * train.epochs, kernels)
         timer = SecondEpoch(clock)
-        step = TrainStep(make_objective(network, kernels, train), optimizer, kernels.clip(train.optimizer.clip_norm))
+        step = TrainStep(CTCObjective(network, kernels), optimizer, kernels.clip(train.optimizer.clip_norm))
         tried, _ = make_batches(resized(config, batch_size or train.batch_size), feats)
         ms.Model(step).train(2, feed(tried, steps), callbacks=[timer], dataset_sink_mode=False)
         shapes = [batch.feats.shape for batch in First(tried, steps)]

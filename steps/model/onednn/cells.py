@@ -54,10 +54,6 @@ class OnednnKernels:
         """As `steps.model.stock.CTCLoss`."""
         return CTCLoss()
 
-    def divergence(self) -> nn.Cell:
-        """As `steps.model.stock.Divergence`."""
-        return Divergence()
-
     def clip(self, limit: float) -> nn.Cell:
         """As `steps.model.stock.Clip`."""
         return Clip(limit)
@@ -218,7 +214,7 @@ class CTCLoss(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        backward = operator("utterances_backward", lambda dloss, gradient: gradient, lambda dloss, gradient: gradient)
+        backward = operator("ctc_backward", lambda dloss, gradient: gradient, lambda dloss, gradient: gradient)
 
         def bprop(logits, lengths, labels, label_lengths, out, dout):
             return backward(dout[0], out[1]), ops.zeros_like(lengths), ops.zeros_like(labels), \
@@ -229,20 +225,3 @@ class CTCLoss(nn.Cell):
 
     def construct(self, logits, lengths, labels, label_lengths):
         return self.forward(logits, lengths, labels, label_lengths)[0]
-
-
-class Divergence(nn.Cell):
-    """float32 logits (batch, frames, tokens), lengths → divergences (batch,), in nats: see `steps.model.stock`."""
-
-    def __init__(self):
-        super().__init__()
-        backward = operator("utterances_backward", lambda dloss, gradient: gradient, lambda dloss, gradient: gradient)
-
-        def bprop(logits, lengths, out, dout):
-            return backward(dout[0], out[1]), ops.zeros_like(lengths)
-
-        self.forward = operator("views", lambda logits, n: ([logits[0]], logits), lambda logits, n: (logits, logits),
-                                bprop)
-
-    def construct(self, logits, lengths):
-        return self.forward(logits, lengths)[0]

@@ -4,15 +4,38 @@
 #include <vector>
 
 #include "common.h"
-#include "softmax.h"
 
 namespace {
+
+using dnnl::memory;
 
 constexpr double kNever = -std::numeric_limits<double>::infinity();
 
 double add(double a, double b) {
   if (a < b) std::swap(a, b);
   return b == kNever ? a : a + std::log1p(std::exp(b - a));
+}
+
+void softmax(const float* x, float* y, int64_t rows, int64_t width) {
+  plan_for_all_threads();
+  const memory::desc shape({rows, width}, memory::data_type::f32, memory::format_tag::ab);
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const dnnl::softmax_forward::primitive_desc desc(engine(), dnnl::prop_kind::forward_training,
+                                                   dnnl::algorithm::softmax_accurate, shape, shape, 1, attributes);
+  dnnl::softmax_forward(desc).execute(
+      stream_of_turn(), {{DNNL_ARG_SRC, memory(shape, engine(), const_cast<float*>(x))},
+                         {DNNL_ARG_DST, memory(shape, engine(), y)},
+                         {DNNL_ARG_SCRATCHPAD, memory(desc.scratchpad_desc(), engine(),
+                                                      scratch(desc.scratchpad_desc().get_size()))}});
+  stream_of_turn().wait();
+}
+
+float most(const float* x, int64_t size) {
+  float result = x[0];
+#pragma omp simd reduction(max : result)
+  for (int64_t i = 0; i < size; ++i) result = std::max(result, x[i]);
+  return result;
 }
 
 // One utterance: a label's states are its place in `path`, which has a blank before, between and behind the labels.
@@ -28,7 +51,7 @@ class Utterance {
     std::vector<double> emitted(frames_ * states), alpha(frames_ * states, kNever);
     for (int64_t t = 0; t < frames_; ++t) {
       const float *x = logits + t * tokens, *p = probabilities + t * tokens;
-      const double offset = log_offset(x, p, tokens);
+      const double offset = std::log(most(p, tokens)) - most(x, tokens);  // the logarithm of a small p is inexact
       for (int64_t s = 0; s < states; ++s) emitted[t * states + s] = x[path_[s]] + offset;
     }
     for (int64_t t = 0; t < frames_; ++t) {
@@ -104,7 +127,7 @@ OPERATOR(ctc) {
 }
 
 // gradients at the losses, gradients of the losses -> gradient at the logits
-OPERATOR(utterances_backward) {
+OPERATOR(ctc_backward) {
   const Turn turn = take_turn();
   const int64_t frames = shapes[1][1], tokens = shapes[1][2];
   const auto *outer = static_cast<const float*>(params[0]), *inner = static_cast<const float*>(params[1]);
