@@ -22,10 +22,11 @@ COLUMNS = ["experiment", "what it is", "corpus", "dev syllables", *RATES.values(
 README_COLUMNS = ["experiment", "what it is", "syllables", "toneless", "tones", "characters", "weights", "minutes"]
 HEAD = """# Results
 
-What every experiment of conf/ reached, written by `./path.sh doit compare`: do not edit. Error rates in percent: dev
-syllables on dev, the others on test, with 95 % intervals, or ± the standard deviation over seeds. Toneless: tone digits
-taken off. Tones: the tone is wrong where the rest of the syllable is right. Sentences: utterances with any error.
-Minutes of training, and the real-time factor (RTF) of decoding, on the machine at hand.
+What every experiment of conf/ reached, written by `./path.sh doit compare`: do not edit. A row is made by
+`./path.sh doit score:<experiment>` at its commit, where the corpus lies. Error rates in percent: dev syllables on dev,
+the others on test, with 95 % intervals, or ± the standard deviation over seeds. Toneless: tone digits taken off. Tones:
+the tone is wrong where the rest of the syllable is right. Sentences: utterances with any error. Minutes of training,
+and the real-time factor (RTF) of decoding, on the machine at hand.
 """
 
 Rows = dict[str, dict[str, str]]  # by experiment: cells by column
