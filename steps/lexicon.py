@@ -17,11 +17,9 @@ from steps.common.progress import track
 from steps.config.load import load_corpus
 from steps.config.schema import Pinyin
 from steps.text.derived import is_derived, write_derived
-from steps.text.lang import Lexicon, write_lang
+from steps.text.lang import Lexicon, SetSummary, write_lang
 from steps.text.reading import Word
-from steps.text.summary import SetSummary
-from steps.text.transcribe import Reading, transcribe
-from steps.text.transcripts import read_pinyin, read_texts
+from steps.text.transcripts import Reading, read_pinyin, read_texts, transcribe
 
 TRAIN = "train"
 

@@ -10,7 +10,7 @@ from steps import lexicon as stage
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
 from steps.lexicon import make_lexicon
-from steps.text import derived, transcribe
+from steps.text import derived, transcripts
 from steps.text.derived import is_derived
 
 SETS = ["train", "dev", "test"]
@@ -202,10 +202,10 @@ def test_a_missing_set_is_named(data_dir):
 
 def test_processes_read_as_one_does(monkeypatch):
     texts = {f"u{number:02}": f"我们有{number}个一样的东西" for number in range(30)}
-    alone = list(transcribe.transcribe(texts, Pinyin(), jobs=1))
-    monkeypatch.setattr(transcribe, "SMALL", 0)
-    monkeypatch.setattr(transcribe, "CHUNK", 4)
-    assert list(transcribe.transcribe(texts, Pinyin(), jobs=2)) == alone
+    alone = list(transcripts.transcribe(texts, Pinyin(), jobs=1))
+    monkeypatch.setattr(transcripts, "SMALL", 0)
+    monkeypatch.setattr(transcripts, "CHUNK", 4)
+    assert list(transcripts.transcribe(texts, Pinyin(), jobs=2)) == alone
     assert [reading.utt for reading in alone] == list(texts)
 
 

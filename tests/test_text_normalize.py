@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.text.latin import LETTERS, spell
-from steps.text.normalize import is_hanzi, normalize
+from steps.text.normalize import LETTERS, is_hanzi, normalize, spell
 from steps.text.syllables import all_syllables
 
 HANZI = "我们今天很好的一不地得了着为在北京〇𠮷龘"

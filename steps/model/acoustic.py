@@ -18,7 +18,7 @@ from steps.model.device import set_device
 from steps.model.geometry import out_frames, time_reduction
 from steps.model.kernels import make_kernels
 from steps.model.network import DFCNN
-from steps.text.tokens import read_tokens
+from steps.text.syllables import read_tokens
 
 
 class LogProbs:

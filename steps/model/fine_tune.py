@@ -15,7 +15,7 @@ from steps.common.errors import UserError
 from steps.config.load import Resolved, load_known
 from steps.model.checkpoints import named_parameters, tokens_hash
 from steps.model.output import row_names
-from steps.text.tokens import read_tokens
+from steps.text.syllables import read_tokens
 
 OUTPUT = ("output.weight", "output.bias")
 EXAMPLES = 5

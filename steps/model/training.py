@@ -32,8 +32,7 @@ from steps.model.precision import check_precision, with_precision
 from steps.model.progress import end_progress
 from steps.model.summary import Summary
 from steps.model.workers import Workers, join_workers
-from steps.text.syllables import BLANK, all_syllables
-from steps.text.tokens import read_tokens
+from steps.text.syllables import BLANK, all_syllables, read_tokens
 
 
 def train(config: Resolved, exp_dir: Path) -> None:

@@ -1,12 +1,17 @@
-"""data/<corpus>/lang: the words of the training set, how they are read, and the network's tokens."""
+"""data/<corpus>/lang: the words of the training set, how they are read, the network's tokens, and the report: how much
+there is, what train lacks, what was normalised, what could not be read.
+"""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from steps.common.files import write_lines
 from steps.text.reading import Word
 from steps.text.syllables import token_lines
+
+SHOWN = 10  # examples a message shows; the report file has all
 
 
 class Lexicon:
@@ -44,3 +49,69 @@ def write_lang(lang: Path, lexicon: Lexicon, train_syllables: Iterable[str]) -> 
     write_lines(lang / "lexicon.txt", lexicon.lines())
     write_lines(lang / "words.txt", word_lines(lexicon.words()))
     write_lines(lang / "tokens.txt", token_lines(train_syllables))
+
+
+@dataclass
+class SetSummary:
+    """The tally of one set."""
+
+    name: str
+    shipped: bool  # the pinyin came with the corpus
+    utterances: int = 0
+    syllables: Counter[str] = field(default_factory=Counter)
+    changed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # kind to utterances
+    unread: dict[str, tuple[str, ...]] = field(default_factory=dict)  # utterance to characters and words, left out
+    uneven: list[str] = field(default_factory=list)  # utterances with other than one shipped syllable a character
+
+    def line(self, train: Counter[str]) -> str:
+        """The summary on one line; `train` holds the syllables of the training set."""
+        oov = self.out_of_tokens(train)
+        total = sum(self.syllables.values())
+        parts = [f"{self.name}: {self.utterances} utterances", f"{total} syllables", f"{len(self.syllables)} distinct",
+                 f"{sum(oov.values())} ({len(oov)} distinct) not in train" + _commonest(oov),
+                 "pinyin of the corpus" if self.shipped else "pinyin derived"]
+        parts += [f"{kind} normalised in {len(utts)}" for kind, utts in sorted(self.changed.items())]
+        if self.uneven:
+            parts.append(f"{len(self.uneven)} with other than one syllable a character")
+        if self.unread:
+            parts.append(f"{len(self.unread)} LEFT OUT as {self._why_unread}")
+        return ", ".join(parts)
+
+    def out_of_tokens(self, train: Counter[str]) -> Counter[str]:
+        """The syllables that `train` lacks, counted."""
+        return Counter({syllable: n for syllable, n in self.syllables.items() if syllable not in train})
+
+    def details(self, train: Counter[str]) -> list[str]:
+        """What the report file says of the set beyond its line: `set: what: utterance or syllable: …`."""
+        oov = self.out_of_tokens(train)
+        lines = [f"{self.name}: not in train: {syllable} {n}" for syllable, n in oov.most_common()]
+        for kind, told in sorted(self.changed.items()):
+            lines += [f"{self.name}: {kind} normalised: {what}" for what in told]
+        lines += [f"{self.name}: other than one syllable a character: {utt}" for utt in self.uneven]
+        lines += [" ".join([f"{self.name}: LEFT OUT as {self._why_unread}:", utt, *what])
+                  for utt, what in self.unread.items()]
+        return lines
+
+    @property
+    def _why_unread(self) -> str:
+        return "without pinyin" if self.shipped else "unreadable"
+
+    def unread_message(self, directory: Path) -> str:
+        """What a user is told of what could not be read, with counts and utterances."""
+        total = len(self.unread) + self.utterances
+        utts = ", ".join(list(self.unread)[:SHOWN]) + (", …" if len(self.unread) > SHOWN else "")
+        if self.shipped:
+            return (f"{directory}/pinyin: the corpus' own, or mended by hand, lacks {len(self.unread)} of the {total} "
+                    f"utterances of text: {utts}")
+        counts = Counter(what for found in self.unread.values() for what in found)
+        found = ", ".join(f"{_name(what)} {n}×" for what, n in counts.most_common(SHOWN))
+        return (f"{directory}/text: {len(self.unread)} of {total} utterances cannot be read aloud: "
+                f"{found or 'no words'}; in {utts}")
+
+
+def _name(what: str) -> str:
+    return what if len(what) > 1 else f"{what} (U+{ord(what):04X})"
+
+
+def _commonest(counts: Counter[str]) -> str:
+    return ": " + " ".join(f"{syllable} {n}×" for syllable, n in counts.most_common(SHOWN)) if counts else ""

@@ -10,6 +10,14 @@ TILDE = "~"  # and this, a mark of a drawn-out word, as a mathematical sign
 YEAR = re.compile(r"(?<!\d)(?:1[1-9]|20)\d\d(?=年)")  # the rules count 1949年后 and 2008年来, as they do 5年后
 DIGITS = str.maketrans("0123456789", "零一二三四五六七八九")
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# The names that speakers of Mandarin give to the English letters, as near as pinyin comes to them.
+LETTERS = {
+    "A": "ei1", "B": "bi4", "C": "xi1", "D": "di4", "E": "yi4", "F": "ai2 fu5", "G": "ji4", "H": "ai2 chi5", "I": "ai4",
+    "J": "zhei4", "K": "kei1", "L": "ai2 lou5", "M": "ai2 mu5", "N": "en1", "O": "ou1", "P": "pi4", "Q": "qiu1",
+    "R": "a1 er5", "S": "ai2 si5", "T": "ti4", "U": "you1", "V": "wei1", "W": "da2 bu5 liu5", "X": "ai2 ke4 si5",
+    "Y": "wai4", "Z": "zei2",
+}
+WITHOUT_VOWEL = re.compile("[b-df-hj-np-tv-z]+")
 
 
 class Normalized(NamedTuple):
@@ -64,3 +72,11 @@ def _rules():
     from wetext import Normalizer  # a second to import and load, and most texts don't need it
 
     return Normalizer(lang="zh", operator="tn")
+
+
+def spell(word: str) -> tuple[str, ...]:
+    """The syllables of an abbreviation: one letter, capitals (CEO), or no vowel (ktv); empty for other words, which one
+    reads as a whole (WiFi, hello) and nobody knows how but a user's dictionary."""
+    if len(word) == 1 or word.isupper() or WITHOUT_VOWEL.fullmatch(word):
+        return tuple(syllable for letter in word.upper() for syllable in LETTERS[letter].split())
+    return ()

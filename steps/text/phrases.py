@@ -1,7 +1,7 @@
 """Dictionaries of readings: pypinyin's characters and phrases, and files of `word syllable…` lines that win."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +10,10 @@ from pypinyin.seg.mmseg import p_set as KNOWN_PREFIXES  # noqa: N812
 
 from steps.common.errors import UserError
 from steps.text.normalize import is_hanzi
-from steps.text.syllables import from_marked, normalize
+from steps.text.syllables import NEUTRAL, from_marked, normalize
 
+WEAK = Path(__file__).parent / "neutral.txt"  # words with the neutral tones of speech, most of which pypinyin's lacks
+FULL_IN_COMPOUNDS = ("学生",)  # 大学生, 中学生
 Entries = Mapping[str, tuple[str, ...]]
 
 
@@ -101,3 +103,22 @@ def _entry(word: str, written: list[str]) -> tuple[str, ...]:
     if not written:
         raise UserError(f"{word}: no syllables; write lines such as WiFi wai1 fai1")
     return tuple(normalize(syllable) for syllable in written)
+
+
+def weak_entries(entries: Entries) -> dict[str, tuple[str, ...]]:
+    """The words of neutral.txt, and the dictionary's phrases of three characters that end in one (没关系), read with
+    `entries` and a neutral tone on their last character."""
+    phrases, found = Phrases(entries), {}
+    listed = set(_weak_words())
+    ends = listed.difference(FULL_IN_COMPOUNDS)
+    compounds = {phrase for phrase in PHRASES_DICT if len(phrase) == 3 and phrase[1:] in ends and phrase not in entries}
+    for word in listed | compounds:
+        *full, weak = [syllable for span in phrases.spans(word) for syllable in span.syllables]
+        found[word] = (*full, weak[:-1] + NEUTRAL)
+    return found
+
+
+def _weak_words() -> Iterator[str]:
+    for line in WEAK.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            yield from line.split()

@@ -18,11 +18,10 @@ from steps.text.grammar import (
     must_dei,
     unable_liao,
 )
-from steps.text.latin import spell
-from steps.text.phrases import Phrases, read_entries
+from steps.text.normalize import spell
+from steps.text.phrases import Phrases, read_entries, weak_entries
 from steps.text.syllables import NEUTRAL
 from steps.text.tones import citation_tones, lexical_tones, spoken_tones
-from steps.text.weak import weak_entries
 
 CORRECTIONS = Path(__file__).parent / "corrections.txt"
 WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")

@@ -1,9 +1,11 @@
-"""Tonal syllables: `zhong1`, tone digits 1 to 5 (neutral is 5), ü is v; their parts; all there are in Mandarin."""
+"""Tonal syllables: `zhong1`, tone digits 1 to 5 (neutral is 5), ü is v; their parts; all there are in Mandarin;
+tokens.txt, which numbers them."""
 
 import functools
 import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
@@ -83,3 +85,21 @@ def _bases() -> frozenset[str]:
 def token_lines(syllables: Iterable[str]) -> list[str]:
     """The lines of tokens.txt: `<blk> 0`, then the distinct syllables in C order, numbered from 1."""
     return [f"{token} {number}" for number, token in enumerate([BLANK, *sorted(set(syllables))])]
+
+
+def read_tokens(path: Path) -> list[str]:
+    """The tokens in the order of their ids. Raises UserError where the ids are not 0, 1, 2 … or 0 is not <blk>."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run stage 2 (lexicon) first") from None
+    tokens = []
+    for number, line in enumerate(lines):
+        fields = line.split()
+        if len(fields) != 2 or fields[1] != str(number):
+            raise UserError(f"{path}:{number + 1}: expected `token {number}`, found {line!r}; "
+                            f"run stage 2 (lexicon) again")
+        tokens.append(fields[0])
+    if tokens[:1] != [BLANK]:
+        raise UserError(f"{path}: token 0 must be {BLANK}, CTC's blank; run stage 2 (lexicon) again")
+    return tokens

@@ -1,10 +1,63 @@
-"""The tables `text` and `pinyin` of a set, as stage 2 wants them."""
+"""The tables `text` and `pinyin` of a set as stage 2 wants them, and texts to readings, spread over processes."""
 
+import functools
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from steps.common.errors import UserError
+from steps.common.parallel import default_jobs, ordered_map
+from steps.config.schema import Pinyin
 from steps.datadir.table import read_table
-from steps.text.syllables import normalize
+from steps.text import syllables
+from steps.text.normalize import normalize
+from steps.text.reading import Reader, Word
+
+CHUNK = 1000  # utterances a process is handed at once
+SMALL = 4 * CHUNK  # below this, starting processes costs more than it saves
+
+
+class Reading(NamedTuple):
+    """How one utterance's text is read aloud."""
+
+    utt: str
+    words: list[Word]
+    changed: tuple[str, ...]  # see steps.text.normalize
+    unread: tuple[str, ...]  # characters and words that could not be read; `words` is then empty
+
+    @property
+    def syllables(self) -> list[str]:
+        """The syllables of all words."""
+        return [syllable for word in self.words for syllable in word.syllables]
+
+
+def transcribe(texts: dict[str, str], policy: Pinyin, jobs: int | None = None) -> Iterator[Reading]:
+    """The readings of `texts` (raw text by utterance), in their order, under `policy`."""
+    jobs = 1 if len(texts) <= SMALL else jobs or default_jobs()
+    for readings in ordered_map(functools.partial(_read_chunk, policy), _chunks(texts.items()), jobs):
+        yield from readings
+
+
+def _chunks(items: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    items = iter(items)
+    while chunk := list(itertools.islice(items, CHUNK)):
+        yield chunk
+
+
+def _read_chunk(policy: Pinyin, chunk: list[tuple[str, str]]) -> list[Reading]:
+    reader = _reader(policy)
+    return [_read(reader, utt, text) for utt, text in chunk]
+
+
+_reader = functools.cache(Reader)
+
+
+def _read(reader: Reader, utt: str, raw: str) -> Reading:
+    clauses, changed, unread = normalize(raw)
+    unread = (*unread, *(part for clause in clauses for part in reader.unknown(clause) if part not in unread))
+    words = [] if unread else [word for clause in clauses for word in reader.read(clause)]
+    return Reading(utt, words, changed, unread)
 
 
 def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, str]:
@@ -31,6 +84,6 @@ def read_pinyin(path: Path) -> dict[str, list[str]]:
 
 def _syllables(path: Path, utt: str, value: str) -> list[str]:
     try:
-        return [normalize(syllable) for syllable in value.split()]
+        return [syllables.normalize(syllable) for syllable in value.split()]
     except UserError as error:
         raise UserError(f"{path}: {utt}: {error}; mend the corpus' pinyin or leave the utterance out") from None
