@@ -19,7 +19,7 @@ def subset(source: Path, target: Path, utts: Collection[str]) -> Summary:
         raise UserError(f"{source}: {unknown[0] + ': no such utterance' if unknown else 'no utterance is chosen'}")
     chosen = {name: {utt: tables[name][utt] for utt in utts if utt in tables[name]}
               for name in UTT_TABLES if name in tables}
-    return _write(target, chosen, {name: tables[name] for name in SPK_TABLES if name in tables})
+    return _write_folder(target, chosen, {name: tables[name] for name in SPK_TABLES if name in tables})
 
 
 def spread(utts: Sequence[str], number: int) -> list[str]:
@@ -43,14 +43,14 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
                 if name != "spk2utt" and tables[name].setdefault(key, value) != value:
                     raise UserError(f"{source / name}: {key}: is {value} here, and {tables[name][key]} in another of "
                                     f"the directories; ids must differ between them")
-    summary = _write(target, {name: tables[name] for name in common if name in UTT_TABLES},
+    summary = _write_folder(target, {name: tables[name] for name in common if name in UTT_TABLES},
                      {name: tables[name] for name in common if name in SPK_TABLES})
     left_out = [f"{name}: left out, {source} has none" for name in names
                 for source, part in zip(sources, parts, strict=True) if name not in part]
     return summary, left_out
 
 
-def _write(target: Path, utt_tables: Tables, spk_tables: Tables) -> Summary:
+def _write_folder(target: Path, utt_tables: Tables, spk_tables: Tables) -> Summary:
     with folder_beside(target.absolute().parent) as beside:
         (beside / target.name).mkdir()
         speakers = set(utt_tables["utt2spk"].values())

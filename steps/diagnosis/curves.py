@@ -9,7 +9,7 @@ from steps.diagnosis.finding import Finding, percent
 ENOUGH = 5  # epochs before a course can be judged
 RISE = 0.03  # of the loss, from an epoch to the next, is more than chance makes in a mean over an epoch
 STALLED = 0.05  # less of the loss lost in the last third of the epochs
-DEAF = 0.8  # syllable error rate of a network that has not begun to recognise
+PLATEAU_SER = 0.8  # syllable error rate of a network that has not begun to recognise
 
 
 def check_divergence(context: Context) -> Finding:
@@ -83,7 +83,7 @@ def judge_plateau(history: pd.DataFrame) -> Finding:
     ser = float(history["dev_ser"].iloc[best])
     evidence = [f"in the last {third} epochs the training loss fell by {percent(gain)}, to {train[-1]:.3f}",
                 f"dev's syllable error rate is lowest, {percent(ser)}, in epoch {best + 1} of {len(history)}"]
-    if ser > DEAF and gain < STALLED:
+    if ser > PLATEAU_SER and gain < STALLED:
         return Finding("plateau", "error", "training is stuck where the network answers with blanks or always the same",
                        evidence, "see the checks of labels, loss, overfit and sweep: it is a fault in the data or the "
                        "loss if one batch can't be learnt, else the rate is too high (or, with few steps, too low)")

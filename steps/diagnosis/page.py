@@ -12,7 +12,7 @@ from steps.diagnosis.plots import features_figure
 from steps.model.augment import augment, draw_time_factors, warped_frames
 from steps.results import html
 
-COLOURS = {"ok": "#2e7d32", "warning": "#b35900", "error": "#c62828", "skipped": "#59636e"}
+SEVERITY_COLOURS = {"ok": "#2e7d32", "warning": "#b35900", "error": "#c62828", "skipped": "#59636e"}
 ORDER = ("error", "warning", "ok", "skipped")
 SHOWN = 2  # utterances
 VARIANTS = 2  # of each
@@ -46,7 +46,7 @@ def build_page(context: Context, findings: Sequence[Finding]) -> str:
 
 
 def _section(finding: Finding) -> Iterator[str]:
-    mark = f'<span style="color: {COLOURS[finding.severity]}">{finding.severity}</span>'
+    mark = f'<span style="color: {SEVERITY_COLOURS[finding.severity]}">{finding.severity}</span>'
     yield f"<h3>{mark} · {escape(finding.check)}</h3>"
     yield f"<p>{escape(finding.finding[:1].upper() + finding.finding[1:])}.</p>"
     if finding.remedy:

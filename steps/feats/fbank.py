@@ -8,7 +8,7 @@ import numpy as np
 from steps.config.schema import Features
 from steps.feats.frames import FULL_SCALE, frame_options, noise_energy
 
-BLOCK = 1 << 16  # samples handed over at once, lest an hour of audio take gigabytes
+SAMPLE_BLOCK = 1 << 16  # samples handed over at once, lest an hour of audio take gigabytes
 
 
 @functools.lru_cache(maxsize=8)
@@ -29,8 +29,8 @@ def compute_fbank(samples: np.ndarray, config: Features) -> np.ndarray:
     `samples` are float32 (samples,), full scale ±1, at least a frame.
     """
     fbank = knf.OnlineFbank(fbank_options(config))
-    for begin in range(0, len(samples), BLOCK):
-        block = samples[begin:begin + BLOCK] * np.float32(FULL_SCALE)
+    for begin in range(0, len(samples), SAMPLE_BLOCK):
+        block = samples[begin:begin + SAMPLE_BLOCK] * np.float32(FULL_SCALE)
         fbank.accept_waveform(config.sample_rate, block.tolist())  # pybind11 converts a list twice as fast as an array
     fbank.input_finished()
     return np.stack([fbank.get_frame(frame) for frame in range(fbank.num_frames_ready)])

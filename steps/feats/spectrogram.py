@@ -6,7 +6,7 @@ from scipy import fft
 from steps.config.schema import Features
 from steps.feats.frames import FULL_SCALE, frame_length, frame_shift, noise_energy, window
 
-BLOCK = 4096  # frames transformed at once, lest an hour of audio take gigabytes
+FRAME_BLOCK = 4096  # frames transformed at once, lest an hour of audio take gigabytes
 
 
 def compute_spectrogram(samples: np.ndarray, config: Features) -> np.ndarray:
@@ -19,7 +19,7 @@ def compute_spectrogram(samples: np.ndarray, config: Features) -> np.ndarray:
     scaled = window(config) * np.float32(FULL_SCALE)
     floor = np.float32(noise_energy(config) ** 0.5)
     spectrogram = np.empty((len(frames), config.num_bins), np.float32)
-    for begin in range(0, len(frames), BLOCK):
-        spectrum = fft.rfft(frames[begin:begin + BLOCK] * scaled, axis=1)[:, :config.num_bins]
-        spectrogram[begin:begin + BLOCK] = np.log(np.maximum(np.abs(spectrum), floor))
+    for begin in range(0, len(frames), FRAME_BLOCK):
+        spectrum = fft.rfft(frames[begin:begin + FRAME_BLOCK] * scaled, axis=1)[:, :config.num_bins]
+        spectrogram[begin:begin + FRAME_BLOCK] = np.log(np.maximum(np.abs(spectrum), floor))
     return spectrogram
