@@ -57,8 +57,8 @@ def task_prepare():
         yield {
             "name": name,
             "doc": f"Stage 1: data directories of {name}: {', '.join(corpus.sets)}",
-            "actions": [Step("steps.prepare", name)],
-            "file_dep": [*sources("steps.prepare", f"local.{corpus.module}"), *joined],
+            "actions": [Step("steps.stage1_prepare", name)],
+            "file_dep": [*sources("steps.stage1_prepare", f"local.{corpus.module}"), *joined],
             "uptodate": [SameConfig(corpus.model_dump(mode="json", exclude={"pinyin"})),
                          SameCorpus(corpus.root or "", tables(corpus)),
                          *(result_dep(f"prepare:{part}") for part in parts)],
@@ -77,8 +77,8 @@ def task_lexicon():
         yield {
             "name": name,
             "doc": f"Stage 2: pinyin, lexicon and tokens of {name}",
-            "actions": [Step("steps.lexicon", name)],
-            "file_dep": [*sources("steps.lexicon"), *in_sets(data_dir, corpus.sets, ["utt2spk"])],
+            "actions": [Step("steps.stage2_lexicon", name)],
+            "file_dep": [*sources("steps.stage2_lexicon"), *in_sets(data_dir, corpus.sets, ["utt2spk"])],
             "uptodate": [SameConfig({"pinyin": corpus.pinyin.model_dump(mode="json"), "sets": corpus.sets}),
                          SameFiles([*in_sets(data_dir, corpus.sets, ["text", "pinyin"]), *user_dict]),
                          result_dep(f"prepare:{name}")],
@@ -96,8 +96,8 @@ def task_features():
         yield {
             "name": name,
             "doc": f"Stage 3: {config.experiment.features} features of {corpus}",
-            "actions": [Step("steps.features", corpus, config.experiment.features)],
-            "file_dep": [*sources("steps.features"), *in_sets(DATA / corpus, sets, ["wav.scp"])],
+            "actions": [Step("steps.stage3_features", corpus, config.experiment.features)],
+            "file_dep": [*sources("steps.stage3_features"), *in_sets(DATA / corpus, sets, ["wav.scp"])],
             "uptodate": [SameConfig({"features": config.features.model_dump(mode="json"), "sets": sets}),
                          result_dep(f"prepare:{corpus}")],
             "targets": [config.feature_dir / "cmvn", *in_sets(config.feature_dir, sets, FEATURE_FILES)],
@@ -114,7 +114,7 @@ def task_train():
         yield {
             "name": name,
             "doc": f"Stage 4: train {name}",
-            "actions": [Step("steps.train", name)],
+            "actions": [Step("steps.stage4_train", name)],
             "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                          *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
@@ -136,9 +136,9 @@ def task_decode():
             yield {
                 "name": f"{name}:{part}",
                 "doc": f"Stage 5: decode {part} of {name}",
-                "actions": [Step("steps.decode", str(exp_dir), part, "--method", method)
+                "actions": [Step("steps.stage5_decode", str(exp_dir), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": [*sources("steps.decode"), *heard_by_model(config, part)],
+                "file_dep": [*sources("steps.stage5_decode"), *heard_by_model(config, part)],
                 "targets": [folder / file for folder in found for file in ("pinyin", "ctm", "decode.json")],
                 "clean": [Remove([*found, EXP / name / f"log/decode.{part}.*"])],
             }
@@ -155,9 +155,9 @@ def task_score():
             yield {
                 "name": f"{name}:{part}",
                 "doc": f"Stage 6: score {part} of {name}",
-                "actions": [Step("steps.score", str(EXP / name), part, "--method", method)
+                "actions": [Step("steps.stage6_score", str(EXP / name), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": [*sources("steps.score"), *in_sets(config.data_dir, [part], ["pinyin", "utt2spk"]),
+                "file_dep": [*sources("steps.stage6_score"), *in_sets(config.data_dir, [part], ["pinyin", "utt2spk"]),
                              *(folder / file for folder in results(config, "decode", part)
                                for file in ("pinyin", "decode.json"))],
                 "targets": [folder / file for folder in found for file in SCORE_FILES],

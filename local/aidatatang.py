@@ -9,11 +9,10 @@ T0055G0013, so that ids begin with it.
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root
-from steps.datadir.layout import read_sets
-from steps.datadir.transcript import PairOptions as Options
-from steps.datadir.utterance import Utterance
+from steps.corpus.download import Archive, fetch_all
+from steps.corpus.find import corpus_root, read_sets
+from steps.corpus.table import PairOptions as Options
+from steps.corpus.write import Utterance
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/aidatatang_200zh of PaddleSpeech
 ARCHIVES = [Archive("https://www.openslr.org/resources/62/aidatatang_200zh.tgz", 18756983399,

@@ -9,11 +9,10 @@ letters in the text are full-width; they are written in half width. The speaker 
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root
-from steps.datadir.layout import read_sets
-from steps.datadir.transcript import PairOptions as Options
-from steps.datadir.utterance import Utterance
+from steps.corpus.download import Archive, fetch_all
+from steps.corpus.find import corpus_root, read_sets
+from steps.corpus.table import PairOptions as Options
+from steps.corpus.write import Utterance
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/aishell of PaddleSpeech
 ARCHIVES = [Archive("https://www.openslr.org/resources/33/data_aishell.tgz", 15582913665,

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Name, Strict
-from steps.datadir.read import read_data_dir
-from steps.datadir.utterance import Utterance
+from steps.corpus.write import Utterance, read_data_dir
 
 
 class Options(Strict):

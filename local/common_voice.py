@@ -9,10 +9,9 @@ from pathlib import Path
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.datadir.find import corpus_root
-from steps.datadir.table import refuse
-from steps.datadir.transcript import half_width, read_lines
-from steps.datadir.utterance import Utterance
+from steps.corpus.find import corpus_root
+from steps.corpus.table import half_width, read_lines, refuse
+from steps.corpus.write import Utterance
 
 SPEAKER = slice(16)  # of client_id's 128 digits
 COLUMNS = ("client_id", "path", "sentence")

@@ -8,9 +8,8 @@ import os
 from pathlib import Path
 
 from steps.config.schema import Corpus, Strict
-from steps.datadir.find import named_root
-from steps.datadir.read import read_data_dir
-from steps.datadir.utterance import Utterance
+from steps.corpus.find import named_root
+from steps.corpus.write import Utterance, read_data_dir
 
 
 class Options(Strict):

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root, find_audio
-from steps.datadir.table import refuse
-from steps.datadir.transcript import PairOptions as Options
-from steps.datadir.transcript import Unpaired, half_width, pair, read_lines
-from steps.datadir.utterance import Utterance
+from steps.corpus.download import Archive, fetch_all
+from steps.corpus.find import corpus_root, find_audio
+from steps.corpus.table import PairOptions as Options
+from steps.corpus.table import Unpaired, half_width, pair, read_lines, refuse
+from steps.corpus.write import Utterance
 
 # sizes: egs/multi_cn of Kaldi; no checksum is published
 URL = "https://www.openslr.org/resources/68"

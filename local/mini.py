@@ -17,10 +17,9 @@ from local.espeak import SAMPLE_RATE, Speech, speak
 from local.mini_sentences import Sentence, draw_sentences
 from steps.common.errors import UserError
 from steps.common.files import atomic_path
-from steps.common.parallel import ordered_map
-from steps.common.progress import track
+from steps.common.parallel import ordered_map, track
 from steps.config.schema import Corpus, Name, PositiveInt, Strict
-from steps.datadir.utterance import Utterance
+from steps.corpus.write import Utterance
 
 # Variants of espeak-ng's cmn voice that a linear classifier trained on the others understands: at least 9 of 10 single
 # syllables with their tones, and three higher women's voices with 87 %. Left out are the whispering, clipping and

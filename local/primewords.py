@@ -10,12 +10,11 @@ from pathlib import Path
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus
-from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root, find_audio
-from steps.datadir.split import by_speaker
-from steps.datadir.transcript import PairOptions as Options
-from steps.datadir.transcript import half_width, pair, read_lines
-from steps.datadir.utterance import Utterance
+from steps.corpus.download import Archive, fetch_all
+from steps.corpus.find import corpus_root, find_audio
+from steps.corpus.table import PairOptions as Options
+from steps.corpus.table import half_width, pair, read_lines
+from steps.corpus.write import Utterance, by_speaker
 
 FOLDER = "primewords_md_2018_set1"
 # size: ESPnet's recipe; no checksum is published

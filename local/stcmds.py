@@ -8,13 +8,11 @@ test, a tenth dev.
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root, find_audio
-from steps.datadir.split import by_speaker
-from steps.datadir.table import refuse
-from steps.datadir.transcript import PairOptions as Options
-from steps.datadir.transcript import half_width, pair, read_lines
-from steps.datadir.utterance import Utterance
+from steps.corpus.download import Archive, fetch_all
+from steps.corpus.find import corpus_root, find_audio
+from steps.corpus.table import PairOptions as Options
+from steps.corpus.table import half_width, pair, read_lines, refuse
+from steps.corpus.write import Utterance, by_speaker
 
 FOLDER = "ST-CMDS-20170001_1-OS"
 # size: egs/multi_cn of Kaldi; MD5: as public recipes for PaddlePaddle have it

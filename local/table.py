@@ -13,10 +13,9 @@ import pandas
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.datadir.find import named_root
-from steps.datadir.split import split_speakers
-from steps.datadir.table import refuse
-from steps.datadir.utterance import Utterance
+from steps.corpus.find import named_root
+from steps.corpus.table import refuse
+from steps.corpus.write import Utterance, split_speakers
 from steps.text.syllables import normalize
 
 

@@ -16,12 +16,10 @@ from pydantic import Field
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root
-from steps.datadir.split import place
-from steps.datadir.table import refuse
-from steps.datadir.transcript import read_lines
-from steps.datadir.utterance import Utterance
+from steps.corpus.download import Archive, fetch_all
+from steps.corpus.find import corpus_root
+from steps.corpus.table import read_lines, refuse
+from steps.corpus.write import Utterance, place
 from steps.text.syllables import normalize
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/thchs30 of PaddleSpeech

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import run
-from steps.datadir.read import read_pinyin
+from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader
-from steps.model.exp_dir import finished_training
-from steps.search.aligning import align_set, write_aligned
+from steps.model.checkpoints import finished_training
+from steps.search.alignment import align_set, write_aligned
 
 
 def main() -> None:

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from steps.common.errors import run
 from steps.common.files import atomic_open
-from steps.comparison.comparison import Comparison, as_json, compare
-from steps.comparison.published import publish
-from steps.comparison.rows import SORT_KEYS
-from steps.comparison.runs import EXP, find_runs, is_one, open_run
-from steps.comparison.sections import build_page
-from steps.comparison.tables import as_markdown, tables
-from steps.comparison.terminal import make_console, show
+from steps.report.compare_page import build_page
+from steps.report.paired import Comparison, as_json, compare
+from steps.report.published import publish
+from steps.report.rows import SORT_KEYS
+from steps.report.runs import EXP, find_runs, is_one, open_run
+from steps.report.tables import as_markdown, make_console, show, tables
 
 
 def main() -> None:

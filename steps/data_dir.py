@@ -4,11 +4,9 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.datadir.derive import combine, spread, subset
-from steps.datadir.fix import fix
-from steps.datadir.table import read_table
-from steps.datadir.transcript import read_lines
-from steps.datadir.validate import validate
+from steps.corpus.fix import combine, fix, spread, subset
+from steps.corpus.table import read_lines, read_table
+from steps.corpus.validate import validate
 
 
 def main() -> None:

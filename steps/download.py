@@ -4,7 +4,7 @@ import argparse
 
 from steps.common.errors import UserError, run
 from steps.config.load import load_corpus
-from steps.datadir.corpus import load_module, module_options
+from steps.corpus.find import load_module, module_options
 
 
 def main() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from steps.common.errors import run
 from steps.common.files import atomic_open
-from steps.datadir.table import read_table
+from steps.corpus.table import read_table
 from steps.feats.archive import FeatureReader
-from steps.results.experiment import Results
-from steps.results.sections import build_report
+from steps.report.experiment import Results
+from steps.report.page import build_report
 
 
 def main() -> None:

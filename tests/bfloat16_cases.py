@@ -10,12 +10,10 @@ from mindspore import nn, ops
 from onednn_cases import CONVOLUTIONS, NORMS, close, conv_float64, norm_float64, run
 
 from steps.config.schema import Model, Optimizer, Train
-from steps.model.accumulation import make_step
-from steps.model.cells import CTCObjective
+from steps.model.loss import CTCObjective
 from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
-from steps.model.precision import with_precision
-from steps.model.workers import Workers
+from steps.model.parallel import Workers, make_step, with_precision
 
 SHAPES = [(2, 33, 25, 16), (3, 17, 7, 20), (1, 40, 3, 1), (1, 1, 1, 3), (2, 33, 25, 16)]
 TOKENS = ["<blk>", "a1", "a4", "ba1", "bao4", "ma1", "ma3"]

@@ -8,11 +8,11 @@ import pandas as pd
 from steps.common.files import sha256, write_json, write_lines
 from steps.config.load import Resolved, dump
 from steps.config.schema import Corpus, Experiment, Features
-from steps.datadir.table import write_table
+from steps.corpus.table import write_table
 from steps.feats.archive import feature_writer
-from steps.results.errors import align
-from steps.results.scores import error_rates
-from steps.score import write_scores
+from steps.report.errors import align
+from steps.report.scores import error_rates
+from steps.stage6_score import write_scores
 
 SYLLABLES = ["guo2", "hao3", "ma1", "ma3", "ni3", "shi4", "si4", "zhong1"]
 FRAMES = 10  # of features a decoded syllable

@@ -9,7 +9,7 @@ import numpy as np
 from steps.common.files import write_lines
 from steps.config.load import Resolved, dump
 from steps.config.schema import Corpus, Experiment, Features
-from steps.datadir.table import write_table
+from steps.corpus.table import write_table
 from steps.feats.archive import feature_writer
 
 TOKENS = ["<blk>", "guo2", "hao3", "ni3", "si4", "zhong1"]

@@ -37,7 +37,7 @@ import hashlib, os, sys, time
 from pathlib import Path
 from steps.common.errors import run
 
-def name(*words): return ":".join([sys.argv[0].split("/")[-1].removesuffix(".py"), *words])
+def name(*words): return ":".join([sys.argv[0].split("/")[-1].removesuffix(".py").split("_")[-1], *words])
 
 def read(*paths): return hashlib.md5(b"".join(Path(path).read_bytes() for path in paths)).hexdigest()
 
@@ -63,14 +63,14 @@ def begin(task):
             log(f"{task} cleared up")
 '''
 STAGES = {
-    "prepare": '''
+    "stage1_prepare": '''
 def main():
     corpus, = sys.argv[1:]
     begin(name(corpus))
     for part in ("train", "dev", "test"):
         write(Path("data", corpus, part), "wav.scp text utt2spk spk2utt utt2dur", f"{corpus} {part}")
 ''',
-    "lexicon": '''
+    "stage2_lexicon": '''
 def main():
     corpus, = sys.argv[1:]
     begin(name(corpus))
@@ -80,7 +80,7 @@ def main():
         write(Path("data", corpus, part), "pinyin", str(says) + read(Path("data", corpus, part, "text")))
     write(Path("data", corpus, "lang"), "lexicon.txt tokens.txt words.txt", str(says))
 ''',
-    "features": '''
+    "stage3_features": '''
 import steps.feats.helper
 def main():
     corpus, features = sys.argv[1:]
@@ -90,7 +90,7 @@ def main():
         write(out / part, "feats.ark feats.scp utt2num_frames", "feats")
     write(out, "cmvn", read(f"conf/features/{features}.yaml"))
 ''',
-    "train": '''
+    "stage4_train": '''
 def main():
     experiment, = sys.argv[1:]
     begin(name(experiment))
@@ -100,13 +100,13 @@ def main():
     write(out, "final.ckpt train.csv config.yaml env.json tokens.txt cmvn", trained)
     write(out / "checkpoints", "epoch-1", trained)
 ''',
-    "decode": '''
+    "stage5_decode": '''
 def main():
     exp, part, _, method = sys.argv[1:]
     begin(name(exp.split("/")[1], part))
     write(Path(exp, "decode", f"{part}_{method}"), "pinyin text ctm decode.json", read(f"{exp}/final.ckpt"))
 ''',
-    "score": '''
+    "stage6_score": '''
 def main():
     exp, part, _, method = sys.argv[1:]
     begin(name(exp.split("/")[1], part))

@@ -6,10 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steps.config.schema import Augment, Model, Train
-from steps.model.augment import augment, resample, warped_frames
-from steps.model.batches import TrainingBatches, inference_batches, labels_fit
-from steps.model.buckets import batch_size, choose_buckets, padded_length, plan_epoch
-from steps.model.geometry import frames_needed, out_frames
+from steps.model.batches import (
+    TrainingBatches,
+    augment,
+    batch_size,
+    choose_buckets,
+    inference_batches,
+    labels_fit,
+    padded_length,
+    plan_epoch,
+    resample,
+    warped_frames,
+)
+from steps.model.network import frames_needed, out_frames
 
 MODEL = Model(blocks=[{"channels": 4, "layers": 1, "pool": 4}])
 lengths_strategy = st.lists(st.integers(1, 900), min_size=1, max_size=60)

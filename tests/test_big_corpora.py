@@ -12,13 +12,13 @@ import pytest
 import yaml
 from test_corpora import run
 
-import steps.decode
-import steps.features
-import steps.lexicon
-import steps.prepare
-import steps.train
+import steps.stage1_prepare
+import steps.stage2_lexicon
+import steps.stage3_features
+import steps.stage4_train
+import steps.stage5_decode
 from steps.config.load import load_experiment
-from steps.datadir.table import read_table
+from steps.corpus.table import read_table
 
 CONF = Path(__file__).parent.parent / "conf"
 SECONDS = 0.8  # long enough for six syllables
@@ -53,14 +53,14 @@ def test_stages_1_to_5(name, project, monkeypatch):
     change(path, train={**train, "epochs": 1, "batch_size": 4})
     config = load_experiment(name)
     corpus, features = config.experiment.corpus, config.experiment.features
-    run(monkeypatch, steps.prepare, corpus)
-    run(monkeypatch, steps.lexicon, corpus)
-    run(monkeypatch, steps.features, corpus, features)
-    run(monkeypatch, steps.train, name)
+    run(monkeypatch, steps.stage1_prepare, corpus)
+    run(monkeypatch, steps.stage2_lexicon, corpus)
+    run(monkeypatch, steps.stage3_features, corpus, features)
+    run(monkeypatch, steps.stage4_train, name)
     row = pd.read_csv(f"exp/{name}/train.csv").iloc[-1]
     assert row.steps >= 1 and 0 < row.train_loss < 1000
     for part in config.experiment.decode.sets:
-        run(monkeypatch, steps.decode, f"exp/{name}", part)
+        run(monkeypatch, steps.stage5_decode, f"exp/{name}", part)
         heard = read_table(f"exp/{name}/decode/{part}_greedy/pinyin")
         assert list(heard) == list(read_table(f"data/{corpus}/{part}/pinyin"))
 

@@ -20,10 +20,10 @@ from steps.common import cluster
 from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.common.parallel import CLUSTER, ordered_map
-from steps.config.check import check, load
+from steps.common.yaml import check, load
 from steps.config.load import experiment_names
 from steps.config.schema import Cluster
-from steps.datadir.audio import check_audios
+from steps.corpus.validate import check_audios
 
 ROOT = Path(__file__).parent.parent
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers find no tests/
@@ -138,10 +138,10 @@ def fail(number: int) -> int:
 
 def test_features_are_the_same_bit_for_bit(dask, project):
     write_audio(60)
-    run_stage("steps.features", "tiny", "fbank")
+    run_stage("steps.stage3_features", "tiny", "fbank")
     here = contents("exp/features")
     configure(f"scheduler: {dask.address}")
-    run_stage("steps.features", "tiny", "fbank")
+    run_stage("steps.stage3_features", "tiny", "fbank")
     assert contents("exp/features") == here and len(here) == 5
 
 
@@ -205,13 +205,13 @@ def test_a_killed_worker_loses_nothing(tmp_path_factory, project):
     paths = write_audio(60)
     lines = [f"train-{index:04} {paths[index % 60]}" for index in range(1500)]
     write_lines("data/tiny/train/wav.scp", lines)
-    run_stage("steps.features", "tiny", "fbank")
+    run_stage("steps.stage3_features", "tiny", "fbank")
     here = contents("exp/features")
     dask = Dask(tmp_path_factory.mktemp("killed"))
     try:
         configure(f"scheduler: {dask.scheduler()}")
         victim, _ = dask.worker(), dask.worker()
-        process = stage("steps.features", "tiny", "fbank")
+        process = stage("steps.stage3_features", "tiny", "fbank")
         wait_for(lambda: sum(path.stat().st_size for path in Path("exp/features").rglob(".feats.ark*")) > 2_000_000)
         victim.send_signal(signal.SIGKILL)
         victim.wait()
@@ -240,8 +240,8 @@ def test_a_scheduler_that_dies(tmp_path_factory, project, monkeypatch):
 
 def test_decoding_is_the_same(dask, project):
     write_tiny(project, {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1}})
-    run_stage("steps.train", "tiny")
-    run_stage("steps.decode", "exp/tiny", "dev")
+    run_stage("steps.stage4_train", "tiny")
+    run_stage("steps.stage5_decode", "exp/tiny", "dev")
     here = contents("exp/tiny/decode")
     configure(f"scheduler: {dask.address}")
     script = "from steps import decode; from steps.search import parts; parts.PART = 3; decode.main()"
@@ -273,7 +273,7 @@ def test_a_queue_starts_workers(project, monkeypatch):
     monkeypatch.setenv("DASK_JOBQUEUE__SLURM__INTERFACE", "lo")
     write_audio(20)
     configure("jobqueue: slurm", "queue: short", "cores: 1", "memory: 1GB", "walltime: '00:10:00'", "workers: 1")
-    output = run_stage("steps.features", "tiny", "fbank")
+    output = run_stage("steps.stage3_features", "tiny", "fbank")
     assert "waiting for the first worker" in output
     assert Path("exp/features/tiny_fbank/train/feats.scp").exists()
     job = Path("job").read_text()
@@ -289,7 +289,7 @@ def test_a_queue_that_takes_no_job(project, monkeypatch, kind):
     monkeypatch.setenv("PATH", f"{project / 'bin'}:{os.environ['PATH']}")
     configure(f"jobqueue: {kind}", "queue: nowhere")
     write_audio(1)
-    output, _ = (process := stage("steps.features", "tiny", "fbank")).communicate(timeout=120)
+    output, _ = (process := stage("steps.stage3_features", "tiny", "fbank")).communicate(timeout=120)
     assert process.returncode == 1
     assert "no such queue: nowhere" in output
     assert "error: conf/cluster.yaml: " in output and " refused 1 of the jobs, for the reason above" in output

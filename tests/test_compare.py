@@ -12,7 +12,7 @@ from read_page import Page
 
 from steps import compare
 from steps.common.errors import UserError
-from steps.comparison.rows import SORT_KEYS
+from steps.report.rows import SORT_KEYS
 
 REFS = some_references()
 

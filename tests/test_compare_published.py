@@ -10,7 +10,7 @@ from stub_project import ROOT, Project
 
 from steps import compare
 from steps.common.errors import UserError
-from steps.comparison.published import BEGIN, END, read_results, results_text, with_results
+from steps.report.published import BEGIN, END, read_results, results_text, with_results
 
 REFS = some_references()
 CONF = """# {what}

@@ -12,15 +12,13 @@ from compared import make_run, noisy, some_references
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.comparison.changes import by_speaker, by_syllable, by_utterance, example, most_broken, most_fixed
-from steps.comparison.differences import differing, flatten, seed_notes
-from steps.comparison.names import parse_name
-from steps.comparison.paired import judge
-from steps.comparison.rows import SER, make_rows
-from steps.comparison.runs import open_run
-from steps.results.errors import align, count, total
-from steps.results.experiment import Results
-from steps.results.kaldi_files import per_spk_counts
+from steps.report.changes import by_speaker, by_syllable, by_utterance, example, most_broken, most_fixed
+from steps.report.errors import align, count, total
+from steps.report.experiment import Results
+from steps.report.paired import judge
+from steps.report.rows import SER, differing, flatten, make_rows, seed_notes
+from steps.report.runs import open_run, parse_name
+from steps.report.scores import per_spk_counts
 
 REFS = some_references(60)
 

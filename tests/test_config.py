@@ -20,8 +20,7 @@ from steps.config.load import (
     load_resolved,
     read_corpus,
 )
-from steps.config.presets import PRESETS
-from steps.config.schema import Corpus, Experiment, Features, Model, Train
+from steps.config.schema import PRESETS, Corpus, Experiment, Features, Model, Train
 
 ROOT = Path(__file__).parent.parent
 MINIMAL = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channels": 8}]}}

@@ -10,14 +10,14 @@ import yaml
 from corpus_trees import BUILDERS, OPTIONS, SENTENCES, lines, speech
 
 import steps.download
-import steps.features
-import steps.lexicon
-import steps.prepare
+import steps.stage1_prepare
+import steps.stage2_lexicon
+import steps.stage3_features
 from steps.common.errors import UserError
 from steps.config.load import dump, load_experiment, load_resolved
-from steps.datadir.read import read_data_dir
-from steps.datadir.table import read_table
-from steps.datadir.validate import validate
+from steps.corpus.table import read_table
+from steps.corpus.validate import validate
+from steps.corpus.write import read_data_dir
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def run(monkeypatch, module, *arguments: str) -> None:
 def refused(monkeypatch, *arguments: str) -> str:
     """What stage 1 says when it refuses; nothing may be written."""
     with pytest.raises(UserError) as error:
-        run(monkeypatch, steps.prepare, *arguments)
+        run(monkeypatch, steps.stage1_prepare, *arguments)
     data = Path("data") / arguments[0]
     assert not data.exists() or not any(data.iterdir())
     return str(error.value)
@@ -59,9 +59,9 @@ def refused(monkeypatch, *arguments: str) -> str:
 @pytest.mark.parametrize("module", BUILDERS)
 def test_stages_1_to_3(module, project, monkeypatch):
     configure(project, module)
-    run(monkeypatch, steps.prepare, module)
-    run(monkeypatch, steps.lexicon, module)
-    run(monkeypatch, steps.features, module, "fbank")
+    run(monkeypatch, steps.stage1_prepare, module)
+    run(monkeypatch, steps.stage2_lexicon, module)
+    run(monkeypatch, steps.stage3_features, module, "fbank")
     sets = OPTIONS.get(module, {}).get("sets", ["train", "dev", "test"])
     utts, speakers = [], {}
     for name in sets:
@@ -79,7 +79,7 @@ def test_stages_1_to_3(module, project, monkeypatch):
 
 def test_thchs30_keeps_dev_sentences_out_of_train(project, monkeypatch):
     configure(project, "thchs30")
-    run(monkeypatch, steps.prepare, "thchs30")
+    run(monkeypatch, steps.stage1_prepare, "thchs30")
     texts = {name: set(read_table(f"data/thchs30/{name}/text").values()) for name in ("train", "dev", "dev_official")}
     assert texts["dev"] and texts["train"] and not texts["dev"] & texts["train"]
     assert texts["dev_official"] == set(SENTENCES)
@@ -96,13 +96,13 @@ def test_thchs30_as_text_files_for_links(project, monkeypatch):
             target = link.readlink()
             link.unlink()
             link.write_text(str(target))
-    run(monkeypatch, steps.prepare, "thchs30")
+    run(monkeypatch, steps.stage1_prepare, "thchs30")
 
 
 def test_audio_cmn_leaves_patterns_out_and_says_so(project, monkeypatch, capsys):
     root = configure(project, "audio_cmn")
     speech(root / "24k-abr/hsk/cmn-T恤.mp3", 22050)
-    run(monkeypatch, steps.prepare, "audio_cmn")
+    run(monkeypatch, steps.stage1_prepare, "audio_cmn")
     said = capsys.readouterr().err
     assert "1 of 26 left out: patterns with an underscore, such as 一_也_" in said
     assert "1 of 25 left out: their names are not hanzi: T恤" in said
@@ -111,18 +111,18 @@ def test_audio_cmn_leaves_patterns_out_and_says_so(project, monkeypatch, capsys)
 
 def test_audio_cmn_words_keep_their_set_when_others_come(project, monkeypatch):
     root = configure(project, "audio_cmn")
-    run(monkeypatch, steps.prepare, "audio_cmn")
+    run(monkeypatch, steps.stage1_prepare, "audio_cmn")
     before = {name: set(read_table(f"data/audio_cmn/{name}/text")) for name in ("train", "dev", "test")}
     for word in ("狗", "汉语", "好", "喝"):
         speech(root / f"24k-abr/hsk/cmn-{word}.mp3", 22050)
-    run(monkeypatch, steps.prepare, "audio_cmn")
+    run(monkeypatch, steps.stage1_prepare, "audio_cmn")
     assert all(utts <= set(read_table(f"data/audio_cmn/{name}/text")) for name, utts in before.items())
 
 
 def test_a_corpus_of_pinyin_alone_has_no_text(project, monkeypatch, capsys):
     root = configure(project, "audio_cmn", sets=["train"], options={"part": "syllabs"})
     speech(root / "24k-abr/syllabs/cmn-fe1.mp3", 22050, 0.6)
-    run(monkeypatch, steps.prepare, "audio_cmn")
+    run(monkeypatch, steps.stage1_prepare, "audio_cmn")
     assert "1 of 21 left out: their names are not a tonal syllable of Mandarin: fe1" in capsys.readouterr().err
     assert not Path("data/audio_cmn/train/text").exists()
     pinyin = set(read_table("data/audio_cmn/train/pinyin").values())
@@ -134,8 +134,8 @@ def test_words_and_bare_syllables_combine(project, monkeypatch):
     configure(project, "audio_cmn")
     configure(project, "audio_cmn", "syllabs", options={"part": "syllabs"})
     for corpus in ("audio_cmn", "syllabs", "audio_cmn+syllabs"):
-        run(monkeypatch, steps.prepare, corpus)
-        run(monkeypatch, steps.lexicon, corpus)
+        run(monkeypatch, steps.stage1_prepare, corpus)
+        run(monkeypatch, steps.stage2_lexicon, corpus)
     pinyin = read_table("data/audio_cmn+syllabs/train/pinyin")
     assert pinyin["chenwang-syllabs-jv1"] == "ju1" and pinyin["yuetan-hsk-北京"] == "bei3 jing1"
     assert "jv1" not in Path("data/audio_cmn+syllabs/lang/lexicon.txt").read_text()
@@ -145,8 +145,8 @@ def test_a_corpus_for_training_alone_leaves_the_other_sets_as_they_are(project, 
     configure(project, "audio_cmn")
     configure(project, "audio_cmn", "syllabs", sets=["train"], options={"part": "syllabs"})
     for corpus in ("audio_cmn", "syllabs", "audio_cmn+syllabs"):
-        run(monkeypatch, steps.prepare, corpus)
-        run(monkeypatch, steps.lexicon, corpus)
+        run(monkeypatch, steps.stage1_prepare, corpus)
+        run(monkeypatch, steps.stage2_lexicon, corpus)
     for name in ("dev", "test"):
         assert read_table(f"data/audio_cmn+syllabs/{name}/pinyin") == read_table(f"data/audio_cmn/{name}/pinyin")
     assert (set(read_table("data/audio_cmn+syllabs/train/utt2spk"))
@@ -158,11 +158,11 @@ def test_combination(project, monkeypatch):
     configure(project, "thchs30")
     configure(project, "aishell")
     for corpus in ("thchs30", "aishell"):
-        run(monkeypatch, steps.prepare, corpus)
+        run(monkeypatch, steps.stage1_prepare, corpus)
     assert "run stages 1 and 2 of aishell first" in refused(monkeypatch, "thchs30+aishell")
-    run(monkeypatch, steps.lexicon, "aishell")
-    run(monkeypatch, steps.prepare, "thchs30+aishell")
-    run(monkeypatch, steps.lexicon, "thchs30+aishell")
+    run(monkeypatch, steps.stage2_lexicon, "aishell")
+    run(monkeypatch, steps.stage1_prepare, "thchs30+aishell")
+    run(monkeypatch, steps.stage2_lexicon, "thchs30+aishell")
     sets = sorted(path.name for path in Path("data/thchs30+aishell").iterdir())
     assert sets == ["dev", "dev_official", "lang", "test", "train"]  # those of the first; aishell has no dev_official
     combined = read_table("data/thchs30+aishell/test/pinyin")
@@ -172,8 +172,8 @@ def test_combination(project, monkeypatch):
 def test_same_ids_in_two_corpora_are_refused(project, monkeypatch):
     for name in ("one", "two"):
         configure(project, "aishell", name)
-        run(monkeypatch, steps.prepare, name)
-        run(monkeypatch, steps.lexicon, name)
+        run(monkeypatch, steps.stage1_prepare, name)
+        run(monkeypatch, steps.stage2_lexicon, name)
     assert "the utterance is there twice" in refused(monkeypatch, "one+two")
 
 
@@ -227,7 +227,7 @@ def test_carriage_returns(project, monkeypatch):
 def test_full_width_letters_of_public_corpora_are_mended(project, monkeypatch):
     path = transcript_of(configure(project, "aishell"))
     path.write_text(path.read_text().replace("天气", "ｋ Ｔ　Ｖ"))
-    run(monkeypatch, steps.prepare, "aishell")
+    run(monkeypatch, steps.stage1_prepare, "aishell")
     assert read_table("data/aishell/test/text")["BAC009S0764W0121"] == "今天 k T V 很 好"
 
 
@@ -248,7 +248,7 @@ def test_broken_audio_names_itself_or_is_left_out(project, monkeypatch, capsys):
     conf = Path("conf/corpora/aishell.yaml")
     conf.write_text(conf.read_text() + "skip_bad: true\n")
     capsys.readouterr()
-    run(monkeypatch, steps.prepare, "aishell")
+    run(monkeypatch, steps.stage1_prepare, "aishell")
     assert "kept 11 of 12, left out:\n  BAC009S0003W0122: " in capsys.readouterr().err
     assert "BAC009S0003W0122" not in read_table("data/aishell/train/text")
 
@@ -257,7 +257,7 @@ def test_wrong_count(project, monkeypatch, capsys):
     configure(project, "aishell", expected={"train": 7, "dev+test": 6})
     said = refused(monkeypatch, "aishell", "--strict")
     assert "train: 6 utterances where the documentation says 7 (-1)" in said and "dev+test" not in said
-    run(monkeypatch, steps.prepare, "aishell")
+    run(monkeypatch, steps.stage1_prepare, "aishell")
     assert "warning: the corpus is not what its documentation says" in capsys.readouterr().err
 
 
@@ -276,7 +276,7 @@ def test_wrong_root(project, monkeypatch):
 
 def test_root_may_be_the_folder_itself(project, monkeypatch):
     configure(project, "aishell", root=str(project / "corpus/aishell/data_aishell"))
-    run(monkeypatch, steps.prepare, "aishell")
+    run(monkeypatch, steps.stage1_prepare, "aishell")
 
 
 def test_unknown_option_and_module(project, monkeypatch):
@@ -293,11 +293,11 @@ def test_a_set_that_is_not_there(project, monkeypatch):
 
 def test_failure_keeps_what_was_there(project, monkeypatch):
     path = transcript_of(configure(project, "aishell"))
-    run(monkeypatch, steps.prepare, "aishell")
+    run(monkeypatch, steps.stage1_prepare, "aishell")
     before = {file: file.read_bytes() for file in Path("data").rglob("*") if file.is_file()}
     path.write_text(path.read_text().replace("好", "<s>"))
     with pytest.raises(UserError, match="data/aishell/train/text: BAC009S0002W0121: <s> in the text"):
-        run(monkeypatch, steps.prepare, "aishell")
+        run(monkeypatch, steps.stage1_prepare, "aishell")
     assert before == {file: file.read_bytes() for file in Path("data").rglob("*") if file.is_file()}
 
 
@@ -316,7 +316,7 @@ def test_kaldi_relative_paths(project, monkeypatch):
     root = configure(project, "kaldi", options={"base": str(project / "corpus/kaldi")})
     for scp in root.glob("*/wav.scp"):
         scp.write_text(scp.read_text().replace(f"{root}/", ""))
-    run(monkeypatch, steps.prepare, "kaldi")
+    run(monkeypatch, steps.stage1_prepare, "kaldi")
 
 
 def test_table_with_sets_and_pinyin(project, monkeypatch):
@@ -324,7 +324,7 @@ def test_table_with_sets_and_pinyin(project, monkeypatch):
     rows = [(f"anna {number}.ogg", "anna", "lǜ" if number > 2 else "Lü4 de", name)
             for number, name in enumerate(("train", "dev", "test"))]
     lines(root / "own.tsv", "audio\tclient_id\tpinyin\tset", *map("\t".join, rows))
-    run(monkeypatch, steps.prepare, "table")
+    run(monkeypatch, steps.stage1_prepare, "table")
     assert read_table("data/table/dev/pinyin") == {"anna-anna_1": "lv4 de5"}
 
 
@@ -346,7 +346,7 @@ def test_magicdata_noise_marks(project, monkeypatch, capsys):
     root = configure(project, "magicdata")
     path = root / "train/TRANS.txt"
     path.write_text(path.read_text().replace("今天天气很好。", "[FIL]"))
-    run(monkeypatch, steps.prepare, "magicdata")
+    run(monkeypatch, steps.stage1_prepare, "magicdata")
     assert "1 of 3 left out: noise alone" in capsys.readouterr().err
     assert read_table("data/magicdata/train/text")["38_5837_20170826171151"] == "我们去北京"
 

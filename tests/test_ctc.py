@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steps.model.ctc import ctc_cost
+from steps.model.loss import ctc_cost
 
 TOKENS = 4
 
@@ -64,8 +64,8 @@ def forward_backward(logits, labels):
 def kernels(kind: str):
     """The makers of both losses; skips the test where there is only one."""
     from steps.config.schema import Model
+    from steps.model.layers import StockKernels
     from steps.model.onednn import build
-    from steps.model.stock import StockKernels
 
     if kind == "stock":
         return StockKernels(Model(blocks=[]))
@@ -97,7 +97,7 @@ def test_trained_loss_and_gradient_equal_forward_backward(kind):
     """The very objective that is trained, with padding, unequal lengths, repeats and an extreme frame."""
     import mindspore as ms
 
-    from steps.model.cells import CTCObjective
+    from steps.model.loss import CTCObjective
 
     class Logits(ms.nn.Cell):
         def construct(self, x):

@@ -11,15 +11,10 @@ from hypothesis import strategies as st
 
 import steps.data_dir
 from steps.common.errors import UserError
-from steps.datadir.audio import check_audio
-from steps.datadir.derive import combine, spread, subset
-from steps.datadir.fix import fix
-from steps.datadir.read import read_data_dir
-from steps.datadir.split import set_of, split_speakers
-from steps.datadir.table import read_table, scan_table, write_table
-from steps.datadir.utterance import Utterance
-from steps.datadir.validate import validate
-from steps.datadir.write import write_data_dir, write_sets
+from steps.corpus.fix import combine, fix, spread, subset
+from steps.corpus.table import read_table, scan_table, write_table
+from steps.corpus.validate import check_audio, validate
+from steps.corpus.write import Utterance, read_data_dir, set_of, split_speakers, write_data_dir, write_sets
 
 IDS = ("anna-1", "anna-2", "bert-1", "bert-2")
 

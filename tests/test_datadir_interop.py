@@ -17,8 +17,8 @@ import pytest
 import yaml
 from corpus_trees import BUILDERS, OPTIONS
 
-import steps.prepare
-from steps.datadir.table import read_table
+import steps.stage1_prepare
+from steps.corpus.table import read_table
 
 KALDI_ROOT = os.environ.get("KALDI_ROOT")
 LHOTSE = ("lhotse==1.33.0", "urllib3", "torch==2.13.0+cpu")  # lhotse imports urllib3 without saying so
@@ -61,7 +61,7 @@ def sets(request, tmp_path, monkeypatch) -> list[Path]:
     (tmp_path / "conf/corpora").mkdir(parents=True)
     (tmp_path / f"conf/corpora/{request.param}.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.setattr(sys, "argv", ["prepare", request.param])
-    steps.prepare.main()
+    steps.stage1_prepare.main()
     return sorted(path for path in (tmp_path / "data" / request.param).iterdir())
 
 

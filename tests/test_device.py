@@ -9,7 +9,7 @@ FAILS = """
 from pathlib import Path
 import mindspore as ms
 from mindspore import nn
-from steps.model.device import set_device
+from steps.model.layers import set_device
 
 class Wrong(nn.Cell):
     def construct(self, x):

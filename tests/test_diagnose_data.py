@@ -5,8 +5,17 @@ import pandas as pd
 import pytest
 
 from steps.config.schema import Features, Model
-from steps.diagnosis import alignment, audio, curves, features, holes, labels, output, sets
-from steps.diagnosis.deaf import deaf_loss
+from steps.diagnosis import alignment, features, labels
+from steps.diagnosis import features as audio
+from steps.diagnosis import features as holes
+from steps.diagnosis import labels as sets
+from steps.diagnosis import (
+    network as output,
+)
+from steps.diagnosis import (
+    training as curves,
+)
+from steps.diagnosis.network import deaf_loss
 from steps.feats.audio import Audio
 from steps.model.batches import Batch
 

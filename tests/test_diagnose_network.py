@@ -15,16 +15,18 @@ from tiny_corpus import EXPERIMENT
 
 from steps import diagnose
 from steps.config.load import load_experiment
-from steps.diagnosis import checks, layers, objective, overfit, sweep
-from steps.diagnosis.activations import summarise
+from steps.diagnosis import checks
+from steps.diagnosis import network as layers
+from steps.diagnosis import network as objective
+from steps.diagnosis import training as overfit
+from steps.diagnosis import training as sweep
 from steps.diagnosis.alignment import check_alignment
-from steps.diagnosis.bench import Bench
-from steps.diagnosis.context import Context
-from steps.diagnosis.finding import Finding
-from steps.diagnosis.output import check_output
+from steps.diagnosis.bench import Bench, summarise
+from steps.diagnosis.context import Context, Finding
+from steps.diagnosis.network import check_output
 from steps.model.batches import Batch
-from steps.model.cells import CTCObjective
 from steps.model.checkpoints import named_parameters, save_weights
+from steps.model.loss import CTCObjective
 
 LOUD = np.float32(12)  # above digital silence
 

@@ -102,10 +102,11 @@ CHANGES = {
                  ["features:mini_fbank", *FROM_TRAIN]),
     "fewer sets decoded": (("conf/mini.yaml", "epochs: 2}", "epochs: 2}\ndecode: {sets: [test]}"), ["report:mini"]),
     "a transcript": (("data/mini/train/text", "mini train", "mini train, mended"), ["lexicon:mini", *FROM_TRAIN]),
-    "stage 1's script": (("steps/prepare.py", "def main", "# a word\ndef main"),
+    "stage 1's script": (("steps/stage1_prepare.py", "def main", "# a word\ndef main"),
                          ["prepare:mini", "lexicon:mini", "features:mini_fbank"]),
-    "stage 4's script": (("steps/train.py", "def main", "# a word\ndef main"), []),
-    "stage 6's script": (("steps/score.py", "def main", "# a word\ndef main"), ["score:mini:dev", "score:mini:test"]),
+    "stage 4's script": (("steps/stage4_train.py", "def main", "# a word\ndef main"), []),
+    "stage 6's script": (("steps/stage6_score.py", "def main", "# a word\ndef main"),
+                         ["score:mini:dev", "score:mini:test"]),
     "foundations": (("steps/common/__init__.py", "What every", "What each"), []),
 }
 
@@ -234,7 +235,7 @@ def test_going_back_to_the_old_config_after_an_interrupt(finished, number):
 def test_a_failing_stage_stops_the_run(fresh):
     out, err = fresh.doit(status=1, FAIL="train:mini")
     assert "error: as asked" in err
-    assert "steps.train mini ended with status 1" in out
+    assert "steps.stage4_train mini ended with status 1" in out
     assert "Traceback" not in out + err
     assert fresh.ran()[-1] == "train:mini"
     fresh.doit()
@@ -242,9 +243,9 @@ def test_a_failing_stage_stops_the_run(fresh):
 
 
 def test_a_stage_that_writes_too_little_fails(fresh):
-    fresh.replace("steps/train.py", "final.ckpt", "")
+    fresh.replace("steps/stage4_train.py", "final.ckpt", "")
     out, _ = fresh.doit(status=1)
-    assert "steps.train mini did not write exp/mini/final.ckpt" in out
+    assert "steps.stage4_train mini did not write exp/mini/final.ckpt" in out
 
 
 def test_clean_dry_run_only_tells(finished):

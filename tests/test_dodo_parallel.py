@@ -85,7 +85,7 @@ def test_ctrl_c_at_a_terminal_lets_scripts_clear_up(project):
 
 def test_one_fails_and_the_other_is_recorded(project):
     out, _ = project.doit("-n", "2", *BOTH, status=1, FAIL="train:mini")
-    assert "steps.train mini ended with status 1" in out
+    assert "steps.stage4_train mini ended with status 1" in out
     assert json.loads((project.folder / "exp/mini/log/train.json").read_text())["state"] == "failed"
     assert (project.folder / "exp/mini/log/train.log").read_text().endswith("train:mini begins\nerror: as asked\n")
     project.log_lines()

@@ -17,9 +17,8 @@ import local.aishell
 import local.audio_cmn
 from steps.common.errors import UserError
 from steps.config.schema import Corpus
-from steps.datadir import download
-from steps.datadir.download import Archive, fetch_all
-from steps.datadir.git import tree_hash
+from steps.corpus import download
+from steps.corpus.download import Archive, fetch_all, tree_hash
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -26,7 +26,7 @@ def project(tmp_path):
     """A project with the experiments x@1 and x@2, and a sweep s of two points."""
     project = Project(tmp_path / "project")
     project.make()
-    project.write("steps/train.py", TRAIN)
+    project.write("steps/stage4_train.py", TRAIN)
     project.write("conf/x.yaml", EXPERIMENT + "seeds: [1, 2]\n")
     project.write("conf/sweeps/s.yaml", yaml.safe_dump(SWEEP, sort_keys=False))
     return project

@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from steps.common.errors import UserError
-from steps.feats.archive import FeatureReader, feature_writer
-from steps.feats.cmvn import MIN_STD, accumulate, apply_cmvn, empty_stats, load_cmvn, mean_std, save_cmvn
+from steps.feats.archive import (
+    MIN_STD,
+    FeatureReader,
+    accumulate,
+    apply_cmvn,
+    empty_stats,
+    feature_writer,
+    load_cmvn,
+    mean_std,
+    save_cmvn,
+)
 
 
 def matrices(count: int = 5, bins: int = 7) -> dict[str, np.ndarray]:

@@ -12,8 +12,7 @@ from scipy.signal import stft
 from steps.common.errors import UserError
 from steps.config.load import load_features
 from steps.config.schema import Features
-from steps.feats.compute import check_config, compute_feats
-from steps.feats.frames import noise_energy, num_frames
+from steps.feats.compute import check_config, compute_feats, noise_energy, num_frames
 
 CONF = Path(__file__).parent.parent / "conf"
 SPECTROGRAM, FBANK = load_features("spectrogram", CONF), load_features("fbank", CONF)

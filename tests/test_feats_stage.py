@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from steps import features
+from steps import stage3_features as features
 from steps.common.errors import UserError
 from steps.config.load import load
 from steps.config.schema import Features
-from steps.feats.archive import FeatureReader
+from steps.feats.archive import FeatureReader, load_cmvn
 from steps.feats.audio import read_audio
-from steps.feats.cmvn import load_cmvn
 from steps.feats.compute import compute_feats
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +55,7 @@ def configure(more: str = "") -> None:
 
 
 def start(jobs: int) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "steps.features", "tiny", "fbank", "--nj", str(jobs)],
+    return subprocess.Popen([sys.executable, "-m", "steps.stage3_features", "tiny", "fbank", "--nj", str(jobs)],
                             env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

@@ -62,7 +62,7 @@ def start_tuning(config):
 @pytest.mark.parametrize("output", ["plain", "factored"])
 @pytest.mark.parametrize("init_from", ["old", "exp/old", "exp/old/final.ckpt"])
 def test_body_and_known_rows_are_copied_and_the_rest_is_fresh(monkeypatch, tmp_path, capsys, output, init_from):
-    from steps.model.output import row_names
+    from steps.model.network import row_names
 
     monkeypatch.chdir(tmp_path)
     old = trained(experiment("old", output))
@@ -84,7 +84,7 @@ def test_body_and_known_rows_are_copied_and_the_rest_is_fresh(monkeypatch, tmp_p
 
 
 def test_a_syllable_that_the_source_did_not_know_has_what_it_knew_of_its_parts(monkeypatch, tmp_path):
-    from steps.model.output import row_names
+    from steps.model.network import row_names
 
     monkeypatch.chdir(tmp_path)
     old = trained(experiment("old", "factored"))["output.weight"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from steps import lexicon as stage
+from steps import stage2_lexicon as stage
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
-from steps.lexicon import make_lexicon
+from steps.stage2_lexicon import make_lexicon
 from steps.text import derived, transcripts
 from steps.text.derived import is_derived
 
@@ -226,8 +226,8 @@ def test_mistakes_are_one_line_and_status_1(tmp_path):
     project = Path(__file__).resolve().parents[1]
     (tmp_path / "conf/corpora").mkdir(parents=True)
     (tmp_path / "conf/corpora/c.yaml").write_text("module: mini\n", encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "steps.lexicon", "c"], cwd=tmp_path, capture_output=True, text=True,
-                          env={"PYTHONPATH": str(project), "PATH": "/usr/bin:/bin"})
+    done = subprocess.run([sys.executable, "-m", "steps.stage2_lexicon", "c"], cwd=tmp_path, capture_output=True,
+                          text=True, env={"PYTHONPATH": str(project), "PATH": "/usr/bin:/bin"})
     assert done.returncode == 1
     assert done.stderr.startswith("error: data/c/train/text: No such file")
     assert "Traceback" not in done.stderr

@@ -6,12 +6,18 @@ import pytest
 from mindspore import nn
 
 from steps.config.schema import Model
-from steps.model.cells import Inference
-from steps.model.dropout import Dropout
-from steps.model.geometry import out_frames, out_sizes, sight, time_reduction
-from steps.model.network import DFCNN
-from steps.model.output import FactoredOutput, syllable_parts
-from steps.model.stock import StockKernels
+from steps.model.layers import StockKernels
+from steps.model.loss import Inference
+from steps.model.network import (
+    DFCNN,
+    Dropout,
+    FactoredOutput,
+    out_frames,
+    out_sizes,
+    sight,
+    syllable_parts,
+    time_reduction,
+)
 from steps.text.syllables import all_syllables, split
 
 ms.set_context(mode=ms.GRAPH_MODE)

@@ -19,10 +19,10 @@ from mindspore import nn, ops  # noqa: E402
 from onednn_cases import CONVOLUTIONS, NORMS, close, conv_float64, norm_float64, run  # noqa: E402
 
 from steps.config.schema import Model, Optimizer  # noqa: E402
-from steps.model.cells import CTCObjective, TrainStep  # noqa: E402
+from steps.model.layers import StockKernels  # noqa: E402
+from steps.model.loss import CTCObjective, TrainStep  # noqa: E402
 from steps.model.network import DFCNN  # noqa: E402
 from steps.model.optimizer import make_optimizer  # noqa: E402
-from steps.model.stock import StockKernels  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +331,7 @@ from mindspore import nn
 from mindspore.communication import get_rank, init
 from steps.config.schema import Model
 from steps.model.onednn.cells import OnednnKernels
-from steps.model.stock import StockKernels
+from steps.model.layers import StockKernels
 
 ms.set_context(mode=ms.GRAPH_MODE)
 ms.set_device("CPU")

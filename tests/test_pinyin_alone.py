@@ -12,18 +12,18 @@ import yaml
 from corpus_trees import SENTENCES, lines, speech
 
 import steps.data_dir
-import steps.decode
-import steps.features
-import steps.lexicon
-import steps.prepare
 import steps.report
-import steps.score
-import steps.train
+import steps.stage1_prepare
+import steps.stage2_lexicon
+import steps.stage3_features
+import steps.stage4_train
+import steps.stage5_decode
+import steps.stage6_score
 from steps.common.errors import UserError
-from steps.datadir.fix import fix
-from steps.datadir.read import read_data_dir
-from steps.datadir.table import read_table
-from steps.datadir.validate import validate
+from steps.corpus.fix import fix
+from steps.corpus.table import read_table
+from steps.corpus.validate import validate
+from steps.corpus.write import read_data_dir
 
 SETS = ("train", "dev", "test")
 EXPERIMENT = {
@@ -67,9 +67,10 @@ def run(monkeypatch, module, *arguments: str) -> None:
 
 def run_all(monkeypatch) -> dict:
     """Stages 1 to 6 and the report; returns what score.json says of test."""
-    for module, arguments in ((steps.prepare, ["own"]), (steps.lexicon, ["own"]), (steps.features, ["own", "fbank"]),
-                              (steps.train, ["small"]), (steps.decode, ["exp/small", "test"]),
-                              (steps.score, ["exp/small", "test"]), (steps.report, ["exp/small"])):
+    for module, arguments in ((steps.stage1_prepare, ["own"]), (steps.stage2_lexicon, ["own"]),
+                              (steps.stage3_features, ["own", "fbank"]),
+                              (steps.stage4_train, ["small"]), (steps.stage5_decode, ["exp/small", "test"]),
+                              (steps.stage6_score, ["exp/small", "test"]), (steps.report, ["exp/small"])):
         run(monkeypatch, module, *arguments)
     return json.loads(Path("exp/small/score/test_greedy/score.json").read_text())
 
@@ -98,17 +99,18 @@ def test_pinyin_without_hanzi(project, monkeypatch):
 def test_kaldi_directories_with_pinyin_without_hanzi(project, monkeypatch):
     write_table(project, {"pinyin": list(SENTENCES.values())})
     configure()
-    run(monkeypatch, steps.prepare, "own")
+    run(monkeypatch, steps.stage1_prepare, "own")
     Path("data/own").rename("kaldi")
     configure(module="kaldi", root="kaldi", options={})
-    for module, arguments in ((steps.prepare, ["own"]), (steps.lexicon, ["own"]), (steps.features, ["own", "fbank"])):
+    for module, arguments in ((steps.stage1_prepare, ["own"]), (steps.stage2_lexicon, ["own"]),
+                              (steps.stage3_features, ["own", "fbank"])):
         run(monkeypatch, module, *arguments)
     for part in SETS:
         assert read_data_dir(Path("data/own") / part) == read_data_dir(Path("kaldi") / part)
     pinyin = Path("kaldi/dev/pinyin")
     pinyin.write_text("".join(pinyin.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(UserError, match="dev/pinyin: 1 of utt2spk are missing, the first is bert-bert-0"):
-        run(monkeypatch, steps.prepare, "own")
+        run(monkeypatch, steps.stage1_prepare, "own")
 
 
 @pytest.fixture
@@ -128,7 +130,8 @@ def test_unreadable_text_is_left_out_of_training_and_scores(unreadable, monkeypa
 
 
 def test_directories_with_unreadable_text_are_valid_and_say_so(unreadable, monkeypatch, capsys):
-    for module in (steps.prepare, steps.lexicon, steps.lexicon):  # stage 2 again: it knows its own files
+    # Stage 2 again: it knows its own files.
+    for module in (steps.stage1_prepare, steps.stage2_lexicon, steps.stage2_lexicon):
         run(monkeypatch, module, "own")
     train = Path("data/own/train")
     assert validate(train).unread == 1
@@ -147,26 +150,27 @@ def test_directories_with_unreadable_text_are_valid_and_say_so(unreadable, monke
 
 def test_a_combination_leaves_unreadable_text_out(unreadable, monkeypatch, capsys):
     lines(Path("conf/corpora/two.yaml"), Path("conf/corpora/own.yaml").read_text())
-    for module in (steps.prepare, steps.lexicon):
+    for module in (steps.stage1_prepare, steps.stage2_lexicon):
         run(monkeypatch, module, "own")
     for path in unreadable.glob("corpus/*-*.wav"):
         shutil.copy(path, path.with_name(path.name.replace("-", "-0")))
     table = Path("corpus/speech.csv")
     table.write_text(table.read_text().replace("-", "-0"))
-    for name, module in (("two", steps.prepare), ("two", steps.lexicon), ("own+two", steps.prepare)):
+    for name, module in (("two", steps.stage1_prepare), ("two", steps.stage2_lexicon),
+                         ("own+two", steps.stage1_prepare)):
         run(monkeypatch, module, name)
     assert "data/two/train: 1 of 8 left out: they have no pinyin" in capsys.readouterr().err
     assert len(read_table("data/own+two/train/text")) == 2 * (len(SENTENCES) - 1)
 
 
 def test_pinyin_mended_by_hand_may_lack_lines_where_that_is_allowed(unreadable, monkeypatch, capsys):
-    for module in (steps.prepare, steps.lexicon):
+    for module in (steps.stage1_prepare, steps.stage2_lexicon):
         run(monkeypatch, module, "own")
     pinyin = Path("data/own/dev/pinyin")
     pinyin.write_text(pinyin.read_text().replace("wo3 men5", "wo3 men2"))
     mended = pinyin.read_text()
     capsys.readouterr()
-    run(monkeypatch, steps.lexicon, "own")
+    run(monkeypatch, steps.stage2_lexicon, "own")
     assert pinyin.read_text() == mended
     said = capsys.readouterr()
     assert "dev/pinyin: the corpus' own, or mended by hand, lacks 1 of the 8 utterances of text: bert-" in said.err
@@ -175,4 +179,4 @@ def test_pinyin_mended_by_hand_may_lack_lines_where_that_is_allowed(unreadable, 
     text = Path("data/own/train/text")
     text.write_text(text.read_text().replace("☃", ""))
     with pytest.raises(UserError, match=r"dev/pinyin: the corpus' own, .* lacks 1 of .*\n  Add theirs, or leave them"):
-        run(monkeypatch, steps.lexicon, "own")
+        run(monkeypatch, steps.stage2_lexicon, "own")

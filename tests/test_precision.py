@@ -20,10 +20,9 @@ def make_step(scaled):
     import mindspore as ms
     from mindspore import amp, nn
 
-    from steps.model.accumulation import AccumulatedStep
-    from steps.model.cells import CTCObjective
-    from steps.model.precision import keep_with
-    from steps.model.stock import StockKernels
+    from steps.model.layers import StockKernels
+    from steps.model.loss import CTCObjective
+    from steps.model.parallel import AccumulatedStep, keep_with
 
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_seed(1)
@@ -91,7 +90,7 @@ def test_parameters_keep_their_names_and_types():
     import mindspore as ms
 
     from steps.model.checkpoints import named_parameters
-    from steps.model.precision import with_precision
+    from steps.model.parallel import with_precision
 
     network = make_step(scaled=False)[0]
     before = list(named_parameters(network))
@@ -104,11 +103,10 @@ def test_float16_trains_as_float32_does():
     import mindspore as ms
     from mindspore import nn
 
-    from steps.model.accumulation import AccumulatedStep
-    from steps.model.cells import CTCObjective
+    from steps.model.layers import StockKernels
+    from steps.model.loss import CTCObjective
     from steps.model.network import DFCNN
-    from steps.model.precision import loss_scaler, with_precision
-    from steps.model.stock import StockKernels
+    from steps.model.parallel import AccumulatedStep, loss_scaler, with_precision
 
     ms.set_context(mode=ms.GRAPH_MODE)
     model = Model(blocks=[{"channels": 8, "layers": 1, "pool": 2}], dense=[16], output="factored")
@@ -135,7 +133,7 @@ def experiment(precision, **changes):
 
 
 def test_the_cpu_has_no_mixed_precision():
-    from steps.model.precision import check_precision
+    from steps.model.parallel import check_precision
 
     with pytest.raises(UserError, match="amp is for GPU and Ascend"):
         check_precision(experiment("amp"))
@@ -143,7 +141,8 @@ def test_the_cpu_has_no_mixed_precision():
 
 
 def test_bf16_is_refused_where_it_cannot_be_had(monkeypatch):
-    from steps.model import kernels, precision
+    from steps.model import layers as kernels
+    from steps.model import parallel as precision
 
     monkeypatch.setattr(kernels, "available", lambda: "library.so")
     monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
@@ -175,7 +174,7 @@ def test_what_trained_at_bf16_decodes_at_float32_with_any_kernels(tmp_path, monk
 
     monkeypatch.chdir(tmp_path)
     write_tiny(tmp_path, experiment("bf16").model_dump(mode="json"))
-    done = subprocess.run([sys.executable, "-m", "steps.train", "tiny"], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "steps.stage4_train", "tiny"], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
     assert done.returncode == 0, done.stderr
     history = pd.read_csv("exp/tiny/train.csv")

@@ -114,8 +114,9 @@ def test_a_training_on_spliced_utterances_has_them_aligned_first(copied):
 
 
 @pytest.mark.parametrize(("task", "module"), [
-    ("prepare:mini", "steps.prepare"), ("lexicon:mini", "steps.lexicon"), ("features:mini_fbank", "steps.features"),
-    ("train:mini", "steps.train"), ("decode:mini:test", "steps.decode"), ("score:mini:test", "steps.score")])
+    ("prepare:mini", "steps.stage1_prepare"), ("lexicon:mini", "steps.stage2_lexicon"),
+    ("features:mini_fbank", "steps.stage3_features"), ("train:mini", "steps.stage4_train"),
+    ("decode:mini:test", "steps.stage5_decode"), ("score:mini:test", "steps.stage6_score")])
 def test_killed_in_a_stage_and_run_again_it_scores_the_same(finished, copied, task, module):
     """kill -9 of doit and of the stage, as soon as the stage runs."""
     expected = scores(finished[0])

@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from read_page import Page
 from small_experiment import REFERENCE, TEXT, make_experiment, run_script
 
-from steps import decode, report, score
+from steps import report
+from steps import stage5_decode as decode
+from steps import stage6_score as score
 from steps.common.errors import UserError
 from steps.common.files import write_json
-from steps.datadir.table import write_table
-from steps.results.errors import EPS
-from steps.results.experiment import Results
-from steps.results.html import page, shaded_table, table
-from steps.results.plots import learning_curves, spectrogram, spread
+from steps.corpus.table import write_table
+from steps.report.errors import EPS
+from steps.report.experiment import Results
+from steps.report.page import page, shaded_table, table
+from steps.report.plots import learning_curves, spectrogram, spread
 from steps.search.ctm import Timed
 
 HISTORY = pd.DataFrame({

@@ -7,9 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.common.errors import UserError
-from steps.results.errors import EPS, Counts, align, check_same_utterances, count, rate, syllable_error_rate, total
-from steps.results.scores import confidence_interval, error_rates
-from steps.results.tones import align_bases, confusion_kind, count_tones, split_tone
+from steps.report.errors import (
+    EPS,
+    Counts,
+    align,
+    align_bases,
+    check_same_utterances,
+    confusion_kind,
+    count,
+    count_tones,
+    rate,
+    split_tone,
+    syllable_error_rate,
+    total,
+)
+from steps.report.scores import confidence_interval, error_rates
 
 syllable = st.sampled_from(["ma1", "ma3", "ma5", "shi4", "si4", "guo2"])
 utterance = st.lists(syllable, max_size=9)

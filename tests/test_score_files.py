@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_experiment import REFERENCE, make_experiment, run_script
 
-from steps import decode, score
+from steps import stage5_decode as decode
+from steps import stage6_score as score
 from steps.common.errors import UserError
-from steps.datadir.table import write_table
-from steps.results.errors import align, count, total
-from steps.results.kaldi_files import (
+from steps.corpus.table import write_table
+from steps.report.errors import align, count, total
+from steps.report.scores import (
     confusion_lines,
     ops_lines,
     per_spk_counts,

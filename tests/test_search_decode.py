@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_experiment import HearingModel, make_experiment, run_script, write_features
 
-from steps import decode
+from steps import stage5_decode as decode
 from steps.common.errors import UserError
 
 

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from steps.search.ctc import Emission, greedy
 from steps.search.ctm import Timed, ctm_lines, read_ctm
-from steps.search.emission import Emission
-from steps.search.greedy import greedy
 
 
 def plain_greedy(log_probs):

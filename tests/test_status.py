@@ -21,7 +21,7 @@ class StatusProject(Project):
     def make(self) -> None:
         """Fill the folder."""
         super().make()
-        for name in ("steps/status.py", "steps/model/__init__.py", "steps/model/progress.py"):
+        for name in ("steps/status.py", "steps/model/__init__.py", "steps/model/callbacks.py"):
             self.write(name, (ROOT / name).read_text(encoding="utf-8"))
 
     def status(self, *args: str) -> dict:
@@ -122,10 +122,10 @@ def test_keys_of_corpus_and_features(finished):
 
 
 def test_a_changed_script_and_a_missing_result(finished):
-    finished.replace("steps/score.py", "def main", "# a word\ndef main")
+    finished.replace("steps/stage6_score.py", "def main", "# a word\ndef main")
     (finished.folder / "exp/mini/decode/dev_greedy/ctm").unlink()
     tasks = finished.status("mini")["tasks"]
-    assert tasks["score:mini:test"]["why"] == ["steps/score.py: changed"]
+    assert tasks["score:mini:test"]["why"] == ["steps/stage6_score.py: changed"]
     assert tasks["decode:mini:dev"]["why"] == ["exp/mini/decode/dev_greedy/ctm: gone"]
 
 
@@ -236,7 +236,7 @@ def test_a_real_training_killed(tmp_path):
                              capture_output=True, text=True, check=True).stdout
         return json.loads(out)["tasks"]["train:tiny"]
 
-    process = subprocess.Popen([sys.executable, "-m", "steps.train", "tiny"], cwd=tmp_path, env=environment,
+    process = subprocess.Popen([sys.executable, "-m", "steps.stage4_train", "tiny"], cwd=tmp_path, env=environment,
                                stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 240

@@ -18,10 +18,10 @@ from mindspore.train.summary_pb2 import Event
 from PIL import Image
 from tensorboardX.proto import event_pb2 as tensorboard
 
+from steps import mindinsight
 from steps.common.errors import UserError
-from steps.model.history import Epoch, History
+from steps.model.callbacks import Epoch, History
 from steps.model.summary import EVERY_STEPS, EXAMPLES, Summary, examples
-from steps.watch import mindinsight
 
 ROOT = Path(__file__).parent.parent
 

@@ -34,7 +34,7 @@ def call(folder, *words):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     write_tiny(folder)
-    status, output = call(folder, "steps.train", "tiny")
+    status, output = call(folder, "steps.stage4_train", "tiny")
     assert status == 0, output
     return folder
 
@@ -59,9 +59,9 @@ def test_it_learns_and_says_what_it_did(trained):
 
 
 def test_decoding_in_another_process_finds_what_dev_found(trained):
-    status, output = call(trained, "steps.decode", "exp/tiny", "dev")
+    status, output = call(trained, "steps.stage5_decode", "exp/tiny", "dev")
     assert status == 0, output
-    status, output = call(trained, "steps.score", "exp/tiny", "dev")
+    status, output = call(trained, "steps.stage6_score", "exp/tiny", "dev")
     assert status == 0, output
     found = yaml.safe_load((trained / "exp/tiny/score/dev_greedy/score.json").read_text())
     best = pd.read_csv(trained / "exp/tiny/train.csv").dev_ser.min()
@@ -70,7 +70,7 @@ def test_decoding_in_another_process_finds_what_dev_found(trained):
 
 def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
     write_tiny(tmp_path)
-    process = start(tmp_path, "steps.train", "tiny")
+    process = start(tmp_path, "steps.stage4_train", "tiny")
     deadline = time.monotonic() + 120
     while not (tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -78,7 +78,7 @@ def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
     process.communicate()
     assert not (tmp_path / "exp/tiny/final.ckpt").exists()
     replace(tmp_path / "conf/tiny.yaml", "train:", "train:\n  summary: true")  # to be watched changes nothing
-    status, output = call(tmp_path, "steps.train", "tiny")
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and re.search(r"going on after epoch [12]\b", output), output
     expected, resumed = weights(trained), weights(tmp_path)
     assert expected.keys() == resumed.keys()
@@ -96,7 +96,7 @@ def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path):
     (tmp_path / "exp/tiny/final.ckpt").unlink()
     last = tmp_path / "exp/tiny/checkpoints/epoch-0003.ckpt"
     last.write_bytes(last.read_bytes()[:-100])
-    status, output = call(tmp_path, "steps.train", "tiny")
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and "going on after epoch 2" in output, output
     for name, value in weights(trained).items():
         np.testing.assert_array_equal(weights(tmp_path)[name], value, err_msg=name)
@@ -105,13 +105,13 @@ def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path):
 def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "exp/tiny/final.ckpt").stat().st_mtime_ns
-    status, output = call(tmp_path, "steps.train", "tiny")
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and "is there" in output
     assert (tmp_path / "exp/tiny/final.ckpt").stat().st_mtime_ns == before
     changed = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1}}
     (tmp_path / "conf/tiny.yaml").write_text(yaml.safe_dump(changed))
     (tmp_path / "exp/tiny/summary/tensorboard").mkdir(parents=True)  # what the former training said
-    status, output = call(tmp_path, "steps.train", "tiny")
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and "going on" not in output, output
     assert not (tmp_path / "exp/tiny/summary").exists()
     assert len(pd.read_csv(tmp_path / "exp/tiny/train.csv")) == 1
@@ -120,7 +120,7 @@ def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained
 def test_other_data_begins_anew(trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     replace(tmp_path / "data/tiny/dev/pinyin", "ba1", "hao3")
-    status, output = call(tmp_path, "steps.train", "tiny")
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and "epoch 1:" in output, output
 
 
@@ -138,7 +138,7 @@ def replace(path, old, new):
 def test_nonsense_is_refused_in_one_line(tmp_path, spoil, message):
     write_tiny(tmp_path)
     spoil(tmp_path)
-    status, output = call(tmp_path, "steps.train", "tiny")
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 1 and message in output and "Traceback" not in output, output
     assert not (tmp_path / "exp/tiny/final.ckpt").exists()
 
@@ -146,13 +146,13 @@ def test_nonsense_is_refused_in_one_line(tmp_path, spoil, message):
 def test_other_tokens_than_the_checkpoints_are_refused(trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     replace(tmp_path / "exp/tiny/tokens.txt", "ma4", "ma3")
-    status, output = call(tmp_path, "steps.decode", "exp/tiny", "dev")
+    status, output = call(tmp_path, "steps.stage5_decode", "exp/tiny", "dev")
     assert status == 1 and "not the list that final.ckpt was trained with" in output, output
 
 
 def test_averaged_weights_are_the_mean_of_the_best_epochs(trained, tmp_path):
     write_tiny(tmp_path, {**EXPERIMENT, "train": {**EXPERIMENT["train"], "average": 2}})
-    status, output = call(tmp_path, "steps.train", "tiny")
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0, output
     import mindspore as ms
 

@@ -30,7 +30,7 @@ def write(folder, **train):
 
 def start(folder, name="tiny", **variables):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-    return subprocess.Popen([sys.executable, "-m", "steps.train", name], cwd=folder, env=environment, text=True,
+    return subprocess.Popen([sys.executable, "-m", "steps.stage4_train", name], cwd=folder, env=environment, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -192,9 +192,9 @@ def test_micro_batches_equal_one_batch_of_them_all():
     import mindspore as ms
     from mindspore import Tensor, nn
 
-    from steps.model.accumulation import AccumulatedStep
-    from steps.model.cells import CTCObjective, TrainStep
-    from steps.model.stock import StockKernels
+    from steps.model.layers import StockKernels
+    from steps.model.loss import CTCObjective, TrainStep
+    from steps.model.parallel import AccumulatedStep
 
     kernels = StockKernels(Model(blocks=[]))
     ms.set_context(mode=ms.GRAPH_MODE)

@@ -6,9 +6,8 @@ import numpy as np
 import yaml
 
 from steps.common.files import write_lines
-from steps.datadir.table import write_table
-from steps.feats.archive import feature_writer
-from steps.feats.cmvn import accumulate, empty_stats, save_cmvn
+from steps.corpus.table import write_table
+from steps.feats.archive import accumulate, empty_stats, feature_writer, save_cmvn
 
 BINS = 8
 SYLLABLES = ["ba1", "guo2", "hao3", "ma4"]

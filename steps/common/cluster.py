@@ -24,7 +24,7 @@ import cloudpickle
 import distributed
 
 from steps.common.errors import UserError
-from steps.config.check import load
+from steps.common.yaml import load
 from steps.config.schema import Cluster
 
 CODE = Path(__file__).resolve().parents[2]

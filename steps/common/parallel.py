@@ -1,9 +1,10 @@
-"""Work over utterances, spread over processes: of this machine, or of a cluster."""
+"""Long work: spread over processes, and shown with its progress."""
 
 import contextlib
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -12,16 +13,43 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
 from steps.common.errors import UserError
+from steps.common.process import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 CLUSTER = Path("conf/cluster.yaml")
+LOG_EVERY_S = 15.0
 
 
-def cores() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """Yield `items`, telling how many of `total` are done and how long the rest will take."""
+    if sys.stderr.isatty():
+        yield from _bar(items, total, what)
+    else:
+        yield from _log(items, total, what)
+
+
+def _bar(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    from rich.console import Console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("ETA"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield from progress.track(items, total=total, description=what)
+
+
+def _log(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    begin = said = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - said >= LOG_EVERY_S:
+            said = now
+            eta = (now - begin) / done * (total - done)
+            print(f"{what}: {done} of {total}, ETA {eta:.0f} s", file=sys.stderr, flush=True)
 
 
 def default_jobs() -> int:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from steps.common.parallel import cores
+from steps.common.process import cores
 
 PACKAGES = ("mindspore", "numpy", "scipy", "pandas", "pypinyin", "kaldi-native-fbank", "kaldi-native-io", "kaldialign",
             "soundfile", "soxr")

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from steps.common.errors import UserError
-from steps.config.check import check, load, read_yaml
+from steps.common.yaml import check, load, read_yaml
 from steps.config.schema import Corpus, Experiment, Features, Strict
 from steps.config.variants import read_variant, variant_names
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, Field
 
 from steps.common.errors import UserError
-from steps.config.check import check, load, read_yaml
+from steps.common.yaml import check, load, read_yaml
 from steps.config.schema import Experiment, Name, Strict
 
 LONGEST_VALUE = 40  # characters of a value in a name

@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.config.schema import Features, Model
-from steps.diagnosis.context import Context
+from steps.diagnosis.context import Context, Finding, few, graded, percent
 from steps.diagnosis.features import Feats
-from steps.diagnosis.finding import Finding, few, graded, percent
-from steps.diagnosis.output import UNTRAINED
-from steps.model.geometry import sight, time_reduction
-from steps.search.boundaries import voice_of
-from steps.search.greedy import greedy
+from steps.diagnosis.network import UNTRAINED
+from steps.model.network import sight, time_reduction
+from steps.search.alignment import voice_of
+from steps.search.ctc import greedy
 
 NEAR = 1.5  # output frames from the speech to the middle of a spike: half its own, and one as weak consonants are quiet
 # Of the spikes: a warning, an error. Of real words (hsk) it was 60 % with 3×3 kernels throughout, 0 % with its own.

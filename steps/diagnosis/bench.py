@@ -1,6 +1,7 @@
-"""The experiment's network on the bench: compiled once for one shape of batch, and set back to its start at will.
+"""A small training for the checks: losses, gradients and activations of some batches.
 
-Dropout is off: what is to be seen are the loss, the gradients and what rates the network bears.
+The experiment's network is compiled once for one shape of batch, and its weights are set back to their start for each
+check. Dropout is off.
 """
 
 import time
@@ -14,18 +15,42 @@ from mindspore import Parameter, Tensor, dtype, nn, ops
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
 from steps.common.errors import UserError
-from steps.diagnosis.activations import Activations, summarise
 from steps.diagnosis.context import Context
-from steps.model.batches import Batch, labels_fit, make_batch, stack
-from steps.model.buckets import ROUND
-from steps.model.cells import CTCObjective, Inference, TrainStep
+from steps.model.batches import ROUND, Batch, labels_fit, make_batch, stack
 from steps.model.checkpoints import Checkpoints, load_weights, named_parameters, tokens_hash
-from steps.model.device import set_device
-from steps.model.geometry import out_frames
-from steps.model.kernels import make_kernels
-from steps.model.network import DFCNN
+from steps.model.layers import StockKernels, make_kernels, set_device
+from steps.model.loss import CTCObjective, Inference, TrainStep
+from steps.model.network import DFCNN, out_frames
 from steps.model.optimizer import optimizer_at
-from steps.model.stock import StockKernels
+
+KEPT = 5000  # values of a batch
+
+
+class Activations(NamedTuple):
+    """Behind one ReLU.
+
+    Attributes:
+        values: float32 (some,), evenly taken from all values.
+        alive: bool (channels,): whether a channel was above 0 anywhere.
+        finite: whether all values were.
+    """
+
+    values: np.ndarray
+    alive: np.ndarray
+    finite: bool
+
+    def joined(self, other: "Activations") -> "Activations":
+        """Of two batches together."""
+        return Activations(np.concatenate([self.values, other.values]), self.alive | other.alive,
+                           self.finite and other.finite)
+
+
+def summarise(values: np.ndarray) -> Activations:
+    """`values` (…, channels) of one batch."""
+    flat = values.reshape(-1)
+    return Activations(flat[::max(1, flat.size // KEPT)], values.reshape(-1, values.shape[-1]).max(axis=0) > 0,
+                       bool(np.isfinite(values).all()))
+
 
 BATCH = 8  # utterances
 BATCHES = 8  # of which a short training consists

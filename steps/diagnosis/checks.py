@@ -4,19 +4,27 @@ from collections.abc import Callable, Iterator
 
 from steps.common.errors import UserError
 from steps.diagnosis.alignment import check_alignment
-from steps.diagnosis.audio import check_audio
-from steps.diagnosis.context import Context
-from steps.diagnosis.curves import check_divergence, check_oscillation, check_plateau
-from steps.diagnosis.features import check_clipped, check_constant, check_finite, check_scale, check_silent
-from steps.diagnosis.finding import Finding
-from steps.diagnosis.holes import check_holes
-from steps.diagnosis.labels import check_blank, check_ids, check_lengths
-from steps.diagnosis.layers import check_gradients, check_relus
-from steps.diagnosis.objective import check_loss, check_outputs
-from steps.diagnosis.output import check_output
-from steps.diagnosis.overfit import check_overfit
-from steps.diagnosis.sets import check_overlap, check_set_lengths, check_set_levels, check_set_tokens
-from steps.diagnosis.sweep import check_rate
+from steps.diagnosis.context import Context, Finding
+from steps.diagnosis.features import (
+    check_audio,
+    check_clipped,
+    check_constant,
+    check_finite,
+    check_holes,
+    check_scale,
+    check_silent,
+)
+from steps.diagnosis.labels import (
+    check_blank,
+    check_ids,
+    check_lengths,
+    check_overlap,
+    check_set_lengths,
+    check_set_levels,
+    check_set_tokens,
+)
+from steps.diagnosis.network import check_gradients, check_loss, check_output, check_outputs, check_relus
+from steps.diagnosis.training import check_divergence, check_oscillation, check_overfit, check_plateau, check_rate
 
 Check = Callable[[Context], Finding]
 ON_DATA: dict[str, Check] = {

@@ -1,19 +1,58 @@
-"""What the checks of one experiment read: config, tokens, pinyin, features, history; and the compiled network."""
+"""What the checks of a diagnosis look at, and what they find."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from steps.common.errors import UserError
 from steps.config.load import Resolved
-from steps.datadir.read import read_pinyin
-from steps.datadir.table import read_table
-from steps.feats.archive import FeatureReader
-from steps.feats.cmvn import apply_cmvn, load_cmvn, mean_std
+from steps.corpus.table import read_table
+from steps.corpus.write import read_pinyin
+from steps.feats.archive import FeatureReader, apply_cmvn, load_cmvn, mean_std
 from steps.text.syllables import BLANK, all_syllables
+
+Severity = Literal["ok", "warning", "error", "skipped"]
+
+
+class Finding(NamedTuple):
+    """A check's result, in words for whoever runs the recipe.
+
+    A `warning` is likely to cost accuracy, an `error` makes training fail or its result worthless; `skipped` says why
+    a check could not be made.
+    """
+
+    check: str
+    severity: Severity
+    finding: str  # what is the case, in a sentence
+    evidence: Sequence[str] = ()  # what that is judged from, in figures
+    remedy: str = ""  # what to do; empty where nothing need be done
+    figures: Sequence[str] = ()  # SVG
+
+    def as_dict(self) -> dict[str, Any]:
+        """For diagnosis.json: all but the pictures."""
+        return {"check": self.check, "severity": self.severity, "finding": self.finding,
+                "evidence": list(self.evidence), "remedy": self.remedy}
+
+
+def graded(value: float, warning: float, error: float) -> Severity:
+    """`ok` below `warning`, `error` from `error` on."""
+    return "error" if value >= error else "warning" if value >= warning else "ok"
+
+
+def percent(fraction: float) -> str:
+    """`12.3 %`."""
+    return f"{100 * fraction:.1f} %"
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first few of many names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
 
 SAMPLE = 200  # utterances of a set whose features are kept in memory
 

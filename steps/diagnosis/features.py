@@ -1,13 +1,15 @@
-"""Checks of the features, as stored and as normalised: NaN, constants, silence, clipping, scale."""
+"""Checks of audio and features: silence, clipping, scale, holes."""
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from steps.common.errors import UserError
 from steps.config.schema import Features
-from steps.diagnosis.context import Context
-from steps.diagnosis.finding import Finding, few, graded, percent
-from steps.feats.frames import noise_energy
+from steps.corpus.table import read_table
+from steps.diagnosis.context import Context, Finding, few, graded, percent, spread_sample
+from steps.feats.audio import Audio, load_audio
+from steps.feats.compute import noise_energy
 
 Feats = Mapping[str, np.ndarray]  # (frames, bins) by utterance
 SEARCHED = 10000  # utterances, at most, for a single NaN
@@ -129,3 +131,124 @@ def _odd_levels(feats: Feats, evidence: list[str]) -> Finding:
     return Finding("scale", graded(len(odd) / len(feats), 0, 0.1), f"{len(odd)} of {len(feats)} utterances are on "
                    "another scale than the rest", [*evidence, *(f"{utt}: {levels[utt]:.2f}" for utt in odd[:3])],
                    "look for recordings at another level, in another format, or without speech; " + AGAIN)
+
+
+EMPTY = 0.9  # share of the frames in which a bin is at the floor that never holds speech
+SPARE = 0.02  # share of the bins that may be empty
+HOLES = 0.02, 0.5  # share of values at the floor, in the other bins, of frames with sound: none in plain recordings
+
+
+def check_holes(context: Context) -> Finding:
+    """Where there is sound, no bin is digital silence."""
+    return judge_holes(context.raw_feats("train"), context.config.features)
+
+
+def judge_holes(feats: Feats, config: Features) -> Finding:
+    """`feats` are as stored, (frames, bins) by utterance.
+
+    Coders leave out what nobody would hear, and at low rates all high frequencies. At the floor such values lie far
+    below everything else: they rule a bin's deviation, and are learnt by heart.
+    """
+    floor = feature_floor(config)
+    everything = np.concatenate(list(feats.values()))
+    sound = everything[everything.max(axis=1) > floor + ABOVE_FLOOR]
+    if not len(sound):
+        return Finding("holes", "skipped", "there is no sound in the utterances looked at")
+    at_floor = sound < floor + 0.01
+    empty = at_floor.mean(axis=0) > EMPTY
+    share = float(at_floor[:, ~empty].mean()) if not empty.all() else 0.0
+    quiet = float(np.quantile(sound[~at_floor], 0.25))  # where the recordings' own noise is
+    if quiet < floor + ABOVE_FLOOR:
+        share = 0.0  # the floor lies in the recordings' own noise: where that ebbs is no hole
+    severity = graded(share, *HOLES)
+    if severity == "ok" and empty.mean() <= SPARE:
+        return Finding("holes", "ok", "where there is sound, the bins hold it")
+    evidence, remedies = [f"the floor is {floor:.1f} (floor_db: {config.floor_db:g})"], []
+    if empty.mean() > SPARE:
+        names = ", ".join(map(str, np.flatnonzero(empty)))
+        evidence.append(f"bins at the floor in {percent(EMPTY)} of the frames with sound: {names}")
+        top = np.flatnonzero(~empty)
+        if len(top) and empty[-1]:
+            remedies.append(f"high_freq: {upper_frequency(int(top[-1]), config):.0f}" if config.type == "fbank"
+                            else f"num_bins: {top[-1] + 1}")
+    if severity != "ok":
+        evidence.append(f"{percent(share)} of the values of the other bins are at the floor while there is sound")
+        remedies.append(f"floor_db: {floor_at(quiet, config):.0f}")
+    return Finding("holes", "warning" if severity == "ok" else severity,
+                   f"{int(empty.sum())} of {len(empty)} bins are empty, {percent(share)} of the rest is holes, as mp3 "
+                   "and lower sample rates leave them", evidence,
+                   f"use features with {', '.join(remedies)} (conf/features/fbank_mp3.yaml is an example)"
+                   if remedies else "set low_freq and high_freq to where the recordings begin and end")
+
+
+def floor_at(level: float, config: Features) -> float:
+    """The floor_db that puts the floor of such features at `level`."""
+    power = 1 if config.type == "fbank" else 2
+    return config.floor_db + power * (level - feature_floor(config)) * 10 / np.log(10)
+
+
+def upper_frequency(bin_: int, config: Features) -> float:
+    """The frequency (Hz) at which the mel filter of a bin ends."""
+    high = config.high_freq + (config.sample_rate / 2 if config.high_freq <= 0 else 0)
+    low, high = (1127 * np.log1p(frequency / 700) for frequency in (config.low_freq, high))
+    return float(700 * np.expm1((low + (high - low) * (bin_ + 2) / (config.num_bins + 1)) / 1127))
+
+
+LISTENED = 60  # recordings
+FULL = 0.98  # of full scale, or of the recording's own highest sample where that is lower
+RUN = 3  # neighbouring samples at the peak that only clipping makes
+DC = 0.02
+
+
+def check_audio(context: Context) -> Finding:
+    """A sample of train's recordings is not clipped, silent, offset or of too low a sample rate."""
+    table = context.config.data_dir / "train" / "wav.scp"
+    if not table.exists():
+        return Finding("audio", "skipped", f"{table} is not there")
+    paths = read_table(table)
+    recordings, gone = {}, []
+    for utt in spread_sample(list(paths), LISTENED):
+        try:
+            recordings[utt] = load_audio(paths[utt], context.config.features.sample_rate)
+        except UserError as error:
+            gone.append(str(error))
+    if not recordings:
+        return Finding("audio", "skipped", "none of the recordings looked at can be read any more", gone[:1])
+    return judge_audio(recordings, context.config.features.sample_rate)
+
+
+def judge_audio(recordings: Mapping[str, Audio], sample_rate: int) -> Finding:
+    """`recordings` are mixed down and resampled to `sample_rate`; their own rates and channels stand beside."""
+    clipped = [utt for utt, audio in recordings.items() if is_clipped(audio.samples)]
+    offset = [utt for utt, audio in recordings.items() if abs(audio.samples.mean()) > DC]
+    silent = [utt for utt, audio in recordings.items() if np.abs(audio.samples).max() < 1e-3]
+    narrow = [utt for utt, audio in recordings.items() if audio.file_rate < sample_rate]
+    faults = [(clipped, "are clipped", "record or convert them at a lower level; what is cut off can't be mended"),
+              (silent, "are silent", "check their files"),
+              (offset, "have a DC offset", "remove it with a high-pass filter, or take fbank with low_freq above 20"),
+              (narrow, f"have a lower sample rate than {sample_rate} Hz, so that their upper bins are empty",
+               f"set sample_rate to {min(audio.file_rate for audio in recordings.values())} in conf/features, or leave "
+               "these recordings out")]
+    found = [(utts, what, remedy) for utts, what, remedy in faults if len(utts) > 0.02 * len(recordings)]
+    peaks = [np.abs(audio.samples).max() for audio in recordings.values()]
+    evidence = [f"peaks of {len(recordings)} recordings: median {np.median(peaks):.2f}, highest {max(peaks):.2f} of "
+                "full scale"]
+    if not found:
+        return Finding("audio", "ok", f"{len(recordings)} recordings listened to are sound", evidence)
+    said = "; ".join(f"{percent(len(utts) / len(recordings))} of recordings {what}" for utts, what, _ in found)
+    severity = "error" if any(len(utts) > len(recordings) / 2 for utts, _, _ in found) else "warning"
+    return Finding("audio", severity, said,
+                   [*evidence, *(f"{what}: {few(utts)}" for utts, what, _ in found)],
+                   "; ".join(remedy for _, _, remedy in found))
+
+
+def is_clipped(samples: np.ndarray) -> bool:
+    """Whether float32 `samples` (samples,) stand still at their highest value, more than once in a thousand loud ones.
+
+    A recording that was clipped and then turned down stands still at its own peak, hence not at full scale.
+    """
+    peak = np.abs(samples).max()
+    at_peak = np.abs(samples) >= FULL * peak
+    runs = np.flatnonzero(np.convolve(at_peak, np.ones(RUN), "valid") == RUN)
+    still = sum(np.ptp(samples[begin:begin + RUN]) < 1e-4 * peak for begin in runs)
+    return peak > 0.05 and still > max(2, 1e-3 * np.sum(np.abs(samples) > 0.5 * peak))

@@ -8,7 +8,7 @@ import soundfile
 import soxr
 
 from steps.common.errors import UserError
-from steps.datadir.audio import cut_short
+from steps.corpus.validate import cut_short
 
 
 class Audio(NamedTuple):

@@ -1,12 +1,110 @@
-"""Features of one utterance, whatever their kind."""
+"""Log spectrogram and Kaldi's fbank of an utterance."""
 
+import functools
+
+import kaldi_native_fbank as knf
 import numpy as np
+from scipy import fft
 
 from steps.common.errors import UserError
 from steps.config.schema import Features
-from steps.feats.fbank import compute_fbank
-from steps.feats.frames import frame_length, num_frames
-from steps.feats.spectrogram import compute_spectrogram
+
+FULL_SCALE = 32768.0  # Kaldi computes on 16-bit numbers
+
+
+@functools.lru_cache(maxsize=8)
+def frame_options(config: Features) -> knf.FrameExtractionOptions:
+    """The config as Kaldi's FrameExtractionOptions: no dither, whole frames alone (snip_edges)."""
+    options = knf.FrameExtractionOptions()
+    options.samp_freq = config.sample_rate
+    options.frame_length_ms = config.frame_length_ms
+    options.frame_shift_ms = config.frame_shift_ms
+    options.window_type = config.window
+    options.preemph_coeff = config.preemphasis
+    options.dither = 0.0
+    options.snip_edges = True
+    return options
+
+
+@functools.lru_cache(maxsize=8)
+def window(config: Features) -> np.ndarray:
+    """The window function, float32 (frame_length,)."""
+    return np.array(knf.FeatureWindowFunction(frame_options(config)).window, np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def noise_energy(config: Features) -> float:
+    """Energy that white noise of `floor_db` has in a bin of the FFT: the floor of all features.
+
+    By default the noise is of one 16-bit step, which Kaldi's default dither leaves in digital silence; without it that
+    would be minus infinity. A higher floor fills the holes that mp3 and its like cut into a spectrogram. Nothing is
+    random here.
+    """
+    deviation = FULL_SCALE * 10 ** (config.floor_db / 20)
+    return float(deviation**2 * np.square(window(config), dtype=np.float64).sum())
+
+
+def frame_length(config: Features) -> int:
+    """Samples of a frame."""
+    return int(config.sample_rate * config.frame_length_ms * 0.001)
+
+
+def frame_shift(config: Features) -> int:
+    """Samples from a frame's begin to the next one's."""
+    return int(config.sample_rate * config.frame_shift_ms * 0.001)
+
+
+def num_frames(samples: int, config: Features) -> int:
+    """Frames that fit whole into `samples` (Kaldi's snip_edges): frame t begins at t × frame_shift."""
+    return max(0, 1 + (samples - frame_length(config)) // frame_shift(config))
+
+
+FRAME_BLOCK = 4096  # frames transformed at once, lest an hour of audio take gigabytes
+
+
+def compute_spectrogram(samples: np.ndarray, config: Features) -> np.ndarray:
+    """ln |FFT| of each windowed frame, its lowest `num_bins` bins: float32 (frames, num_bins).
+
+    `samples` are float32 (samples,), full scale ±1, at least a frame. The FFT is as long as the frame: at 25 ms bin k
+    lies at 40 k Hz. Magnitudes are of 16-bit numbers, and floored at `floor_db`.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(samples, frame_length(config))[::frame_shift(config)]
+    scaled = window(config) * np.float32(FULL_SCALE)
+    floor = np.float32(noise_energy(config) ** 0.5)
+    spectrogram = np.empty((len(frames), config.num_bins), np.float32)
+    for begin in range(0, len(frames), FRAME_BLOCK):
+        spectrum = fft.rfft(frames[begin:begin + FRAME_BLOCK] * scaled, axis=1)[:, :config.num_bins]
+        spectrogram[begin:begin + FRAME_BLOCK] = np.log(np.maximum(np.abs(spectrum), floor))
+    return spectrogram
+
+
+SAMPLE_BLOCK = 1 << 16  # samples handed over at once, lest an hour of audio take gigabytes
+
+
+@functools.lru_cache(maxsize=8)
+def fbank_options(config: Features) -> knf.FbankOptions:
+    """The config as Kaldi's FbankOptions. Against Kaldi's defaults: no dither, and the floor that stands for it."""
+    options = knf.FbankOptions()
+    options.frame_opts = frame_options(config)
+    options.mel_opts.num_bins = config.num_bins
+    options.mel_opts.low_freq = config.low_freq
+    options.mel_opts.high_freq = config.high_freq
+    options.eps = noise_energy(config)
+    return options
+
+
+def compute_fbank(samples: np.ndarray, config: Features) -> np.ndarray:
+    """ln mel energies of 16-bit numbers, as compute-fbank-feats gives them: float32 (frames, num_bins).
+
+    `samples` are float32 (samples,), full scale ±1, at least a frame.
+    """
+    fbank = knf.OnlineFbank(fbank_options(config))
+    for begin in range(0, len(samples), SAMPLE_BLOCK):
+        block = samples[begin:begin + SAMPLE_BLOCK] * np.float32(FULL_SCALE)
+        fbank.accept_waveform(config.sample_rate, block.tolist())  # pybind11 converts a list twice as fast as an array
+    fbank.input_finished()
+    return np.stack([fbank.get_frame(frame) for frame in range(fbank.num_frames_ready)])
+
 
 COMPUTE = {"spectrogram": compute_spectrogram, "fbank": compute_fbank}
 

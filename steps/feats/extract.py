@@ -10,13 +10,11 @@ import numpy as np
 
 from steps.common.errors import UserError
 from steps.common.files import write_lines
-from steps.common.parallel import ordered_map
-from steps.common.progress import track
+from steps.common.parallel import ordered_map, track
 from steps.config.schema import Features
-from steps.datadir.table import read_table
-from steps.feats.archive import feature_writer
+from steps.corpus.table import read_table
+from steps.feats.archive import accumulate, empty_stats, feature_writer
 from steps.feats.audio import load_audio
-from steps.feats.cmvn import accumulate, empty_stats
 from steps.feats.compute import compute_feats
 
 CHUNK = 8  # utterances a task: few enough for memory, enough to make the passing of tasks cheap

@@ -1,23 +1,24 @@
-"""The trained network as decoding sees it: features in, log-probabilities out."""
+"""A trained network at inference: log-probabilities of utterances, and the pass over dev."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import kaldialign
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
 from steps.common.errors import UserError
 from steps.config.load import Resolved, load_resolved
-from steps.feats.cmvn import apply_cmvn, load_cmvn, mean_std
-from steps.model.batches import inference_batches, stack
-from steps.model.buckets import read_buckets
-from steps.model.cells import Inference
+from steps.feats.archive import apply_cmvn, load_cmvn, mean_std
+from steps.model.batches import inference_batches, read_buckets, stack
 from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
-from steps.model.device import set_device
-from steps.model.geometry import out_frames, time_reduction
-from steps.model.kernels import make_kernels
-from steps.model.network import DFCNN
+from steps.model.layers import make_kernels, set_device
+from steps.model.loss import Inference, ctc_cost
+from steps.model.network import DFCNN, out_frames, time_reduction
+from steps.model.parallel import Workers
+from steps.report.errors import rate
+from steps.search.ctc import greedy
 from steps.text.syllables import read_tokens
 
 
@@ -80,3 +81,40 @@ def make_network(config: Resolved, tokens: list[str]) -> DFCNN:
     """The network of a config, its weights random."""
     model = config.experiment.model
     return DFCNN(model, config.features.num_bins, tokens, make_kernels(config.experiment))
+
+
+class DevPass:
+    """Measures a network on the dev set, of which each worker decodes its share.
+
+    Args:
+        feats: normalised features by utterance.
+        pinyin: reference syllables by utterance. Syllables that are no token count as errors; utterances that hold one
+            have no part in the loss.
+    """
+
+    def __init__(self, log_probs: LogProbs, feats: Mapping[str, np.ndarray], pinyin: dict[str, list[str]],
+                 tokens: list[str], workers: Workers):
+        self._log_probs = log_probs
+        self._feats = feats
+        utts = sorted(utt for utt in pinyin if utt in feats)
+        self._pinyin = {utt: pinyin[utt] for utt in utts[workers.rank::workers.count]}
+        self._workers = workers
+        self._tokens = tokens
+        ids = {token: number for number, token in enumerate(tokens)}
+        self._ids = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in self._pinyin.items()
+                     if all(syllable in ids for syllable in syllables)}
+
+    def __call__(self) -> tuple[float, float]:
+        """(nats per syllable, syllable error rate), the same on all workers."""
+        hyps: dict[str, list[str]] = {}
+        loss = syllables = 0.0
+        for utt, log_probs in self._log_probs((utt, self._feats[utt]) for utt in self._pinyin):
+            hyps[utt] = [self._tokens[label.token] for label in greedy(log_probs)]
+            if utt in self._ids:
+                cost = ctc_cost(log_probs, self._ids[utt])
+                if np.isfinite(cost):
+                    loss += cost
+                    syllables += len(self._ids[utt])
+        found = kaldialign.batch_error_rate(self._pinyin.values(), [hyps[utt] for utt in self._pinyin])
+        sums = self._workers.sum(np.array([loss, syllables, found["total"], found["ref_len"]])).tolist()
+        return sums[0] / max(1.0, sums[1]), rate(sums[2], sums[3])

@@ -1,15 +1,146 @@
-"""Batches for training and inference: numpy arrays of a few fixed shapes."""
+"""Batches of utterances: padded lengths (buckets), augmentation, the order of an epoch.
 
+Every batch has one of a few shapes, and the network is compiled once for each. An utterance's padded length depends on
+its own length alone, so its result does not depend on the other utterances of its batch.
+"""
+
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from steps.config.schema import Model, Train
-from steps.model import augment as aug
-from steps.model import buckets as bk
-from steps.model.geometry import frames_needed, out_frames
+from steps.common.files import write_json
+from steps.config.schema import Augment, Model, Train
+from steps.model.network import frames_needed, out_frames
 from steps.model.splice import Segment, Splicer, Take
+
+ROUND = 16  # padded lengths are multiples of this, so that pooling leaves no remainder
+BEYOND = 1.25  # lengths above the longest bucket grow by this factor
+
+
+def choose_buckets(lengths: np.ndarray, count: int) -> list[int]:
+    """Padded lengths, at most `count` of them, that pad `lengths` (frames) by the least in all. Ascending."""
+    rounded, weights = np.unique(np.ceil(np.asarray(lengths) / ROUND).astype(int) * ROUND, return_counts=True)
+    if len(rounded) <= count:
+        return rounded.tolist()
+    before = np.concatenate([[0], np.cumsum(weights)])
+    cost = np.full((count + 1, len(rounded) + 1), np.inf)
+    origin = np.zeros((count + 1, len(rounded) + 1), int)
+    cost[0, 0] = 0
+    for used in range(1, count + 1):
+        for end in range(1, len(rounded) + 1):
+            total = cost[used - 1, :end] + rounded[end - 1] * (before[end] - before[:end])
+            origin[used, end] = np.argmin(total)
+            cost[used, end] = total[origin[used, end]]
+    chosen = []
+    end = len(rounded)
+    for used in range(count, 0, -1):
+        chosen.append(int(rounded[end - 1]))
+        end = origin[used, end]
+    return chosen[::-1]
+
+
+def padded_length(frames: int, buckets: list[int]) -> int:
+    """The length that an utterance of `frames` is padded to: its bucket's, or one of a coarse grid beyond them."""
+    for bucket in buckets:
+        if frames <= bucket:
+            return bucket
+    longest = float(buckets[-1])
+    while longest < frames:
+        longest *= BEYOND
+    return int(-(-longest // ROUND) * ROUND)
+
+
+def batch_size(length: int, most_utts: int, most_frames: int) -> int:
+    """Utterances in a batch padded to `length` frames."""
+    return max(1, min(most_utts, most_frames // length))
+
+
+def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_frames: int,
+               rng: np.random.Generator, parts: int = 1, short_first: bool = False) -> list[tuple[int, list[int]]]:
+    """The batches of one epoch, as (padded length, positions in `lengths`), in random order or the short ones first.
+
+    Every utterance is in exactly one batch. What does not fill a batch of its bucket moves to the next longer one;
+    the last batch is filled up with utterances drawn again. A batch is made of `parts` equal ones, each of at most
+    `most_utts` utterances and `most_frames` padded frames.
+    """
+    order = rng.permutation(len(lengths))
+    padded = np.array([padded_length(int(frames), buckets) for frames in lengths])
+    batches = []
+    left: list[int] = []
+    for length in np.unique(padded).tolist():
+        left += [int(i) for i in order if padded[i] == length]
+        size = parts * batch_size(length, most_utts, most_frames)
+        full = len(left) // size * size
+        batches += [(length, left[begin:begin + size]) for begin in range(0, full, size)]
+        left = left[full:]
+    if left:
+        again = rng.integers(len(lengths), size=size - len(left)).tolist()
+        batches.append((length, left + again))
+    if short_first:
+        return batches
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def read_buckets(exp_dir: Path) -> list[int]:
+    """The padded lengths (frames) that the experiment was trained with."""
+    return json.loads((exp_dir / "buckets.json").read_text(encoding="utf-8"))
+
+
+def write_buckets(exp_dir: Path, buckets: list[int]) -> None:
+    """Keep the padded lengths beside the model."""
+    write_json(exp_dir / "buckets.json", buckets)
+
+
+def draw_time_factors(config: Augment, count: int, rng: np.random.Generator) -> np.ndarray:
+    """How much longer each of `count` utterances becomes: float64 (count,)."""
+    return rng.uniform(*config.time_warp, size=count)
+
+
+def warped_frames(frames: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Lengths after stretching by `factors`: int64, at least 1."""
+    return np.maximum(1, np.rint(frames * factors)).astype(np.int64)
+
+
+def resample(feats: np.ndarray, frames: int, bin_factor: float, bin_shift: float) -> np.ndarray:
+    """Stretch (frames_in, bins) to `frames` frames, and its frequency axis by `bin_factor` after shifting it.
+
+    Linear interpolation; beyond the edges the last bin repeats. float32 in and out.
+    """
+    if frames != len(feats):
+        feats = _interpolate(feats, np.linspace(0, len(feats) - 1, frames), axis=0)
+    if bin_factor != 1 or bin_shift != 0:
+        feats = _interpolate(feats, np.arange(feats.shape[1]) / bin_factor - bin_shift, axis=1)
+    return feats
+
+
+def augment(feats: np.ndarray, frames: int, config: Augment, rng: np.random.Generator) -> np.ndarray:
+    """One random variant of `feats` (frames_in, bins), `frames` long: float32 (frames, bins)."""
+    shift = float(rng.integers(-config.freq_shift, config.freq_shift + 1))
+    feats = resample(feats, frames, rng.uniform(*config.freq_warp), shift)
+    feats = feats + np.float32(rng.uniform(-config.level, config.level))
+    for _ in range(config.time_masks):
+        _mask(feats, min(config.time_mask_frames, len(feats) // 5), rng)
+    for _ in range(config.freq_masks):
+        _mask(feats.T, config.freq_mask_bins, rng)
+    return feats
+
+
+def _interpolate(feats: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
+    positions = np.clip(positions, 0, feats.shape[axis] - 1)
+    low = np.minimum(positions.astype(np.int64), max(0, feats.shape[axis] - 2))
+    high = np.minimum(low + 1, feats.shape[axis] - 1)
+    weight = (positions - low).astype(np.float32)
+    weight = weight[:, None] if axis == 0 else weight
+    return feats.take(low, axis) * (1 - weight) + feats.take(high, axis) * weight
+
+
+def _mask(feats: np.ndarray, widest: int, rng: np.random.Generator) -> None:
+    width = int(rng.integers(0, widest + 1))
+    begin = int(rng.integers(0, max(1, len(feats) - width + 1)))
+    feats[begin:begin + width] = 0  # the mean, since features are normalised
 
 
 class Batch(NamedTuple):
@@ -52,7 +183,7 @@ class TrainingBatches:
         self._most_labels = most_labels
         self._rank = rank
         lengths = np.array([take.frames for take in self._takes.values()])
-        self.buckets = bk.choose_buckets(lengths * max(train.augment.time_warp), train.buckets)
+        self.buckets = choose_buckets(lengths * max(train.augment.time_warp), train.buckets)
         self.steps_per_epoch = len(self._plan(1)[0])
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -74,13 +205,13 @@ class TrainingBatches:
             takes = [new if labels_fit(new.frames, new.labels, self._model) else take
                      for take, new in zip(takes, spliced, strict=True)]
         rng = np.random.default_rng([self._seed, epoch])
-        factors = aug.draw_time_factors(self._train.augment, len(takes), rng)
-        frames = aug.warped_frames(np.array([take.frames for take in takes]), factors)
+        factors = draw_time_factors(self._train.augment, len(takes), rng)
+        frames = warped_frames(np.array([take.frames for take in takes]), factors)
         for i, take in enumerate(takes):
             if not labels_fit(frames[i], take.labels, self._model):
                 frames[i] = take.frames
         parts = self._train.workers * self._train.accum_grad
-        plan = bk.plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng, parts,
+        plan = plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng, parts,
                              short_first=epoch <= self._train.sortagrad)
         return plan, takes, frames
 
@@ -88,7 +219,7 @@ class TrainingBatches:
         variants = []
         for i in positions:
             rng = np.random.default_rng([self._seed, epoch, i])
-            variants.append(aug.augment(takes[i].feats(self._feats), int(frames[i]), self._train.augment, rng))
+            variants.append(augment(takes[i].feats(self._feats), int(frames[i]), self._train.augment, rng))
         return make_batch(variants, [takes[i].labels for i in positions], length, self._most_labels, self._model)
 
 
@@ -119,13 +250,13 @@ def inference_batches(utts: Iterable[tuple[str, np.ndarray]], lengths: list[int]
     """
     waiting: dict[int, list[tuple[str, np.ndarray]]] = {}
     for utt, feats in utts:
-        length = bk.padded_length(len(feats), lengths)
-        size = bk.batch_size(length, most_utts, most_frames)
+        length = padded_length(len(feats), lengths)
+        size = batch_size(length, most_utts, most_frames)
         group = waiting.setdefault(length, [])
         group.append((utt, feats))
         if len(group) == size:
             yield [name for name, _ in group], [matrix for _, matrix in group], length, size
             del waiting[length]
     for length, group in waiting.items():
-        size = bk.batch_size(length, most_utts, most_frames)
+        size = batch_size(length, most_utts, most_frames)
         yield [name for name, _ in group], [matrix for _, matrix in group], length, size

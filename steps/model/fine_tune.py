@@ -14,7 +14,7 @@ from mindspore import nn
 from steps.common.errors import UserError
 from steps.config.load import Resolved, load_known
 from steps.model.checkpoints import named_parameters, tokens_hash
-from steps.model.output import row_names
+from steps.model.network import row_names
 from steps.text.syllables import read_tokens
 
 OUTPUT = ("output.weight", "output.bias")

@@ -9,10 +9,9 @@ import time
 from pathlib import Path
 
 from steps.common.errors import UserError
-from steps.common.parallel import cores
-from steps.common.process import die_with_parent
+from steps.common.process import cores, die_with_parent
 from steps.config.load import Resolved
-from steps.model.exp_dir import is_finished
+from steps.model.checkpoints import is_finished
 
 PARENT = "YINJIE_MSRUN"  # process id of the msrun that a worker must not outlive
 PORT = 8118  # msrun's own
@@ -50,7 +49,7 @@ def launch(config: Resolved, exp_dir: Path) -> None:
     words = [sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={train.workers}",
              f"--local_worker_num={local}", f"--master_addr={address}", f"--master_port={port}", f"--node_rank={node}",
              f"--log_dir={log_dir}", "--join=True", f"--tail_worker_log={train.workers}",  # of none: see _wait
-             "python", "-m", "steps.train", config.name]
+             "python", "-m", "steps.stage4_train", config.name]
     with open(log_dir / f"msrun_{node}.log", "wb") as log:
         msrun = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT,
                                  preexec_fn=functools.partial(_enter, _variables(config, local)))

@@ -1,15 +1,165 @@
-"""The deep fully convolutional network: a spectrogram in, a logit for every token and output frame out.
+"""The network, a deep fully convolutional one (DFCNN): a spectrogram in, a logit for every token and output frame out.
 
-After Wang, Pan and Liu 2018 (DFCNN) and the student project; residual units after He et al. 2016 ("Identity
-mappings"), so that batch norm and ReLU always stand together.
+After Wang, Pan and Liu 2018 (DFCNN) and the student project. Residual units are those of He et al. 2016 ("Identity
+mappings"): batch norm and ReLU always stand together.
 """
 
-from mindspore import nn, ops
+import itertools
+
+import numpy as np
+from mindspore import Parameter, Tensor, dtype, nn, ops
 
 from steps.config.schema import Block, Model
-from steps.model.dropout import Dropout
-from steps.model.geometry import convolutions, out_sizes
-from steps.model.output import make_output
+from steps.text.syllables import split
+
+
+def convolutions(block: Block) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """(stride, kernel) of a block's convolutions, those of a residual unit one behind the other."""
+    count = block.layers * (2 if block.residual else 1)
+    return [(block.stride, (3, 3)), *[((1, 1), block.kernel)] * (count - 1)]
+
+
+def conv_size(size: int, stride: int, kernel: int, model: Model) -> int:
+    """Positions that a `kernel`-wide convolution leaves of `size`; one of 1 is never padded."""
+    if model.pad_mode == "same" or kernel == 1:
+        return -(-size // stride)
+    return (size + 2 * model.padding - kernel) // stride + 1
+
+
+def out_sizes(model: Model, frames: int, bins: int) -> tuple[int, int]:
+    """(frames, bins) in front of the dense layers, for an input of (frames, bins)."""
+    sizes = [frames, bins]
+    for block in model.blocks:
+        for axis in (0, 1):
+            for stride, kernel in convolutions(block):
+                sizes[axis] = conv_size(sizes[axis], stride[axis], kernel[axis], model)
+            sizes[axis] //= block.pool[axis]
+    return sizes[0], sizes[1]
+
+
+def out_frames(model: Model, frames: int) -> int:
+    """Output frames of an utterance of `frames` input frames; 0 where none is left."""
+    return max(0, out_sizes(model, frames, 1 << 20)[0])
+
+
+def time_reduction(model: Model) -> int:
+    """Input frames per output frame."""
+    factor = 1
+    for block in model.blocks:
+        factor *= block.stride[0] * block.pool[0]
+    return factor
+
+
+def sight(model: Model) -> tuple[int, int]:
+    """The first and the last input frame that output frame 0 sees, padding counted (it comes before frame 0).
+
+    Output frame i sees those i × `time_reduction` later. With pad_mode same: of an even number of frames.
+    """
+    first, last, jump = 0, 0, 1
+    for block in model.blocks:
+        for (stride, _), (kernel, _) in convolutions(block):
+            before = _padding_before(model, stride, kernel)
+            first -= jump * before
+            last += jump * (kernel - 1 - before)
+            jump *= stride
+        last += jump * (block.pool[0] - 1)
+        jump *= block.pool[0]
+    return first, last
+
+
+def _padding_before(model: Model, stride: int, kernel: int) -> int:
+    if kernel == 1 or model.pad_mode == "valid":
+        return 0
+    return (kernel - stride) // 2 if model.pad_mode == "same" else model.padding
+
+
+def frames_needed(labels: list[int]) -> int:
+    """Output frames without which CTC has no path: one a label, and a blank between equal neighbours."""
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
+
+
+class Dropout(nn.Cell):
+    """Drops with probability `p`, and scales what stays by 1 / (1 - p).
+
+    nn.Dropout keeps the state of its random numbers in the operator, where no checkpoint reaches it. Here the mask is a
+    hash (Wang's integer mix) of the position, the layer's `salt` and the number of the step, which is a parameter.
+    """
+
+    def __init__(self, p: float, salt: int):
+        super().__init__()
+        self.p = p
+        self.salt = salt
+        self.step = Parameter(Tensor(np.zeros(1, np.int32)), name="step", requires_grad=False)
+
+    def construct(self, x):
+        if not self.training or self.p == 0:
+            return x
+        step = ops.assign_add(self.step, Tensor([1], dtype.int32))
+        h = ops.arange(0, x.size, 1, dtype=dtype.int32) * 668265263 + step * 374761393 + self.salt * 40503
+        h = ops.bitwise_xor(h, ops.bitwise_right_shift(h, Tensor(15, dtype.int32))) * 739982445
+        h = ops.bitwise_xor(h, ops.bitwise_right_shift(h, Tensor(12, dtype.int32))) * 695872825
+        h = ops.bitwise_xor(h, ops.bitwise_right_shift(h, Tensor(15, dtype.int32)))
+        uniform = ops.cast(ops.bitwise_and(h, Tensor(0xFFFFFF, dtype.int32)), dtype.float32) / 0x1000000
+        keep = ops.cast(uniform >= self.p, dtype.float32).reshape(x.shape)
+        return ops.cast(x * ops.stop_gradient(keep) / (1 - self.p), x.dtype)
+
+
+def make_output(kind: str, hidden: int, tokens: list[str], kernels) -> nn.Cell:
+    """A layer (batch, frames, hidden) → (batch, frames, len(tokens)), `plain` or `factored`."""
+    if kind == "plain":
+        return nn.Dense(hidden, len(tokens))
+    return FactoredOutput(hidden, tokens, kernels)
+
+
+def row_names(kind: str, tokens: list[str]) -> list[str] | list[tuple[str, str]]:
+    """What the rows of the layer's weight and bias stand for: tokens, or in a factored one (kind of part, part)."""
+    if kind == "plain":
+        return tokens
+    return list(dict.fromkeys(part for token in tokens for part in _parts(token)))
+
+
+def syllable_parts(tokens: list[str]) -> np.ndarray:
+    """The parts that each token's row is the sum of.
+
+    Returns int32 (4, len(tokens)): for each token a row number for its initial, final, tone, and final with tone,
+    which together are the token's alone. Row numbers count over all parts of all kinds; <blk> has parts of its own.
+    """
+    rows = {part: number for number, part in enumerate(row_names("factored", tokens))}
+    parts = [[rows[part] for part in _parts(token)] for token in tokens]
+    return np.array(parts, np.int32).T
+
+
+def _parts(token: str) -> list[tuple[str, str]]:
+    if token == "<blk>":
+        return [(kind, token) for kind in ("initial", "final", "tone", "final_tone")]
+    initial, final, tone = split(token)
+    return [("initial", initial), ("final", final), ("tone", tone), ("final_tone", final + tone)]
+
+
+class FactoredOutput(nn.Cell):
+    """A token's row is the sum of rows for its initial, final, tone, and final with tone.
+
+    Rare syllables so share what they have in common with others, and one that training never saw still has the rows of
+    its parts. Rows for whole syllables beside them would learn the frequent ones by heart, at the cost of the rare.
+    """
+
+    def __init__(self, hidden: int, tokens: list[str], kernels):
+        super().__init__()
+        parts = syllable_parts(tokens)
+        kinds, rows = len(parts), int(parts.max()) + 1
+        bound = 1 / np.sqrt(hidden * kinds)
+        self.parts = Tensor(parts)
+        self.sum_rows = kernels.sum_rows()
+        self.product = ops.MatMul(transpose_b=True)
+        rng = np.random.default_rng(0)
+        self.weight = Parameter(Tensor(rng.uniform(-bound, bound, (rows, hidden)).astype(np.float32)), name="weight")
+        self.bias = Parameter(Tensor(np.zeros(rows, np.float32)), name="bias")
+
+    def construct(self, x):
+        weight = self.sum_rows(self.weight, self.parts)
+        bias = self.sum_rows(self.bias.expand_dims(1), self.parts)
+        rows = self.product(x.reshape(-1, x.shape[-1]), weight) + bias.reshape(-1)
+        return rows.reshape(*x.shape[:-1], -1)
 
 
 class ConvBlock(nn.Cell):
@@ -66,13 +216,13 @@ class DFCNN(nn.Cell):
         model: its config.
         bins: feature bins of the input.
         tokens: the tokens, <blk> first; the output has one logit each.
-        kernels: what makes its parts (`steps.model.kernels`); decides the layout within, not the weights.
+        kernels: what makes its parts (`steps.model.layers`); decides the layout within, not the weights.
     """
 
     def __init__(self, model: Model, bins: int, tokens: list[str], kernels):
         super().__init__()
         self.channels_last = kernels.layout == "NHWC"
-        self.narrow, self.widen = nn.Identity(), nn.Identity()  # see steps.model.precision
+        self.narrow, self.widen = nn.Identity(), nn.Identity()  # see steps.model.parallel
         self.stack = nn.SequentialCell(_stack(model, kernels))
         channels = model.blocks[-1].channels
         width = channels * out_sizes(model, 1 << 20, bins)[1]

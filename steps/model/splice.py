@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from steps.search.ctc import BLANK
 from steps.search.ctm import Timed
-from steps.search.greedy import BLANK
 
 SILENCE_S = 0.15  # before the first syllable and behind the last, at the most
 

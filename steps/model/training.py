@@ -9,29 +9,32 @@ from mindspore import dataset
 
 from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
+from steps.common.process import end_progress
 from steps.common.provenance import environment
 from steps.config.load import Resolved
 from steps.config.schema import Train
-from steps.datadir.read import read_pinyin
-from steps.feats.cmvn import load_cmvn, mean_std
-from steps.model.accumulation import make_step
-from steps.model.acoustic import LogProbs, make_network
+from steps.corpus.write import read_pinyin
+from steps.feats.archive import load_cmvn, mean_std
+from steps.model.acoustic import DevPass, LogProbs, make_network
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.callbacks import EpochEnd, StepLog
-from steps.model.cells import CTCObjective
-from steps.model.checkpoints import Checkpoints, average, load_weights, named_parameters, save_weights, tokens_hash
-from steps.model.dataset import NormalisedFeatures, load_splicer, training_labels
-from steps.model.dev import DevPass
-from steps.model.device import set_device
-from steps.model.exp_dir import begin, is_finished
+from steps.model.callbacks import EpochEnd, History, StepLog
+from steps.model.checkpoints import (
+    Checkpoints,
+    average,
+    begin,
+    is_finished,
+    load_weights,
+    named_parameters,
+    save_weights,
+    tokens_hash,
+)
+from steps.model.data import NormalisedFeatures, load_splicer, training_labels
 from steps.model.fine_tune import find_source, start_from
-from steps.model.history import History
-from steps.model.kernels import kernels_for, make_kernels
+from steps.model.layers import kernels_for, make_kernels, set_device
+from steps.model.loss import CTCObjective
 from steps.model.optimizer import learning_rate, make_optimizer
-from steps.model.precision import check_precision, with_precision
-from steps.model.progress import end_progress
+from steps.model.parallel import Workers, check_precision, join_workers, make_step, with_precision
 from steps.model.summary import Summary
-from steps.model.workers import Workers, join_workers
 from steps.text.syllables import BLANK, all_syllables, read_tokens
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
-from steps.search.emission import Emission
+from steps.search.ctc import Emission
 
 
 class Timed(NamedTuple):

@@ -10,7 +10,7 @@ from doit.dependency import Dependency, DependencyStatus, SqliteDB
 from doit.loader import load_tasks
 from doit.task import result_dep
 
-from steps.model.progress import read_progress
+from steps.common.process import read_progress
 from steps.tasks import runs
 
 LOG_LINES = 5

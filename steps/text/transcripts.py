@@ -9,7 +9,7 @@ from typing import NamedTuple
 from steps.common.errors import UserError
 from steps.common.parallel import default_jobs, ordered_map
 from steps.config.schema import Pinyin
-from steps.datadir.table import read_table
+from steps.corpus.table import read_table
 from steps.text import syllables
 from steps.text.normalize import normalize
 from steps.text.reading import Reader, Word

@@ -107,14 +107,14 @@ def main() -> None:
         for name in ("steps", "local"):
             shutil.copytree(PROJECT / name, project / name)
         print(f"{utterances} utterances")
-        audio = ("from steps.datadir.audio import check_audios; from steps.datadir.find import find_audio;"
+        audio = ("from steps.corpus.validate import check_audios; from steps.corpus.find import find_audio;"
                  "list(check_audios(list(find_audio('data_aishell/wav').values())))")
         opening, _ = run("opening the audio (not counted)", project, "-c", audio)
-        total = run("prepare, the opening counted", project, "-m", "steps.prepare", "aishell")[0] - opening
+        total = run("prepare, the opening counted", project, "-m", "steps.stage1_prepare", "aishell")[0] - opening
         for part in ("train", "dev", "test"):
             total += run(f"validate {part}", project, "-m", "steps.data_dir", "validate", f"data/aishell/{part}",
                          "--audio", "no")[0]
-        total += run("lexicon", project, "-m", "steps.lexicon", "aishell")[0]
+        total += run("lexicon", project, "-m", "steps.stage2_lexicon", "aishell")[0]
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         check = check_when_done(project)
     print(f"{'without the opening':40} {total:7.1f} s of {BUDGET_S}; largest process {memory:.2f} GB of {BUDGET_GB}; "

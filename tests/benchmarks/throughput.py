@@ -31,19 +31,17 @@ import numpy as np
 from mindspore import dataset
 
 from steps.common.files import atomic_open
-from steps.comparison.tables import Table, as_markdown
 from steps.config.load import Resolved, load_experiment
-from steps.feats.archive import FeatureReader, feature_writer
-from steps.feats.cmvn import apply_cmvn
-from steps.model import augment as aug
-from steps.model import buckets as bk
+from steps.feats.archive import FeatureReader, apply_cmvn, feature_writer
+from steps.model import batches as aug
+from steps.model import batches as bk
 from steps.model.acoustic import make_network
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.cells import CTCObjective, TrainStep
-from steps.model.device import set_device
-from steps.model.geometry import conv_size, convolutions
-from steps.model.kernels import kernels_for, make_kernels
+from steps.model.layers import kernels_for, make_kernels, set_device
+from steps.model.loss import CTCObjective, TrainStep
+from steps.model.network import conv_size, convolutions
 from steps.model.optimizer import make_optimizer
+from steps.report.tables import Table, as_markdown
 from steps.text.syllables import BLANK, all_syllables
 
 EXPERIMENTS = ["thchs30_dfcnn_1a", "thchs30_dfcnn_1b", "aishell_dfcnn_1a"]

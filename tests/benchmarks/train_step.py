@@ -21,8 +21,7 @@ from pathlib import Path
 import yaml
 
 from steps.config.schema import Model
-from steps.model.geometry import out_sizes
-from steps.model.output import syllable_parts
+from steps.model.network import out_sizes, syllable_parts
 from steps.text.syllables import BLANK, all_syllables
 
 PROJECT = Path(__file__).resolve().parents[2]

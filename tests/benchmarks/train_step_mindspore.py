@@ -19,12 +19,11 @@ from mindspore import dataset
 from steps.config.schema import Augment, Experiment
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import StepLog
-from steps.model.cells import CTCObjective, TrainStep
-from steps.model.device import set_device
-from steps.model.kernels import kernels_for, make_kernels
+from steps.model.layers import kernels_for, make_kernels, set_device
+from steps.model.loss import CTCObjective, TrainStep
 from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
-from steps.model.precision import check_precision, with_precision
+from steps.model.parallel import check_precision, with_precision
 from steps.text.syllables import BLANK, all_syllables
 
 AUGMENT = Augment(freq_warp=(0.95, 1.05), freq_shift=2, level=0.3, time_masks=1, freq_masks=1)  # lengths stay

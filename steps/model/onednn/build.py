@@ -1,12 +1,15 @@
-"""Builds the kernels into the environment: `python -m steps.model.onednn.build`. Needs g++ and the package index.
+"""Builds the library of oneDNN kernels (`python -m steps.model.onednn.build`), and makes MindSpore operators of it.
 
-The library's name holds a hash of all that it was made from, so a changed source, another MindSpore or another
-processor never meets an old library, and environments shared by several machines hold one for each.
+The library's name holds a hash of all that it was made from: a changed source, another MindSpore or another processor
+never meets an old library, and an environment shared by several machines holds one for each. Needs g++.
 """
 
+import ctypes
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import re
 import shutil
@@ -16,6 +19,8 @@ import sysconfig
 import tempfile
 import zipfile
 from pathlib import Path
+
+from mindspore import ops
 
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_path
@@ -130,3 +135,20 @@ def main() -> None:
 
 if __name__ == "__main__":
     run(main)
+
+
+def operator(name: str, out_shape, out_dtype, bprop=None) -> ops.Custom:
+    """The library's function `name`; `out_shape` and `out_dtype` are functions of its inputs' shapes and types."""
+    return ops.Custom(f"{library()}:{name}", out_shape, out_dtype, "aot", bprop=bprop)
+
+
+@functools.cache
+def library() -> str:
+    """The library's path, once loaded. Raises UserError where it is not built."""
+    path = available()
+    if path is None:
+        raise UserError(f"the oneDNN kernels are not there: {reason()}")
+    # MindSpore wants to be told which folder operators may be loaded from.
+    os.environ.setdefault("MS_CUSTOM_AOT_WHITE_LIST", os.path.dirname(path))
+    ctypes.CDLL(path).use_all_instructions()
+    return path

@@ -1,16 +1,46 @@
-"""The kernels as Cells, with the parameters of nn.Conv2d and nn.BatchNorm2d: checkpoints fit either kind.
+"""The oneDNN kernels as Cells, with the parameters of nn.Conv2d and nn.BatchNorm2d: checkpoints fit either kind.
 
-Activations are float32 or bfloat16 (batch, frames, bins, channels), parameters float32; each cell returns the type that
-it was given. Shapes are static: MindSpore compiles once a shape.
+Activations are float32 or bfloat16 (batch, frames, bins, channels), parameters float32. Each cell returns the type that
+it was given. Shapes are static: MindSpore compiles once for each shape.
 """
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, initializer
 
 from steps.common.errors import UserError
-from steps.model.onednn.operators import library, operator
-from steps.model.onednn.update import AdamW, Clip
+from steps.model.onednn.build import library, operator
+
+
+class Clip(nn.Cell):
+    """Gradients, scaled where their norm is above `limit` (0: never); and that norm."""
+
+    def __init__(self, limit: float):
+        super().__init__()
+        self.limit = Tensor([limit], ms.float32)
+        self.clip = operator("clip", lambda *shapes: shapes, lambda *types: types)
+
+    def construct(self, grads):
+        results = self.clip(*grads, self.limit)
+        return results[:-1], results[-1].reshape(())
+
+
+class AdamW(nn.AdamWeightDecay):
+    """nn.AdamWeightDecay in one operator, with the same arithmetic and parameters."""
+
+    def __init__(self, groups: list[dict], rate):
+        super().__init__(groups, rate)
+        self.decay = Tensor(np.array(self.group_weight_decay, np.float32))
+        # It writes weights and moments, unknown to MindSpore. But it waits for all gradients, and so for all that reads
+        # the weights; and whoever waits for its result finds them updated.
+        self.update = operator("adamw", lambda *shapes: shapes[-5], lambda *types: types[-5])
+
+    def construct(self, gradients):
+        rate = self.get_lr()
+        self.assignadd(self.global_step, self.global_step_increase_tensor)
+        return self.update(*self._parameters, *self.moments1, *self.moments2, *gradients, rate.reshape(1), self.beta1,
+                           self.beta2, self.eps, self.decay)
 
 
 class OnednnKernels:
@@ -51,11 +81,11 @@ class OnednnKernels:
         return SumRows()
 
     def ctc_loss(self) -> nn.Cell:
-        """As `steps.model.stock.CTCLoss`."""
+        """As `steps.model.layers.CTCLoss`."""
         return CTCLoss()
 
     def clip(self, limit: float) -> nn.Cell:
-        """As `steps.model.stock.Clip`."""
+        """As `steps.model.layers.Clip`."""
         return Clip(limit)
 
     def adamw(self, groups: list[dict], rate) -> nn.Optimizer:

@@ -1,0 +1,253 @@
+"""Strict checks of a Kaldi data directory and of its audio."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import soundfile
+
+from steps.common.errors import UserError
+from steps.common.parallel import ordered_map, track
+from steps.corpus.table import scan_table, shorten
+
+CHUNK = 64  # files a task: opening a header is too short to be sent alone
+UNKNOWN_LENGTH = 2**31 - 4096  # WAV headers of streams hold about 2**31 or 2**32 bytes for "not known"
+
+
+def check_audio(path: str, deep: bool = False) -> float | str:
+    """Duration of a file in seconds; or, where it is missing, unreadable, empty or cut short, what is wrong, in words.
+
+    Shallow reads headers, which shows a WAV cut short, though not a FLAC or MP3. `deep` decodes every sample, and finds
+    digital silence too.
+    """
+    if not os.path.exists(path):
+        return f"{path}: no such file"
+    if os.path.getsize(path) == 0:
+        return f"{path}: the file is empty"
+    try:
+        info = soundfile.info(path, verbose=True)
+        if info.frames <= 0 or info.samplerate <= 0:
+            return f"{path}: holds no samples"
+        short = cut_short(info.extra_info)
+        if short:
+            return f"{path}: {short}"
+        return (_read_through(path, info.frames) if deep else None) or info.frames / info.samplerate
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
+        return f"{path}: not readable as audio ({reason}); get the file anew"
+
+
+def check_audios(paths: Sequence[str], deep: bool = False, jobs: int | None = None) -> Iterator[float | str]:
+    """`check_audio` of each path in turn, over `jobs` processes, with progress."""
+    chunks = [(paths[start : start + CHUNK], deep) for start in range(0, len(paths), CHUNK)]
+    if len(chunks) < 2:
+        jobs = 1
+    results = (result for chunk in ordered_map(_check_chunk, chunks, jobs) for result in chunk)
+    return track(results, len(paths), "audio")
+
+
+def _check_chunk(chunk: tuple[Sequence[str], bool]) -> list[float | str]:
+    paths, deep = chunk
+    return [check_audio(path, deep) for path in paths]
+
+
+def cut_short(log: str) -> str | None:
+    """libsndfile's log of a WAV tells the bytes that the header promises and, if others, those that are there."""
+    found = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if found is None:
+        return None
+    promised, there = map(int, found.groups())
+    if there < promised < UNKNOWN_LENGTH:
+        return f"cut short: {there} of the {promised} bytes of samples that its header promises; get the file anew"
+    return None
+
+
+def _read_through(path: str, frames: int) -> str | None:
+    read, loud = 0, False
+    with soundfile.SoundFile(path) as audio:
+        while len(block := audio.read(65536, dtype="float32")):  # audio.blocks() would not tell a short read
+            read += len(block)
+            loud = loud or bool(block.any())
+    if read < frames:
+        return f"{path}: cut short: {read} of the {frames} samples that its header promises; get the file anew"
+    return None if loud else f"{path}: digital silence, every sample is zero"
+
+
+UTT_TABLES = ("wav.scp", "utt2spk", "utt2dur", "text", "pinyin", "feats.scp", "utt2num_frames", "utt2lang", "utt2uniq",
+              "vad.scp")  # keyed by utterance
+SPK_TABLES = ("spk2utt", "spk2gender", "cmvn.scp")  # keyed by speaker
+REQUIRED = ("wav.scp", "utt2spk", "spk2utt")
+SYLLABLE = re.compile(r"[a-zê]+[1-5]")
+FULL_WIDTH = re.compile(r"[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+KALDI_SYMBOLS = ("<s>", "</s>", "#0")
+Audio = Literal["no", "header", "deep"]
+
+
+class Summary(NamedTuple):
+    """What a data directory holds."""
+
+    utterances: int
+    speakers: int
+    seconds: float
+    unread: int = 0  # utterances that `pinyin` lacks, see `may_lack`
+
+    def __str__(self) -> str:
+        unread = f", {self.unread} without pinyin, which `unreadable: skip` leaves out" if self.unread else ""
+        return f"{self.utterances} utterances, {self.speakers} speakers, {self.seconds / 3600:.2f} h{unread}"
+
+
+def validate(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -> Summary:
+    """Check a data directory and say what it holds.
+
+    `audio`: "no" (leave files alone), "header" (open each), "deep" (decode each).
+    Raises UserError with every kind of fault that was found.
+    """
+    tables = read_valid(data_dir)
+    if audio != "no":
+        _refuse(data_dir, audio_faults(data_dir, tables["wav.scp"], audio, jobs))
+    seconds = sum(map(float, tables.get("utt2dur", {}).values()))
+    utts = tables["utt2spk"]
+    return Summary(len(utts), len(tables["spk2utt"]), seconds, len(utts) - len(tables.get("pinyin", utts)))
+
+
+def read_valid(data_dir: Path) -> dict[str, dict[str, str]]:
+    """The known tables of a directory. Raises UserError as `validate` does; audio is left alone."""
+    tables, faults = _read_all(data_dir)
+    _refuse(data_dir, faults or _table_faults(data_dir, tables))
+    return tables
+
+
+def may_lack(name: str, utt: str, tables: dict[str, dict[str, str]]) -> bool:
+    """Whether the table `name` may be without an utterance: only `pinyin`, of one that has a text, which stage 2 could
+    not read and left out (`pinyin: {unreadable: skip}`)."""
+    return name == "pinyin" and utt in tables.get("text", ())
+
+
+def _refuse(data_dir: Path, faults: list[str]) -> None:
+    if faults:
+        raise UserError(f"{data_dir} is not a valid data directory:\n  " + "\n  ".join(faults))
+
+
+def _read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The known tables of a directory, and the faults of the files as such."""
+    if not data_dir.is_dir():
+        raise UserError(f"{data_dir}: no such directory")
+    faults = [f"{data_dir / name}: no such file" for name in REQUIRED if not (data_dir / name).exists()]
+    if (data_dir / "segments").exists():
+        faults.append(f"{data_dir / 'segments'}: utterances cut from longer recordings are not supported; "
+                      f"cut the audio first (Kaldi's extract-segments), one file an utterance")
+    tables = {}
+    for name in (*UTT_TABLES, *SPK_TABLES):
+        if (data_dir / name).exists():
+            scan = scan_table(data_dir / name)
+            tables[name] = dict(scan.rows)
+            faults += scan.faults
+    return tables, faults
+
+
+def _table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
+    """What is wrong between and inside tables that are well-formed as such."""
+    faults = list(_key_faults(data_dir, tables)) + _speaker_faults(data_dir, tables)
+    if "text" not in tables and "pinyin" not in tables:
+        faults.append(f"{data_dir}: neither text nor pinyin says what was spoken")
+    for name, fault_of in VALUE_CHECKS.items():
+        found = [f"{data_dir / name}: {key}: {fault}" for key, value in tables.get(name, {}).items()
+                 if (fault := fault_of(value))]
+        faults += shorten(found)
+    return faults
+
+
+def audio_faults(data_dir: Path, wavs: dict[str, str], audio: Audio, jobs: int | None = None) -> list[str]:
+    """What is wrong with the audio files of wav.scp."""
+    checked = check_audios(list(wavs.values()), audio == "deep", jobs)
+    return shorten([f"{data_dir / 'wav.scp'}: {utt}: {result}" for utt, result in zip(wavs, checked, strict=True)
+                    if isinstance(result, str)])
+
+
+def speaker_order_fault(utt2spk: dict[str, str]) -> str | None:
+    """Kaldi wants utterances in the same order whether sorted by themselves or by speaker first."""
+    utts = sorted(utt2spk)
+    by_speaker = sorted(utts, key=lambda utt: (utt2spk[utt], utt))
+    for utt, other in zip(utts, by_speaker, strict=True):
+        if utt != other:
+            return (f"{utt} and {other}: the order of utterances is not that of their speakers {utt2spk[utt]} and "
+                    f"{utt2spk[other]}; let utterance ids begin with the speaker and '-'")
+    return None
+
+
+def _key_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> Iterator[str]:
+    for names, reference in ((UTT_TABLES, "utt2spk"), (SPK_TABLES, "spk2utt")):
+        for name in names:
+            if name not in tables:
+                continue
+            lacking = [key for key in tables[reference] if key not in tables[name] and not may_lack(name, key, tables)]
+            extra = [key for key in tables[name] if key not in tables[reference]]
+            if lacking:
+                yield f"{data_dir / name}: {len(lacking)} of {reference} are missing, the first is {lacking[0]}"
+            if extra:
+                yield f"{data_dir / name}: {len(extra)} are not in {reference}, the first is {extra[0]}"
+
+
+def _speaker_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
+    utt2spk = tables["utt2spk"]
+    listed = [(utt, spk) for spk, utts in tables["spk2utt"].items() for utt in utts.split()]
+    faults = [f"{data_dir / 'utt2spk'}: {utt}: does not begin with its speaker {spk}" for utt, spk in utt2spk.items()
+              if not utt.startswith(spk)]
+    order = speaker_order_fault(utt2spk)
+    if order:
+        faults.append(f"{data_dir / 'utt2spk'}: {order}")
+    if sorted(listed) != sorted(utt2spk.items()):
+        faults.append(f"{data_dir / 'spk2utt'}: does not hold the same utterances and speakers as utt2spk")
+    return shorten(faults)
+
+
+def _text_fault(text: str) -> str | None:
+    for symbol in KALDI_SYMBOLS:
+        if symbol in text.split():
+            return f"{symbol} in the text means something else to Kaldi; remove it"
+    if re.search(r"[^\S ]", text):
+        return f"white space other than a plain blank in {text!r}; replace it by a blank"
+    found = FULL_WIDTH.search(text)
+    if found:
+        return f"full-width {found.group()!r} in the text; write letters and digits in half width"
+    if "\N{REPLACEMENT CHARACTER}" in text or not text.replace(" ", "").isprintable():
+        return f"characters broken by a wrong decoding in {text!r}"
+    return None
+
+
+def _pinyin_fault(pinyin: str) -> str | None:
+    for syllable in pinyin.split(" "):
+        if not SYLLABLE.fullmatch(syllable):
+            return f"{syllable!r} is no tonal syllable; write such as zhong1, neutral tone 5, ü as v, one blank between"
+    return None
+
+
+def _wav_fault(value: str) -> str | None:
+    if value.endswith("|"):
+        return f"a command ({value}); run it once and name the file that it makes"
+    if value.startswith("~"):
+        return f"{value}: write the path without ~, which neither Kaldi nor this recipe expands"
+    return None
+
+
+def _positive_fault(value: str) -> str | None:
+    try:
+        return None if 0 < float(value) < float("inf") else f"{value} is not above 0"
+    except ValueError:
+        return f"{value!r} is no number"
+
+
+def _one_word_fault(value: str) -> str | None:
+    return f"{value!r} holds a blank" if " " in value else None
+
+
+VALUE_CHECKS: dict[str, Callable[[str], str | None]] = {
+    "text": _text_fault,
+    "pinyin": _pinyin_fault,
+    "wav.scp": _wav_fault,
+    "utt2spk": _one_word_fault,
+    "utt2dur": _positive_fault,
+    "utt2num_frames": _positive_fault,
+}

@@ -1,0 +1,236 @@
+"""Checks of the network: loss, gradients, activations, output."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from steps.diagnosis.bench import Activations
+from steps.diagnosis.context import Context, Finding, graded, percent
+from steps.diagnosis.page import gradient_figure, histogram_figure
+from steps.model.batches import Batch
+from steps.model.loss import ctc_cost
+from steps.search.ctc import greedy
+
+BLANKS = np.linspace(0.05, 0.95, 10)  # probabilities of the blank that are tried
+
+
+def deaf_loss(batches: Sequence[Batch]) -> float:
+    """The lowest CTC loss, in nats per label, of an output that is the same in all frames of all utterances.
+
+    It knows how frequent each token is in the batches, and how many blanks to give, but nothing of the features.
+    """
+    utts = [(int(frames), labels[:count].tolist()) for batch in batches
+            for frames, labels, count in zip(batch.out_lengths, batch.labels, batch.label_lengths, strict=True)]
+    _, places = np.unique(np.concatenate([labels for _, labels in utts]), return_inverse=True)
+    shares = np.bincount(places) / len(places)
+    renumbered = iter(places + 1)
+    short = [(frames, [int(next(renumbered)) for _ in labels]) for frames, labels in utts]
+    return min(_constant(np.log(np.append(blank, (1 - blank) * shares)), short) for blank in BLANKS) / len(places)
+
+
+def _constant(log_probs: np.ndarray, utts: list[tuple[int, list[int]]]) -> float:
+    return sum(ctc_cost(np.broadcast_to(log_probs, (frames, len(log_probs))), labels) for frames, labels in utts)
+
+
+UNTRAINED = "there is no checkpoint yet, or none of this very network"
+EARLY = 3  # epochs in which saying nothing is what CTC always begins with
+
+
+def check_output(context: Context) -> Finding:
+    """The trained network hears different syllables, about as many as there are."""
+    if context.bench.trained is None:
+        return Finding("output", "skipped", UNTRAINED)
+    log_probs = context.bench.log_probs(context.feats("dev"), most=64)
+    return judge_output(log_probs, context.pinyin("dev"), len(context.history))
+
+
+def judge_output(log_probs: Mapping[str, np.ndarray], pinyin: Mapping[str, list[str]], epochs: int) -> Finding:
+    """`log_probs` (frames, tokens) by utterance, blank 0; `pinyin` the reference; `epochs` of training so far."""
+    heard = {utt: [label.token for label in greedy(matrix)] for utt, matrix in log_probs.items()}
+    blanks = float(np.mean(np.concatenate([matrix.argmax(axis=1) == 0 for matrix in log_probs.values()])))
+    empty = float(np.mean([not labels for labels in heard.values()]))
+    counts = Counter(token for labels in heard.values() for token in labels)
+    spoken = sum(len(pinyin[utt]) for utt in log_probs)
+    evidence = [f"{percent(blanks)} of frames are blank, {percent(empty)} of {len(heard)} utterances came out empty",
+                f"{counts.total()} syllables heard, {len(counts)} different ones; {spoken} were spoken"]
+    early = "; in the first epochs CTC always begins so: wait" if epochs <= EARLY else ""
+    severity = "warning" if early else "error"
+    if empty > 0.5 or counts.total() < 0.2 * spoken:
+        return Finding("output", severity, "the network answers with blanks alone" + early, evidence,
+                       "if it stays so: see the checks of loss and overfit; then lower the rate (sweep), lengthen "
+                       "warmup_steps, and leave more frames a label (fewer pools or strides in frames)")
+    top = counts.most_common(1)[0][1] / counts.total()
+    if top > 0.5 and len({tuple(pinyin[utt]) for utt in log_probs}) > 1 and len(counts) < 10:
+        return Finding("output", severity, f"one syllable makes up {percent(top)} of the network's answers" + early,
+                       evidence, "features that say nothing (see their checks), or a rate far too high (see the sweep)")
+    if counts.total() > 2 * spoken:
+        return Finding("output", "warning", "the network hears more than twice the syllables that were spoken",
+                       evidence, "does the text hold all that is spoken? do lengths of dev and train differ?")
+    return Finding("output", "ok", "the network hears different syllables, about as many as were spoken", evidence)
+
+
+VANISHED = 1e-4  # of the largest layer's gradient
+EXPLODED = 1e3
+
+
+def check_relus(context: Context) -> Finding:
+    """No layer's ReLUs are dead, at the start or, where there is a checkpoint, in the trained network."""
+    context.bench.load()
+    activations = context.bench.activations()
+    finding = judge_relus(activations)
+    figure = histogram_figure(activations, f"Activations by layer, {context.bench.trained or 'before training'}")
+    return finding._replace(figures=[figure])
+
+
+def judge_relus(activations: Mapping[str, Activations]) -> Finding:
+    """A channel is dead that is 0 for all that the batches hold."""
+    dead = {name: float(np.mean(~layer.alive)) for name, layer in activations.items()}
+    passed = [float(np.mean(layer.values > 0)) for layer in activations.values()]
+    worst = max(dead, key=dead.get)
+    evidence = [f"dead channels: {percent(dead[worst])} in {worst}, {percent(np.mean(list(dead.values())))} on average",
+                f"values above 0: {percent(min(passed))} to {percent(max(passed))} by layer"]
+    broken = [name for name, layer in activations.items() if not layer.finite]
+    if broken:
+        return Finding("relus", "error", f"activations are NaN or infinite from layer {broken[0]} on", evidence,
+                       "see the checks of features; lower the learning rate")
+    severity = graded(dead[worst], 0.5, 0.9)
+    if severity == "ok":
+        return Finding("relus", "ok", f"the ReLUs of all {len(dead)} layers are alive", evidence)
+    return Finding("relus", severity, f"{percent(dead[worst])} of the channels of {worst} are dead: 0 whatever comes",
+                   evidence, "lower the learning rate or lengthen warmup_steps (large steps kill ReLUs for good), then "
+                   "train anew; keep batch norm before them; before training: check the scale of the features")
+
+
+def check_gradients(context: Context) -> Finding:
+    """Gradients reach all layers, and none dwarfs the others."""
+    context.bench.load()
+    norms = context.bench.gradient_norms()
+    clip = context.config.experiment.train.optimizer.clip_norm
+    finding = judge_gradients(norms, clip)
+    figure = gradient_figure(norms, f"Gradient norms by weight, {context.bench.trained or 'before training'}")
+    return finding._replace(figures=[figure])
+
+
+def judge_gradients(norms: Mapping[str, tuple[float, float]], clip_norm: float) -> Finding:
+    """`norms`: (gradient's, weight's) by weight from the input to the output; weights named `….weight` are judged."""
+    matrices = {name: pair for name, pair in norms.items() if name.endswith("weight")}
+    gradients = {name: gradient for name, (gradient, _) in matrices.items()}
+    total = float(np.sqrt(sum(gradient**2 for gradient, _ in norms.values())))
+    smallest, largest = min(gradients, key=gradients.get), max(gradients, key=gradients.get)
+    evidence = [f"norm of the whole gradient: {total:.3g}" + (f"; clip_norm is {clip_norm:g}" if clip_norm else ""),
+                f"largest in {largest} ({gradients[largest]:.2g}), smallest in {smallest} ({gradients[smallest]:.2g})"]
+    if not np.isfinite(total):
+        bad = next(name for name, (gradient, _) in norms.items() if not np.isfinite(gradient))
+        return Finding("gradients", "error", f"the gradient of {bad} is NaN or infinite", evidence,
+                       "see the checks of features and of the loss")
+    if gradients[largest] == 0:
+        return Finding("gradients", "error", "there is no gradient at all", evidence, "see the check of the loss")
+    vanished = [name for name, gradient in gradients.items() if gradient < VANISHED * gradients[largest]]
+    if vanished:
+        severity = "error" if len(vanished) > len(gradients) / 4 else "warning"
+        return Finding("gradients", severity,
+                       f"gradients vanish in {len(vanished)} of {len(gradients)} layers, such as {vanished[0]}",
+                       evidence, "take residual blocks, keep batch norm in every layer, lessen the depth; see "
+                       "the check of ReLUs")
+    first, *_, last = gradients.values()
+    if total > EXPLODED or first > EXPLODED * max(last, 1e-12):
+        return Finding("gradients", "warning" if clip_norm else "error", "gradients explode towards the input",
+                       evidence, "set clip_norm (5), keep batch norm in every layer, check the scale of the features")
+    return Finding("gradients", "ok", f"gradients reach all {len(gradients)} layers", evidence)
+
+
+CLOSE = 2e-3  # relative; float32 on a device is within 1e-4
+
+
+def check_outputs(context: Context) -> Finding:
+    """The network ends with logits, and its inference with log-probabilities that sum to 1."""
+    return judge_outputs(context.bench.logits(), context.bench.inference())
+
+
+def judge_outputs(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
+    """(batch, frames, tokens) both: what the network gives, and what decoding gets."""
+    sums = np.exp(log_probs.astype(np.float64)).sum(axis=-1)
+    off = float(np.abs(sums - 1).max())
+    evidence = [f"each frame's probabilities sum to 1 within {off:.1e}",
+                f"logits lie between {logits.min():.2f} and {logits.max():.2f}"]
+    if not np.isfinite(logits).all():
+        return Finding("outputs", "error", "the network's outputs are NaN or infinite", evidence,
+                       "see the checks of features and of layers; lower the learning rate")
+    if off > 1e-3:
+        return Finding("outputs", "error", "what decoding gets are no log-probabilities", evidence,
+                       "put one log-softmax, over the tokens, behind the network's output (steps/model/loss.py)")
+    if logits.min() >= 0 and np.abs(logits.sum(axis=-1) - 1).max() < 1e-3:
+        return Finding("outputs", "error", "the network ends with a softmax, and the loss applies another", evidence,
+                       "take the softmax off the network's output")
+    if logits.min() >= 0:
+        return Finding("outputs", "error", "the network ends with a ReLU: no token can get a logit below 0", evidence,
+                       "take the activation off the output layer (activation=None)")
+    return Finding("outputs", "ok", "the network gives logits, decoding log-probabilities", evidence)
+
+
+def check_loss(context: Context) -> Finding:
+    """The loss that training minimises is CTC's."""
+    bench = context.bench
+    return judge_loss(bench.loss(), bench.logits(), bench.batch)
+
+
+def judge_loss(value: float, logits: np.ndarray, batch: Batch) -> Finding:
+    """`value` is the compiled loss of `batch`, in nats per label; `logits` (batch, frames, tokens) the network's."""
+    expected = reference_loss(_log_softmax(logits), batch)
+    evidence = [f"compiled {value:.4f}, in float64 {expected:.4f} nats per label"]
+    if abs(value - expected) <= CLOSE * max(1.0, abs(expected)):
+        return Finding("loss", "ok", "the loss is CTC's, to float32's accuracy", evidence)
+    named = [(what, remedy) for what, remedy, flawed in MISTAKES
+             if abs(value - flawed(logits, batch)) <= CLOSE * max(1.0, abs(value))]
+    if named:
+        return Finding("loss", "error", f"the loss is not CTC's: {named[0][0]}", [*evidence, "that mistake gives just "
+                       "the compiled value"], named[0][1])
+    return Finding("loss", "error", "the loss is not CTC's, nor any that a common mistake would make", evidence,
+                   "hold steps/model/loss.py against `pytest tests/test_ctc.py`; nn.CTCLoss wants log-probabilities "
+                   "(frames, batch, tokens), blank 0, and every utterance's own length")
+
+
+def reference_loss(log_probs: np.ndarray, batch: Batch, blank: int = 0, lengths: np.ndarray | None = None) -> float:
+    """CTC in float64 over a batch, divided by its labels. `lengths` in place of the batch's own output lengths."""
+    lengths = batch.out_lengths if lengths is None else lengths
+    total = sum(ctc_cost(matrix[:frames], list(labels[:count]), blank) for matrix, frames, labels, count in
+                zip(log_probs, lengths, batch.labels, batch.label_lengths, strict=True))
+    return total / float(batch.label_lengths.sum())
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    return np.exp(_log_softmax(logits))
+
+
+def _last_is_blank(logits: np.ndarray, batch: Batch) -> float:
+    return reference_loss(_log_softmax(logits), batch, blank=logits.shape[-1] - 1)
+
+
+def _padded_lengths(logits: np.ndarray, batch: Batch) -> float:
+    return reference_loss(_log_softmax(logits), batch, lengths=np.full(len(logits), logits.shape[1]))
+
+
+def _longest_length(logits: np.ndarray, batch: Batch) -> float:
+    return reference_loss(_log_softmax(logits), batch, lengths=np.full(len(logits), batch.out_lengths.max()))
+
+
+ONE_SOFTMAX = "apply exactly one log-softmax between the network's logits and nn.CTCLoss (ops.CTCLoss has its own)"
+OWN_LENGTHS = "pass every utterance's own number of output frames (steps/model/network.py: out_frames)"
+MISTAKES: list[tuple[str, str, Callable[[np.ndarray, Batch], float]]] = [
+    ("softmax is applied twice", ONE_SOFTMAX, lambda x, batch: reference_loss(_log_softmax(_softmax(x)), batch)),
+    ("logits are passed as log-probabilities", ONE_SOFTMAX, lambda x, batch: reference_loss(x, batch)),
+    ("probabilities are passed as log-probabilities", ONE_SOFTMAX,
+     lambda x, batch: reference_loss(_softmax(x), batch)),
+    ("negative logits are cut off by a ReLU", "take the ReLU off the output layer",
+     lambda x, batch: reference_loss(_log_softmax(np.maximum(x, 0)), batch)),
+    ("the last token is taken for the blank", "use nn.CTCLoss(blank=0); ops.CTCLoss takes the last class",
+     _last_is_blank),
+    ("every utterance counts as long as the padded batch", OWN_LENGTHS, _padded_lengths),
+    ("every utterance counts as long as the batch's longest", OWN_LENGTHS, _longest_length),
+]

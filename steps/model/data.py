@@ -1,0 +1,90 @@
+"""The data of stage 4: normalised features, and labels as token ids."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from steps.common.errors import UserError
+from steps.config.load import Resolved
+from steps.corpus.table import read_table
+from steps.feats.archive import FeatureReader, apply_cmvn
+from steps.model.batches import labels_fit
+from steps.model.splice import Segment, Splicer, Take, cut
+from steps.search.ctm import read_ctm
+from steps.text.tones import sounds_otherwise
+
+CACHE_BYTES = 2 << 30
+
+
+class NormalisedFeatures(Mapping):
+    """The features of one set with CMVN applied, float32 (frames, bins) by utterance; kept in memory where they fit."""
+
+    def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray):
+        self._reader = FeatureReader(folder / "feats.scp")
+        self._mean, self._std = mean, std
+        self.frames = {utt: int(count) for utt, count in read_table(folder / "utt2num_frames").items()}
+        self._caches = sum(self.frames.values()) * len(mean) * 4 <= CACHE_BYTES
+        self._cache: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._reader)
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        if utt in self._cache:
+            return self._cache[utt]
+        feats = apply_cmvn(self._reader[utt], self._mean, self._std).astype(np.float32)
+        if self._caches:
+            self._cache[utt] = feats
+        return feats
+
+
+def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tokens: list[str],
+                    config: Resolved) -> tuple[dict[str, list[int]], list[str]]:
+    """Token ids by utterance, and the utterances left out because CTC has no path through so few frames.
+
+    Utterances without features are those that stage 3 skipped. Raises UserError for a syllable that is no token, and
+    where more than one utterance in ten would be left out.
+    """
+    ids = {token: number for number, token in enumerate(tokens)}
+    unknown = Counter(syllable for syllables in pinyin.values() for syllable in syllables if syllable not in ids)
+    if unknown:
+        raise UserError(f"{config.data_dir}/train/pinyin: {len(unknown)} syllables are not in tokens.txt, such as "
+                        f"{unknown.most_common(1)[0][0]!r}; run stage 2 (lexicon) again")
+    labels = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in pinyin.items() if utt in frames}
+    short = sorted(utt for utt in labels if not labels_fit(frames[utt], labels[utt], config.experiment.model))
+    if len(short) * 10 > len(labels):
+        raise UserError(f"{config.data_dir}/train: {len(short)} of {len(labels)} utterances, such as {short[0]}, have "
+                        f"more syllables than the network leaves frames for; lower the strides and pools in frames "
+                        f"(model.blocks), or check that audio and text belong together")
+    for utt in short:
+        del labels[utt]
+    return labels, short
+
+
+def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tokens: list[str],
+                 config: Resolved) -> Splicer | None:
+    """What splices training utterances where the alignment `train.ali` says; None where the config has none.
+
+    Raises UserError where the alignment is not there, or is of other utterances.
+    """
+    path = config.ali_ctm
+    if path is None:
+        return None
+    shift = config.features.frame_shift_ms / 1000
+    takes = {}
+    for utt, timed in read_ctm(path).items():
+        if utt in labels and [one.syllable for one in timed] == [tokens[token] for token in labels[utt]]:
+            pieces = cut(timed, frames[utt], shift)
+            if all(begin < end for begin, end in pieces):
+                takes[utt] = Take([Segment(utt, begin, end) for begin, end in pieces], labels[utt])
+    if len(takes) * 2 < len(labels):
+        raise UserError(f"{path}: has {len(takes)} of the {len(labels)} training utterances with the syllables that "
+                        f"{config.data_dir}/train/pinyin gives them; align the same corpus (doit align)")
+    speakers = read_table(config.data_dir / "train" / "utt2spk")
+    return Splicer(takes, speakers, config.experiment.train.augment.splice,
+                   lambda token, following: sounds_otherwise(tokens[token], tokens[following]))

@@ -1,0 +1,182 @@
+"""MindSpore's own layers, and the choice between them and the oneDNN kernels."""
+
+import os
+from pathlib import Path
+
+import mindspore as ms
+from mindspore import nn, ops
+
+from steps.common.errors import UserError
+from steps.config.schema import Experiment, Model
+from steps.model.onednn.build import available, reason
+
+
+def set_device(target: str, log_dir: Path) -> None:
+    """Graph mode on `CPU`, `GPU` or `Ascend`; what MindSpore leaves of failed compilations goes to `log_dir`.
+
+    Raises UserError where this MindSpore has no such device.
+    """
+    for variable in ("MS_OM_PATH", "MS_COMPILER_CACHE_PATH"):  # rank_0/ and kernel_meta/; else the current directory
+        os.environ.setdefault(variable, str(log_dir.absolute()))
+    ms.set_context(mode=ms.GRAPH_MODE)
+    if ms.get_context("device_target") == target:  # set_device refuses to be called once anything has run
+        return
+    try:
+        ms.set_device(target)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"device: {target} is not to be had here ({str(error).splitlines()[0]}); "
+                        f"set `device: CPU` in the experiment's config") from None
+
+
+class Add(nn.Cell):
+    """The sum of a residual unit."""
+
+    def construct(self, x, y):
+        return x + y
+
+
+class Fork(nn.Cell):
+    """x for two readers."""
+
+    def construct(self, x):
+        return x, x
+
+
+class NormReLU(nn.BatchNorm2d):
+    """Batch norm, then ReLU. Parameters are named as nn.BatchNorm2d's."""
+
+    def construct(self, x):
+        return ops.relu(super().construct(x))
+
+
+class SumRows(nn.Cell):
+    """Gathers rows and sums them."""
+
+    def construct(self, matrix, where):
+        return ops.gather(matrix, where, 0).sum(axis=0)
+
+
+class CTCLoss(nn.Cell):
+    """CTC behind a softmax of its own.
+
+    MindSpore has three CTC operators. `ops.CTCLoss` applies a softmax of its own and takes the last class for the
+    blank; `nn.CTCLoss` wants log-probabilities and takes class 0. This one is used, behind the network's only softmax.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.ctc = nn.CTCLoss(blank=0, reduction="none")
+
+    def construct(self, logits, lengths, labels, label_lengths):
+        """float32 (batch, frames, tokens), int32 (batch,), (batch, most), (batch,) → losses (batch,), in nats."""
+        return self.ctc(ops.log_softmax(logits, -1).transpose(1, 0, 2), labels, lengths, label_lengths)
+
+
+class Clip(nn.Cell):
+    """Clips gradients to the norm `limit`; 0: they are not."""
+
+    def __init__(self, limit: float):
+        super().__init__()
+        self.limit = limit
+
+    def construct(self, grads):
+        """Returns the gradients, and their norm before."""
+        squares = 0.0
+        for grad in grads:
+            squares += (grad * grad).sum()
+        norm = ops.sqrt(squares)
+        if self.limit > 0:
+            scale = self.limit / ops.maximum(norm, self.limit)
+            scaled = ()
+            for grad in grads:
+                scaled += (grad * scale,)
+            grads = scaled
+        return grads, norm
+
+
+class StockKernels:
+    """Makes the parts of a network."""
+
+    layout = "NCHW"
+
+    def __init__(self, model: Model):
+        self._model = model
+
+    def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1),
+             kernel: tuple[int, int] = (3, 3)) -> nn.Cell:
+        """A convolution. Where its kernel is 1 wide it is never padded; 1×1 ones (shortcuts) have no bias."""
+        frames, bins = (self._model.padding if size > 1 else 0 for size in kernel)
+        return nn.Conv2d(in_channels, out_channels, kernel, stride, self._model.pad_mode, (frames, frames, bins, bins),
+                         has_bias=self._model.has_bias and max(kernel) > 1, weight_init="HeNormal")
+
+    def norm_relu(self, channels: int) -> nn.Cell:
+        """Batch norm and ReLU."""
+        return NormReLU(channels)
+
+    def norm(self, channels: int) -> nn.Cell:
+        """Batch norm alone."""
+        return nn.BatchNorm2d(channels)
+
+    def fork(self) -> nn.Cell:
+        """x for two readers."""
+        return Fork()
+
+    def add(self) -> nn.Cell:
+        """The sum of two equal shapes."""
+        return Add()
+
+    def max_pool(self, size: tuple[int, int]) -> nn.Cell:
+        """Max pooling; a remainder at the edge is dropped."""
+        return nn.MaxPool2d(size, size, pad_mode="valid")
+
+    def sum_rows(self) -> nn.Cell:
+        """float32 (rows, width), int32 (kinds, sums) → float32 (sums, width): each the sum of a row of every kind."""
+        return SumRows()
+
+    def ctc_loss(self) -> nn.Cell:
+        """The loss of each utterance."""
+        return CTCLoss()
+
+    def clip(self, limit: float) -> nn.Cell:
+        """Clips gradients to the norm `limit` (0: does not), and says what it was."""
+        return Clip(limit)
+
+    def adamw(self, groups: list[dict], rate) -> nn.Optimizer:
+        """nn.AdamWeightDecay, or its like with the same parameters."""
+        return nn.AdamWeightDecay(groups, rate)
+
+
+def kernels_for(experiment: Experiment) -> tuple[str, str]:
+    """(`stock` or `onednn`, why), from `train.kernels`, the device and what is built.
+
+    Raises UserError where the config demands onednn and it cannot be had.
+    """
+    asked = experiment.train.kernels
+    if asked == "stock":
+        return "stock", "train.kernels says so"
+    obstacle = _obstacle(experiment)
+    if obstacle is None:
+        return "onednn", "built, and fit for this network"
+    if asked == "onednn":
+        raise UserError(f"train.kernels: onednn: {obstacle}")
+    return "stock", obstacle
+
+
+def make_kernels(experiment: Experiment):
+    """The maker of the network's parts."""
+    if kernels_for(experiment)[0] == "stock":
+        return StockKernels(experiment.model)
+    from steps.model.onednn.cells import OnednnKernels
+
+    return OnednnKernels()
+
+
+def _obstacle(experiment: Experiment) -> str | None:
+    if experiment.device != "CPU":
+        return f"device: {experiment.device} has operators of its own"
+    model = experiment.model
+    if (model.pad_mode, model.padding, model.has_bias) not in (("pad", 1, False), ("same", 0, False)):
+        return "the kernels know convolutions padded by 1 without bias alone"
+    if model.pad_mode == "same" and any(block.stride != (1, 1) for block in model.blocks):
+        return "the kernels pad strided convolutions on both sides, pad_mode same does not"
+    return None if available() else reason()

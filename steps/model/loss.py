@@ -1,0 +1,97 @@
+"""The CTC loss, and the cells that compute it, its gradients and an update."""
+
+import numpy as np
+from mindspore import dtype, nn, ops
+
+
+def extended(labels: list[int], blank: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The states that a path goes through: `labels` with blanks around them, int64 (2 × labels + 1,); and which of them
+    may follow the last but one, bool."""
+    path = np.full(2 * len(labels) + 1, blank)
+    path[1::2] = labels
+    may_skip = np.zeros(len(path), bool)
+    may_skip[3::2] = path[3::2] != path[1:-2:2]
+    return path, may_skip
+
+
+def ctc_cost(log_probs: np.ndarray, labels: list[int], blank: int = 0) -> float:
+    """The negative logarithm of the probability of `labels`, in nats, by the forward algorithm.
+
+    Args:
+        log_probs: (frames, tokens), natural logarithms of probabilities.
+        labels: token ids without blanks; may be empty.
+
+    Returns infinity where `labels` have no path through so few frames.
+    """
+    log_probs = np.asarray(log_probs, np.float64)
+    path, may_skip = extended(labels, blank)
+    emitted = log_probs[:, path]
+    alpha = np.full(len(path), -np.inf)
+    alpha[:2] = emitted[0, :2]
+    for frame in emitted[1:]:
+        stepped = np.concatenate([[-np.inf], alpha[:-1]])
+        skipped = np.where(may_skip, np.concatenate([[-np.inf, -np.inf], alpha])[:len(path)], -np.inf)
+        alpha = np.logaddexp(np.logaddexp(alpha, stepped), skipped) + frame
+    return float(-np.logaddexp.reduce(alpha[-2:]))
+
+
+class CTCObjective(nn.Cell):
+    """The network and its CTC loss: nats per label, summed over the batch and divided by its number of labels."""
+
+    def __init__(self, network: nn.Cell, kernels):
+        super().__init__()
+        self.network = network
+        self.loss = kernels.ctc_loss()
+
+    def construct(self, feats, out_lengths, labels, label_lengths):
+        """float32 (batch, frames, bins), int32 (batch,), int32 (batch, labels), int32 (batch,) → float32 scalar."""
+        logits = ops.cast(self.network(feats), dtype.float32)
+        losses = self.loss(logits, out_lengths, labels, label_lengths)
+        return losses.sum() / label_lengths.sum()
+
+
+class Update(nn.Cell):
+    """One update of the weights by their gradients, which `clip` clips (see `steps.model.layers.Clip`).
+
+    Returns what there is only after the update, and the gradients' norm before they were clipped.
+    """
+
+    def __init__(self, optimizer: nn.Optimizer, clip: nn.Cell):
+        super().__init__()
+        self.optimizer = optimizer
+        self.clip = clip
+
+    def construct(self, grads):
+        grads, norm = self.clip(grads)
+        return self.optimizer(grads), norm
+
+
+class TrainStep(nn.Cell):
+    """One update of the weights. Returns the loss before it, and the gradient's norm before it was clipped."""
+
+    def __init__(self, objective: nn.Cell, optimizer: nn.Optimizer, clip: nn.Cell):
+        super().__init__()
+        self.objective = objective
+        self.update = Update(optimizer, clip)
+        self.weights = optimizer.parameters
+        self.value_and_grad = ops.value_and_grad(objective, None, self.weights)
+
+    def construct(self, feats, out_lengths, labels, label_lengths):
+        loss, grads = self.value_and_grad(feats, out_lengths, labels, label_lengths)
+        done, norm = self.update(grads)
+        loss = ops.depend(loss, done)
+        # The product has no value before the last update: whoever reads it then sleeps. The loss itself is known
+        # when the forward pass ends, and Python's waiting thread would spin through the whole backward pass.
+        return loss * 1.0, norm
+
+
+class Inference(nn.Cell):
+    """Features to log-probabilities."""
+
+    def __init__(self, network: nn.Cell):
+        super().__init__()
+        self.network = network
+
+    def construct(self, feats):
+        """float32 (batch, frames, bins) → float32 (batch, out_frames, tokens)."""
+        return ops.log_softmax(ops.cast(self.network(feats), dtype.float32), -1)

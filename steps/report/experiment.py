@@ -1,0 +1,121 @@
+"""What an experiment directory holds of results."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from steps.common.errors import UserError
+from steps.config.load import load_known
+from steps.report.errors import EPS, Pair
+from steps.report.scores import read_per_utt
+from steps.search.ctm import Timed, read_ctm
+
+NEEDED = ("set", "method", "utterances", "ref_tokens", "ins", "del", "sub", "syllable_error_rate", "ci95",
+          "toneless_error_rate", "tone_error_rate", "sentence_error_rate", "real_time_factor")  # of score.json
+
+
+class Scored:
+    """A scored set: exp_dir/score/<set>_<method>, and what was decoded for it. Big files are read when asked for."""
+
+    def __init__(self, exp_dir: Path, name: str):
+        self.name = name
+        path = exp_dir / "score" / name / "score.json"
+        self.scores: dict[str, Any] = read_json(path)
+        lacking = [key for key in NEEDED if key not in self.scores]
+        if lacking:
+            raise UserError(f"{path}: lacks {', '.join(lacking)}; run stage 6 (score) again")
+        self.score_dir = exp_dir / "score" / name
+        self._decode_dir = exp_dir / "decode" / name
+
+    @cached_property
+    def alignments(self) -> dict[str, list[Pair]]:
+        """(ref, hyp) pairs by utterance. Raises UserError where per_utt is missing or damaged."""
+        alignments = read_per_utt(self.score_dir / "per_utt")
+        if len(alignments) != self.scores["utterances"]:
+            raise UserError(f"{self.score_dir}/per_utt: {len(alignments)} of {self.scores['utterances']} utterances; "
+                            "run stage 6 (score) again")
+        return alignments
+
+    def times_of(self, utt: str) -> list[Timed]:
+        """An utterance's decoded syllables with their times. Raises UserError where they are not what was scored."""
+        times = self._times.get(utt, [])
+        if [one.syllable for one in times] != [hyp for _, hyp in self.alignments[utt] if hyp != EPS]:
+            raise UserError(f"{self._decode_dir}/ctm: {utt} is not as {self.score_dir}/per_utt has it; score it again")
+        return times
+
+    @cached_property
+    def _times(self) -> dict[str, list[Timed]]:
+        return read_ctm(self._decode_dir / "ctm")
+
+    @cached_property
+    def speakers(self) -> pd.DataFrame:
+        """The counts of per_spk: spk, utts, ref_tokens, cor, sub, ins, del, err, wrong_utts; without the SUM.
+
+        Raises UserError where it is missing or damaged.
+        """
+        columns = ["spk", "utts", "ref_tokens", "cor", "sub", "ins", "del", "err", "wrong_utts"]
+        try:
+            lines = (self.score_dir / "per_spk").read_text(encoding="utf-8").splitlines()
+            rows = [line.split() for line in lines[1:]]
+            raw = [[row[0], *map(int, row[2:])] for row in rows if row[1] == "raw" and row[0] != "SUM"]
+            speakers = pd.DataFrame(raw, columns=columns)
+        except (OSError, ValueError, IndexError):
+            speakers = pd.DataFrame(columns=columns)
+        if speakers["utts"].sum() != self.scores["utterances"]:
+            raise UserError(f"{self.score_dir}/per_spk: missing or damaged; run stage 6 (score) again")
+        return speakers
+
+
+class Results:
+    """An experiment directory, finished or not, perhaps made by another version of the recipe.
+
+    `unknown_keys` are the keys of its config that this version does not know, by dotted key.
+    """
+
+    def __init__(self, exp_dir: Path):
+        self.exp_dir = exp_dir
+        self.config, self.unknown_keys = load_known(exp_dir)
+        self.env: dict[str, Any] = read_json(exp_dir / "env.json")
+        self.history = _read_history(exp_dir / "train.csv")
+        names = [path.parent.name for path in exp_dir.glob("score/*/score.json")]
+        self.scored = sorted((Scored(exp_dir, name) for name in names), key=self._place)
+
+    @property
+    def main(self) -> Scored | None:
+        """What the experiment is judged by: its test set, or else the last scored one; None where nothing is scored."""
+        tests = [one for one in self.scored if one.scores["set"] == "test"]
+        return (tests or self.scored or [None])[-1]
+
+    def _place(self, one: Scored) -> tuple[int, str]:
+        sets = self.config.corpus.sets
+        return (sets.index(one.scores["set"]) if one.scores["set"] in sets else len(sets), one.name)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's mapping. Raises UserError where it is missing, cut short or no mapping."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; is {path.parent} an experiment that was trained?") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); run its stage again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a JSON mapping; run its stage again")
+    return value
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    """train.csv, a row an epoch; without rows where training has not finished an epoch."""
+    if not path.exists():
+        return pd.DataFrame(columns=["epoch"])
+    try:
+        history = pd.read_csv(path)
+    except ValueError as error:  # pandas' own, and bytes that are no text
+        raise UserError(f"{path}: not readable as CSV ({' '.join(str(error).split())})") from None
+    odd = [name for name in history if not pd.api.types.is_numeric_dtype(history[name])]
+    if "epoch" not in history or odd:
+        raise UserError(f"{path}: {f'{odd[0]}: not all numbers' if odd else 'no column epoch'}; the file is damaged")
+    return history

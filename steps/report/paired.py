@@ -1,0 +1,201 @@
+"""The comparison of runs: baseline, paired bootstrap, verdicts."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import kaldialign
+from scipy import stats
+
+from steps.common.errors import UserError
+from steps.report.errors import EPS, REPLICATIONS, SEED, Pair
+from steps.report.experiment import Scored
+from steps.report.rows import RATES, SER, Row, Value, differing, make_rows, row_config, seed_notes, sets_of, sort_rows
+from steps.report.runs import Run
+
+SIGNIFICANT = 0.05
+
+
+class Verdict(NamedTuple):
+    """How b fares against a on a set."""
+
+    a: str
+    b: str
+    part: str
+    difference: float  # of the syllable error rates, b's less a's
+    probability: float | None  # that b beats a, of two single runs; None where it is refused
+    p_value: float | None  # of Welch's t-test over the seeds
+    said: str  # in words; where there is neither, why
+
+
+def judge(a: Row, b: Row, part: str) -> Verdict | None:
+    """Compare two rows on a set; None where one of them was not scored on it.
+
+    Two single runs by a paired bootstrap over utterances (Bisani and Ney 2004); rows of several seeds each by Welch's
+    t-test, which asks whether their difference exceeds the spread of the seeds.
+    """
+    value_a, value_b = a.value(part, SER), b.value(part, SER)
+    if value_a is None or value_b is None:
+        return None
+    difference = value_b.mean - value_a.mean
+    try:
+        probability, p_value, said = _test(a, b, part, difference)
+    except UserError as error:
+        probability, p_value, said = None, None, f"not comparable: {error}"
+    return Verdict(a.label, b.label, part, difference, probability, p_value, said)
+
+
+def _test(a: Row, b: Row, part: str, difference: float) -> tuple[float | None, float | None, str]:
+    scored_a, scored_b = a.scored(part), b.scored(part)
+    for other in [*scored_a[1:], *scored_b]:
+        obstacle = why_not(scored_a[0], other)
+        if obstacle:
+            return None, None, f"not comparable: {obstacle}"
+    if len(scored_a) == len(scored_b) == 1:
+        probability, said = _bootstrap(scored_a[0], scored_b[0])
+        return probability, None, said
+    if min(len(scored_a), len(scored_b)) == 1:
+        one = a.label if len(scored_a) == 1 else b.label
+        return None, None, f"{one} has one seed only: whether the difference exceeds the seeds' spread is unknown"
+    return None, *_welch([one.scores[SER] for one in scored_a], [one.scores[SER] for one in scored_b], difference)
+
+
+def why_not(a: Scored, b: Scored) -> str:
+    """Why two scores must not be compared; empty where they may.
+
+    Raises UserError where the alignments that show it are missing or damaged.
+    """
+    for key, what in (("scoring", "they were scored by other rules"), ("tokens_hash", "their tokens differ"),
+                      ("ref_hash", "their test sets or references differ")):
+        if a.scores.get(key) != b.scores.get(key):
+            return what
+    if a.alignments.keys() != b.alignments.keys():
+        return f"{len(a.alignments.keys() ^ b.alignments.keys())} utterances were scored in one of them only"
+    other = [utt for utt in a.alignments if references(a.alignments[utt]) != references(b.alignments[utt])]
+    return f"{len(other)} utterances have other references, such as {other[0]}" if other else ""
+
+
+def references(pairs: list[Pair]) -> list[str]:
+    """The reference side of an alignment."""
+    return [ref for ref, _ in pairs if ref != EPS]
+
+
+def _hypotheses(pairs: list[Pair]) -> list[str]:
+    return [hyp for _, hyp in pairs if hyp != EPS]
+
+
+def _bootstrap(a: Scored, b: Scored) -> tuple[float | None, str]:
+    utts = sorted(a.alignments)
+    hyps_a, hyps_b = ([_hypotheses(one.alignments[utt]) for utt in utts] for one in (a, b))
+    if hyps_a == hyps_b:
+        return None, "both decoded the very same"
+    found = kaldialign.bootstrap_wer_ci([references(a.alignments[utt]) for utt in utts], hyps_a, hyps_b,
+                                        replications=REPLICATIONS, seed=SEED)
+    return found["p_s2_improv_over_s1"], ""
+
+
+def _welch(rates_a: list[float], rates_b: list[float], difference: float) -> tuple[float | None, str]:
+    if len(set(rates_a)) == len(set(rates_b)) == 1:
+        return None, "no seed makes a difference" + (": it exceeds their spread, which is nil" if difference else "")
+    facts = [fact for rates in (rates_a, rates_b)
+             for fact in (statistics.fmean(rates), statistics.stdev(rates), len(rates))]
+    p_value = float(stats.ttest_ind_from_stats(*facts, equal_var=False).pvalue)
+    said = "exceeds" if p_value < SIGNIFICANT else "does not exceed"
+    return p_value, f"the difference {said} the spread of {len(rates_a)} and {len(rates_b)} seeds"
+
+
+def find_baseline(row: Row, rows: list[Row], named: bool) -> Row:
+    """What a row is compared with: the first row where the user has `named` it; else the row that is best on dev of all
+    with the same references of their main set.
+    """
+    if named:
+        return rows[0]
+    reference = row.scored(row.main_set)[0].scores.get("ref_hash")
+    alike = [other for other in rows if other.scored(other.main_set)[0].scores.get("ref_hash") == reference]
+    return min(alike, key=_dev_rate)
+
+
+def _dev_rate(row: Row) -> float:
+    return row.value("dev" if "dev" in row.sets else row.main_set, SER).mean
+
+
+class Comparison(NamedTuple):
+    """Rows in the order in which they are shown."""
+
+    rows: list[Row]
+    baselines: dict[str, Row]  # by label, what a row was judged against
+    verdicts: dict[tuple[str, str], Verdict]  # by label and set
+    sweeps: dict[str, list[Row]]  # the rows of sweeps, by sweep, in the order of their names
+    notes: list[str]
+    left_out: list[Run]
+
+    @property
+    def differences(self) -> dict[str, list[str]]:
+        """The config keys that differ, and their values in `plain_rows`."""
+        return differing([row_config(row) for row in self.plain_rows])
+
+    @property
+    def plain_rows(self) -> list[Row]:
+        """The rows that are no points of `sweeps`, which have tables of their own."""
+        points = {row.label for rows in self.sweeps.values() for row in rows}
+        return [row for row in self.rows if row.label not in points]
+
+
+def compare(runs: Sequence[Run], sort: str | None, named: bool) -> Comparison:
+    """Compare runs. `named`: the user put one of them first, for the others to be judged against; unless `sort` says
+    otherwise they stand in the user's order then, and else sorted by their error on test.
+    """
+    rows = make_rows(runs)
+    baselines = {row.label: find_baseline(row, rows, named) for row in rows}
+    verdicts = [judge(baselines[row.label], row, part) for row in rows for part in row.sets
+                if baselines[row.label] is not row]
+    if sort or not named:
+        rows = sort_rows(rows, sort or "test")
+    known = [verdict for verdict in verdicts if verdict is not None]
+    notes = [*seed_notes(rows), *_verdict_notes(known, {row.label: row.short for row in rows})]
+    return Comparison(rows, baselines, {(one.b, one.part): one for one in known}, _sweeps(rows), notes,
+                      [run for run in runs if run.problem])
+
+
+def _verdict_notes(verdicts: list[Verdict], short: dict[str, str]) -> list[str]:
+    """A sentence for what is said of verdicts, each once."""
+    of: dict[tuple[str, str], list[str]] = {}
+    for one in verdicts:
+        if one.said:
+            of.setdefault((one.a, one.said), []).append(f"{short[one.b]} on {one.part}")
+    return [f"{'; '.join(these)}; against {short[a]}: {said}." for (a, said), these in of.items()]
+
+
+def _sweeps(rows: list[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.label):
+        if row.runs[0].name.sweep:
+            found.setdefault(row.runs[0].name.sweep, []).append(row)
+    return {sweep: points for sweep, points in found.items() if len(points) > 1}
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """All of it as plain values; rates are fractions."""
+    configs = differing([row_config(row) for row in found.rows])
+    return {
+        "experiments": [_row_json(row, {key: values[place] for key, values in configs.items()})
+                        for place, row in enumerate(found.rows)],
+        "comparisons": [verdict._asdict() for verdict in found.verdicts.values()],
+        "notes": found.notes,
+        "left_out": [{"path": str(run.path), "problem": run.problem} for run in found.left_out],
+    }
+
+
+def _row_json(row: Row, config: dict[str, str]) -> dict[str, Any]:
+    return {
+        "name": row.label, "method": row.method, "paths": [str(run.path) for run in row.runs],
+        "seeds": [run.results.config.experiment.seed for run in row.runs],
+        "sets": {part: {rate: _value_json(row.value(part, rate)) for rate in RATES if row.value(part, rate)}
+                 for part in sets_of([row])},
+        "weights": row.weights, "minutes": row.minutes, "real_time_factor": row.real_time_factor,
+        "git_commit": row.commit, "date": row.date, "config": config,
+    }
+
+
+def _value_json(value: Value) -> dict[str, Any]:
+    return {"mean": value.mean, "ci95": value.interval, "spread": value.spread}

@@ -1,0 +1,117 @@
+"""conf/RESULTS.md, what every experiment of conf/ reached, and the README's table, which is made from it.
+
+A row stays until its experiment is there to be compared again: nobody has all corpora on one machine.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from steps.common.errors import UserError
+from steps.common.files import atomic_open
+from steps.config.load import CONF, load_experiment
+from steps.report.paired import Comparison
+from steps.report.rows import RATES, SER, Row, differing, flatten, run_config
+from steps.report.tables import Table, as_markdown, minutes_cell, rate_cell, weights_cell
+
+RESULTS, README = CONF / "RESULTS.md", Path("README.md")
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+COLUMNS = ["experiment", "what it is", "corpus", "dev syllables", *RATES.values(), "weights", "minutes", "RTF",
+           "commit", "trained"]
+README_COLUMNS = ["experiment", "what it is", "syllables", "toneless", "tones", "characters", "weights", "minutes"]
+HEAD = """# Results
+
+What every experiment of conf/ reached, written by `./path.sh doit compare`: do not edit. A row is made by
+`./path.sh doit score:<experiment>` at its commit, where the corpus lies. Error rates in percent: dev syllables on dev,
+the others on test, with 95 % intervals, or ± the standard deviation over seeds. Toneless: tone digits taken off. Tones:
+the tone is wrong where the rest of the syllable is right. Sentences: utterances with any error. Minutes of training,
+and the real-time factor (RTF) of decoding, on the machine at hand.
+"""
+
+Rows = dict[str, dict[str, str]]  # by experiment: cells by column
+
+
+def publish(found: Comparison) -> list[str]:
+    """Write the rows of `found` into conf/RESULTS.md, and that into the README. Returns what is to be said of it.
+
+    Raises UserError where the README has no place for it.
+    """
+    known = {path.stem: path for path in [*CONF.glob("sweeps/*.yaml"), *CONF.glob("*.yaml")]}
+    rows = read_results(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    said = []
+    for row in found.rows:
+        origin = _origin(row.label)
+        why = _not_of_conf(row) if origin in known else ""
+        if why:
+            said.append(f"{RESULTS}: not {row.label}: {why}")
+        elif origin in known:
+            rows[row.label] = _cells(row, known[origin])
+    text = results_text({name: cells for name, cells in rows.items() if _origin(name) in known})
+    _write(RESULTS, text)
+    if README.exists():
+        _write(README, with_results(README.read_text(encoding="utf-8"), text))
+    return said
+
+
+def _not_of_conf(row: Row) -> str:
+    """Why a row is not what conf/ says now; empty where it is, but for its seed and how it is decoded."""
+    try:
+        now = load_experiment(row.runs[0].path.absolute().name)
+    except UserError as error:
+        return str(error)
+    keys = [key for key in differing([flatten(now), run_config(row.runs[0])])
+            if key != "seed" and not key.startswith("decode.")]
+    return f"conf/ has changed since it was trained: {', '.join(keys)}" if keys else ""
+
+
+def _origin(label: str) -> str:
+    """The file of conf/ that a row comes from: of `mini (prefix)` mini, of the sweep's point `lr@train.epochs=2` lr."""
+    return label.split(" (")[0].split("@")[0]
+
+
+def _cells(row: Row, config: Path) -> dict[str, str]:
+    first_line = config.read_text(encoding="utf-8").partition("\n")[0]
+    test = row.main_set
+    cells = [row.label, first_line.removeprefix("#").strip() if first_line.startswith("#") else "",
+             row.first.config.experiment.corpus, rate_cell(row.value("dev", SER)),
+             *(rate_cell(row.value(test, rate)) for rate in RATES), weights_cell(row), minutes_cell(row),
+             f"{row.real_time_factor:.4f}", row.commit, row.date]
+    return dict(zip(COLUMNS, cells, strict=True))
+
+
+def results_text(rows: Rows) -> str:
+    """conf/RESULTS.md with these rows, experiments before the points of sweeps."""
+    ordered = sorted(rows, key=lambda name: ("@" in name, name))
+    return "\n".join([HEAD, *(as_markdown(_table(rows, ordered, COLUMNS)) if rows else ["None yet."]), ""])
+
+
+def _table(rows: Rows, names: Sequence[str], columns: Sequence[str]) -> Table:
+    kept = [column for column in columns if any(rows[name].get(column) for name in names)]
+    return Table("", kept, [[rows[name].get(column, "") for column in kept] for name in names])
+
+
+def read_results(text: str) -> Rows:
+    """The rows of a conf/RESULTS.md."""
+    lines = [[cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+             for line in text.splitlines() if line.startswith("|")]
+    if not lines:
+        return {}
+    columns, _, *rows = lines
+    return {row[0]: dict(zip(columns, row, strict=False)) for row in rows}
+
+
+def with_results(readme: str, results: str) -> str:
+    """`readme` with the short form of conf/RESULTS.md between its marks. Raises UserError where it has none."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"{README}: no lines {BEGIN} and {END}; put them where the table of results is to stand")
+    rows = {name: cells for name, cells in read_results(results).items() if "@" not in name}
+    lines = as_markdown(_table(rows, list(rows), README_COLUMNS)) if rows else []
+    return "\n".join([before + BEGIN, *lines, END + after])
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        with atomic_open(path) as file:
+            file.write(text)

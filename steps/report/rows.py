@@ -1,0 +1,221 @@
+"""Rows of a comparison, one a run or a group of seeds, and the config keys that differ."""
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from steps.config.load import Resolved
+from steps.report.experiment import Results, Scored
+from steps.report.runs import Run
+
+SER = "syllable_error_rate"
+RATES = {  # of score.json, and what to call them
+    SER: "syllables", "toneless_error_rate": "toneless", "tone_error_rate": "tones",
+    "sentence_error_rate": "sentences", "character_error_rate": "characters"}
+
+
+class Value(NamedTuple):
+    """A rate: of one run with its interval, or the mean over several seeds with their spread. Fractions."""
+
+    mean: float
+    interval: tuple[float, float] | None  # 95 %, of a single run
+    spread: float | None  # standard deviation over the seeds
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seed alone, decoded by one method."""
+
+    label: str
+    method: str
+    runs: tuple[Run, ...]
+
+    @property
+    def short(self) -> str:
+        """The label; of a sweep's point without its keys, `lr 0.001, 20`."""
+        name = self.runs[0].name
+        return f"{name.sweep} {', '.join(name.point.values())}" if name.sweep else self.label
+
+    @property
+    def first(self) -> Results:
+        """The run of the lowest seed, which stands for all where only one can be shown."""
+        return self.runs[0].results
+
+    @property
+    def sets(self) -> list[str]:
+        """What was scored, in the corpus' order."""
+        return [one.scores["set"] for one in self.first.scored if one.scores["method"] == self.method]
+
+    def scored(self, part: str) -> list[Scored]:
+        """The scores of a set, one a run, as far as they are there."""
+        return [one for run in self.runs for one in run.results.scored
+                if (one.scores["set"], one.scores["method"]) == (part, self.method)]
+
+    def value(self, part: str, rate: str) -> Value | None:
+        """A rate of RATES on a set; None where it was not measured."""
+        found = [one.scores for one in self.scored(part) if one.scores.get(rate) is not None]
+        if not found:
+            return None
+        if len(found) > 1:
+            rates = [scores[rate] for scores in found]
+            return Value(statistics.fmean(rates), None, statistics.stdev(rates))
+        interval = found[0]["ci95"] if rate == SER else found[0].get("intervals", {}).get(rate)
+        return Value(found[0][rate], tuple(interval) if interval else None, None)
+
+    @cached_property
+    def main_set(self) -> str:
+        """What the row is judged by: test, or else the last scored set."""
+        return "test" if "test" in self.sets else self.sets[-1]
+
+    @property
+    def weights(self) -> int | None:
+        """Trainable numbers of the network."""
+        return self.first.env.get("weights")
+
+    @property
+    def minutes(self) -> float | None:
+        """Of training, a run."""
+        found = [run.results.history["seconds"].iloc[-1] / 60 for run in self.runs
+                 if "seconds" in run.results.history and len(run.results.history)]
+        return statistics.fmean(found) if found else None
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of decoding per second of audio, on the main set."""
+        return statistics.fmean(one.scores["real_time_factor"] for one in self.scored(self.main_set))
+
+    @property
+    def commit(self) -> str:
+        """The commits that its runs were trained at."""
+        found = dict.fromkeys(run.results.env.get("git_commit") or "unknown" for run in self.runs)
+        return ", ".join(found)
+
+    @property
+    def date(self) -> str:
+        """The day on which the first run was trained."""
+        return str(self.first.env.get("date") or "")[:10]
+
+
+SORT_KEYS: dict[str, Callable[[Row], Any]] = {
+    "name": lambda row: row.label,
+    "dev": lambda row: _known(row.value("dev", SER)),
+    "test": lambda row: _known(row.value("test", SER)),
+    **{name: lambda row, rate=rate: _known(row.value(row.main_set, rate)) for rate, name in RATES.items()
+       if rate != SER},
+    "weights": lambda row: _known(row.weights),
+    "minutes": lambda row: _known(row.minutes),
+    "rtf": lambda row: row.real_time_factor,
+    "date": lambda row: row.date,
+}
+
+
+class _Key(NamedTuple):
+    """What the runs of a row have in common."""
+
+    parent: Path
+    group: str
+    seeded: bool
+    method: str
+
+
+def make_rows(runs: Iterable[Run]) -> list[Row]:
+    """The rows of the runs that can be compared, in the order of the runs."""
+    groups: dict[_Key, list[Run]] = {}
+    for run in runs:
+        if not run.problem:
+            for method in dict.fromkeys(one.scores["method"] for one in run.results.scored):
+                key = _Key(run.path.absolute().parent, run.name.group, run.name.seed is not None, method)
+                groups.setdefault(key, []).append(run)
+    return [Row(_label(key, members[0], list(groups)), key.method, tuple(sorted(members, key=_seed)))
+            for key, members in groups.items()]
+
+
+def _seed(run: Run) -> int:
+    return run.name.seed or 0
+
+
+def _label(own: _Key, run: Run, keys: Sequence[_Key]) -> str:
+    """The shortest name that no other row has."""
+    others = [key for key in keys if key.group == own.group]
+    here = [key for key in others if key.parent == own.parent]
+    name = own.group if len(here) == len(others) else str(run.path.parent / own.group)
+    if not own.seeded and any(key.seeded for key in here):
+        name += " (without seed)"
+    return f"{name} ({own.method})" if len({key.method for key in here if key.seeded == own.seeded}) > 1 else name
+
+
+def sort_rows(rows: list[Row], key: str) -> list[Row]:
+    """Sorted by one of SORT_KEYS, within the corpora; what lacks it comes last."""
+    return sorted(rows, key=lambda row: (row.first.config.experiment.corpus, SORT_KEYS[key](row), row.label))
+
+
+def _known(value: Value | float | None) -> float:
+    if value is None:
+        return float("inf")
+    return value.mean if isinstance(value, Value) else value
+
+
+def sets_of(rows: Iterable[Row]) -> list[str]:
+    """All scored sets, dev and test first."""
+    found = dict.fromkeys(part for row in rows for part in row.sets)
+    return sorted(found, key=lambda part: (["dev", "test"].index(part) if part in ("dev", "test") else 2))
+
+
+def rates_of(rows: Iterable[Row]) -> list[str]:
+    """The rates of RATES that any row has."""
+    rows = list(rows)
+    return [rate for rate in RATES if any(row.value(part, rate) for row in rows for part in row.sets)]
+
+
+ABSENT = "–"
+
+
+def flatten(config: Resolved) -> dict[str, str]:
+    """A config by dotted key, as in `train.optimizer.learning_rate`, `model.blocks.2.channels`, `features.num_bins`."""
+    parts = config.model_dump(mode="json")
+    return {**dict(_leaves(parts["experiment"])), **dict(_leaves(parts["corpus"], "corpus.")),
+            **dict(_leaves(parts["features"], "features."))}
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        entries = value.items()
+    elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+        entries = enumerate(value)
+    else:
+        yield prefix[:-1], ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return
+    for key, part in entries:
+        yield from _leaves(part, f"{prefix}{key}.")
+
+
+def run_config(run: Run) -> dict[str, str]:
+    """The flattened config of a run, with the keys that only another version of the recipe knows."""
+    unknown = {key.removeprefix("experiment."): str(value) for key, value in run.results.unknown_keys.items()}
+    return {**flatten(run.results.config), **unknown}
+
+
+def row_config(row: Row) -> dict[str, str]:
+    """The flattened config of a row; `seed` lists those of all its runs."""
+    seeds = [str(run.results.config.experiment.seed) for run in row.runs]
+    return {**run_config(row.runs[0]), "seed": ", ".join(seeds)}
+
+
+def differing(configs: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """By key the values of all configs, where they are not all the same; ABSENT where one lacks the key."""
+    keys = dict.fromkeys(key for config in configs for key in config)
+    values = {key: [config.get(key, ABSENT) for config in configs] for key in keys}
+    return {key: found for key, found in values.items() if len(set(found)) > 1}
+
+
+def seed_notes(rows: Iterable[Row]) -> list[str]:
+    """Sentences on rows whose runs differ in more than their seed."""
+    notes = []
+    for row in rows:
+        keys = [key for key in differing([run_config(run) for run in row.runs]) if key != "seed"]
+        if keys:
+            notes.append(f"The seeds of {row.label} differ in {', '.join(keys)}, too: their mean means little.")
+    return notes

@@ -1,0 +1,190 @@
+"""Stage 6: the score files that Kaldi's users know (wer, per_utt, per_spk, ops, confusion), and score.json.
+
+After compute-wer and egs/wsj/s5/utils/scoring/wer_{per_utt,per_spk,ops}_details.pl of kaldi-asr/kaldi.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import kaldialign
+
+from steps.common.errors import UserError
+from steps.report.errors import (
+    EPS,
+    REPLICATIONS,
+    SEED,
+    Counts,
+    Pair,
+    ToneCounts,
+    add_tones,
+    confusion_kind,
+    count,
+    count_tones,
+    operation,
+    rate,
+    rate_intervals,
+    total,
+)
+
+
+def read_hypotheses(path: Path) -> dict[str, list[str]]:
+    """The syllables of decode/<set>_<method>/pinyin; an utterance may have none.
+
+    Raises UserError where it is missing or an utterance is there twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run stage 5 (decode) first") from None
+    hyps: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, 1):
+        utt, *syllables = line.split() or [""]
+        if not utt or utt in hyps:
+            raise UserError(f"{path}:{number}: {f'{utt} is there twice' if utt else 'an empty line'}; decode again")
+        hyps[utt] = syllables
+    return hyps
+
+
+Alignments = Mapping[str, list[Pair]]  # by utterance, in C order
+
+_OPERATIONS = {"C": "correct", "S": "substitution", "I": "insertion", "D": "deletion"}
+
+
+def wer_lines(counts: Counts, wrong_utts: int, utts: int) -> list[str]:
+    """`%WER 12.34 [ 95 / 770, 3 ins, 10 del, 82 sub ]` and `%SER 45.00 [ 45 / 100 ]` (of sentences)."""
+    return [f"%WER {100 * rate(counts.errors, counts.ref_tokens):.2f} [ {counts.errors} / {counts.ref_tokens}, "
+            f"{counts.insertions} ins, {counts.deletions} del, {counts.substitutions} sub ]",
+            f"%SER {100 * rate(wrong_utts, utts):.2f} [ {wrong_utts} / {utts} ]"]
+
+
+def per_utt_lines(alignments: Alignments) -> Iterable[str]:
+    """Four lines an utterance: `utt ref …`, `utt hyp …`, `utt op …`, in columns, and `utt #csid C S I D`."""
+    for utt, pairs in alignments.items():
+        rows = list(zip(*((*pair, operation(pair)) for pair in pairs), strict=True)) or [(), (), ()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for name, row in zip(("ref ", "hyp ", "op  "), rows, strict=True):
+            words = [f"{word:^{width}}" for word, width in zip(row, widths, strict=True)]
+            yield f"{utt} {name} {'  '.join(words)}"
+        yield f"{utt} #csid {' '.join(map(str, count(pairs)))}"
+
+
+def read_per_utt(path: Path) -> dict[str, list[Pair]]:
+    """The alignments that a per_utt file holds. Raises UserError where it is missing or damaged."""
+    rows: dict[str, dict[str, list[str]]] = {}
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            utt, name, *words = line.split()
+            rows.setdefault(utt, {})[name] = words
+        return {utt: list(zip(row["ref"], row["hyp"], strict=True)) for utt, row in rows.items()}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run stage 6 (score) first") from None
+    except (KeyError, ValueError):
+        raise UserError(f"{path}: an utterance lacks its ref or hyp, or they differ in length; score again") from None
+
+
+def per_spk_counts(alignments: Alignments, utt2spk: Mapping[str, str]) -> dict[str, tuple[int, int, Counts]]:
+    """(utterances, wrong ones, counts) by speaker, in C order. Raises UserError for an utterance without speaker."""
+    by_spk: dict[str, list[Counts]] = {}
+    for utt, pairs in alignments.items():
+        if utt not in utt2spk:
+            raise UserError(f"utt2spk: utterance {utt} has no speaker; run stage 1 (prepare) again")
+        by_spk.setdefault(utt2spk[utt], []).append(count(pairs))
+    return {spk: (len(counts), sum(one.errors > 0 for one in counts), total(counts))
+            for spk, counts in sorted(by_spk.items())}
+
+
+def per_spk_lines(by_spk: Mapping[str, tuple[int, int, Counts]]) -> list[str]:
+    """A `raw` line of counts and a `sys` line of percentages a speaker, and both for the SUM."""
+    utts, wrong, counts = zip(*by_spk.values(), strict=True)
+    width = max(15, *map(len, by_spk))
+    columns = ("#SENT", "#WORD", "Corr", "Sub", "Ins", "Del", "Err", "S.Err")
+    lines = [f"{'SPEAKER':<{width}} id " + "".join(f" {name:>10}" for name in columns)]
+    for spk, (spk_utts, spk_wrong, one) in [*by_spk.items(), ("SUM", (sum(utts), sum(wrong), total(counts)))]:
+        raw = [*one, one.errors]
+        percent = [100 * rate(number, one.ref_tokens) for number in raw] + [100 * rate(spk_wrong, spk_utts)]
+        sizes = f" {spk_utts:>10} {one.ref_tokens:>10}"
+        lines.append(f"{spk:<{width}} raw{sizes}" + "".join(f" {number:>10}" for number in [*raw, spk_wrong]))
+        lines.append(f"{spk:<{width}} sys{sizes}" + "".join(f" {number:>10.2f}" for number in percent))
+    return lines
+
+
+def ops_lines(alignments: Alignments) -> list[str]:
+    """`correct|substitution|insertion|deletion ref hyp count`, sorted by ref and hyp."""
+    pairs = _pair_counts(alignments)
+    width = max((len(word) for pair in pairs for word in pair), default=0)
+    digits = len(str(max(pairs.values(), default=0)))
+    return [f"{_OPERATIONS[operation((ref, hyp))]:<12}  {ref:>{width}}    {hyp:>{width}}    {number:>{digits}}"
+            for (ref, hyp), number in sorted(pairs.items())]
+
+
+def confusion_lines(alignments: Alignments) -> list[str]:
+    """The substitutions, commonest first: `ref hyp count kind`, kind being what is wrong: `tone`, `base` or `both`."""
+    return [f"{ref} {hyp} {number} {confusion_kind(ref, hyp)}" for ref, hyp, number in confusions(alignments)]
+
+
+def confusions(alignments: Alignments) -> list[tuple[str, str, int]]:
+    """(ref, hyp, count) of the substitutions, commonest first."""
+    pairs = [(ref, hyp, number) for (ref, hyp), number in _pair_counts(alignments).items()
+             if ref != hyp and EPS not in (ref, hyp)]
+    return sorted(pairs, key=lambda entry: (-entry[2], entry[0], entry[1]))
+
+
+def _pair_counts(alignments: Alignments) -> Counter[Pair]:
+    return Counter(pair for pairs in alignments.values() for pair in pairs)
+
+
+SCORING = 1  # to be raised where the same syllables get another score: such scores are not compared
+
+
+def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[str]],
+                alignments: Alignments) -> dict[str, Any]:
+    """The counts and rates (fractions) of score.json.
+
+    - syllable_error_rate: (ins + del + sub) / ref_tokens of `alignments`.
+    - toneless_error_rate: the same with the tone digits taken off, aligned anew, per reference syllable.
+    - tone_error_rate: among the pairs of that second alignment whose bases are equal (tone_tokens of them), those whose
+      tones differ. Where the bases can be aligned in several ways, the one with the fewest wrong tones counts.
+    - sentence_error_rate: utterances with any error, per utterance.
+    - tone_confusion: the pairs of tone_error_rate, rows reference tones 1 to 5, columns hypothesis tones 1 to 5.
+    - ci95, and intervals by rate: [low, high], see `confidence_interval`.
+    """
+    by_utt = [count(pairs) for pairs in alignments.values()]
+    counts = total(by_utt)
+    tones_by_utt = [count_tones([(refs[utt], hyps[utt])]) for utt in alignments]
+    tones = add_tones(tones_by_utt)
+    return {
+        "scoring": SCORING,
+        "utterances": len(by_utt),
+        "ref_tokens": counts.ref_tokens,
+        "ins": counts.insertions,
+        "del": counts.deletions,
+        "sub": counts.substitutions,
+        "syllable_error_rate": rate(counts.errors, counts.ref_tokens),
+        "ci95": confidence_interval(refs, hyps),
+        "toneless_error_rate": rate(tones.base_errors, tones.ref_tokens),
+        "tone_error_rate": rate(tones.wrong_tones, tones.right_bases),
+        "tone_tokens": tones.right_bases,
+        "sentence_error_rate": rate(sum(one.errors > 0 for one in by_utt), len(by_utt)),
+        "intervals": _intervals(by_utt, tones_by_utt),
+        "tone_confusion": tones.matrix,
+    }
+
+
+def _intervals(by_utt: Sequence[Counts], tones: Sequence[ToneCounts]) -> dict[str, list[float]]:
+    errors = [(one.base_errors, one.wrong_tones, counts.errors > 0) for one, counts in zip(tones, by_utt, strict=True)]
+    of = [(one.ref_tokens, one.right_bases, 1) for one in tones]
+    names = ("toneless_error_rate", "tone_error_rate", "sentence_error_rate")
+    return dict(zip(names, rate_intervals(errors, of), strict=True))
+
+
+def confidence_interval(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[str]]) -> list[float]:
+    """[low, high] of the syllable error rate, 95 %: bootstrap over utterances (Bisani and Ney 2004), seed fixed.
+
+    As Kaldi's compute-wer-bootci: 1.96 standard deviations of 10,000 replications either side of their mean, cut at 0.
+    """
+    utts = sorted(refs)
+    found = kaldialign.bootstrap_wer_ci([refs[utt] for utt in utts], [hyps[utt] for utt in utts],
+                                        replications=REPLICATIONS, seed=SEED)
+    return [max(0.0, found["ci95min"]), found["ci95max"]]

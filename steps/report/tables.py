@@ -1,0 +1,186 @@
+"""The tables of a comparison, for a page, a terminal and Markdown."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from steps.report.paired import Comparison, Verdict
+from steps.report.rows import RATES, SER, Row, Value, differing, rates_of, row_config, sets_of
+
+
+class Point(NamedTuple):
+    """A row with the values of the varied keys."""
+
+    values: dict[str, str]  # by key, as short as the names of the points have it
+    row: Row
+
+
+def sweep_points(rows: Sequence[Row]) -> list[Point]:
+    """The points in the order of their values: as their configs have them, where that is clear, else their names."""
+    keys = dict.fromkeys(key for row in rows for key in row.runs[0].name.point)
+    values = [dict(row.runs[0].name.point) for row in rows]
+    varied = differing([row_config(row) for row in rows])
+    for key in keys:
+        found = [name for name in varied if name == key or name.endswith(f".{key}")]
+        if len(found) == 1:
+            for point, value in zip(values, varied[found[0]], strict=True):
+                point[key] = value
+    points = [Point(point, row) for point, row in zip(values, rows, strict=True)]
+    return sorted(points, key=lambda point: [sort_value(value) for value in point.values.values()])
+
+
+def sort_value(value: str) -> tuple[int, float, str]:
+    """Numbers by size, before words by letter."""
+    try:
+        return (0, float(value), value)
+    except ValueError:
+        return (1, 0.0, value)
+
+
+ERRORS_SAID = ("Error rates in percent, with 95 % intervals (bootstrap over utterances), or ± the standard deviation "
+               "over seeds. Toneless: tone digits taken off. Tones: the tone is wrong where the rest of the syllable "
+               "is right. Sentences: utterances with any error.")
+BEATS_SAID = ("Beats: the probability of a lower syllable error rate than that experiment has (paired bootstrap); over "
+              "seeds the p-value of no difference (Welch's t-test).")
+
+
+class Table(NamedTuple):
+    """Cells are plain text."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def tables(found: Comparison) -> list[Table]:
+    """Errors, facts, differing keys and sweeps, as far as there is something to say."""
+    rows = found.plain_rows
+    made = [errors_table(found, rows), facts_table(rows)]
+    made += [sweep_table(found, sweep, points) for sweep, points in found.sweeps.items()]
+    if found.differences:
+        made.append(Table("Config keys that differ", ["key", *(row.label for row in rows)],
+                          [[key, *values] for key, values in found.differences.items()]))
+    return [table for table in made if table.rows]
+
+
+def errors_table(found: Comparison, rows: Sequence[Row]) -> Table:
+    """A line for each experiment and set."""
+    rates = rates_of(rows)
+    beats, many = _beats(found, rows)
+    lines = [[row.label, part, *(rate_cell(row.value(part, rate)) for rate in rates),
+              _verdict_cell(found.verdicts.get((row.label, part)), many)]
+             for row in rows for part in sets_of([row])]
+    return _without_empty(Table("Errors", ["experiment", "set", *(RATES[rate] for rate in rates), beats], lines))
+
+
+def _beats(found: Comparison, rows: Sequence[Row]) -> tuple[str, bool]:
+    """The heading of the verdicts, and whether each must name what it is against."""
+    baselines = {found.baselines[row.label].short for row in rows}
+    return f"beats {next(iter(baselines))}" if len(baselines) == 1 else "beats", len(baselines) > 1
+
+
+def rate_cell(value: Value | None) -> str:
+    """`1.94 (1.20–2.68)`, or over seeds `1.94 ± 0.11`; in percent."""
+    if value is None:
+        return ""
+    if value.interval:
+        low, high = value.interval
+        return f"{100 * value.mean:.2f} ({100 * low:.2f}–{100 * high:.2f})"
+    return f"{100 * value.mean:.2f}" + (f" ± {100 * value.spread:.2f}" if value.spread is not None else "")
+
+
+def _verdict_cell(verdict: Verdict | None, name_it: bool) -> str:
+    if verdict is None:
+        return ""
+    against = f" ({verdict.a})" if name_it else ""
+    if verdict.probability is not None:
+        return f"{100 * verdict.probability:.1f} %{against}"
+    return f"p = {verdict.p_value:.3f}{against}" if verdict.p_value is not None else "see notes"
+
+
+def facts_table(rows: Sequence[Row]) -> Table:
+    """What each experiment is and cost."""
+    columns = ["experiment", "corpus", "seeds", "weights", "epochs", "minutes", "RTF", "commit", "trained"]
+    lines = [[row.label, row.first.config.experiment.corpus, str(len(row.runs)) if len(row.runs) > 1 else "",
+              weights_cell(row), str(len(row.first.history) or ""), minutes_cell(row), f"{row.real_time_factor:.4f}",
+              row.commit, row.date] for row in rows]
+    return _without_empty(Table("What they are", columns, lines))
+
+
+def weights_cell(row: Row) -> str:
+    """The number of weights, such as 0.27 M."""
+    return "" if row.weights is None else f"{row.weights / 1e6:.2f} M"
+
+
+def minutes_cell(row: Row) -> str:
+    """The minutes of training."""
+    return "" if row.minutes is None else f"{row.minutes:.1f}"
+
+
+def sweep_table(found: Comparison, sweep: str, rows: Sequence[Row]) -> Table:
+    """A line for each point; the one that is best on dev is marked."""
+    points, parts = sweep_points(rows), sets_of(rows)
+    dev = {row.label: row.value("dev", SER) for row in rows}
+    best = min((label for label in dev if dev[label]), key=lambda label: dev[label].mean, default="")
+    beats, many = _beats(found, rows)
+    keys = list(points[0].values)
+    lines = [[*(values.get(key, "") for key in keys),
+              *(rate_cell(row.value(part, SER)) for part in parts),
+              *(_verdict_cell(found.verdicts.get((row.label, part)), many) for part in parts),
+              str(len(row.runs)), weights_cell(row), minutes_cell(row), "best on dev" if row.label == best else ""]
+             for values, row in points]
+    columns = [*keys, *(f"{part} syllables" for part in parts), *(f"{beats} on {part}" for part in parts), "seeds",
+               "weights", "minutes", "chosen"]
+    return _without_empty(Table(f"Sweep {sweep}", columns, lines))
+
+
+def _without_empty(table: Table) -> Table:
+    kept = [place for place in range(len(table.columns)) if any(row[place] for row in table.rows)]
+    return Table(table.title, [table.columns[place] for place in kept],
+                 [[row[place] for place in kept] for row in table.rows])
+
+
+def as_markdown(table: Table) -> list[str]:
+    """The lines of a Markdown table. Bars within cells are escaped."""
+    lines = [[cell.replace("|", r"\|") for cell in row] for row in (table.columns, *table.rows)]
+    bars = [f"| {' | '.join(row)} |" for row in lines]
+    return [bars[0], f"|{'---|' * len(table.columns)}", *bars[1:]]
+
+
+PIPE_WIDTH = 200  # where there is no terminal to fit into
+MOST_COLUMNS = 7  # of differing keys; the page shows more
+
+
+def show(found: Comparison, console: Console) -> None:
+    """Print tables, notes, and what was left out and why."""
+    if not found.rows:
+        console.print("Nothing to compare: no experiment has been scored yet.")
+    for table in tables(found):
+        if len(table.columns) > MOST_COLUMNS and table.columns[0] == "key":
+            console.print(f"{table.title}: {len(table.rows)}, for too many experiments to be shown here; see the page.")
+        else:
+            console.print(_rich(table))
+    for note in found.notes:
+        console.print(Text(f"• {note}"))
+    for run in found.left_out:
+        console.print(Text(f"left out: {run.path}: {run.problem}", style="yellow"))
+
+
+def make_console() -> Console:
+    """A console on stdout that does not squeeze tables into 80 columns where stdout is a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+
+
+def _rich(table: Table) -> RichTable:
+    made = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(table.columns):
+        made.add_column(Text(name), justify="right" if place and table.columns[0] != "key" else "left",
+                        overflow="fold")
+    for row in table.rows:
+        made.add_row(*map(Text, row))
+    return made

@@ -1,0 +1,148 @@
+"""Forced alignment of a set: where each syllable begins and ends.
+
+CTC emits a syllable within a frame or two, at a place in the syllable that differs from one training to the next. That
+place is measured from the first and last spikes of utterances. Between two spikes the boundary is put where the voice
+is weakest, so that a syllable begins with its initial.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from steps.common.errors import UserError
+from steps.common.files import write_json, write_lines
+from steps.common.parallel import track
+from steps.config.schema import Features
+from steps.search.ctc import Emission, align
+from steps.search.ctm import Timed, ctm_line
+from steps.search.decode import Acoustic
+
+SMOOTH = 5  # frames that the voice's level is averaged over
+REACH_MS = 80.0  # that a boundary may lie from where the spikes alone would put it
+PULL = 0.7  # nats that its full reach costs a boundary
+EBB = 0.3  # of the fall from a vowel to the dip behind it that is left where the syllable ends
+SHORTEST_MS = 80.0  # of a syllable
+
+
+class Voice(NamedTuple):
+    """How loud an utterance is."""
+
+    level: np.ndarray  # float (frames,), nats, of the frequencies below some 2 kHz, where voices are
+    onset: int  # the first frame of speech
+    offset: int  # and the last
+
+
+def voice_of(feats: np.ndarray, config: Features) -> Voice:
+    """From features as stored, (frames, bins). Speech is what lies above halfway between its quiet and loud frames."""
+    bins = feats.shape[1] // (2 if config.type == "fbank" else 4)
+    level = uniform_filter1d(feats[:, :bins].mean(axis=1, dtype=np.float64), SMOOTH, mode="nearest")
+    loudness = feats.mean(axis=1)
+    speech = np.flatnonzero(loudness >= np.quantile(loudness, [0.05, 0.95]).mean())
+    return Voice(level, int(speech[0]), int(speech[-1]))
+
+
+def spike_place(utts: Iterable[tuple[Voice, list[float]]]) -> float:
+    """Where in a syllable its spike lies, from 0 (its begin) to 1: the median over utterances, each with its spikes'
+    frames, of the first's distance from the onset and the last's from the offset, as parts of the mean syllable."""
+    places = []
+    for voice, spikes in utts:
+        syllable = max(1, voice.offset - voice.onset) / len(spikes)
+        places.append(((spikes[0] - voice.onset) + syllable - (voice.offset - spikes[-1])) / (2 * syllable))
+    return float(np.clip(np.median(places), 0, 1))
+
+
+def boundaries(voice: Voice, spikes: list[float], place: float, frame_shift_ms: float) -> list[int]:
+    """The frames at which syllables begin, and behind them the one at which the last has ended: len(spikes) + 1.
+
+    Args:
+        spikes: the frame of each syllable's spike, ascending.
+        place: see `spike_place`.
+    """
+    found = [voice.onset]
+    for spike, following in itertools.pairwise(spikes):
+        expected = round(spike + (1 - place) * (following - spike))
+        found.append(_boundary(voice.level, expected, round(spike), found[-1], frame_shift_ms))
+    return [*found, max(voice.offset + 1, found[-1] + 1)]
+
+
+def _boundary(level: np.ndarray, expected: int, spike: int, before: int, frame_shift_ms: float) -> int:
+    reach, shortest = round(REACH_MS / frame_shift_ms), round(SHORTEST_MS / frame_shift_ms)
+    first = min(max(expected - reach, before + shortest), len(level) - 1)
+    window = np.arange(first, max(first + 1, min(expected + reach + 1, len(level) - shortest)))
+    dip = int(window[np.argmin(level[window] + PULL * ((window - expected) / reach) ** 2)])
+    peak = min(spike, dip) + int(np.argmax(level[min(spike, dip):dip + 1]))
+    left = level[dip] + EBB * (level[peak] - level[dip])
+    while dip - 1 > peak and level[dip - 1] < left:
+        dip -= 1
+    return max(dip, min(before + shortest, len(level) - 1))
+
+
+UNKNOWN = "a syllable of theirs is no token of the model"
+TOO_SHORT = "they have more syllables than the model leaves frames for"
+
+
+class Aligned(NamedTuple):
+    """An aligned set."""
+
+    times: dict[str, list[Timed]]  # by utterance, in C order
+    place: float  # where in a syllable its spike lies (see steps.search.alignment)
+    left_out: dict[str, list[str]]  # utterances by the reason for which they could not be aligned
+
+
+def align_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray], pinyin: Mapping[str, list[str]],
+              what: str) -> Aligned:
+    """Align the utterances that have both features (float32 (frames, bins) each, as stored) and pinyin.
+
+    `config` is that of the features, `what` is what progress calls it. Raises UserError where none can be aligned.
+    """
+    ids = {token: number for number, token in enumerate(model.tokens)}
+    utts = [utt for utt in sorted(pinyin) if utt in feats]
+    known = [utt for utt in utts if all(syllable in ids for syllable in pinyin[utt])]
+    unknown = sorted(set(utts) - set(known))
+    voices: dict[str, Voice] = {}
+    emissions: dict[str, list[Emission]] = {}
+    for utt, log_probs in track(model.log_probs(_hearing(known, feats, config, voices)), len(known), what):
+        found = align(log_probs, [ids[syllable] for syllable in pinyin[utt]])
+        if found is not None:
+            emissions[utt] = found
+    short = [utt for utt in known if utt not in emissions]
+    if not emissions:
+        raise UserError(f"{what}: none of {len(utts)} utterances: {len(unknown)}: {UNKNOWN}; {len(short)}: {TOO_SHORT}")
+    place, times = _times(model, config, voices, emissions)
+    left_out = {why: some for why, some in ((UNKNOWN, unknown), (TOO_SHORT, short)) if some}
+    return Aligned(times, place, left_out)
+
+
+def _hearing(utts: list[str], feats: Mapping[str, np.ndarray], config: Features,
+             voices: dict[str, Voice]) -> Iterator[tuple[str, np.ndarray]]:
+    """(utt, features); notes the utterance's voice, so that features are read once."""
+    for utt in utts:
+        matrix = feats[utt]
+        voices[utt] = voice_of(matrix, config)
+        yield utt, matrix
+
+
+def _times(model: Acoustic, config: Features, voices: dict[str, Voice],
+           emissions: dict[str, list[Emission]]) -> tuple[float, dict[str, list[Timed]]]:
+    reduction = model.frame_shift_s * 1000 / config.frame_shift_ms
+    spikes = {utt: [(one.first + one.last) / 2 * reduction for one in found] for utt, found in emissions.items()}
+    place = spike_place((voices[utt], spikes[utt]) for utt in emissions)
+    times = {}
+    for utt, found in sorted(emissions.items()):
+        edges = np.array(boundaries(voices[utt], spikes[utt], place, config.frame_shift_ms))
+        begins, durations = (values * config.frame_shift_ms / 1000 for values in (edges[:-1], np.diff(edges)))
+        times[utt] = [Timed(begin, duration, model.tokens[one.token], one.posterior)
+                      for begin, duration, one in zip(begins, durations, found, strict=True)]
+    return place, times
+
+
+def write_aligned(out_dir: Path, aligned: Aligned) -> None:
+    """Write ali.json, with what was left out and why, and ctm, which comes last."""
+    (out_dir / "ctm").unlink(missing_ok=True)
+    write_json(out_dir / "ali.json", {"utterances": len(aligned.times), "spike_place": aligned.place,
+                                      "left_out": aligned.left_out})
+    write_lines(out_dir / "ctm", (ctm_line(utt, one) for utt, found in aligned.times.items() for one in found))

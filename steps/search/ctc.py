@@ -1,0 +1,71 @@
+"""CTC paths: emissions, greedy decoding, forced alignment."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from steps.model.loss import extended
+
+
+class Emission(NamedTuple):
+    """One token of a decoded utterance."""
+
+    token: int
+    first: int  # output frame where its run begins
+    last: int  # output frame where its run ends, inclusive
+    posterior: float  # its highest probability within the run
+
+
+BLANK = 0
+
+
+def greedy(log_probs: np.ndarray) -> list[Emission]:
+    """The best path of one utterance.
+
+    Args:
+        log_probs: float (frames, tokens), natural logarithms of probabilities, token 0 the blank. Of equally likely
+            tokens the lowest number wins. May have no frames.
+    """
+    if len(log_probs) == 0:
+        return []
+    path = log_probs.argmax(axis=1)
+    best = log_probs[np.arange(len(path)), path]
+    firsts = np.flatnonzero(np.diff(path, prepend=-1))
+    lasts = np.append(firsts[1:], len(path)) - 1
+    peaks = np.exp(np.maximum.reduceat(best, firsts))
+    runs = zip(path[firsts].tolist(), firsts.tolist(), lasts.tolist(), peaks.tolist(), strict=True)
+    return [Emission(*run) for run in runs if run[0] != BLANK]
+
+
+def align(log_probs: np.ndarray, labels: list[int]) -> list[Emission] | None:
+    """The likeliest path that spells `labels`, as an emission for each; None where there is no path.
+
+    Args:
+        log_probs: float (frames, tokens), natural logarithms of probabilities, token 0 the blank.
+        labels: token ids without blanks, at least one.
+    """
+    path, may_skip = extended(labels)
+    emitted = log_probs[:, path]
+    score = np.full(len(path), -np.inf)
+    score[:2] = emitted[0, :2]
+    steps_back = np.zeros(emitted.shape, np.int8)
+    for frame in range(1, len(emitted)):
+        origins = np.full((3, len(path)), -np.inf)  # from the same state, the last, the last but one
+        origins[0] = score
+        origins[1, 1:] = score[:-1]
+        origins[2, may_skip] = score[:-2][may_skip[2:]]
+        steps_back[frame] = origins.argmax(axis=0)
+        score = origins.max(axis=0) + emitted[frame]
+    state = len(path) - 2 + int(score[-1] >= score[-2])
+    if score[state] == -np.inf:
+        return None
+    states = np.empty(len(emitted), np.int64)
+    for frame in range(len(emitted) - 1, -1, -1):
+        states[frame] = state
+        state -= steps_back[frame, state]
+    return [_emission(log_probs[:, token], np.flatnonzero(states == 2 * number + 1), token)
+            for number, token in enumerate(labels)]
+
+
+def _emission(log_probs: np.ndarray, frames: np.ndarray, token: int) -> Emission:
+    return Emission(token, int(frames[0]), int(frames[-1]), float(np.exp(log_probs[frames].max())))

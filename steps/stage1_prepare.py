@@ -1,0 +1,58 @@
+"""Stage 1: a corpus as Kaldi data directories, data/<corpus>/<set>/, checked.
+
+conf/corpora/<corpus>.yaml names the module of local/ that knows the corpus; `a+b` combines the data directories of
+several. Every audio file is opened; nothing is written where one is unusable.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from steps.common.errors import UserError, run
+from steps.config.load import load_corpus
+from steps.corpus.find import find_utterances
+from steps.corpus.table import shorten
+from steps.corpus.validate import check_audios
+from steps.corpus.write import Utterance, check_counts, write_sets
+
+Checked = tuple[list[Utterance], list[float]]  # utterances and their durations in seconds
+
+
+def main() -> None:
+    """Parse the command line, prepare the corpus, say what it holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", help="a name in conf/corpora/, or several joined by +")
+    parser.add_argument("--deep", action="store_true", help="decode all audio, rather than open it")
+    parser.add_argument("--strict", action="store_true", help="fail where the counts differ from those documented")
+    parser.add_argument("--nj", type=int, help="processes (default: YINJIE_NJ, else one a processor)")
+    args = parser.parse_args()
+    corpus, corpus_dir = load_corpus(args.corpus), Path("data") / args.corpus
+    sets = find_utterances(corpus, args.corpus, corpus_dir)
+    check_counts({name: len(utterances) for name, utterances in sets.items()}, corpus.expected, args.strict)
+    summaries = write_sets(corpus_dir, with_durations(sets, args.deep, corpus.skip_bad, args.nj))
+    for name, summary in summaries.items():
+        print(f"{corpus_dir / name}: {summary}")
+
+
+def with_durations(sets: dict[str, list[Utterance]], deep: bool, skip_bad: bool, jobs: int | None
+                   ) -> dict[str, Checked]:
+    """{set: (utterances, their durations in seconds)}.
+
+    Raises UserError that names the unusable files, unless `skip_bad`: then they are left out, and each is said why.
+    """
+    utterances = [each for part in sets.values() for each in part]
+    durations = dict(zip((each.wav for each in utterances),
+                         check_audios([each.wav for each in utterances], deep, jobs), strict=True))
+    bad = [f"{each.utt}: {durations[each.wav]}" for each in utterances if isinstance(durations[each.wav], str)]
+    if bad and not skip_bad:
+        raise UserError(f"{len(bad)} of {len(utterances)} audio files are unusable:\n  " + "\n  ".join(shorten(bad))
+                        + "\n  `skip_bad: true` in the corpus' .yaml leaves them out")
+    if bad:
+        print(f"audio: kept {len(utterances) - len(bad)} of {len(utterances)}, left out:", *bad, sep="\n  ",
+              file=sys.stderr)
+    good = {name: [each for each in part if not isinstance(durations[each.wav], str)] for name, part in sets.items()}
+    return {name: (part, [durations[each.wav] for each in part]) for name, part in good.items()}
+
+
+if __name__ == "__main__":
+    run(main)

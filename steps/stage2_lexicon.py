@@ -1,0 +1,116 @@
+"""Stage 2: how a corpus' texts are read aloud, and what the network is to tell apart.
+
+Reads conf/corpora/<corpus>.yaml and data/<corpus>/<set>/{text,pinyin}; writes data/<corpus>/<set>/pinyin where the
+corpus ships none, and data/<corpus>/lang/{lexicon.txt,tokens.txt,words.txt,report.txt,pinyin.sha256}. Words and tokens
+come from train alone.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from steps.common.errors import UserError, run
+from steps.common.files import write_lines
+from steps.common.parallel import track
+from steps.config.load import load_corpus
+from steps.config.schema import Pinyin
+from steps.text.derived import is_derived, write_derived
+from steps.text.lang import Lexicon, SetSummary, write_lang
+from steps.text.reading import Word
+from steps.text.transcripts import Reading, read_pinyin, read_texts, transcribe
+
+TRAIN = "train"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("corpus", help="names conf/corpora/<corpus>.yaml and data/<corpus>")
+    corpus = parser.parse_args().corpus
+    config = load_corpus(corpus)
+    if TRAIN not in config.sets:
+        raise UserError(f"conf/corpora/{corpus}.yaml: sets: no {TRAIN}; words and tokens are those of {TRAIN}")
+    make_lexicon(Path("data") / corpus, config.sets, config.pinyin)
+
+
+def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
+    """Run stage 2 on a corpus' data directory. Writes nothing before every set was read without an error."""
+    lexicon = Lexicon()
+    summaries, shipped, derived = [], {}, {}
+    for name in sets:
+        own = not is_derived(data_dir, name)
+        summary = SetSummary(name, own)
+        table = [f"{utt} {' '.join(syllables)}" for utt, syllables in _read_set(data_dir, summary, policy, lexicon)]
+        (shipped if own else derived)[name] = table
+        summaries.append(summary)
+    for name, table in shipped.items():
+        _respell(data_dir / name / "pinyin", table)
+    write_derived(data_dir, derived)
+    train = next(summary.syllables for summary in summaries if summary.name == TRAIN)
+    write_lang(data_dir / "lang", lexicon, train)
+    _tell(data_dir / "lang/report.txt", summaries, train)
+
+
+def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexicon) -> Iterator[tuple[str, list[str]]]:
+    """Yield (utterance, syllables) of a set and fill in its summary and, for train, the lexicon."""
+    directory = data_dir / summary.name
+    own = read_pinyin(directory / "pinyin") if summary.shipped else None
+    texts = read_texts(directory, own)
+    for reading in track(transcribe(texts, policy), len(texts), f"lexicon {summary.name}"):
+        words, syllables = _settle(reading, own, summary)
+        if not syllables:
+            continue
+        for kind in reading.changed:
+            spoken = " ".join(word.written for word in reading.words)
+            summary.changed[kind].append(f"{reading.utt}: {texts[reading.utt]} → {spoken}")
+        summary.utterances += 1
+        summary.syllables.update(syllables)
+        if summary.name == TRAIN:
+            lexicon.add(words)
+        yield reading.utt, syllables
+    if summary.unread:
+        _refuse_or_warn(directory, summary, policy)
+
+
+def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSummary) -> tuple[list[Word], list[str]]:
+    """An utterance's words and syllables: the corpus' own pinyin wins, spread over the words where it fits them."""
+    if own is None:
+        if not reading.words:
+            summary.unread[reading.utt] = reading.unread
+        return reading.words, reading.syllables
+    if reading.utt not in own:
+        summary.unread[reading.utt] = ()
+        return [], []
+    syllables = own[reading.utt]
+    if len(reading.syllables) != len(syllables):
+        if reading.words or reading.unread:
+            summary.uneven.append(reading.utt)
+        return [], syllables
+    rest = iter(syllables)
+    return [Word(word.written, tuple(next(rest) for _ in word.syllables)) for word in reading.words], syllables
+
+
+def _refuse_or_warn(directory: Path, summary: SetSummary, policy: Pinyin) -> None:
+    message = summary.unread_message(directory)
+    if policy.unreadable == "stop":
+        remedy = "Add theirs" if summary.shipped else "Mend them, give their readings in a pinyin.user_dict"
+        raise UserError(f"{message}\n  {remedy}, or leave them out with pinyin: {{unreadable: skip}}, all in the "
+                        f"corpus' yaml")
+    print(f"WARNING: {message}\n  left out of {summary.name}/pinyin", file=sys.stderr)
+
+
+def _respell(path: Path, table: list[str]) -> None:
+    """Bring the corpus' own pinyin into the recipe's spelling, leaving a file alone that is in it."""
+    if path.read_text(encoding="utf-8").splitlines() != table:
+        write_lines(path, table)
+
+
+def _tell(path: Path, summaries: list[SetSummary], train: Counter[str]) -> None:
+    lines = [summary.line(train) for summary in summaries]
+    print(*lines, f"details: {path}", sep="\n")
+    write_lines(path, [*lines, *(line for summary in summaries for line in summary.details(train))])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,72 @@
+"""Stage 3: features of all sets of a corpus, and CMVN statistics of its training set."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from steps.common.errors import run
+from steps.common.files import atomic_open
+from steps.config.load import dump, load_corpus, load_features
+from steps.config.schema import Features
+from steps.feats.archive import discard, save_cmvn
+from steps.feats.compute import check_config
+from steps.feats.extract import extract_set
+
+
+def main() -> None:
+    args = parse_args()
+    corpus, config = load_corpus(args.corpus), load_features(args.features)
+    check_config(config, f"conf/features/{args.features}.yaml")
+    out_dir = Path("exp/features") / f"{args.corpus}_{args.features}"
+    discard_all(out_dir, corpus.sets)
+    try:
+        extract_all(Path("data") / args.corpus, out_dir, corpus.sets, config, args.nj)
+    except BaseException:
+        discard_all(out_dir, corpus.sets)
+        raise
+
+
+def extract_all(data_dir: Path, out_dir: Path, sets: list[str], config: Features, jobs: int | None) -> None:
+    """Features of each set, and cmvn from the one called train."""
+    with atomic_open(out_dir / "features.yaml") as file:
+        file.write(dump(config))
+    formats: Counter = Counter()
+    for part in sets:
+        done = extract_set(data_dir / part, out_dir / part, config, jobs)
+        formats += done.formats
+        print(f"{out_dir / part}: {done.formats.total()} utterances, {int(done.stats[0, -1])} frames "
+              f"of {config.num_bins} bins", flush=True)
+        if done.skipped:
+            print(f"{out_dir / part}: left out {len(done.skipped)} utterances, see {out_dir / part / 'skipped'}")
+        if part == "train":
+            save_cmvn(out_dir / "cmvn", done.stats)
+    tell_conversions(formats, config.sample_rate)
+
+
+def discard_all(out_dir: Path, sets: list[str]) -> None:
+    """Remove what an earlier or failed run left: a stage that fails leaves no target behind."""
+    (out_dir / "cmvn").unlink(missing_ok=True)
+    for part in sets:
+        discard(out_dir / part)
+
+
+def tell_conversions(formats: Counter, sample_rate: int) -> None:
+    """Say what was resampled or mixed down: once a run, with counts."""
+    for (rate, channels), count in sorted(formats.items()):
+        words = [f"resampled to {sample_rate} Hz"] * (rate != sample_rate) + ["mixed down to one"] * (channels > 1)
+        if words:
+            of = f"{rate} Hz, {channels} channel{'s' * (channels > 1)}"
+            print(f"{count} files of {of}: {', '.join(words)}", file=sys.stderr)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.stage3_features", description=__doc__)
+    parser.add_argument("corpus", help="a file of conf/corpora, without .yaml")
+    parser.add_argument("features", help="a file of conf/features, without .yaml")
+    parser.add_argument("--nj", type=int, help="processes; default: YINJIE_NJ, else one a processor")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

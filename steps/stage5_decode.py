@@ -1,0 +1,70 @@
+"""Stage 5: decode a set with an experiment's final.ckpt into pinyin, with times (ctm)."""
+
+import argparse
+from pathlib import Path
+
+from steps.common.errors import run
+from steps.common.files import sha256
+from steps.common.parallel import on_cluster
+from steps.common.provenance import git_commit
+from steps.feats.archive import FeatureReader
+from steps.model.checkpoints import finished_training
+from steps.search.decode import SEARCHES, Decoded, decode_in_parts, decode_set, discard, write_decoded
+
+
+def main() -> None:
+    args = parse_args()
+    config = finished_training(args.exp_dir, args.set)
+    out_dir = args.exp_dir / "decode" / f"{args.set}_{args.method}"
+    discard(out_dir)
+    feature_dir = config.feature_dir / args.set
+    feats = FeatureReader(feature_dir / "feats.scp")
+
+    from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
+
+    model = AcousticModel(args.exp_dir)
+    what = f"decoding {args.set}"
+    if on_cluster():
+        decoded = decode_in_parts(args.exp_dir, feature_dir, args.method, what)
+    else:
+        decoded = decode_set(model, feats, args.method, what)
+    audio_seconds = decoded.frames * config.features.frame_shift_ms / 1000
+    write_decoded(out_dir, decoded, model, {
+        "set": args.set,
+        "method": args.method,
+        "utterances": len(decoded.emissions),
+        "skipped": skipped_utterances(feature_dir),
+        "frames": decoded.frames,
+        "audio_seconds": audio_seconds,
+        "seconds": decoded.seconds,
+        "real_time_factor": decoded.seconds / audio_seconds if audio_seconds else 0.0,
+        "git_commit": git_commit(),
+        "checkpoint_hash": sha256(args.exp_dir / "final.ckpt"),
+        "tokens_hash": sha256(args.exp_dir / "tokens.txt"),
+    })
+    print(f"{out_dir}: {len(decoded.emissions)} utterances, {audio_seconds:.0f} s of audio in {decoded.seconds:.1f} s")
+    warn_if_silent(decoded)
+
+
+def skipped_utterances(feature_dir: Path) -> list[str]:
+    """Utterances that stage 3 left out for their broken audio (`skip_bad: true`)."""
+    path = feature_dir / "skipped"
+    return sorted(line.split()[0] for line in path.read_text(encoding="utf-8").splitlines()) if path.exists() else []
+
+
+def warn_if_silent(decoded: Decoded) -> None:
+    """Say it where the network emitted nothing at all."""
+    if not any(decoded.emissions.values()):
+        print("warning: every utterance decoded to nothing: the network only emits blanks; train it longer")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.stage5_decode", description=__doc__)
+    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
+    parser.add_argument("set", help="a set of its corpus, such as test")
+    parser.add_argument("--method", choices=sorted(SEARCHES), default="greedy")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

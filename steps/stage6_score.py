@@ -1,0 +1,90 @@
+"""Stage 6: compare what was decoded with the reference pinyin, syllable by syllable."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from steps.common.errors import UserError, run
+from steps.common.files import sha256, write_json, write_lines
+from steps.config.load import load_resolved
+from steps.corpus.table import read_table
+from steps.corpus.write import read_pinyin
+from steps.report.errors import align, check_same_utterances, count, total
+from steps.report.scores import (
+    Alignments,
+    confusion_lines,
+    error_rates,
+    ops_lines,
+    per_spk_counts,
+    per_spk_lines,
+    per_utt_lines,
+    read_hypotheses,
+    wer_lines,
+)
+
+FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")  # score.json is written last and removed first
+
+
+def main() -> None:
+    args = parse_args()
+    data_dir = load_resolved(args.exp_dir).data_dir / args.set
+    decode_dir = args.exp_dir / "decode" / f"{args.set}_{args.method}"
+    score_dir = args.exp_dir / "score" / decode_dir.name
+    for name in FILES:
+        (score_dir / name).unlink(missing_ok=True)
+    hyps = read_hypotheses(decode_dir / "pinyin")
+    decoding = read_decode_json(decode_dir / "decode.json")
+    refs, utt2spk = read_pinyin(data_dir / "pinyin"), read_table(data_dir / "utt2spk")
+    unread = [hyps.pop(utt) for utt in utt2spk.keys() - refs.keys() if utt in hyps]
+    if unread:
+        print(f"{data_dir / 'pinyin'}: {len(unread)} decoded utterances are not in it (stage 2 left them out) and have "
+              "no part in the scores")
+    skipped = [refs.pop(utt) for utt in decoding["skipped"] if utt in refs]
+    check_same_utterances(refs, hyps, f"{data_dir / 'pinyin'}", f"{decode_dir / 'pinyin'}")
+
+    alignments = {utt: align(refs[utt], hyps[utt]) for utt in sorted(refs)}
+    scores = {"set": args.set, "method": args.method, **error_rates(refs, hyps, alignments),
+              "skipped": len(skipped),
+              "unread": len(unread),
+              "real_time_factor": decoding["real_time_factor"],
+              "ref_hash": sha256(data_dir / "pinyin"),
+              "tokens_hash": decoding["tokens_hash"],
+              "checkpoint_hash": decoding["checkpoint_hash"]}
+    write_scores(score_dir, alignments, utt2spk, scores)
+
+
+def read_decode_json(path: Path) -> dict[str, Any]:
+    """What stage 5 noted beside its result. Raises UserError where it is missing."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run stage 5 (decode) first") from None
+
+
+def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str], scores: dict[str, Any]) -> None:
+    """Write all files of the score directory, and show the two lines of `wer`."""
+    counts = [count(pairs) for pairs in alignments.values()]
+    wer = wer_lines(total(counts), sum(one.errors > 0 for one in counts), len(counts))
+    by_spk = per_spk_counts(alignments, utt2spk)
+    write_lines(score_dir / "wer", wer)
+    write_lines(score_dir / "per_utt", per_utt_lines(alignments))
+    write_lines(score_dir / "per_spk", per_spk_lines(by_spk))
+    write_lines(score_dir / "ops", ops_lines(alignments))
+    write_lines(score_dir / "confusion", confusion_lines(alignments))
+    write_json(score_dir / "score.json", scores)
+    low, high = scores["ci95"]
+    print(f"{score_dir}: {wer[0]}, 95 % between {100 * low:.2f} and {100 * high:.2f}; without tones "
+          f"{100 * scores['toneless_error_rate']:.2f}")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steps.stage6_score", description=__doc__)
+    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
+    parser.add_argument("set", help="a decoded set, such as test")
+    parser.add_argument("--method", default="greedy", help="what it was decoded with")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

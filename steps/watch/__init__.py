@@ -1,1 +1,0 @@
-"""Looking at a training while it runs: MindInsight, in an environment of its own."""
