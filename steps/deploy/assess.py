@@ -1,0 +1,182 @@
+"""What was said, against the text that was to be read: each syllable's initial, final and tone."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from steps.common.errors import UserError
+from steps.deploy.reading_aloud import ReadingAloud, Target
+from steps.search.goodness import BLANK, Edits, edits
+from steps.text.syllables import Parts, split
+
+PARTS = Parts._fields
+NBEST = 5  # likeliest syllables that a verdict lists
+
+
+class Heard(NamedTuple):
+    """A syllable of the text, or one that was said beside it."""
+
+    target: int | None  # its number in the text; None: inserted
+    token: int  # what was said; 0: nothing, it was left out
+
+
+class Verdict(NamedTuple):
+    """How a syllable of the text was said."""
+
+    said: str  # the likeliest syllable, "" where it was left out
+    error: str  # None, Mispronunciation or Omission, as Azure names them
+    accuracy: float  # probability that a right form was said, among all syllables in this place
+    log_odds: Parts  # of floats ≤ 0: log-probability of the right part among all, the other parts being right
+    heard: Parts  # of str: the initial, final and tone of `said`
+    nbest: tuple[tuple[str, float], ...]  # the likeliest syllables with their probabilities
+
+
+class TokenParts:
+    """The tokens of a model by their initials, finals and tones."""
+
+    def __init__(self, tokens: list[str]):
+        self.tokens = tokens
+        self.ids = {token: number for number, token in enumerate(tokens) if number != BLANK}
+        parts = [Parts("-", "-", "-"), *(split(token) for token in tokens[1:])]
+        self._columns = Parts(*(np.array(column) for column in zip(*parts, strict=True)))
+
+    def same_but(self, syllable: str, part: str) -> np.ndarray:
+        """Which tokens (bool) have the parts of `syllable`, but perhaps another `part`. The blank never does."""
+        wanted = split(syllable)
+        others = [getattr(self._columns, name) == getattr(wanted, name) for name in PARTS if name != part]
+        return np.logical_and.reduce(others)
+
+
+def listen(log_probs: np.ndarray, labels: list[int]) -> tuple[list[int], Edits]:
+    """What was said (token ids), as near to `labels` as the sound allows; and the edits of that.
+
+    From the text on, the edits of one syllable that make it likelier are made, until there is none.
+
+    Args:
+        log_probs: float (frames, tokens), natural logarithms of probabilities, token 0 the blank.
+        labels: the text's token ids.
+    """
+    said, found = list(labels), edits(log_probs, labels)
+    while changes := _changes(said, found):
+        for tried in (changes, changes[:1]):  # together they may disturb each other; the best alone never fails
+            edited = _changed(said, tried)
+            again = edits(log_probs, edited)
+            if again.total > found.total:
+                break
+        else:
+            break
+        said, found = edited, again
+    return said, found
+
+
+class _Change(NamedTuple):
+    gain: float
+    place: int  # 2 × i + 1: of the i-th syllable said; 2 × i: in front of it
+    token: int
+
+
+def _changes(said: list[int], found: Edits) -> list[_Change]:
+    """Edits that make `said` likelier, the best first, none beside another."""
+    rows = [(2 * place + 1, row, said[place]) for place, row in enumerate(found.instead)]
+    rows += [(2 * place, row, BLANK) for place, row in enumerate(found.between)]
+    possible = [_Change(row.max() - found.total, place, int(row.argmax())) for place, row, now in rows
+                if row.argmax() != now and row.max() > found.total]
+    chosen: list[_Change] = []
+    for change in sorted(possible, reverse=True):
+        if all(abs(change.place - other.place) > 2 for other in chosen):
+            chosen.append(change)
+    return chosen
+
+
+def _changed(said: list[int], changes: list[_Change]) -> list[int]:
+    edited = list(said)
+    for change in sorted(changes, key=lambda change: -change.place):
+        first = change.place // 2
+        edited[first:first + change.place % 2] = [change.token] if change.token else []
+    return edited
+
+
+def match(said: list[int], reading: ReadingAloud, parts: TokenParts) -> list[Heard]:
+    """Which syllable of the text each one that was said stands for, by the least edit distance.
+
+    Right forms cost nothing, others 1/2 and a third for each part that differs; what is left out or inserted costs 1.
+    """
+    costs = np.array([[_cost(target, parts.tokens[token]) for token in said] for target in reading.targets])
+    rows, columns = len(reading.targets), len(said)
+    least = np.add.outer(np.arange(rows + 1.0), np.arange(columns + 1.0))
+    for row in range(rows):
+        for column in range(columns):
+            least[row + 1, column + 1] = min(least[row, column] + costs[row, column], least[row, column + 1] + 1,
+                                             least[row + 1, column] + 1)
+    heard, row, column = [], rows, columns
+    while row or column:
+        here = least[row, column]
+        if row and column and here == least[row - 1, column - 1] + costs[row - 1, column - 1]:
+            row, column = row - 1, column - 1
+            heard.append(Heard(row, said[column]))
+        elif row and here == least[row - 1, column] + 1:
+            row -= 1
+            heard.append(Heard(row, BLANK))
+        else:
+            column -= 1
+            heard.append(Heard(None, said[column]))
+    return heard[::-1]
+
+
+def _cost(target: Target, syllable: str) -> float:
+    if syllable in target.accepted:
+        return 0.0
+    return 0.5 + sum(a != b for a, b in zip(split(target.syllable), split(syllable), strict=True)) / 3
+
+
+def judge(reading: ReadingAloud, heard: list[Heard], found: Edits, parts: TokenParts) -> list[Verdict]:
+    """The verdict on each syllable of the text; `found` are the edits of what was said (`listen`, `match`)."""
+    verdicts, said = [], 0
+    for one in heard:
+        row = found.instead[said] if one.token else found.between[said]
+        said += one.token != BLANK
+        if one.target is not None:
+            verdicts.append(_verdict(reading.targets[one.target], one.token, row, parts))
+    return verdicts
+
+
+def _verdict(target: Target, token: int, row: np.ndarray, parts: TokenParts) -> Verdict:
+    log_probs = row - np.logaddexp.reduce(row)
+    right = [parts.ids[form] for form in target.accepted if form in parts.ids]
+    log_odds = Parts(*(part_log_odds(log_probs, target, part, parts) for part in PARTS))
+    said = parts.tokens[token] if token else ""
+    error = "Omission" if not said else "None" if token in right else "Mispronunciation"
+    best = np.argsort(-log_probs)[:NBEST]
+    return Verdict(said, error, float(np.exp(np.logaddexp.reduce(log_probs[right]))), log_odds,
+                   split(said) if said else Parts("", "", ""),
+                   tuple((parts.tokens[one] if one else "", float(np.exp(log_probs[one]))) for one in best))
+
+
+def part_log_odds(log_probs: np.ndarray, target: Target, part: str, parts: TokenParts) -> float:
+    """Log-probability ≤ 0 of the target's initial, final or tone, given that its two other parts are as they should be.
+
+    `log_probs` (tokens,) are those of the syllables that may be in its place.
+    """
+    right = [parts.ids[form] for form in target.accepted if form in parts.ids]
+    alike = np.logical_or.reduce([parts.same_but(form, part) for form in target.accepted])
+    return float(np.logaddexp.reduce(log_probs[right]) - np.logaddexp.reduce(log_probs[alike]))
+
+
+def labels_of(reading: ReadingAloud, parts: TokenParts) -> list[int]:
+    """The text's token ids. Raises UserError for a syllable that the model does not know."""
+    for target in reading.targets:
+        if target.syllable not in parts.ids:
+            raise UserError(f"text {reading.text!r}: the model does not know {target.syllable}; take another text, or "
+                            "an experiment with `tokens: all`, such as hsk")
+    return [parts.ids[target.syllable] for target in reading.targets]
+
+
+def assess(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenParts) -> tuple[list[Heard], list[Verdict]]:
+    """What was said in an utterance, and the verdict on each syllable of the text. Raises UserError as `labels_of`."""
+    labels = labels_of(reading, parts)
+    if edits(log_probs, labels).total == -np.inf:
+        raise UserError(f"text {reading.text!r}: {len(labels)} syllables do not fit into the recording; "
+                        "read the whole text, or take a shorter one")
+    said, found = listen(log_probs, labels)
+    heard = match(said, reading, parts)
+    return heard, judge(reading, heard, found, parts)

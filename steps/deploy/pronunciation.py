@@ -1,0 +1,148 @@
+"""The result of pronounce: a JSON with the fields of Azure's pronunciation assessment, and the facts for its page."""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from steps.deploy.assess import PARTS, Heard, TokenParts, Verdict, assess
+from steps.deploy.reading_aloud import ReadingAloud
+from steps.text.syllables import split
+
+TICKS = 10_000_000  # a second in Azure's unit, 100 ns
+PAUSE_S = 0.25  # a silence between two syllables that is longer is a pause
+
+
+class Span(NamedTuple):
+    """Where a syllable is, in seconds."""
+
+    begin: float
+    end: float
+
+
+class Assessment(NamedTuple):
+    """An utterance, assessed."""
+
+    reading: ReadingAloud
+    heard: list[Heard]
+    verdicts: list[Verdict]
+    spans: list[Span | None]  # of `heard`; None where nothing was said
+    duration: float  # seconds
+
+
+def assess_utterance(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenParts, spans_of, duration: float
+                     ) -> Assessment:
+    """Assess log-probabilities, float (frames, tokens). `spans_of` gives spans to the token ids that were said.
+
+    Raises UserError where the text has a syllable that the model does not know, or does not fit into the recording.
+    """
+    heard, verdicts = assess(log_probs, reading, parts)
+    spans = iter(spans_of([one.token for one in heard if one.token]))
+    return Assessment(reading, heard, verdicts, [next(spans) if one.token else None for one in heard], duration)
+
+
+def scores(assessment: Assessment) -> dict[str, float]:
+    """Azure's scores of the whole, 0 to 100.
+
+    Accuracy is the mean over the syllables that were said, completeness the share of the text's that were. Fluency is
+    the share of time between the first syllable and the last that is no pause (the phonation-time ratio, Cucchiarini et
+    al. 2000); one syllable has none. The whole is their mean, in which the lowest weighs three times as much.
+    """
+    said = [verdict.accuracy for verdict in assessment.verdicts if verdict.error != "Omission"]
+    found = {"AccuracyScore": 100 * float(np.mean(said)) if said else 0.0,
+             "CompletenessScore": 100 * len(said) / len(assessment.verdicts)}
+    spans = [span for span in assessment.spans if span]
+    if len(spans) > 1:
+        gaps = [after.begin - before.end for before, after in itertools.pairwise(spans)]
+        pauses = sum(gap for gap in gaps if gap >= PAUSE_S)
+        found["FluencyScore"] = 100 * (1 - pauses / (spans[-1].end - spans[0].begin))
+    lowest = min(found.values())
+    found["PronScore"] = (sum(found.values()) + 2 * lowest) / (len(found) + 2)
+    return {name: round(value, 1) for name, value in found.items()}
+
+
+def azure(assessment: Assessment, tokens: list[str]) -> dict[str, Any]:
+    """The JSON. Beside Azure's fields each syllable has ErrorType, Said and Accepted, each phoneme Part and Said."""
+    words = [_word(assessment, number) for number in range(len(assessment.reading.words))]
+    places = [max((at for at, one in enumerate(assessment.heard)
+                   if one.target is not None and assessment.reading.targets[one.target].word == number), default=-1)
+              for number in range(len(words))]
+    for at, one in reversed(list(enumerate(assessment.heard))):
+        if one.target is None:
+            words.insert(sum(place < at for place in places), _inserted(tokens[one.token], assessment.spans[at]))
+    begin, end = _extent(assessment.spans)
+    return {
+        "RecognitionStatus": "Success",
+        **_times(Span(begin, end)),
+        "DisplayText": assessment.reading.text,
+        "NBest": [{
+            "Lexical": " ".join(tokens[one.token] for one in assessment.heard if one.token),
+            "Display": assessment.reading.text,
+            "PronunciationAssessment": scores(assessment),
+            "Words": words,
+        }],
+    }
+
+
+def _word(assessment: Assessment, number: int) -> dict[str, Any]:
+    targets = assessment.reading.targets
+    mine = [at for at, target in enumerate(targets) if target.word == number]
+    spans = {one.target: span for one, span in zip(assessment.heard, assessment.spans, strict=True)}
+    verdicts = [assessment.verdicts[at] for at in mine]
+    said = [verdict.accuracy for verdict in verdicts if verdict.error != "Omission"]
+    errors = {verdict.error for verdict in verdicts}
+    error = "Omission" if errors == {"Omission"} else "None" if errors == {"None"} else "Mispronunciation"
+    syllables = [_syllable(targets[at], assessment.verdicts[at], spans[at]) for at in mine]
+    phonemes = [phoneme for at in mine for phoneme in _phonemes(targets[at], assessment.verdicts[at], spans[at])]
+    return {
+        "Word": assessment.reading.words[number],
+        **_times(Span(*_extent([spans[at] for at in mine]))),
+        "PronunciationAssessment": {"AccuracyScore": _percent(np.mean(said) if said else 0.0), "ErrorType": error},
+        "Syllables": syllables,
+        "Phonemes": phonemes,
+    }
+
+
+def _syllable(target, verdict: Verdict, span: Span | None) -> dict[str, Any]:
+    nbest = [{"Syllable": syllable, "Score": _percent(probability)} for syllable, probability in verdict.nbest]
+    return {
+        "Syllable": target.syllable,
+        "Grapheme": target.grapheme,
+        **_times(span),
+        "PronunciationAssessment": {"AccuracyScore": _percent(verdict.accuracy), "ErrorType": verdict.error,
+                                    "NBestSyllables": nbest},
+        "Said": verdict.said,
+        "Accepted": list(target.accepted),
+    }
+
+
+def _phonemes(target, verdict: Verdict, span: Span | None) -> list[dict[str, Any]]:
+    """Initial, final and tone; a syllable without an initial has none."""
+    wanted = split(target.syllable)
+    return [{
+        "Phoneme": getattr(wanted, part),
+        **_times(span),
+        "PronunciationAssessment": {"AccuracyScore": _percent(np.exp(getattr(verdict.log_odds, part)))},
+        "Part": part,
+        "Said": getattr(verdict.heard, part),
+    } for part in PARTS if part != "initial" or wanted.initial or verdict.heard.initial]
+
+
+def _inserted(syllable: str, span: Span | None) -> dict[str, Any]:
+    return {"Word": syllable, **_times(span), "PronunciationAssessment": {"ErrorType": "Insertion"}}
+
+
+def _times(span: Span | None) -> dict[str, int]:
+    """Azure's Offset and Duration; both 0 where nothing was said."""
+    if span is None:
+        return {"Offset": 0, "Duration": 0}
+    return {"Offset": round(span.begin * TICKS), "Duration": round((span.end - span.begin) * TICKS)}
+
+
+def _extent(spans: list[Span | None]) -> tuple[float, float]:
+    said = [span for span in spans if span]
+    return (said[0].begin, said[-1].end) if said else (0.0, 0.0)
+
+
+def _percent(probability: float) -> float:
+    return round(100 * float(probability), 1)

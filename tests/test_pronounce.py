@@ -1,0 +1,137 @@
+"""Pronunciation assessment: texts, verdicts on made-up sound, the JSON."""
+
+import numpy as np
+import pytest
+
+from steps.common.errors import UserError
+from steps.deploy.assess import TokenParts, assess, listen
+from steps.deploy.pronunciation import Span, assess_utterance, azure, scores
+from steps.deploy.reading_aloud import reading_aloud
+from steps.model.loss import ctc_cost
+
+TOKENS = ["<blk>", "ai4", "bu2", "bu4", "hao3", "hao4", "hou3", "li3", "ma1", "ma5", "ni2", "ni3", "ni4", "nin2",
+          "shi4", "ta1", "ta2", "wo3"]
+PARTS = TokenParts(TOKENS)
+
+
+def sound(said, doubt=()):
+    """Log-probabilities of a voice that says `said`, two frames each between blanks; `doubt` is heard a little."""
+    frames = []
+    for syllable in said.split():
+        likely = np.full(len(TOKENS), -9.0)
+        likely[PARTS.ids[syllable]] = 0.0
+        for other in doubt:
+            likely[PARTS.ids[other]] = -2.0
+        blank = np.full(len(TOKENS), -9.0)
+        blank[0] = 0.0
+        frames += [blank, likely, likely]
+    frames = np.array([*frames, blank])
+    return frames - np.logaddexp.reduce(frames, axis=1, keepdims=True)
+
+
+def errors(text, said):
+    heard, verdicts = assess(sound(said), reading_aloud(text), PARTS)
+    inserted = [TOKENS[one.token] for one in heard if one.target is None]
+    return [verdict.error for verdict in verdicts], inserted
+
+
+@pytest.mark.parametrize("text,accepted", [
+    ("你好", [("ni3", "ni2"), ("hao3",)]),
+    ("ni3hao3 ma", [("ni3", "ni2"), ("hao3",), ("ma5",)]),
+    ("nǐ Hǎo", [("ni3", "ni2"), ("hao3",)]),
+    ("不是", [("bu4", "bu2"), ("shi4",)]),
+    ("一个", [("yi1", "yi2"), ("ge4",)]),
+    ("第一次", [("di4",), ("yi1",), ("ci4",)]),
+    ("bu4 shi4", [("bu4",), ("shi4",)]),
+    ("lu:4 lǜ", [("lv4",), ("lv4",)]),
+])
+def test_a_text_and_the_tones_that_count_as_right(text, accepted):
+    assert [target.accepted for target in reading_aloud(text).targets] == accepted
+
+
+@pytest.mark.parametrize("text,words", [
+    ("", "holds no syllable"), ("…", "holds no syllable"), ("ni hao", "without tones"), ("hello3", "no syllable"),
+    ("你😀", "no reading is known for"),
+])
+def test_a_text_that_cannot_be_read(text, words):
+    with pytest.raises(UserError, match=words):
+        reading_aloud(text)
+
+
+@pytest.mark.parametrize("said,wrong,inserted", [
+    ("ni3 hao3 ma5", "None None None", []),
+    ("ni2 hao3 ma5", "None None None", []),
+    ("ni4 hao3 ma5", "Mispronunciation None None", []),
+    ("li3 hou3 ma1", "Mispronunciation Mispronunciation Mispronunciation", []),
+    ("ni3 ma5", "None Omission None", []),
+    ("hao3", "Omission None Omission", []),
+    ("ni3 hao3 hao3 ma5", "None None None", ["hao3"]),
+    ("wo3 ni3 hao3 ma5 ai4", "None None None", ["wo3", "ai4"]),
+    ("ni3 ma5 ta1 bu4", "None Omission None", ["ta1", "bu4"]),
+    ("ni4 ma1", "Mispronunciation Omission Mispronunciation", []),
+])
+def test_verdicts(said, wrong, inserted):
+    assert errors("你好吗", said) == (wrong.split(), inserted)
+
+
+def test_a_wrong_tone_is_told_from_a_wrong_initial_and_a_wrong_final():
+    for said, odd in (("ni4", "tone"), ("li3", "initial"), ("nin2", None)):
+        _, [verdict] = assess(sound(said), reading_aloud("ni3"), PARTS)
+        for part, odds in verdict.log_odds._asdict().items():
+            assert (odds < -5) == (part == odd), (said, part)
+        assert verdict.said == said
+
+
+def test_accuracy_is_the_probability_of_the_right_forms():
+    _, [verdict] = assess(sound("ni3", doubt=["ni4"]), reading_aloud("ni3"), PARTS)
+    assert verdict.accuracy + dict(verdict.nbest)["ni4"] == pytest.approx(1, abs=0.01)
+    assert verdict.error == "None"
+    assert verdict.log_odds.tone == pytest.approx(np.log(verdict.accuracy), abs=0.01)
+
+
+def test_listening_never_makes_it_less_likely():
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        frames = rng.normal(size=(12, len(TOKENS))) * 3
+        log_probs = frames - np.logaddexp.reduce(frames, axis=1, keepdims=True)
+        labels = list(rng.integers(1, len(TOKENS), 4))
+        said, found = listen(log_probs, labels)
+        assert found.total >= max(found.instead.max(), found.between.max()) - 1e-9
+        assert found.total == pytest.approx(-ctc_cost(log_probs, said))
+
+
+def test_errors_of_the_user():
+    with pytest.raises(UserError, match="does not know zhong1"):
+        assess(sound("ni3"), reading_aloud("中"), PARTS)
+    with pytest.raises(UserError, match="do not fit"):
+        assess(sound("ni3"), reading_aloud("你好吗你好吗"), PARTS)
+
+
+def spans_of(said):
+    return [Span(0.5 * number, 0.5 * number + 0.4) for number in range(len(said))]
+
+
+def test_json_has_azure_s_fields():
+    found = assess_utterance(sound("wo3 ni4 hao3"), reading_aloud("你好吗"), PARTS, spans_of, 2.0)
+    best = azure(found, TOKENS)["NBest"][0]
+    assert [word["Word"] for word in best["Words"]] == ["wo3", "你好", "吗"]
+    assert [word["PronunciationAssessment"]["ErrorType"] for word in best["Words"]] == [
+        "Insertion", "Mispronunciation", "Omission"]
+    assert (best["Words"][1]["Offset"], best["Words"][1]["Duration"]) == (5_000_000, 9_000_000)
+    ni, hao = best["Words"][1]["Syllables"]
+    assert (ni["Syllable"], ni["Grapheme"], ni["Said"], ni["Accepted"]) == ("ni3", "你", "ni4", ["ni3", "ni2"])
+    assert ni["PronunciationAssessment"]["AccuracyScore"] < 1 < 99 < hao["PronunciationAssessment"]["AccuracyScore"]
+    phonemes = best["Words"][1]["Phonemes"]
+    assert [one["Phoneme"] for one in phonemes] == ["n", "i", "3", "h", "ao", "3"]
+    assert [one["PronunciationAssessment"]["AccuracyScore"] > 50 for one in phonemes] == [1, 1, 0, 1, 1, 1]
+    assert best["PronunciationAssessment"]["CompletenessScore"] == pytest.approx(66.7)
+    assert best["Lexical"] == "wo3 ni4 hao3"
+
+
+def test_a_long_pause_costs_fluency_and_one_syllable_has_none():
+    whole = assess_utterance(sound("ni3 hao3"), reading_aloud("你好"), PARTS, spans_of, 2.0)
+    assert scores(whole)["FluencyScore"] == 100
+    halting = whole._replace(spans=[Span(0, 0.5), Span(1.5, 2.0)])
+    assert scores(halting)["FluencyScore"] == 50
+    assert scores(halting)["PronScore"] < scores(whole)["PronScore"]
+    assert "FluencyScore" not in scores(assess_utterance(sound("ni3"), reading_aloud("ni3"), PARTS, spans_of, 1.0))
