@@ -1,0 +1,184 @@
+"""N-gram models: against Kneser-Ney written out with dictionaries, and against KenLM, which reads our ARPA files."""
+
+import itertools
+from collections import Counter, defaultdict
+
+import kenlm
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steps.common.errors import UserError
+from steps.search.arpa import read_arpa, write_arpa
+from steps.search.kneser_ney import Counts, _discounts, _matters, estimate, prune_by_entropy
+from steps.search.ngram import NGram, best_weights, cut, mix, perplexity, vocabulary, windows_of
+
+WORDS = list("abcdef")
+texts = st.lists(st.lists(st.sampled_from(WORDS), max_size=7), min_size=1, max_size=30)
+
+
+def random_text(sentences, seed=1, words=WORDS):
+    """Sentences in which words depend on the one before."""
+    draw = np.random.default_rng(seed)
+    table = draw.dirichlet(np.full(len(words), 0.3), len(words))
+    found = []
+    for _ in range(sentences):
+        word, line = 0, []
+        for _ in range(draw.integers(1, 12)):
+            word = draw.choice(len(words), p=table[word])
+            line.append(words[word])
+        found.append(line)
+    return found
+
+
+def plain_kneser_ney(sentences, words, order):
+    """P(word | history) by the textbook, as a function of (history…, word)."""
+    occurs = [Counter() for _ in range(order + 1)]
+    for sentence in sentences:
+        line = ["<s>", *sentence, "</s>"]
+        for n in range(1, order + 1):
+            occurs[n].update(tuple(line[at:at + n]) for at in range(len(line) - n + 1))
+    before = defaultdict(set)
+    for n in range(2, order + 1):
+        for gram in occurs[n]:
+            before[gram[1:]].add(gram[0])
+    counts = {n: {gram: times if n == order or gram[0] == "<s>" else len(before[gram])
+                  for gram, times in occurs[n].items() if gram != ("<s>",)} for n in range(1, order + 1)}
+    cuts = {n: _discounts(np.array(list(counts[n].values()))) for n in counts}
+
+    def prob(gram):
+        if not gram:
+            return 1 / (len(words) - 1)
+        n, history = len(gram), gram[:-1]
+        behind = {other: times for other, times in counts[n].items() if other[:-1] == history}
+        if not behind:
+            return prob(gram[1:])
+        total = sum(behind.values())
+        left = sum(cuts[n][min(times, 3)] for times in behind.values())
+        times = behind.get(gram, 0)
+        return (times - cuts[n][min(times, 3)] + left * prob(gram[1:])) / total
+
+    return prob
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts, st.integers(1, 4))
+def test_estimate_is_the_textbook(sentences, order):
+    words = vocabulary(WORDS)
+    model = estimate(Counts(words, order).add(sentences))
+    prob = plain_kneser_ney(sentences, words, order)
+    histories = {tuple(line[max(0, end - order + 1):end]) for sentence in sentences
+                 for line in [["<s>", *sentence]] for end in range(1, len(line) + 1)}
+    for history in sorted(histories)[:8]:
+        grams = [(*history, word) for word in words if word != "<s>"]
+        ids = [[words.index(word) for word in gram[-order:]] for gram in grams]
+        windows = np.array([[-1] * (order - len(one)) + one for one in ids])
+        ours = 10 ** model.log10_probs(windows)
+        np.testing.assert_allclose(ours, [prob(gram[-order:]) for gram in grams], rtol=1e-9)
+        assert ours.sum() == pytest.approx(1)
+
+
+def test_discounts_are_those_of_chen_and_goodman():
+    counts = np.repeat([1, 2, 3, 4], [40, 20, 10, 5])
+    y = 40 / (40 + 2 * 20)
+    np.testing.assert_allclose(_discounts(counts), [0, 1 - 2 * y * 20 / 40, 2 - 3 * y * 10 / 20, 3 - 4 * y * 5 / 10])
+
+
+def kenlm_score(path, sentences):
+    model = kenlm.Model(str(path))
+    return [model.score(" ".join(sentence)) for sentence in sentences]
+
+
+def our_scores(model, sentences):
+    return [model.log10_probs(windows_of([sentence], model.words, model.order)).sum() for sentence in sentences]
+
+
+@pytest.mark.parametrize("order", [2, 3, 5])
+def test_kenlm_reads_the_same_probabilities(tmp_path, order):
+    text, heldout = random_text(200), [*random_text(50, seed=2), ["a", "unknown", "b"], []]
+    full = estimate(Counts(vocabulary(WORDS), order).add(text))
+    few = estimate(Counts(vocabulary(WORDS), order).add(text[:20]))
+    models = {"full": full, "counts": estimate(Counts(vocabulary(WORDS), order).add(text), prune=[0, 1, 1, 1, 1]),
+              "entropy": prune_by_entropy(full, 1e-3), "mixed": mix([full, few], [0.3, 0.7])}
+    for name, model in models.items():
+        write_arpa(tmp_path / "arpa", model)
+        np.testing.assert_allclose(our_scores(model, heldout), kenlm_score(tmp_path / "arpa", heldout), rtol=1e-5,
+                                   err_msg=name)
+        known = heldout[:50]
+        read = read_arpa(tmp_path / "arpa")
+        np.testing.assert_allclose(our_scores(read, known), our_scores(model, known), rtol=1e-5)
+        assert kenlm.Model(str(tmp_path / "arpa")).perplexity(" ".join(known[0])) == pytest.approx(
+            perplexity(model, known[:1]), rel=1e-4)
+
+
+def sums(model: NGram):
+    """The sum of P(word | history) for every history that has a backoff weight, and for none."""
+    size = len(model.words)
+    grams = itertools.product(range(1, size), repeat=model.order - 1)
+    windows = np.array([[*history, word] for history in grams for word in range(size) if word != 1])
+    return (10 ** model.log10_probs(windows)).reshape(-1, size - 1).sum(axis=1)
+
+
+def test_pruned_and_mixed_models_are_distributions():
+    words, text = vocabulary("abcd"), random_text(60, words="abcd")
+    full = estimate(Counts(words, 3).add(text))
+    for model in (full, estimate(Counts(words, 3).add(text), prune=[0, 1, 2]), prune_by_entropy(full, 1e-2),
+                  mix([full, estimate(Counts(words, 2).add(text[:5]))], [0.5, 0.5])):
+        np.testing.assert_allclose(sums(model), 1, rtol=1e-9)
+
+
+def test_pruning_leaves_out_more_and_more():
+    text = random_text(400)
+    full = estimate(Counts(vocabulary(WORDS), 3).add(text))
+    sizes = [sum(prune_by_entropy(full, threshold).sizes()) for threshold in (0, 1e-4, 1e-3, 1e-2)]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) > 2
+    assert sum(estimate(Counts(vocabulary(WORDS), 3).add(text), prune=[0, 1, 2]).sizes()) < sizes[0]
+
+
+def test_entropy_lost_is_the_divergence_between_the_models():
+    words, text = vocabulary("abcd"), random_text(60, words="abcd")
+    full = estimate(Counts(words, 2).add(text))
+    everything = np.array([[history, word] for history in range(1, 7) for word in range(7) if word != 1])
+    probs = 10 ** full.log10_probs(everything)
+    history_probs = 10 ** full.levels[0].log_prob
+    history_probs[1] = history_probs[2]
+    for gram in range(full.sizes()[1]):
+        keep = np.arange(full.sizes()[1]) != gram
+        other = 10 ** cut(full, [keep]).log10_probs(everything)
+        divergence = (history_probs[everything[:, 0]] * probs * np.log(probs / other)).sum()
+        lost = np.expm1(divergence)
+        assert _matters(full, 2, lost * 0.999)[gram] and not _matters(full, 2, lost * 1.001)[gram]
+
+
+def test_mixture_weights_minimise_dev_perplexity():
+    words = vocabulary(WORDS)
+    models = [estimate(Counts(words, 2).add(random_text(100, seed))) for seed in (1, 2)]
+    dev = random_text(150, 1)[100:] + random_text(120, 2)[100:]
+    weights = best_weights(models, dev)
+    best = min(np.linspace(0.02, 0.98, 49), key=lambda part: perplexity(mix(models, [part, 1 - part]), dev))
+    assert sum(weights) == pytest.approx(1) and weights[0] == pytest.approx(best, abs=0.03)
+    assert best_weights(models, []) == [0.5, 0.5]
+
+
+def test_counts_do_not_depend_on_portions(monkeypatch):
+    text = random_text(100)
+    whole = Counts(vocabulary(WORDS), 3).add(text).adjusted()
+    monkeypatch.setattr("steps.search.kneser_ney.BUFFERED", 10)
+    for one, other in zip(whole, Counts(vocabulary(WORDS), 3).add(text).adjusted(), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_weights_repeat_sentences():
+    text = random_text(20)
+    repeated = Counts(vocabulary(WORDS), 3).add([line for line in text for _ in range(3)]).adjusted()
+    for one, other in zip(repeated, Counts(vocabulary(WORDS), 3).add(text, [3] * 20).adjusted(), strict=True):
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("content", ["", "hello\n", "\\data\\\n\n\\1-grams:\nx a 0\n", "\\1-grams:\n-1 a b c d\n"])
+def test_broken_arpa_is_told(tmp_path, content):
+    (tmp_path / "lm.arpa").write_text(content)
+    with pytest.raises(UserError, match=r"lm.arpa.*ARPA"):
+        read_arpa(tmp_path / "lm.arpa")
