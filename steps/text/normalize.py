@@ -77,6 +77,8 @@ def _rules():
 def spell(word: str) -> tuple[str, ...]:
     """The syllables of an abbreviation: one letter, capitals (CEO), or no vowel (ktv); empty for other words, which one
     reads as a whole (WiFi, hello) and nobody knows how but a user's dictionary."""
+    if not word.isalpha():
+        return ()
     if len(word) == 1 or word.isupper() or WITHOUT_VOWEL.fullmatch(word):
         return tuple(syllable for letter in word.upper() for syllable in LETTERS[letter].split())
     return ()
