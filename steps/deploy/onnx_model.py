@@ -1,0 +1,224 @@
+"""Writing a trained network as one ONNX model that takes features as stage 3 makes them.
+
+Inputs are `x`, float32 (batch, frames, bins), and `x_lens`, int64 (batch,); outputs `log_probs`, float32
+(batch, out_frames, tokens), and `log_probs_lens`, int64 (batch,). So does WeNet's CTC export, which sherpa-onnx runs
+(sherpa-onnx/csrc/offline-wenet-ctc-model.cc). An utterance's result does not depend on the frames behind its end.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from steps.config.load import Resolved
+from steps.config.schema import Block, Model
+from steps.feats.frames import noise_energy
+from steps.model.buckets import ROUND
+from steps.model.geometry import convolutions, out_frames, out_sizes, sight, time_reduction
+from steps.model.output import syllable_parts
+
+EPSILON = 1e-5  # of MindSpore's batch norm
+OPSET, IR_VERSION = 13, 8  # old enough for every ONNX Runtime that is in use
+
+
+class Graph:
+    """An ONNX graph that grows node by node."""
+
+    def __init__(self):
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, op: str, *inputs: str, **attributes) -> str:
+        """Append a node. Returns the name of its output."""
+        name = f"{op.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [name], name, **attributes))
+        return name
+
+    def constant(self, value: np.ndarray | list | float | int) -> str:
+        """A constant; Python's integers become int64, its floats float32. Returns its name."""
+        array = np.asarray(value)
+        if not isinstance(value, np.ndarray):
+            array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def arithmetic(self, op: str, left: str, right: int) -> str:
+        """A node with an integer for its second input."""
+        return self.add(op, left, self.constant(right))
+
+
+class Layers:
+    """The layers of `steps.model.network`, by the places of its cells: `weights` are its parameters by name."""
+
+    def __init__(self, graph: Graph, model: Model, weights: Mapping[str, np.ndarray]):
+        self._graph = graph
+        self._model = model
+        self._weights = weights
+
+    def stack(self, x: str) -> str:
+        """The convolutions: (batch, 1, frames, bins) → (batch, channels, out_frames, out_bins)."""
+        model, cell = self._model, 0
+        for number, block in enumerate(model.blocks):
+            if block.residual:
+                shapes = convolutions(block)
+                for (stride, kernel1), (_, kernel2) in zip(shapes[::2], shapes[1::2], strict=True):
+                    x = self._unit(x, f"stack.{cell}", stride, kernel1, kernel2)
+                    cell += 1
+                if number + 1 == len(model.blocks) or not model.blocks[number + 1].residual:
+                    x = self._graph.add("Relu", self._norm(x, f"stack.{cell}"))
+                    cell += 1
+            else:
+                x = self._block(x, f"stack.{cell}.cells_", block)
+                cell += 1
+            if block.pool != (1, 1):
+                x = self._graph.add("MaxPool", x, kernel_shape=list(block.pool), strides=list(block.pool))
+                cell += 1
+            cell += model.use_dropout
+        return self._norm(x, f"stack.{cell}") if model.final_norm else x
+
+    def dense(self, x: str) -> str:
+        """The dense layers: (batch, out_frames, width) → the last one's."""
+        for number in range(len(self._model.dense)):
+            prefix = f"dense.{number * (1 + self._model.use_dropout)}"
+            x = self._graph.add("Relu", self._affine(x, self._weights[f"{prefix}.weight"],
+                                                     self._weights[f"{prefix}.bias"]))
+        return x
+
+    def output(self, x: str, tokens: list[str]) -> str:
+        """Logits: (batch, out_frames, width) → (batch, out_frames, tokens)."""
+        weight, bias = self._weights["output.weight"], self._weights["output.bias"]
+        if self._model.output == "factored":
+            parts = syllable_parts(tokens)
+            weight, bias = weight[parts].sum(axis=0), bias[parts].sum(axis=0)
+        return self._affine(x, weight, bias)
+
+    def _unit(self, x: str, prefix: str, stride: tuple[int, int], kernel1: tuple[int, int],
+              kernel2: tuple[int, int]) -> str:
+        y = self._graph.add("Relu", self._norm(x, f"{prefix}.norm1"))
+        if f"{prefix}.shortcut.weight" in self._weights:
+            x = self._conv(y, f"{prefix}.shortcut", stride, (1, 1))
+        y = self._graph.add("Relu", self._conv(y, f"{prefix}.conv1", stride, kernel1, f"{prefix}.norm2"))
+        return self._graph.add("Add", x, self._conv(y, f"{prefix}.conv2", (1, 1), kernel2))
+
+    def _block(self, x: str, prefix: str, block: Block) -> str:
+        for number, (stride, kernel) in enumerate(convolutions(block)):
+            x = self._conv(x, f"{prefix}.{2 * number}", stride, kernel, f"{prefix}.{2 * number + 1}")
+            x = self._graph.add("Relu", x)
+        return x
+
+    def _conv(self, x: str, prefix: str, stride: tuple[int, int], kernel: tuple[int, int], norm: str = "") -> str:
+        """A convolution, the batch norm behind it made part of its weights."""
+        weight = self._weights[f"{prefix}.weight"]
+        bias = self._weights.get(f"{prefix}.bias", np.zeros(len(weight), np.float32))
+        if norm:
+            scale, shift = self._scale_shift(norm)
+            weight, bias = weight * scale[:, None, None, None], bias * scale + shift
+        if self._model.pad_mode == "same":
+            padding = {"auto_pad": "SAME_UPPER"}
+        else:
+            frames, bins = (self._model.padding if size > 1 else 0 for size in kernel)
+            padding = {"pads": [frames, bins, frames, bins]}
+        constants = [self._graph.constant(array.astype(np.float32)) for array in (weight, bias)]
+        return self._graph.add("Conv", x, *constants, kernel_shape=list(kernel), strides=list(stride), **padding)
+
+    def _norm(self, x: str, prefix: str) -> str:
+        """A batch norm that has no convolution before it."""
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        constants = [self._graph.constant(self._weights[f"{prefix}.{name}"]) for name in names]
+        return self._graph.add("BatchNormalization", x, *constants, epsilon=EPSILON)
+
+    def _scale_shift(self, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+        gamma, beta, mean, variance = (self._weights[f"{prefix}.{name}"].astype(np.float64)
+                                       for name in ("gamma", "beta", "moving_mean", "moving_variance"))
+        scale = gamma / np.sqrt(variance + EPSILON)
+        return scale, beta - mean * scale
+
+    def _affine(self, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
+        product = self._graph.add("MatMul", x, self._graph.constant(weight.T))
+        return self._graph.add("Add", product, self._graph.constant(bias))
+
+
+def onnx_model(config: Resolved, tokens: list[str], weights: Mapping[str, np.ndarray], mean: np.ndarray,
+               std: np.ndarray) -> onnx.ModelProto:
+    """The model of an experiment.
+
+    Args:
+        weights: the network's parameters by name, as `steps.model.checkpoints.named_parameters` has them.
+        mean, std: of each bin in training, float32 (bins,).
+    """
+    model, bins, graph = config.experiment.model, config.features.num_bins, Graph()
+    layers = Layers(graph, model, weights)
+    x = layers.stack(graph.add("Unsqueeze", _input(graph, config, mean, std), graph.constant([1])))
+    width = model.blocks[-1].channels * out_sizes(model, 1 << 20, bins)[1]
+    x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 2, 3, 1]), graph.constant([0, 0, width]))
+    x = graph.add("LogSoftmax", layers.output(layers.dense(x), tokens), axis=-1)
+    lens = _out_lens(graph, model)
+    longest = graph.add("ReduceMax", lens, axes=[0], keepdims=1)
+    graph.nodes.append(helper.make_node("Identity", [lens], ["log_probs_lens"]))
+    graph.nodes.append(helper.make_node("Slice", [x, graph.constant([0]), longest, graph.constant([1])],
+                                        ["log_probs"], "log_probs"))
+    made = helper.make_model(_graph_proto(graph, bins, len(tokens)), opset_imports=[helper.make_opsetid("", OPSET)],
+                             ir_version=IR_VERSION, producer_name="yinjie")
+    helper.set_model_props(made, {
+        "model_type": "wenet_ctc",
+        "vocab_size": str(len(tokens)),
+        "subsampling_factor": str(time_reduction(model)),
+        "experiment": config.name,
+    })
+    onnx.checker.check_model(made)
+    return made
+
+
+def _graph_proto(graph: Graph, bins: int, tokens: int) -> onnx.GraphProto:
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "frames", bins]),
+              helper.make_tensor_value_info("x_lens", TensorProto.INT64, ["batch"])]
+    outputs = [helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["batch", "out_frames", tokens]),
+               helper.make_tensor_value_info("log_probs_lens", TensorProto.INT64, ["batch"])]
+    return helper.make_graph(graph.nodes, "yinjie", inputs, outputs, graph.constants)
+
+
+def _input(graph: Graph, config: Resolved, mean: np.ndarray, std: np.ndarray) -> str:
+    """`x` floored as stage 3 floors it (others' front ends do not), normalised, and behind each utterance's end as
+    many zeros as the network sees there: the least that makes a multiple of ROUND, as `steps.model.batches` pads."""
+    x = "x"
+    if config.features.type == "fbank":
+        x = graph.add("Max", x, graph.constant(float(np.log(noise_energy(config.features)))))
+    x = graph.add("Div", graph.add("Sub", x, graph.constant(mean)), graph.constant(std))
+    frames = graph.add("Gather", graph.add("Shape", "x"), graph.constant(1))
+    positions = graph.add("Range", graph.constant(0), frames, graph.constant(1))
+    within = graph.add("Less", positions, graph.add("Unsqueeze", "x_lens", graph.constant([1])))
+    keep = graph.add("Unsqueeze", graph.add("Cast", within, to=TensorProto.FLOAT), graph.constant([2]))
+    x = graph.add("Mul", x, keep)
+    rounded = graph.arithmetic("Add", frames, right_reach(config.experiment.model) + ROUND - 1)
+    rounded = graph.arithmetic("Mul", graph.arithmetic("Div", rounded, ROUND), ROUND)
+    behind = graph.add("Reshape", graph.add("Sub", rounded, frames), graph.constant([1]))
+    pads = graph.add("Concat", graph.constant([0, 0, 0, 0]), behind, graph.constant([0]), axis=0)
+    return graph.add("Pad", x, pads)
+
+
+def _out_lens(graph: Graph, model: Model) -> str:
+    """`steps.model.geometry.out_frames` of `x_lens`."""
+    lens = "x_lens"
+    for added, divisor in length_steps(model):
+        lens = graph.arithmetic("Div", graph.arithmetic("Add", lens, added), divisor)
+    return graph.arithmetic("Max", lens, 0)
+
+
+def length_steps(model: Model) -> list[tuple[int, int]]:
+    """`steps.model.geometry.out_frames` as steps of (length + added) // divisor, without those that change nothing."""
+    steps = []
+    for block in model.blocks:
+        for (stride, _), (kernel, _) in convolutions(block):
+            same = model.pad_mode == "same" or kernel == 1
+            steps.append((stride - 1 if same else 2 * model.padding - kernel + stride, stride))
+        steps.append((0, block.pool[0]))
+    return [step for step in steps if step != (0, 1)]
+
+
+def right_reach(model: Model) -> int:
+    """How many frames behind an utterance's end its last output frame sees, whatever the utterance's length."""
+    step, last = time_reduction(model), sight(model)[1]
+    return max(0, *(step * (out_frames(model, frames) - 1) + last - (frames - 1)
+                    for frames in range(1 << 10, (1 << 10) + step)))

@@ -1,0 +1,71 @@
+"""After 4: the trained network as files that run without MindSpore, exp/<experiment>/export/."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from steps.common.errors import UserError, run
+from steps.common.files import atomic_path, sha256, write_json, write_lines
+from steps.common.provenance import git_commit
+from steps.config.load import Resolved, load_resolved
+from steps.feats.cmvn import load_cmvn, mean_std
+from steps.text.tokens import read_tokens
+
+FILES = ("export.json", "features.json", "model.mindir", "model.onnx", "tokens.txt")
+
+
+def main() -> None:
+    """Parse the arguments and export."""
+    parser = argparse.ArgumentParser(prog="python -m steps.export", description=__doc__)
+    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
+    args = parser.parse_args()
+    out_dir = export(args.exp_dir)
+    print(f"{out_dir}: {', '.join(FILES)}")
+
+
+def export(exp_dir: Path) -> Path:
+    """Write the directory `export` of a trained experiment; export.json comes last. Returns that directory.
+
+    Raises UserError where the training has not ended.
+    """
+    config = load_resolved(exp_dir)
+    if not (exp_dir / "final.ckpt").exists():
+        raise UserError(f"{exp_dir}/final.ckpt: no such file; run stage 4 (train) to its end first")
+    tokens = read_tokens(exp_dir / "tokens.txt")
+    mean, std = mean_std(load_cmvn(exp_dir / "cmvn"))
+    out_dir = exp_dir / "export"
+    (out_dir / "export.json").unlink(missing_ok=True)
+
+    from steps.deploy.mindir import read_network, write_mindir  # MindSpore takes seconds to import
+    from steps.deploy.onnx_model import onnx_model
+    from steps.model.checkpoints import named_parameters
+
+    network = read_network(exp_dir, config, tokens)
+    weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
+    with atomic_path(out_dir / "model.onnx") as beside:
+        beside.write_bytes(onnx_model(config, tokens, weights, mean, std).SerializeToString())
+    write_mindir(out_dir / "model.mindir", network, config, mean, std)
+    write_lines(out_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
+    write_json(out_dir / "features.json", config.features.model_dump(mode="json"))
+    write_json(out_dir / "export.json", facts(config, exp_dir))
+    return out_dir
+
+
+def facts(config: Resolved, exp_dir: Path) -> dict[str, Any]:
+    """What the exported directory says of itself. The contexts are the frames that an output frame sees."""
+    from steps.deploy.onnx_model import right_reach
+    from steps.model.geometry import sight, time_reduction
+
+    model = config.experiment.model
+    return {
+        "experiment": config.name,
+        "subsampling_factor": time_reduction(model),
+        "left_context": -sight(model)[0],
+        "right_context": max(sight(model)[1], right_reach(model)),
+        "checkpoint_hash": sha256(exp_dir / "final.ckpt"),
+        "git_commit": git_commit(),
+    }
+
+
+if __name__ == "__main__":
+    run(main)

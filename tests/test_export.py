@@ -1,0 +1,70 @@
+"""Export: a directory that holds all that running the network takes, equal to MindSpore's own decoding."""
+
+import json
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import onnxruntime
+import pytest
+from mindspore import nn
+from test_onnx_model import KINDS, TOKENS, experiment, random_network
+
+from steps import export
+from steps.common.errors import UserError
+from steps.common.files import write_lines
+from steps.config.load import dump
+from steps.feats.cmvn import accumulate, empty_stats, save_cmvn
+from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
+
+BINS = 20
+
+
+def write_trained(exp_dir: Path, model: dict, kind="spectrogram") -> None:
+    """What stage 4 leaves of an experiment, but that nothing was learnt."""
+    config = experiment(model, kind)
+    network = random_network(config, TOKENS, BINS)
+    save_weights(exp_dir / "final.ckpt", named_parameters(network), {"tokens_sha256": tokens_hash(TOKENS)})
+    write_lines(exp_dir / "config.yaml", [dump(config)])
+    write_lines(exp_dir / "tokens.txt", [f"{token} {number}" for number, token in enumerate(TOKENS)])
+    stats = empty_stats(BINS)
+    accumulate(stats, np.random.default_rng(5).normal(size=(50, BINS)) * 3 + 9)
+    save_cmvn(exp_dir / "cmvn", stats)
+
+
+def test_the_exported_models_agree(tmp_path, monkeypatch, capsys):
+    exp_dir = tmp_path / "small"
+    write_trained(exp_dir, KINDS["residual"])
+    monkeypatch.setattr(sys, "argv", ["export", str(exp_dir)])
+    export.main()
+    out_dir = exp_dir / "export"
+    assert sorted(path.name for path in out_dir.iterdir()) == sorted(export.FILES)
+    assert "model.onnx" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(out_dir / "model.onnx", providers=["CPUExecutionProvider"])
+    mindir = nn.GraphCell(ms.load(str(out_dir / "model.mindir")))
+    for frames in (40, 51):
+        feats = np.random.default_rng(frames).normal(size=(2, frames, BINS)).astype(np.float32) * 3 + 9
+        ours = session.run(["log_probs"], {"x": feats, "x_lens": np.array([frames, frames])})[0]
+        theirs = mindir(ms.Tensor(feats)).asnumpy()
+        assert ours.shape == theirs.shape
+        assert np.abs(np.exp(ours) - np.exp(theirs)).max() < 1e-5
+    facts = json.loads((out_dir / "export.json").read_text())
+    assert (facts["experiment"], facts["subsampling_factor"], facts["left_context"]) == ("small", 4, 11)
+
+
+def test_without_a_checkpoint_nothing_is_written(tmp_path):
+    write_trained(tmp_path / "small", KINDS["residual"])
+    (tmp_path / "small" / "final.ckpt").unlink()
+    with pytest.raises(UserError, match=r"stage 4 \(train\)"):
+        export.export(tmp_path / "small")
+    assert not (tmp_path / "small" / "export").exists()
+
+
+def test_an_interrupted_export_does_not_look_whole(tmp_path, monkeypatch):
+    write_trained(tmp_path / "small", KINDS["residual"])
+    out_dir = export.export(tmp_path / "small")
+    monkeypatch.setattr("steps.deploy.mindir.write_mindir", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export.export(tmp_path / "small")
+    assert not (out_dir / "export.json").exists()

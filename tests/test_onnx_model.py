@@ -1,0 +1,134 @@
+"""The ONNX model: the log-probabilities of MindSpore's network, for networks of every kind, alone or in company."""
+
+import mindspore as ms
+import numpy as np
+import onnxruntime
+import pytest
+
+from steps.config.load import Resolved, experiment_names, load_experiment
+from steps.config.schema import Corpus, Experiment, Features, Model
+from steps.deploy.onnx_model import onnx_model, right_reach
+from steps.model.cells import Inference
+from steps.model.checkpoints import named_parameters
+from steps.model.geometry import out_frames
+from steps.model.network import DFCNN
+from steps.model.stock import StockKernels
+
+ms.set_context(mode=ms.GRAPH_MODE)
+TOKENS = ["<blk>", "a1", "ba1", "ma1", "ma3", "zhong1"]
+BINS = 20
+KINDS = {
+    "plain": {"blocks": [{"channels": 4, "layers": 2, "pool": [2, 3]}, {"channels": 4, "layers": 1}]},
+    "residual": {"blocks": [{"channels": 4, "layers": 1, "stride": 2},
+                            {"channels": 6, "layers": 2, "stride": [1, 2], "residual": True},
+                            {"channels": 6, "layers": 2, "stride": 2, "residual": True, "kernel": [1, 3]}],
+                 "final_norm": False, "output": "factored"},
+    "mixed": {"blocks": [{"channels": 4, "layers": 1, "residual": True}, {"channels": 4, "layers": 1, "pool": 2}],
+              "dense": [8, 6], "use_dropout": True},
+    "bias": {"blocks": [{"channels": 4, "layers": 2, "stride": [2, 1]}], "has_bias": True, "dense": []},
+    "same": {"blocks": [{"channels": 4, "layers": 2, "stride": 2}, {"channels": 4, "layers": 1, "stride": [2, 1]}],
+             "pad_mode": "same", "padding": 0},
+    "valid": {"blocks": [{"channels": 4, "layers": 2, "pool": 2}], "pad_mode": "valid", "padding": 0},
+    "wide": {"blocks": [{"channels": 4, "layers": 2, "kernel": [3, 1]}], "padding": 2},
+}
+
+
+def experiment(model: dict, kind="spectrogram") -> Resolved:
+    return Resolved(name="small", corpus=Corpus(module="toy"), features=Features(type=kind, num_bins=BINS),
+                    experiment=Experiment(corpus="toy", features=kind, model=model))
+
+
+def random_network(config: Resolved, tokens: list[str], bins: int) -> DFCNN:
+    """Random weights, and statistics of batch norm that are not the identity."""
+    rng = np.random.default_rng(0)
+    network = DFCNN(config.experiment.model, bins, tokens, StockKernels(config.experiment.model))
+    for name, parameter in named_parameters(network).items():
+        ranges = {"moving_variance": (0.3, 3), "gamma": (-1.5, 1.5), "beta": (-1, 1), "moving_mean": (-1, 1),
+                  "bias": (-1, 1)}
+        if name.split(".")[-1] in ranges:
+            values = rng.uniform(*ranges[name.split(".")[-1]], parameter.shape).astype(np.float32)
+            parameter.set_data(ms.Tensor(values))
+    network.set_train(False)
+    return network
+
+
+def exported(config, tokens, network, mean, std) -> onnxruntime.InferenceSession:
+    weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
+    model = onnx_model(config, tokens, weights, mean, std)
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def far_padded(network, model, feats):
+    """MindSpore's log-probabilities of normalised features, with more zeros behind them than the network sees."""
+    padded = np.zeros((1, 112, feats.shape[1]), np.float32)
+    padded[0, :len(feats)] = feats
+    return Inference(network)(ms.Tensor(padded)).asnumpy()[0, :out_frames(model, len(feats))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_log_probs_are_mindspores(kind):
+    config = experiment(KINDS[kind])
+    network = random_network(config, TOKENS, BINS)
+    rng = np.random.default_rng(1)
+    mean, std = rng.normal(size=BINS).astype(np.float32), rng.uniform(0.5, 2, BINS).astype(np.float32)
+    session = exported(config, TOKENS, network, mean, std)
+    lengths = [33, 57, 64, 49]
+    batch = rng.normal(size=(len(lengths), 64, BINS)).astype(np.float32) * 3  # noise behind each end
+    together, lens = session.run(None, {"x": batch, "x_lens": np.array(lengths)})
+    assert lens.tolist() == [out_frames(config.experiment.model, frames) for frames in lengths]
+    assert together.shape == (len(lengths), max(lens), len(TOKENS))
+    for feats, frames, found, out in zip(batch, lengths, together, lens, strict=True):
+        expected = far_padded(network, config.experiment.model, (feats[:frames] - mean) / std)
+        assert np.abs(np.exp(found[:out]) - np.exp(expected)).max() < 1e-5
+        alone = session.run(["log_probs"], {"x": feats[None, :frames], "x_lens": np.array([frames])})[0][0]
+        np.testing.assert_allclose(alone, expected, atol=1e-4)
+        np.testing.assert_allclose(found[:out], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in experiment_names() if "dfcnn_1a" not in name])
+def test_every_experiments_network_can_be_written(name):
+    config = load_experiment(name)
+    bins = config.features.num_bins
+    network = random_network(config, TOKENS, bins)
+    session = exported(config, TOKENS, network, np.full(bins, 17, np.float32), np.ones(bins, np.float32))
+    feats = np.random.default_rng(2).normal(size=(45, bins)).astype(np.float32) + 18  # above every floor
+    found = session.run(["log_probs"], {"x": feats[None], "x_lens": np.array([45])})[0][0]
+    expected = far_padded(network, config.experiment.model, feats - 17)
+    assert np.abs(np.exp(found) - np.exp(expected)).max() < 1e-5
+
+
+def test_other_front_ends_silence_is_floored():
+    """sherpa-onnx gives ln 1.2e-7 for digital silence, and -23 behind the end of a batch's shorter utterances."""
+    config = experiment(KINDS["residual"], "fbank")
+    session = exported(config, TOKENS, random_network(config, TOKENS, BINS), np.zeros(BINS, np.float32),
+                       np.ones(BINS, np.float32))
+    silence, deeper = (np.full((1, 40, BINS), level, np.float32) for level in (-15.9, -23.0))
+    first, second = (session.run(["log_probs"], {"x": x, "x_lens": np.array([40])})[0] for x in (silence, deeper))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reach_is_as_far_as_the_network_sees(kind):
+    """One frame less of zeros behind the end would change some utterance's last output; one more changes none."""
+    model = Model(**KINDS[kind])
+    network = random_network(experiment(KINDS[kind]), TOKENS, BINS)
+    run = Inference(network)
+    changes = set()
+    for frames in range(32, 40):
+        feats = np.random.default_rng(frames).normal(size=(1, 96, BINS)).astype(np.float32)
+        before = run(ms.Tensor(feats)).asnumpy()[0, :out_frames(model, frames)]
+        for behind in range(12):
+            changed = feats.copy()
+            changed[0, frames + behind] += 100
+            after = run(ms.Tensor(changed)).asnumpy()[0, :out_frames(model, frames)]
+            if (before != after).any():
+                changes.add(behind)
+    assert max(changes, default=-1) == right_reach(model) - 1
+
+
+def test_metadata_are_those_that_sherpa_onnx_reads():
+    config = experiment(KINDS["residual"])
+    session = exported(config, TOKENS, random_network(config, TOKENS, BINS), np.zeros(BINS, np.float32),
+                       np.ones(BINS, np.float32))
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert (metadata["vocab_size"], metadata["subsampling_factor"]) == ("6", "4")
