@@ -8,8 +8,8 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_path, sha256, write_json, write_lines
 from steps.common.provenance import git_commit
 from steps.config.load import Resolved, load_resolved
-from steps.feats.cmvn import load_cmvn, mean_std
-from steps.text.tokens import read_tokens
+from steps.feats.archive import load_cmvn, mean_std
+from steps.text.syllables import read_tokens
 
 FILES = ("export.json", "features.json", "model.mindir", "model.onnx", "tokens.txt")
 
@@ -53,8 +53,7 @@ def export(exp_dir: Path) -> Path:
 
 def facts(config: Resolved, exp_dir: Path) -> dict[str, Any]:
     """What the exported directory says of itself. The contexts are the frames that an output frame sees."""
-    from steps.deploy.onnx_model import right_reach
-    from steps.model.geometry import sight, time_reduction
+    from steps.model.network import right_reach, sight, time_reduction
 
     model = config.experiment.model
     return {

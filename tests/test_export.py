@@ -15,7 +15,7 @@ from steps import export
 from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.config.load import dump
-from steps.feats.cmvn import accumulate, empty_stats, save_cmvn
+from steps.feats.archive import accumulate, empty_stats, save_cmvn
 from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
 
 BINS = 20

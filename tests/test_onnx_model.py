@@ -7,12 +7,11 @@ import pytest
 
 from steps.config.load import Resolved, experiment_names, load_experiment
 from steps.config.schema import Corpus, Experiment, Features, Model
-from steps.deploy.onnx_model import onnx_model, right_reach
-from steps.model.cells import Inference
+from steps.deploy.onnx_model import onnx_model
 from steps.model.checkpoints import named_parameters
-from steps.model.geometry import out_frames
-from steps.model.network import DFCNN
-from steps.model.stock import StockKernels
+from steps.model.layers import StockKernels
+from steps.model.loss import Inference
+from steps.model.network import DFCNN, out_frames, right_reach
 
 ms.set_context(mode=ms.GRAPH_MODE)
 TOKENS = ["<blk>", "a1", "ba1", "ma1", "ma3", "zhong1"]

@@ -9,11 +9,11 @@ import numpy as np
 from mindspore import nn, ops
 
 from steps.config.load import Resolved
-from steps.deploy.onnx_model import length_steps, right_reach
-from steps.model.cells import Inference
+from steps.deploy.onnx_model import length_steps
 from steps.model.checkpoints import load_weights, named_parameters
-from steps.model.network import DFCNN
-from steps.model.stock import StockKernels
+from steps.model.layers import StockKernels
+from steps.model.loss import Inference
+from steps.model.network import DFCNN, right_reach
 
 
 class FromFeatures(nn.Cell):

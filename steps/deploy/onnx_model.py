@@ -13,10 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from steps.config.load import Resolved
 from steps.config.schema import Block, Model
-from steps.feats.frames import noise_energy
-from steps.model.buckets import ROUND
-from steps.model.geometry import convolutions, out_frames, out_sizes, sight, time_reduction
-from steps.model.output import syllable_parts
+from steps.feats.compute import noise_energy
+from steps.model.batches import ROUND
+from steps.model.network import convolutions, out_sizes, right_reach, syllable_parts, time_reduction
 
 EPSILON = 1e-5  # of MindSpore's batch norm
 OPSET, IR_VERSION = 13, 8  # old enough for every ONNX Runtime that is in use
@@ -199,7 +198,7 @@ def _input(graph: Graph, config: Resolved, mean: np.ndarray, std: np.ndarray) ->
 
 
 def _out_lens(graph: Graph, model: Model) -> str:
-    """`steps.model.geometry.out_frames` of `x_lens`."""
+    """`steps.model.network.out_frames` of `x_lens`."""
     lens = "x_lens"
     for added, divisor in length_steps(model):
         lens = graph.arithmetic("Div", graph.arithmetic("Add", lens, added), divisor)
@@ -207,7 +206,7 @@ def _out_lens(graph: Graph, model: Model) -> str:
 
 
 def length_steps(model: Model) -> list[tuple[int, int]]:
-    """`steps.model.geometry.out_frames` as steps of (length + added) // divisor, without those that change nothing."""
+    """`steps.model.network.out_frames` as steps of (length + added) // divisor, without those that change nothing."""
     steps = []
     for block in model.blocks:
         for (stride, _), (kernel, _) in convolutions(block):
@@ -215,10 +214,3 @@ def length_steps(model: Model) -> list[tuple[int, int]]:
             steps.append((stride - 1 if same else 2 * model.padding - kernel + stride, stride))
         steps.append((0, block.pool[0]))
     return [step for step in steps if step != (0, 1)]
-
-
-def right_reach(model: Model) -> int:
-    """How many frames behind an utterance's end its last output frame sees, whatever the utterance's length."""
-    step, last = time_reduction(model), sight(model)[1]
-    return max(0, *(step * (out_frames(model, frames) - 1) + last - (frames - 1)
-                    for frames in range(1 << 10, (1 << 10) + step)))

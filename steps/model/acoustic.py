@@ -15,7 +15,7 @@ from steps.model.batches import inference_batches, read_buckets, stack
 from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
 from steps.model.layers import make_kernels, set_device
 from steps.model.loss import Inference, ctc_cost
-from steps.model.network import DFCNN, out_frames, time_reduction
+from steps.model.network import DFCNN, out_frames, right_reach, time_reduction
 from steps.model.parallel import Workers
 from steps.report.errors import rate
 from steps.search.ctc import greedy
@@ -23,7 +23,7 @@ from steps.text.syllables import read_tokens
 
 
 class LogProbs:
-    """Runs a network over utterances in batches of a few shapes.
+    """Runs a network over utterances in batches of a few shapes, which do not change the result.
 
     Args:
         network: maps (batch, frames, bins) to logits.
@@ -38,12 +38,13 @@ class LogProbs:
 
     def __call__(self, utts: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
         """(utt, normalised features (frames, bins)) → (utt, log-probabilities (out_frames, tokens)), in any order."""
-        train = self._config.train
+        train, model = self._config.train, self._config.model
         self._inference.set_train(False)
-        for names, feats, length, size in inference_batches(utts, self._buckets, train.batch_size, train.batch_frames):
+        for names, feats, length, size in inference_batches(utts, self._buckets, train.batch_size, train.batch_frames,
+                                                            right_reach(model)):
             log_probs = self._inference(ms.Tensor(stack(feats, length, size))).asnumpy()
             for name, matrix, row in zip(names, feats, log_probs, strict=False):
-                yield name, row[:out_frames(self._config.model, len(matrix))]
+                yield name, row[:out_frames(model, len(matrix))]
 
 
 class AcousticModel:

@@ -243,14 +243,18 @@ def stack(feats: list[np.ndarray], length: int, size: int) -> np.ndarray:
 
 
 def inference_batches(utts: Iterable[tuple[str, np.ndarray]], lengths: list[int], most_utts: int,
-                      most_frames: int) -> Iterator[tuple[list[str], list[np.ndarray], int, int]]:
+                      most_frames: int, behind: int) -> Iterator[tuple[list[str], list[np.ndarray], int, int]]:
     """Group utterances by padded length, as they come: (utts, features, padded length, batch size).
 
     A group may hold fewer utterances than the batch size, which depends on the length alone.
+
+    Args:
+        behind: the frames of padding that each utterance has at the least. Where the network sees no further, the
+            padded length never changes a result.
     """
     waiting: dict[int, list[tuple[str, np.ndarray]]] = {}
     for utt, feats in utts:
-        length = padded_length(len(feats), lengths)
+        length = padded_length(len(feats) + behind, lengths)
         size = batch_size(length, most_utts, most_frames)
         group = waiting.setdefault(length, [])
         group.append((utt, feats))

@@ -73,6 +73,13 @@ def _padding_before(model: Model, stride: int, kernel: int) -> int:
     return (kernel - stride) // 2 if model.pad_mode == "same" else model.padding
 
 
+def right_reach(model: Model) -> int:
+    """How many frames behind an utterance's end its last output frame sees, whatever the utterance's length."""
+    step, last = time_reduction(model), sight(model)[1]
+    return max(0, *(step * (out_frames(model, frames) - 1) + last - (frames - 1)
+                    for frames in range(1 << 10, (1 << 10) + step + 1)))
+
+
 def frames_needed(labels: list[int]) -> int:
     """Output frames without which CTC has no path: one a label, and a blank between equal neighbours."""
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
