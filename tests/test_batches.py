@@ -165,15 +165,15 @@ def test_warped_frames():
     assert warped_frames(np.array([10, 1]), np.array([1.2, 0.1])).tolist() == [12, 1]
 
 
-@given(lengths_strategy, st.integers(1, 8))
-def test_inference_batches_lose_nothing_and_depend_on_the_length_alone(lengths, most_utts):
+@given(lengths_strategy, st.integers(1, 8), st.integers(0, 40))
+def test_inference_batches_lose_nothing_and_depend_on_the_length_alone(lengths, most_utts, behind):
     utts = [(f"u{i}", np.full((n, 2), i, np.float32)) for i, n in enumerate(lengths)]
     buckets = choose_buckets(np.array(lengths[:10]), 3)
     seen = []
-    for names, feats, length, size in inference_batches(iter(utts), buckets, most_utts, 2000):
+    for names, feats, length, size in inference_batches(iter(utts), buckets, most_utts, 2000, behind):
         seen += names
         assert len(names) <= size == batch_size(length, most_utts, 2000)
-        assert all(padded_length(len(matrix), buckets) == length for matrix in feats)
+        assert all(padded_length(len(matrix) + behind, buckets) == length for matrix in feats)
     assert sorted(seen) == sorted(name for name, _ in utts)
 
 

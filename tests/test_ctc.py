@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steps.model.loss import ctc_cost
+from steps.search.ctc import ctc_cost
 
 TOKENS = 4
 

@@ -13,7 +13,7 @@ from test_onnx_model import KINDS, TOKENS, experiment, random_network
 
 from steps import export
 from steps.common.errors import UserError
-from steps.common.files import write_lines
+from steps.common.files import write_json, write_lines
 from steps.config.load import dump
 from steps.feats.archive import accumulate, empty_stats, save_cmvn
 from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
@@ -51,6 +51,24 @@ def test_the_exported_models_agree(tmp_path, monkeypatch, capsys):
         assert np.abs(np.exp(ours) - np.exp(theirs)).max() < 1e-5
     facts = json.loads((out_dir / "export.json").read_text())
     assert (facts["experiment"], facts["subsampling_factor"], facts["left_context"]) == ("small", 4, 11)
+
+
+@pytest.mark.parametrize("buckets", [[64], [48, 96, 160]])
+def test_batches_and_buckets_do_not_change_a_result(tmp_path, buckets):
+    """MindSpore's decoding of utterances in company, padded as training's buckets want it, and ONNX Runtime's of each
+    alone."""
+    from steps.model.acoustic import AcousticModel
+
+    write_trained(tmp_path, KINDS["residual"])
+    write_json(tmp_path / "buckets.json", buckets)
+    session = onnxruntime.InferenceSession(export.export(tmp_path) / "model.onnx", providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(3)
+    utts = {f"u{frames}": rng.normal(size=(frames, BINS)).astype(np.float32) * 3 + 9 for frames in (64, 63, 48, 30, 70)}
+    found = dict(AcousticModel(tmp_path).log_probs(utts.items()))
+    assert found.keys() == utts.keys()
+    for utt, feats in utts.items():
+        alone = session.run(["log_probs"], {"x": feats[None], "x_lens": np.array([len(feats)])})[0][0]
+        assert np.abs(np.exp(found[utt]) - np.exp(alone)).max() < 1e-5
 
 
 def test_without_a_checkpoint_nothing_is_written(tmp_path):

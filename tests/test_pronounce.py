@@ -7,7 +7,7 @@ from steps.common.errors import UserError
 from steps.deploy.assess import TokenParts, assess, listen
 from steps.deploy.pronunciation import Span, assess_utterance, azure, scores
 from steps.deploy.reading_aloud import reading_aloud
-from steps.model.loss import ctc_cost
+from steps.search.ctc import ctc_cost
 
 TOKENS = ["<blk>", "ai4", "bu2", "bu4", "hao3", "hao4", "hou3", "li3", "ma1", "ma5", "ni2", "ni3", "ni4", "nin2",
           "shi4", "ta1", "ta2", "wo3"]

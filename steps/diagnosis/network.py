@@ -9,8 +9,7 @@ from steps.diagnosis.bench import Activations
 from steps.diagnosis.context import Context, Finding, graded, percent
 from steps.diagnosis.page import gradient_figure, histogram_figure
 from steps.model.batches import Batch
-from steps.model.loss import ctc_cost
-from steps.search.ctc import greedy
+from steps.search.ctc import ctc_cost, greedy
 
 BLANKS = np.linspace(0.05, 0.95, 10)  # probabilities of the blank that are tried
 

@@ -14,11 +14,11 @@ from steps.feats.archive import apply_cmvn, load_cmvn, mean_std
 from steps.model.batches import inference_batches, read_buckets, stack
 from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
 from steps.model.layers import make_kernels, set_device
-from steps.model.loss import Inference, ctc_cost
+from steps.model.loss import Inference
 from steps.model.network import DFCNN, out_frames, right_reach, time_reduction
 from steps.model.parallel import Workers
 from steps.report.errors import rate
-from steps.search.ctc import greedy
+from steps.search.ctc import ctc_cost, greedy
 from steps.text.syllables import read_tokens
 
 
