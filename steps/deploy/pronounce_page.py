@@ -1,0 +1,122 @@
+"""The page of pronounce: spectrogram, pitch contour and verdict of each syllable; all in one file."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import matplotlib.image
+import numpy as np
+import soundfile
+from pypinyin.contrib.tone_convert import to_tone
+
+from steps.deploy.pronunciation import Assessment, scores
+from steps.feats.pitch import SHIFT_S, pitch
+from steps.text.syllables import split
+
+PAGES = Path(__file__).parent / "pages"
+PIXELS = 260  # a second
+HEIGHT = 160  # of the spectrogram
+ERRORS = {"None": "right", "Mispronunciation": "wrong", "Omission": "left out", "Insertion": "not in the text"}
+
+
+class Recorded(NamedTuple):
+    """An assessed recording, with what its picture is made of."""
+
+    name: str
+    assessment: Assessment
+    samples: np.ndarray  # float32 (samples,)
+    sample_rate: int
+    feats: np.ndarray  # float32 (frames, bins), as the network sees them
+
+
+def page(experiment: str, recordings: list[Recorded], tokens: list[str]) -> str:
+    """The HTML of some recordings that the model of `experiment`, with `tokens`, has judged."""
+    template = environment().get_template("pronounce.html.jinja")
+    style = (PAGES / "style.css").read_text(encoding="utf-8")
+    return template.render(experiment=experiment, style=style,
+                           utterances=[_utterance(recorded, tokens) for recorded in recordings])
+
+
+def environment() -> jinja2.Environment:
+    """The templates of this room. Whatever is put into them is escaped."""
+    return jinja2.Environment(loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
+
+
+def accent(syllable: str) -> str:
+    """A syllable with an accent in place of its digit: ni3 is nǐ, lv4 is lǜ."""
+    return to_tone(syllable).replace("v", "ü")
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Content inside of a page."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _utterance(recorded: Recorded, tokens: list[str]) -> dict[str, Any]:
+    assessment = recorded.assessment
+    width = max(200, round(assessment.duration * PIXELS))
+    wav, png = io.BytesIO(), io.BytesIO()
+    soundfile.write(wav, recorded.samples, recorded.sample_rate, format="WAV", subtype="PCM_16")
+    low, high = np.quantile(recorded.feats, [0.02, 0.998])
+    matplotlib.image.imsave(png, recorded.feats.T[::-1], cmap="gray_r", vmin=low, vmax=high, format="png")
+    return {
+        "name": recorded.name,
+        "text": assessment.reading.text,
+        "scores": scores(assessment),
+        "width": width,
+        "audio": data_uri("audio/wav", wav.getvalue()),
+        "picture": data_uri("image/png", png.getvalue()),
+        "pitch": _contours(pitch(recorded.samples, recorded.sample_rate), width / assessment.duration),
+        "strip": list(_strip(assessment, tokens, width / assessment.duration)),
+        "rows": [_row(assessment, one, tokens) for one in assessment.heard],
+    }
+
+
+def _contours(hertz: np.ndarray, pixels: float) -> list[str]:
+    """The points of the voiced stretches, at `pixels` a second, on a logarithmic scale that fits the voice."""
+    if np.isnan(hertz).all():
+        return []
+    middle = np.nanmedian(np.log2(hertz))
+    heights = HEIGHT * (0.5 - (np.log2(hertz) - middle) / 2)  # two octaves from top to bottom
+    voiced = np.flatnonzero(~np.isnan(hertz))
+    stretches = np.split(voiced, np.flatnonzero(np.diff(voiced) > 1) + 1)
+    return [" ".join(f"{(at + 0.5) * SHIFT_S * pixels:.1f},{np.clip(heights[at], 2, HEIGHT - 2):.1f}"
+                     for at in stretch) for stretch in stretches if len(stretch) > 2]
+
+
+def _strip(assessment: Assessment, tokens: list[str], pixels: float):
+    for one, span in zip(assessment.heard, assessment.spans, strict=True):
+        if span is None:
+            continue
+        said = accent(tokens[one.token])
+        place = {"begin": f"{span.begin:.3f}", "x": round(span.begin * pixels, 1),
+                 "width": round((span.end - span.begin) * pixels, 1),
+                 "middle": round((span.begin + span.end) / 2 * pixels, 1)}
+        if one.target is None:
+            yield {**place, "grapheme": "+", "accent": said, "said": "", "accuracy": "", "error": "Insertion"}
+            continue
+        target, verdict = assessment.reading.targets[one.target], assessment.verdicts[one.target]
+        wrong = verdict.error == "Mispronunciation"
+        yield {**place, "grapheme": target.grapheme, "accent": accent(target.syllable), "said": said if wrong else "",
+               "accuracy": f"{100 * verdict.accuracy:.0f}", "error": verdict.error}
+
+
+def _row(assessment: Assessment, one, tokens: list[str]) -> dict[str, Any]:
+    if one.target is None:
+        return {"grapheme": "+", "accent": "", "said": accent(tokens[one.token]), "error": "Insertion",
+                "verdict": ERRORS["Insertion"], "cells": [None] * 4}
+    target, verdict = assessment.reading.targets[one.target], assessment.verdicts[one.target]
+    wanted = split(target.syllable)
+    cells: list[int | None] = [None] * 4
+    if verdict.error != "Omission":
+        cells = [*(round(100 * float(np.exp(odds))) for odds in verdict.log_odds), round(100 * verdict.accuracy)]
+        if not wanted.initial and not verdict.heard.initial:
+            cells[0] = None
+    wrong = [part for part in wanted._fields if getattr(verdict.heard, part) != getattr(wanted, part)]
+    what = f" {', '.join(wrong)}" if verdict.error == "Mispronunciation" else ""
+    return {"grapheme": target.grapheme, "accent": accent(target.syllable), "error": verdict.error,
+            "said": accent(verdict.said) if verdict.said else "", "verdict": ERRORS[verdict.error] + what,
+            "cells": cells}

@@ -1,0 +1,78 @@
+"""Judge how a text was read aloud: each syllable's initial, final and tone, as JSON and as a page."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from steps.common.errors import UserError, run
+from steps.common.files import atomic_open
+from steps.common.parallel import track
+from steps.deploy.reading_aloud import ReadingAloud, reading_aloud
+
+
+def main() -> None:
+    """Parse the arguments and judge."""
+    parser = argparse.ArgumentParser(prog="python -m steps.pronounce", description=__doc__)
+    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/hsk")
+    parser.add_argument("files", nargs="*", type=Path, help="recordings of --text")
+    parser.add_argument("--text", help="what they read: hanzi (你好), or pinyin (ni3 hao3, nǐ hǎo)")
+    parser.add_argument("--list", type=Path, help="in place of both: a file of `recording<TAB>text` lines")
+    parser.add_argument("--html", type=Path, help="also write a page with spectrograms and pitch contours")
+    args = parser.parse_intermixed_args()
+    if args.list and (args.files or args.text):
+        parser.error("give --list, or --text and recordings, not both")
+    if not args.list and not (args.files and args.text):
+        parser.error("give --text and a recording, or --list")
+    wanted = read_list(args.list) if args.list else [(path, args.text) for path in args.files]
+    readings = [(path, reading_aloud(text)) for path, text in wanted]
+    sys.exit(judge(args.exp_dir, readings, args.html))
+
+
+def read_list(path: Path) -> list[tuple[Path, str]]:
+    """The lines `recording<TAB>text` of a file; a relative path is relative to the file's folder. Raises UserError."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not utf-8 (byte {error.start}); save it as UTF-8") from None
+    wanted = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            recording, tab, text = line.partition("\t")
+            if not tab or not text.strip():
+                raise UserError(f"{path}:{number}: expected a recording, a tab and its text, found {line!r}")
+            wanted.append((path.parent / recording.strip(), text.strip()))
+    if not wanted:
+        raise UserError(f"{path}: holds no recording; write lines of a recording, a tab and its text")
+    return wanted
+
+
+def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path | None) -> int:
+    """Print a line of JSON for each recording, and write the page. Returns the exit status: 1 where one failed."""
+    from steps.deploy.judge import Judge  # slow imports: not for --help or a mistake
+    from steps.deploy.pronounce_page import page
+    from steps.deploy.pronunciation import azure
+
+    judge, recorded, failed = Judge(exp_dir), [], 0
+    for path, reading in track(readings, len(readings), "judging"):
+        try:
+            found = judge.recording(path, reading)
+        except UserError as error:
+            failed += 1
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        print(json.dumps({"File": str(path), **azure(found.assessment, judge.tokens)}, ensure_ascii=False), flush=True)
+        recorded += [found] if html else []
+    if html and recorded:
+        with atomic_open(html) as file:
+            file.write(page(exp_dir.name, recorded, judge.tokens))
+        print(f"{html}: {len(recorded)} recordings", file=sys.stderr)
+    if failed and len(readings) > 1:
+        print(f"error: {failed} of {len(readings)} recordings could not be judged", file=sys.stderr)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,92 @@
+"""The page and the command of pronounce."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steps import pronounce
+from steps.common.errors import UserError
+from steps.deploy.assess import TokenParts
+from steps.deploy.pronounce_page import Recorded, accent, page
+from steps.deploy.pronunciation import Span, assess_utterance
+from steps.deploy.reading_aloud import reading_aloud
+
+TOKENS = ["<blk>", "hao3", "ma5", "ni3", "ni4", "wo3"]
+
+
+def recorded(text, said, name="a.wav"):
+    """A recording of `said`, half a second a syllable, against `text`."""
+    frames = np.full((3 * len(said.split()) + 1, len(TOKENS)), -9.0)
+    frames[:, 0] = 0
+    for number, syllable in enumerate(said.split()):
+        frames[3 * number + 1:3 * number + 3, 0] = -9
+        frames[3 * number + 1:3 * number + 3, TOKENS.index(syllable)] = 0
+    log_probs = frames - np.logaddexp.reduce(frames, axis=1, keepdims=True)
+    spans = [Span(number / 2, number / 2 + 0.4) for number in range(len(said.split()))]
+    assessment = assess_utterance(log_probs, reading_aloud(text), TokenParts(TOKENS), lambda _: spans, len(spans) / 2)
+    samples = np.sin(np.arange(8000 * len(spans)) * 0.06).astype(np.float32) / 2
+    return Recorded(name, assessment, samples, 16000, np.random.default_rng(0).normal(size=(50 * len(spans), 80)))
+
+
+def test_page_shows_what_was_off(tmp_path):
+    html = page("hsk", [recorded("你好吗", "wo3 ni4 hao3"), recorded("你好", "ni3 hao3", "b.wav")], TOKENS)
+    rows = re.findall(r'<tr class="(\w+)">(.*?)</tr>', html, re.S)
+    plain = [(error, re.sub(r"<[^>]+>|\s+", " ", row).split()) for error, row in rows]
+    assert [error for error, _ in plain] == ["Insertion", "Mispronunciation", "None", "Omission", "None", "None"]
+    assert plain[1][1][:5] == ["你", "nǐ", "nì", "wrong", "tone"]
+    assert plain[0][1][:2] == ["+", "wǒ"]
+    assert plain[3][1] == ["吗", "ma", "left", "out"]
+    assert html.count("<polyline class=\"pitch\"") >= 2
+    assert html.count("data:image/png;base64,") == html.count("data:audio/wav;base64,") == 2
+    assert not re.search(r'(src|href)="(?!data:|#)', html)
+
+
+def test_whatever_a_user_writes_is_escaped():
+    evil = "<script>alert(1)</script>"
+    html = page(evil, [recorded("你好", "ni3 hao3", evil), recorded("你好", "ni3 hao3", '" onload="x')], TOKENS)
+    assert evil not in html
+    assert ' onload="x' not in html
+
+
+def test_accents():
+    assert [accent(syllable) for syllable in ("ni3", "lv4", "de5", "nve4", "er2")] == ["nǐ", "lǜ", "de", "nüè", "ér"]
+
+
+def test_list(tmp_path):
+    table = tmp_path / "class.txt"
+    table.write_text("a.wav\t你好\n\n/b/c.mp3\tni3 hao3\n", encoding="utf-8")
+    assert pronounce.read_list(table) == [(tmp_path / "a.wav", "你好"), (Path("/b/c.mp3"), "ni3 hao3")]
+    for content, words in (("a.wav 你好\n", "list:1: expected"), ("", "holds no recording"), ("a.wav\t\n", "list:1")):
+        (tmp_path / "list").write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=words):
+            pronounce.read_list(tmp_path / "list")
+    (tmp_path / "list").write_bytes("a\t你".encode("gbk"))
+    with pytest.raises(UserError, match="not utf-8"):
+        pronounce.read_list(tmp_path / "list")
+    with pytest.raises(UserError, match="no such file"):
+        pronounce.read_list(tmp_path / "none")
+
+
+def test_one_bad_recording_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    class Judge:
+        tokens = TOKENS
+
+        def __init__(self, exp_dir):
+            pass
+
+        def recording(self, path, reading):
+            if path.name == "bad.wav":
+                raise UserError(f"{path}: not readable as audio")
+            return recorded(reading.text, "ni3 hao3", path.name)
+
+    monkeypatch.setattr("steps.deploy.judge.Judge", Judge)
+    readings = [(Path(name), reading_aloud("你好")) for name in ("a.wav", "bad.wav", "c.wav")]
+    assert pronounce.judge(Path("exp/x"), readings, tmp_path / "page.html") == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["File"] for line in out.splitlines()] == ["a.wav", "c.wav"]
+    assert "error: bad.wav: not readable" in err and "1 of 3" in err
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<section") == 2
+    assert pronounce.judge(Path("exp/x"), readings[:1], None) == 0
