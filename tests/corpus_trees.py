@@ -146,6 +146,30 @@ def audio_cmn(root: Path) -> Path:
     return root
 
 
+def aishell_sample(root: Path) -> Path:
+    """github.com/QianZ423/kaldi-asr-aishell-sample; speaker S0252 also says some of what S0150 says."""
+    for speaker, texts in (("S0150", TEXTS + list(WORDS)), ("S0252", TEXTS[:3])):
+        for number, text in enumerate(texts, 1):
+            wav = speech(root / f"AISHELL_Sample_data/BAC009{speaker}W{number:04d}.wav")
+            lines(wav.with_suffix(".txt"), text.replace(" ", "" if speaker == "S0252" else " "))
+    return root
+
+
+def seedlingo(root: Path) -> Path:
+    """github.com/nodepa/seedlingo at ab269c3: content/WordSpec.json, content/Unit12.json."""
+    words = {"1": {"word": "数字", "audio": "audio/数字.mp3", "picture": "pics/数字.jpg"},
+             "2": {"word": "她", "audio": "audio/他她它.mp3"}, "3": {"word": "他", "audio": "audio/他她它.mp3"},
+             "4": {"word": "教", "audio": "audio/教1.mp3"}, "5": {"word": "，"}}
+    questions = [{"questionText": "“我”有几个姐妹？", "questionAudio": "audio/短文12-1-q3.mp3", "options": []}]
+    lines(root / "content/WordSpec.json", json.dumps({"formatVersion": "1.3.0", "words": words}, ensure_ascii=False))
+    exercises = [{"type": "Matching", "matchingSpec": {}},
+                 {"type": "Comprehension", "comprehensionSpec": {"comprehensionQuestions": questions}}]
+    lines(root / "content/Unit12.json", json.dumps({"exercises": exercises}, ensure_ascii=False))
+    for name in ("数字", "他她它", "教1", "短文12-1-q3", "短文介绍1"):
+        speech(root / f"content/audio/{name}.mp3", 44100, 0.5)
+    return root
+
+
 def kaldi(root: Path) -> Path:
     """kaldi-asr.org/doc/data_prep.html."""
     for name in ("train", "dev", "test"):
@@ -176,4 +200,5 @@ OPTIONS = {
     "table": {"options": {"file": "speech.csv"}},
 }
 BUILDERS = {build.__name__: build for build in (thchs30, aishell, aidatatang, magicdata, stcmds, primewords,
-                                                common_voice, audio_cmn, kaldi, table)}
+                                                common_voice, audio_cmn, aishell_sample, kaldi, table)}
+TEST_ONLY = {"seedlingo": seedlingo}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from corpus_trees import BUILDERS, OPTIONS, SENTENCES, lines, speech
+from corpus_trees import BUILDERS, OPTIONS, SENTENCES, TEST_ONLY, TEXTS, WORDS, lines, speech
 
+import local.aishell_sample
 import steps.download
 import steps.stage1_prepare
 import steps.stage2_lexicon
@@ -34,7 +35,7 @@ def configure(project: Path, module: str, name: str | None = None, **keys) -> Pa
     """Build the corpus' tree and write its config; give the tree's root."""
     root = project / "corpus" / (name or module)
     root.mkdir(parents=True)
-    BUILDERS[module](root)
+    (BUILDERS | TEST_ONLY)[module](root)
     config = {"module": module, "root": str(root), **OPTIONS.get(module, {}), **keys}
     path = project / "conf/corpora" / f"{name or module}.yaml"
     path.parent.mkdir(exist_ok=True)
@@ -117,6 +118,81 @@ def test_audio_cmn_words_keep_their_set_when_others_come(project, monkeypatch):
         speech(root / f"24k-abr/hsk/cmn-{word}.mp3", 22050)
     run(monkeypatch, steps.stage1_prepare, "audio_cmn")
     assert all(utts <= set(read_table(f"data/audio_cmn/{name}/text")) for name, utts in before.items())
+
+
+def said_in(name: str, corpus: str = "aishell_sample") -> set[str]:
+    """The texts of a prepared set, blanks taken out."""
+    return {text.replace(" ", "") for text in read_table(f"data/{corpus}/{name}/text").values()}
+
+
+def test_aishell_sample_has_no_sentence_in_two_sets(project, monkeypatch, capsys):
+    root = configure(project, "aishell_sample")
+    extra = speech(root / "AISHELL_Sample_data/BAC009S0150W0500.wav")
+    lines(extra.with_suffix(".txt"), "想听歌曲LetItGo")
+    run(monkeypatch, steps.prepare, "aishell_sample")
+    assert "1 of 36 left out: Latin letters in the text, such as 想听歌曲LetItGo" in capsys.readouterr().err
+    texts = {name: said_in(name) for name in ("train", "dev", "test")}
+    assert sum(map(len, texts.values())) == len(set.union(*texts.values())) == len(TEXTS) + len(WORDS)
+    assert all(texts.values())
+
+
+def test_aishell_sample_by_speaker(project, monkeypatch):
+    """Test is all that one speaker says; train has neither that voice nor those sentences."""
+    configure(project, "aishell_sample", options={"test_speaker": "S0252"})
+    run(monkeypatch, steps.prepare, "aishell_sample")
+    assert set(read_table("data/aishell_sample/test/utt2spk").values()) == {"BAC009S0252"}
+    assert set(read_table("data/aishell_sample/train/utt2spk").values()) == {"BAC009S0150"}
+    assert said_in("test") == {text.replace(" ", "") for text in TEXTS[:3]}
+    assert not said_in("train") & (said_in("test") | said_in("dev"))
+    assert len(said_in("train") | said_in("dev")) == len(TEXTS) + len(WORDS) - 3
+    configure(project, "aishell_sample", "other", options={"test_speaker": "S0001"})
+    assert "there is no S0001, only BAC009S0150, BAC009S0252" in refused(monkeypatch, "other")
+
+
+@pytest.mark.parametrize("speaker", [None, "S0252"])
+def test_aishell_sample_packed_is_the_same(speaker, project, monkeypatch):
+    """transcripts.tsv beside FLAC files: the same utterances in the same sets."""
+    root = configure(project, "aishell_sample", options={"test_speaker": speaker})
+    run(monkeypatch, steps.prepare, "aishell_sample")
+    before = {name: read_table(f"data/aishell_sample/{name}/text") for name in ("train", "dev", "test")}
+    rows = ["file\tspeaker\ttext\tsource\tnote"]
+    for path in sorted(root.glob("*/*.txt")):
+        flac = speech(root / "audio" / f"{path.stem}.flac")
+        rows.append(f"audio/{flac.name}\t{path.stem[6:11]}\t{path.read_text().strip()}\tQianZ423\t")
+    lines(root / "transcripts.tsv", *rows)
+    run(monkeypatch, steps.prepare, "aishell_sample")
+    assert before == {name: read_table(f"data/aishell_sample/{name}/text") for name in ("train", "dev", "test")}
+    assert all(wav.endswith(".flac") for wav in read_table("data/aishell_sample/test/wav.scp").values())
+
+
+def test_aishell_sample_names_a_clip_without_text(project, monkeypatch):
+    root = configure(project, "aishell_sample")
+    next(root.glob("*/*S0150W0003.txt")).unlink()
+    assert "1 of 35 recordings have no transcript, such as BAC009S0150W0003" in refused(monkeypatch, "aishell_sample")
+
+
+def test_aishell_sample_checks_what_was_downloaded(project):
+    root = configure(project, "aishell_sample")
+    with pytest.raises(UserError, match=r"35 \.wav and 35 \.txt where 1000 of each are expected"):
+        local.aishell_sample.check_clips(root)
+
+
+def test_seedlingo(project, monkeypatch, capsys):
+    """Words and questions; of words that share a recording the first; not the instructions, which have no text."""
+    root = configure(project, "seedlingo", sets=["test"])
+    run(monkeypatch, steps.prepare, "seedlingo")
+    assert "1 of 4 left out: one character that is read in several ways: 教1" in capsys.readouterr().err
+    texts = {"seedlingo-数字": "数字", "seedlingo-他她它": "她", "seedlingo-短文12-1-q3": "“我”有几个姐妹？"}
+    assert read_table("data/seedlingo/test/text") == texts
+    rows = [f"content/audio/{utt.partition('-')[2]}.mp3\t?\t{text}" for utt, text in texts.items()]
+    lines(root / "transcripts.tsv", "file\tspeaker\ttext", *rows)
+    run(monkeypatch, steps.prepare, "seedlingo")
+    assert read_table("data/seedlingo/test/text") == texts
+    (root / "transcripts.tsv").unlink()
+    lines(root / "content/Unit12.json", '{"exercises": ')
+    configured = project / "conf/corpora/again.yaml"
+    configured.write_text((project / "conf/corpora/seedlingo.yaml").read_text())
+    assert "Unit12.json: broken JSON" in refused(monkeypatch, "again")
 
 
 def test_a_corpus_of_pinyin_alone_has_no_text(project, monkeypatch, capsys):
