@@ -151,43 +151,6 @@ def test_sum_rows_equals_stock_and_numpy(onednn, stock, width):
         close(dmatrix.asnumpy(), expected)
 
 
-class Updates(nn.Cell):
-    """What comes behind the gradients: clipping, and the optimizer."""
-
-    def __init__(self, kernels, limit: float):
-        super().__init__()
-        rng = np.random.default_rng(7)
-        decayed = [ms.Parameter(rng.standard_normal(shape, np.float32), f"w{shape}") for shape in ((70, 300), (3, 3))]
-        others = [ms.Parameter(rng.standard_normal(5, np.float32), "b")]
-        groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = kernels.adamw(groups, nn.PolynomialDecayLR(0.1, 0.01, 10, 1.0))
-        self.clip = kernels.clip(limit)
-
-    def construct(self, *grads):
-        grads, norm = self.clip(grads)
-        return ops.depend(norm, self.optimizer(grads)) * 1.0
-
-
-@pytest.mark.parametrize("limit", [0.0, 3.0, 1e9])
-def test_clipping_and_adamw_equal_stock(onednn, stock, limit):
-    rng = np.random.default_rng(8)
-    ours, theirs = Updates(onednn, limit), Updates(stock, limit)
-    for _ in range(5):
-        grads = [rng.standard_normal(weight.shape, np.float32) for weight in ours.optimizer.parameters]
-        norm = ours(*map(ms.Tensor, grads)).asnumpy()
-        np.testing.assert_allclose(norm, np.sqrt(sum((grad.astype(float) ** 2).sum() for grad in grads)), rtol=1e-6)
-        np.testing.assert_allclose(norm, theirs(*map(ms.Tensor, grads)).asnumpy(), rtol=1e-5)
-    assert len(list(ours.get_parameters())) > 9
-    for one, other in zip(ours.get_parameters(), theirs.get_parameters(), strict=True):
-        assert (one.name, one.shape) == (other.name, other.shape)
-        np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=1e-4, atol=1e-6)
-
-
-def test_clipping_does_not_swallow_nan(onednn):
-    grads, norm = onednn.clip(1.0)((ms.Tensor(np.array([1, np.nan], np.float32)), ms.Tensor(np.ones(3, np.float32))))
-    assert np.isnan(norm.asnumpy()) and all(np.isnan(grad.asnumpy()).all() for grad in grads)
-
-
 @pytest.mark.parametrize(("lengths", "labels"), [([5], [[1]]), ([4], [[7]]), ([4], [[-1]])])
 def test_ctc_refuses_what_does_not_fit(onednn, lengths, labels):
     arguments = (np.zeros((1, 4, 7), np.float32), *(np.array(value, np.int32) for value in (lengths, labels, [1])))

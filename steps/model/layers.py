@@ -1,10 +1,12 @@
 """MindSpore's own layers, and the choice between them and the oneDNN kernels."""
 
+import math
 import os
 from pathlib import Path
 
 import mindspore as ms
-from mindspore import nn, ops
+import numpy as np
+from mindspore import Tensor, nn, ops
 
 from steps.common.errors import UserError
 from steps.config.schema import Experiment, Model
@@ -81,10 +83,10 @@ class Clip(nn.Cell):
 
     def construct(self, grads):
         """Returns the gradients, and their norm before."""
-        squares = 0.0
+        squares = ()
         for grad in grads:
-            squares += (grad * grad).sum()
-        norm = ops.sqrt(squares)
+            squares += ((grad * grad).sum(),)
+        norm = ops.sqrt(ops.stack(squares).sum())  # added one by one, NaN + 2 is 2 in MindSpore 2.10's graphs
         if self.limit > 0:
             scale = self.limit / ops.maximum(norm, self.limit)
             scaled = ()
@@ -92,6 +94,39 @@ class Clip(nn.Cell):
                 scaled += (grad * scale,)
             grads = scaled
         return grads, norm
+
+
+class AdamW(nn.AdamWeightDecay):
+    """AdamW of Loshchilov and Hutter 2019 (https://arxiv.org/abs/1711.05101), as PyTorch has it: with bias correction.
+
+    MindSpore's nn.AdamWeightDecay has none. Its operator computes w -= rate · (m / (√v + eps) + decay · w). It gets
+    rate, eps and decay changed such that the result is w -= rate · (m̂ / (√v̂ + eps) + decay · w).
+
+    Args:
+        groups: parameters with their `weight_decay`.
+        rate: the learning rate, a schedule.
+    """
+
+    def __init__(self, groups: list[dict], rate):
+        super().__init__(groups, rate, eps=1e-8)
+        self.log_beta1, self.log_beta2 = (math.log(beta.asnumpy().item()) for beta in (self.beta1, self.beta2))
+        self.decay = Tensor(np.array(self.group_weight_decay, np.float32))
+
+    def construct(self, gradients):
+        rate, eps, decay = self.corrected()
+        for i in range(len(self._parameters)):
+            self.fused_opt(self._parameters[i], self.moments1[i], self.moments2[i], rate, self.beta1, self.beta2, eps,
+                           decay[i], gradients[i])
+        return rate
+
+    def corrected(self):
+        """Count the update. Returns what the operator gets for it: rate (1,), eps (1,) and decay (parameters,)."""
+        rate = self.get_lr().reshape(1)
+        self.assignadd(self.global_step, self.global_step_increase_tensor)
+        step = ops.cast(self.global_step, ms.float32)
+        bias1 = -ops.expm1(step * self.log_beta1)  # 1 - beta1 ** step
+        root2 = ops.sqrt(-ops.expm1(step * self.log_beta2))
+        return rate * root2 / bias1, self.eps * root2, self.decay * bias1 / root2
 
 
 class StockKernels:
@@ -142,8 +177,8 @@ class StockKernels:
         return Clip(limit)
 
     def adamw(self, groups: list[dict], rate) -> nn.Optimizer:
-        """nn.AdamWeightDecay, or its like with the same parameters."""
-        return nn.AdamWeightDecay(groups, rate)
+        """AdamW, its rate a schedule."""
+        return AdamW(groups, rate)
 
 
 def kernels_for(experiment: Experiment) -> tuple[str, str]:

@@ -5,11 +5,11 @@ it was given. Shapes are static: MindSpore compiles once for each shape.
 """
 
 import mindspore as ms
-import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, initializer
 
 from steps.common.errors import UserError
+from steps.model import layers
 from steps.model.onednn.build import library, operator
 
 
@@ -26,21 +26,19 @@ class Clip(nn.Cell):
         return results[:-1], results[-1].reshape(())
 
 
-class AdamW(nn.AdamWeightDecay):
-    """nn.AdamWeightDecay in one operator, with the same arithmetic and parameters."""
+class AdamW(layers.AdamW):
+    """`steps.model.layers.AdamW`, all parameters in one operator."""
 
     def __init__(self, groups: list[dict], rate):
         super().__init__(groups, rate)
-        self.decay = Tensor(np.array(self.group_weight_decay, np.float32))
         # It writes weights and moments, unknown to MindSpore. But it waits for all gradients, and so for all that reads
         # the weights; and whoever waits for its result finds them updated.
         self.update = operator("adamw", lambda *shapes: shapes[-5], lambda *types: types[-5])
 
     def construct(self, gradients):
-        rate = self.get_lr()
-        self.assignadd(self.global_step, self.global_step_increase_tensor)
-        return self.update(*self._parameters, *self.moments1, *self.moments2, *gradients, rate.reshape(1), self.beta1,
-                           self.beta2, self.eps, self.decay)
+        rate, eps, decay = self.corrected()
+        return self.update(*self._parameters, *self.moments1, *self.moments2, *gradients, rate, self.beta1, self.beta2,
+                           eps, decay)
 
 
 class OnednnKernels:
@@ -89,7 +87,7 @@ class OnednnKernels:
         return Clip(limit)
 
     def adamw(self, groups: list[dict], rate) -> nn.Optimizer:
-        """nn.AdamWeightDecay, or its like with the same parameters."""
+        """As `steps.model.layers.AdamW`."""
         return AdamW(groups, rate)
 
 

@@ -56,7 +56,7 @@ float number(const void* parameter) { return *static_cast<const float*>(paramete
 struct Adam {
   float rate, keep1, keep2, epsilon;
 
-  // As MindSpore's AdamWeightDecay: without bias correction.
+  // As MindSpore's AdamWeightDecay. The caller corrects the bias by changed hyperparameters (steps/model/layers.py).
   void update(float* weight, float* moment1, float* moment2, const float* gradient, float decay, int64_t begin,
               int64_t end) const {
 #pragma omp simd

@@ -1,0 +1,103 @@
+"""AdamW and clipping, stock and fused, against float64 arithmetic after PyTorch's documentation."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn, ops
+
+from steps.config.schema import Model, Optimizer
+from steps.model.layers import StockKernels
+from steps.model.onednn import build
+from steps.model.optimizer import WarmupCosine, learning_rate
+
+KINDS = ["stock", pytest.param("onednn", marks=pytest.mark.skipif(build.available() is None, reason="not built here"))]
+SHAPES = [(70, 300), (3, 3), (5,)]
+DECAYS = [0.1, 0.1, 0.0]
+SCHEDULE = Optimizer(learning_rate=0.1, warmup_steps=3)
+
+
+def make(kind):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    if kind == "stock":
+        return StockKernels(Model(blocks=[]))
+    from steps.model.onednn.cells import OnednnKernels
+
+    return OnednnKernels()
+
+
+class Updates(nn.Cell):
+    """What comes behind the gradients: clipping, and the optimizer."""
+
+    def __init__(self, kernels, limit: float):
+        super().__init__()
+        rng = np.random.default_rng(7)
+        weights = [ms.Parameter(rng.standard_normal(shape, np.float32), f"w{i}") for i, shape in enumerate(SHAPES)]
+        groups = [{"params": weights[:2], "weight_decay": DECAYS[0]}, {"params": weights[2:], "weight_decay": 0.0}]
+        self.optimizer = kernels.adamw(groups, WarmupCosine(SCHEDULE, 20))
+        self.clip = kernels.clip(limit)
+
+    def construct(self, *grads):
+        grads, norm = self.clip(grads)
+        return ops.depend(norm, self.optimizer(grads)) * 1.0
+
+
+def torch_adamw(weights, gradients, rates, beta1=0.9, beta2=0.999, eps=1e-8):
+    """The algorithm in the documentation of torch.optim.AdamW, in float64: weights after all `gradients`."""
+    weights = [weight.astype(float) for weight in weights]
+    m, v = ([np.zeros_like(weight) for weight in weights] for _ in range(2))
+    for t, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), 1):
+        for i, g in enumerate(gradient):
+            weights[i] = weights[i] - rate * DECAYS[i] * weights[i]
+            m[i] = beta1 * m[i] + (1 - beta1) * g
+            v[i] = beta2 * v[i] + (1 - beta2) * g**2
+            m_hat, v_hat = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
+            weights[i] = weights[i] - rate * m_hat / (np.sqrt(v_hat) + eps)
+    return weights
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [0.0, 3.0, 1e9])
+def test_clipping_and_adamw_follow_the_definition(kind, limit):
+    rng = np.random.default_rng(8)
+    step = Updates(make(kind), limit)
+    start = [weight.asnumpy().copy() for weight in step.optimizer.parameters]
+    gradients = []
+    for number in range(12):
+        # The scale varies, and one weight's gradients are as small as eps: only then does eps matter.
+        grads = [rng.standard_normal(shape, np.float32) * np.float32(10.0 ** (number % 3 - 1)) for shape in SHAPES]
+        grads[1][0] *= np.float32(1e-8)
+        norm = step(*map(ms.Tensor, grads)).asnumpy()
+        expected = np.sqrt(sum((grad.astype(float) ** 2).sum() for grad in grads))
+        np.testing.assert_allclose(norm, expected, rtol=1e-5)
+        scale = min(1.0, limit / expected) if limit else 1.0
+        gradients.append([grad.astype(float) * scale for grad in grads])
+    expected = torch_adamw(start, gradients, [learning_rate(SCHEDULE, 20, number) for number in range(12)])
+    for weight, value in zip(step.optimizer.parameters, expected, strict=True):
+        np.testing.assert_allclose(weight.asnumpy(), value, rtol=2e-4, atol=2e-5)
+    assert step.optimizer.global_step.asnumpy() == [12]
+
+
+@pytest.mark.skipif(build.available() is None, reason="not built here")
+def test_both_kinds_have_the_same_parameters():
+    ours, theirs = (list(Updates(make(kind), 1.0).get_parameters()) for kind in ("onednn", "stock"))
+    assert [(one.name, one.shape) for one in ours] == [(one.name, one.shape) for one in theirs]
+    assert len(ours) > 9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_update_has_the_size_of_the_rate(kind):
+    """Whatever the gradient: this is what the bias correction is for."""
+    kernels = make(kind)
+    weight = ms.Parameter(np.zeros(3, np.float32), "w")
+    optimizer = kernels.adamw([{"params": [weight], "weight_decay": 0.0}], WarmupCosine(SCHEDULE, 20))
+    optimizer((ms.Tensor(np.array([1e-3, -1, 1e3], np.float32)),))
+    np.testing.assert_allclose(weight.asnumpy(), [-0.1 / 3, 0.1 / 3, -0.1 / 3], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_clipping_does_not_swallow_nan(kind, place):
+    gradients = [np.ones(3, np.float32) for _ in range(3)]
+    gradients[place][1] = np.nan
+    grads, norm = make(kind).clip(1.0)(tuple(map(ms.Tensor, gradients)))
+    assert np.isnan(norm.asnumpy()) and np.isnan(grads[place].asnumpy()).any()
