@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from steps.datadir.download import Archive, fetch_all
-from steps.datadir.find import corpus_root, named_root
-from steps.datadir.utterance import Utterance
-
 from local import table
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
+from steps.corpus.download import Archive, fetch_all
+from steps.corpus.find import corpus_root, named_root
+from steps.corpus.write import Utterance
 
 COMMIT = "ab269c331f60bc4029f416b635d911822774b341"
 REPOSITORY = f"seedlingo-{COMMIT}"

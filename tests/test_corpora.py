@@ -129,7 +129,7 @@ def test_aishell_sample_has_no_sentence_in_two_sets(project, monkeypatch, capsys
     root = configure(project, "aishell_sample")
     extra = speech(root / "AISHELL_Sample_data/BAC009S0150W0500.wav")
     lines(extra.with_suffix(".txt"), "想听歌曲LetItGo")
-    run(monkeypatch, steps.prepare, "aishell_sample")
+    run(monkeypatch, steps.stage1_prepare, "aishell_sample")
     assert "1 of 36 left out: Latin letters in the text, such as 想听歌曲LetItGo" in capsys.readouterr().err
     texts = {name: said_in(name) for name in ("train", "dev", "test")}
     assert sum(map(len, texts.values())) == len(set.union(*texts.values())) == len(TEXTS) + len(WORDS)
@@ -139,7 +139,7 @@ def test_aishell_sample_has_no_sentence_in_two_sets(project, monkeypatch, capsys
 def test_aishell_sample_by_speaker(project, monkeypatch):
     """Test is all that one speaker says; train has neither that voice nor those sentences."""
     configure(project, "aishell_sample", options={"test_speaker": "S0252"})
-    run(monkeypatch, steps.prepare, "aishell_sample")
+    run(monkeypatch, steps.stage1_prepare, "aishell_sample")
     assert set(read_table("data/aishell_sample/test/utt2spk").values()) == {"BAC009S0252"}
     assert set(read_table("data/aishell_sample/train/utt2spk").values()) == {"BAC009S0150"}
     assert said_in("test") == {text.replace(" ", "") for text in TEXTS[:3]}
@@ -153,14 +153,14 @@ def test_aishell_sample_by_speaker(project, monkeypatch):
 def test_aishell_sample_packed_is_the_same(speaker, project, monkeypatch):
     """transcripts.tsv beside FLAC files: the same utterances in the same sets."""
     root = configure(project, "aishell_sample", options={"test_speaker": speaker})
-    run(monkeypatch, steps.prepare, "aishell_sample")
+    run(monkeypatch, steps.stage1_prepare, "aishell_sample")
     before = {name: read_table(f"data/aishell_sample/{name}/text") for name in ("train", "dev", "test")}
     rows = ["file\tspeaker\ttext\tsource\tnote"]
     for path in sorted(root.glob("*/*.txt")):
         flac = speech(root / "audio" / f"{path.stem}.flac")
         rows.append(f"audio/{flac.name}\t{path.stem[6:11]}\t{path.read_text().strip()}\tQianZ423\t")
     lines(root / "transcripts.tsv", *rows)
-    run(monkeypatch, steps.prepare, "aishell_sample")
+    run(monkeypatch, steps.stage1_prepare, "aishell_sample")
     assert before == {name: read_table(f"data/aishell_sample/{name}/text") for name in ("train", "dev", "test")}
     assert all(wav.endswith(".flac") for wav in read_table("data/aishell_sample/test/wav.scp").values())
 
@@ -180,13 +180,13 @@ def test_aishell_sample_checks_what_was_downloaded(project):
 def test_seedlingo(project, monkeypatch, capsys):
     """Words and questions; of words that share a recording the first; not the instructions, which have no text."""
     root = configure(project, "seedlingo", sets=["test"])
-    run(monkeypatch, steps.prepare, "seedlingo")
+    run(monkeypatch, steps.stage1_prepare, "seedlingo")
     assert "1 of 4 left out: one character that is read in several ways: 教1" in capsys.readouterr().err
     texts = {"seedlingo-数字": "数字", "seedlingo-他她它": "她", "seedlingo-短文12-1-q3": "“我”有几个姐妹？"}
     assert read_table("data/seedlingo/test/text") == texts
     rows = [f"content/audio/{utt.partition('-')[2]}.mp3\t?\t{text}" for utt, text in texts.items()]
     lines(root / "transcripts.tsv", "file\tspeaker\ttext", *rows)
-    run(monkeypatch, steps.prepare, "seedlingo")
+    run(monkeypatch, steps.stage1_prepare, "seedlingo")
     assert read_table("data/seedlingo/test/text") == texts
     (root / "transcripts.tsv").unlink()
     lines(root / "content/Unit12.json", '{"exercises": ')
