@@ -11,8 +11,16 @@ from pathlib import Path
 
 from doit.tools import result_dep
 
-from steps.config.load import CONF, Resolved, corpus_names, experiment_names, load_experiment, read_corpus
-from steps.config.schema import LEAVES_WEIGHTS, Corpus
+from steps.config.load import (
+    CONF,
+    Resolved,
+    corpus_names,
+    experiment_names,
+    load_experiment,
+    read_corpus,
+    shapes_weights,
+)
+from steps.config.schema import Corpus, Pinyin
 from steps.config.variants import families
 from steps.tasks.changes import SameConfig, SameCorpus, SameFiles, SameMatches
 from steps.tasks.clean import Remove, RemovePinyin
@@ -59,7 +67,7 @@ def task_prepare():
             "doc": f"Stage 1: data directories of {name}: {', '.join(corpus.sets)}",
             "actions": [Step("steps.stage1_prepare", name)],
             "file_dep": [*sources("steps.stage1_prepare", f"local.{corpus.module}"), *joined],
-            "uptodate": [SameConfig(corpus.model_dump(mode="json", exclude={"pinyin"})),
+            "uptodate": [SameConfig({"corpus": corpus.model_copy(update={"pinyin": Pinyin()})}),
                          SameCorpus(corpus.root or "", tables(corpus)),
                          *(result_dep(f"prepare:{part}") for part in parts)],
             "targets": in_sets(data_dir, corpus.sets, DATA_FILES),
@@ -79,7 +87,7 @@ def task_lexicon():
             "doc": f"Stage 2: pinyin, lexicon and tokens of {name}",
             "actions": [Step("steps.stage2_lexicon", name)],
             "file_dep": [*sources("steps.stage2_lexicon"), *in_sets(data_dir, corpus.sets, ["utt2spk"])],
-            "uptodate": [SameConfig({"pinyin": corpus.pinyin.model_dump(mode="json"), "sets": corpus.sets}),
+            "uptodate": [SameConfig({"pinyin": corpus.pinyin, "sets": corpus.sets}),
                          SameFiles([*in_sets(data_dir, corpus.sets, ["text", "pinyin"]), *user_dict]),
                          result_dep(f"prepare:{name}")],
             "targets": [*in_sets(data_dir, ["lang"], ["lexicon.txt", "tokens.txt", "words.txt"]),
@@ -98,7 +106,7 @@ def task_features():
             "doc": f"Stage 3: {config.experiment.features} features of {corpus}",
             "actions": [Step("steps.stage3_features", corpus, config.experiment.features)],
             "file_dep": [*sources("steps.stage3_features"), *in_sets(DATA / corpus, sets, ["wav.scp"])],
-            "uptodate": [SameConfig({"features": config.features.model_dump(mode="json"), "sets": sets}),
+            "uptodate": [SameConfig({"features": config.features, "sets": sets}),
                          result_dep(f"prepare:{corpus}")],
             "targets": [config.feature_dir / "cmvn", *in_sets(config.feature_dir, sets, FEATURE_FILES)],
             "clean": [Remove([config.feature_dir])],
@@ -108,8 +116,6 @@ def task_features():
 def task_train():
     """Stage 4: train the network of each experiment, exp/<experiment>/final.ckpt"""
     for name, config in EXPERIMENTS.items():
-        reads = {"experiment": config.experiment.model_dump(mode="json", exclude=LEAVES_WEIGHTS),
-                 "features": config.features.model_dump(mode="json")}
         own = [EXP / name / file for file in TRAIN_FILES]
         yield {
             "name": name,
@@ -118,7 +124,7 @@ def task_train():
             "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                          *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
-            "uptodate": [SameConfig(reads)],
+            "uptodate": [SameConfig(shapes_weights(config))],
             "targets": own,
             "clean": [Remove(EXP / name / file for file in TRAIN_WRITES)],
         }
@@ -206,8 +212,6 @@ def task_align():
 def task_diagnose():
     """Before or after 4: what may be wrong with data, loss and rate, exp/<experiment>/diagnosis.html"""
     for name, config in EXPERIMENTS.items():
-        reads = {"experiment": config.experiment.model_dump(mode="json", exclude=LEAVES_WEIGHTS),
-                 "features": config.features.model_dump(mode="json")}
         found = [EXP / name / "diagnosis.html", EXP / name / "diagnosis.json"]
         yield {
             "name": name,
@@ -217,7 +221,8 @@ def task_diagnose():
                          config.data_dir / "lang" / "tokens.txt",
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                          *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
-            "uptodate": [SameConfig(reads), SameFiles([EXP / name / "train.csv", EXP / name / "final.ckpt"])],
+            "uptodate": [SameConfig(shapes_weights(config)),
+                         SameFiles([EXP / name / "train.csv", EXP / name / "final.ckpt"])],
             "targets": found,
             "clean": [Remove([*found, EXP / name / "log/diagnose.*"])],
         }

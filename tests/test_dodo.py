@@ -92,6 +92,7 @@ CHANGES = {
     "train.epochs": (("conf/mini.yaml", "epochs: 2", "epochs: 3"), FROM_TRAIN),
     "model": (("conf/mini.yaml", "channels: 8", "channels: 16"), FROM_TRAIN),
     "train.summary": (("conf/mini.yaml", "epochs: 2", "epochs: 2, summary: true"), []),
+    "train.keep_checkpoints": (("conf/mini.yaml", "epochs: 2", "epochs: 2, keep_checkpoints: 9, patience: 3"), []),
     "another experiment": (("conf/wide.yaml", "epochs: 2", "epochs: 3"), []),
     "a comment": (("conf/mini.yaml", "corpus: mini", "corpus: mini  # the default"), []),
     "corpus options": (("conf/corpora/mini.yaml", "seed: 1", "seed: 2"),

@@ -118,7 +118,7 @@ def test_keys_of_corpus_and_features(finished):
     finished.replace("conf/corpora/mini.yaml", "seed: 1", "seed: 2, voices: 3")
     tasks = finished.status("mini")["tasks"]
     assert tasks["features:mini_fbank"]["why"] == ["features.num_bins: 80, now 40"]
-    assert tasks["prepare:mini"]["why"] == ["options.seed: 1, now 2", "options.voices: not there, now 3"]
+    assert tasks["prepare:mini"]["why"] == ["corpus.options.seed: 1, now 2", "corpus.options.voices: not there, now 3"]
 
 
 def test_a_changed_script_and_a_missing_result(finished):

@@ -104,10 +104,16 @@ def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path):
 
 def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    before = (tmp_path / "exp/tiny/final.ckpt").stat().st_mtime_ns
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "exp/tiny").rglob("*.c*")}
+    harmless = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "keep_checkpoints": 1, "patience": 2, "kernels": "stock",
+                                        "summary": True}, "decode": {"sets": ["test"]}}
+    (tmp_path / "conf/tiny.yaml").write_text(yaml.safe_dump(harmless))
+    (tmp_path / "conf/corpora/tiny.yaml").write_text("module: table\nroot: /elsewhere\nexpected: {train: 7}\n")
+    replace(tmp_path / "exp/tiny/config.yaml", "  train:", "  train:\n    consistency: 0.0")  # a key of long ago
     status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and "is there" in output
-    assert (tmp_path / "exp/tiny/final.ckpt").stat().st_mtime_ns == before
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "exp/tiny").rglob("*.c*")
+            if path.name != "config.yaml"} == before
     changed = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1}}
     (tmp_path / "conf/tiny.yaml").write_text(yaml.safe_dump(changed))
     (tmp_path / "exp/tiny/summary/tensorboard").mkdir(parents=True)  # what the former training said
@@ -115,6 +121,12 @@ def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained
     assert status == 0 and "going on" not in output, output
     assert not (tmp_path / "exp/tiny/summary").exists()
     assert len(pd.read_csv(tmp_path / "exp/tiny/train.csv")) == 1
+    old, = (tmp_path / "exp/tiny").glob("old.*")  # the former training, whole
+    assert f"it was moved to {old.relative_to(tmp_path)}/" in output
+    assert {"final.ckpt", "config.yaml", "env.json", "train.csv", "summary", "checkpoints"} < {
+        path.name for path in old.iterdir()}
+    assert (old / "final.ckpt").read_bytes() == (trained / "exp/tiny/final.ckpt").read_bytes()
+    assert [*(old / "checkpoints").glob("*.ckpt")]
 
 
 def test_other_data_begins_anew(trained, tmp_path):

@@ -5,17 +5,18 @@ import operator
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from steps.common.errors import UserError
 from steps.common.yaml import check, load, read_yaml
-from steps.config.schema import Corpus, Experiment, Features, Strict
+from steps.config.schema import Corpus, Decode, Experiment, Features, Strict, Train
 from steps.config.variants import read_variant, variant_names
 
 CONF = Path("conf")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Resolved(Strict):
@@ -114,6 +115,22 @@ def read_corpus(name: str, conf: Path = CONF) -> Corpus:
     return Corpus(module="combine", sets=sets, pinyin=parts[0].pinyin, options={"corpora": shared})
 
 
+# Keys of train: that say how a training runs, not what it learns.
+HARMLESS = ("summary", "keep_checkpoints", "patience", "kernels", "hosts")
+
+
+def shapes_weights(config: Resolved) -> dict[str, BaseModel]:
+    """The parts of a config that decide a training's weights, with all other keys at their defaults.
+
+    Two configs with equal parts describe the same training, if its data are the same, too. The data themselves are
+    compared by what they hold (`steps.model.checkpoints.inputs`), so that a corpus' `root` or `expected` may change.
+    """
+    defaults = {key: Train.model_fields[key].default for key in HARMLESS}
+    train = config.experiment.train.model_copy(update=defaults)
+    return {"experiment": config.experiment.model_copy(update={"train": train, "decode": Decode()}),
+            "features": config.features}
+
+
 def load_features(name: str, conf: Path = CONF) -> Features:
     """conf/features/<name>.yaml."""
     return load(conf / "features" / f"{name}.yaml", Features)
@@ -148,14 +165,22 @@ def load_known(exp_dir: Path | str) -> tuple[Resolved, dict[str, Any]]:
     `load` does where that is not all that is wrong.
     """
     path = Path(exp_dir) / "config.yaml"
-    value, unknown = read_yaml(path), {}
+    return check_known(read_yaml(path), Resolved, path)
+
+
+def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Model, dict[str, Any]]:
+    """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks.
+
+    Keys that `value` lacks get their defaults. Raises UserError as `load` does where that is not all that is wrong.
+    """
+    unknown: dict[str, Any] = {}
     while True:
         try:
-            return Resolved.model_validate(value), unknown
+            return schema.model_validate(value), unknown
         except ValidationError as error:
             found = [detail["loc"] for detail in error.errors() if detail["type"] == "extra_forbidden"]
         if not found:
-            return check(value, Resolved, path), unknown  # which raises
+            return check(value, schema, where), unknown  # which raises
         for *above, key in found:
             holder = functools.reduce(operator.getitem, above, value)
             unknown[".".join(map(str, (*above, key)))] = holder.pop(key)

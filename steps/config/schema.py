@@ -265,9 +265,6 @@ class Experiment(Strict):
         return {"corpus": "+".join(map(str, value["corpora"])), **rest}
 
 
-LEAVES_WEIGHTS = {"decode": True, "train": {"summary"}}  # keys of an experiment that its training does not depend on
-
-
 class Cluster(Strict):
     """conf/cluster.yaml: a Dask cluster, either one that runs, or one that dask-jobqueue starts in a queue."""
 

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import shutil
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,7 @@ from mindspore import nn
 
 from steps.common.errors import UserError
 from steps.common.files import atomic_open, sha256, write_json, write_lines
-from steps.config.load import Resolved, dump, load_resolved
-from steps.config.schema import LEAVES_WEIGHTS
+from steps.config.load import Resolved, dump, load_known, load_resolved, shapes_weights
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import write_buckets
 
@@ -155,21 +156,39 @@ def finished_training(exp_dir: Path, part: str) -> Resolved:
 
 
 def is_same_training(config: Resolved, exp_dir: Path) -> bool:
-    """Whether exp_dir was begun with this config, but for how it is watched and decoded, and with this data."""
+    """Whether exp_dir was begun with a config that shapes the weights as this one does, and with the same data."""
     if not (exp_dir / "config.yaml").exists() or not (exp_dir / "inputs.json").exists():
         return False
     if json.loads((exp_dir / "inputs.json").read_text(encoding="utf-8")) != inputs(config):
         return False
-    skip = {"experiment": LEAVES_WEIGHTS}
-    return load_resolved(exp_dir).model_dump(exclude=skip) == config.model_dump(exclude=skip)
+    return shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
+
+
+# What a training writes, and what old.<date>/ keeps of it. Logs stay: doit is writing them.
+WRITTEN = ("final.ckpt", "train.csv", "checkpoints", "summary", "config.yaml", "env.json", "inputs.json", "tokens.txt",
+           "cmvn", "buckets.json", "too_short", "progress.json")
+
+
+def move_aside(exp_dir: Path) -> None:
+    """Move a training that has checkpoints or final.ckpt to exp_dir/old.<date>/ and say so; remove one without."""
+    there = [exp_dir / name for name in WRITTEN if (exp_dir / name).exists()]
+    if not (exp_dir / "final.ckpt").exists() and not any((exp_dir / "checkpoints").glob("epoch-*")):
+        for path in there:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return
+    old = exp_dir / f"old.{time.strftime('%Y%m%d-%H%M%S')}"
+    while old.exists():
+        old = old.with_name(f"{old.name}a")
+    old.mkdir()
+    for path in reversed(there):  # final.ckpt last: interrupted here, the rest is moved by the next call
+        os.replace(path, old / path.name)
+    print(f"{exp_dir}: the training there had another config or other data; it was moved to {old}/", file=sys.stderr)
 
 
 def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]) -> None:
-    """Write what decoding will read; drop what a training of another config or other data left."""
+    """Write what decoding will read. A training of another config or other data is moved aside before."""
     if not is_same_training(config, exp_dir):
-        for path in [exp_dir / "final.ckpt", exp_dir / "train.csv", *(exp_dir / "checkpoints").glob("epoch-*")]:
-            path.unlink(missing_ok=True)
-        shutil.rmtree(exp_dir / "summary", ignore_errors=True)
+        move_aside(exp_dir)
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     write_buckets(exp_dir, buckets)

@@ -1,28 +1,47 @@
 """Checks for a task's `uptodate`, beside doit's own."""
 
+import contextlib
+import copy
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from steps.common.errors import UserError
 from steps.common.files import sha256
+from steps.config.load import check_known
 
 
 class SameConfig:
-    """False where a part of conf/ differs from what it was when the task last ended."""
+    """False where a part of conf/ differs from what it was when the task last ended.
+
+    What was recorded is compared as today's schema reads it: a key that came later has had its default since ever, and
+    one that is no more does not count.
+    """
 
     def __init__(self, config: dict[str, Any]):
-        self._config = config  # as JSON can hold it
+        self._config = config  # models of steps.config.schema, or plain values
 
     def __call__(self, task, values: dict[str, Any]) -> bool:
-        task.value_savers.append(lambda: {"config": self._config})
-        return values.get("config") == self._config
+        task.value_savers.append(lambda: {"config": _plain(self._config)})
+        return self._before(values) == _plain(self._config)
 
     def differences(self, values: dict[str, Any]) -> list[str]:
         """The dotted keys that differ, with what they were and are."""
-        before, now = _flat(values.get("config", {})), _flat(self._config)
+        before, now = _flat(self._before(values)), _flat(_plain(self._config))
         return [f"{key}: {before.get(key, 'not there')}, now {now.get(key, 'gone')}"
                 for key in {**now, **before} if before.get(key) != now.get(key)]
+
+    def _before(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What was recorded, as today's schema reads it."""
+        recorded = copy.deepcopy(values.get("config", {}))
+        for name, part in self._config.items():
+            if isinstance(part, BaseModel) and name in recorded:
+                with contextlib.suppress(UserError):  # recorded by a schema that was another: it differs
+                    recorded[name] = check_known(recorded[name], type(part), name)[0]
+        return _plain(recorded)
 
 
 class SameFiles:
@@ -88,6 +107,12 @@ class SameCorpus:
 def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return [f"{path}: {'new' if path not in before else 'changed' if path in now else 'gone'}"
             for path in {**now, **before} if before.get(path) != now.get(path)]
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """A config as JSON can hold it."""
+    return {name: part.model_dump(mode="json") if isinstance(part, BaseModel) else part
+            for name, part in config.items()}
 
 
 def _flat(config: Any, prefix: str = "") -> dict[str, Any]:

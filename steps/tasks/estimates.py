@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from steps.common.errors import UserError
-from steps.config.load import Resolved, load_resolved
+from steps.config.load import Resolved, load_known, shapes_weights
 from steps.tasks import runs
 
 
@@ -47,7 +47,7 @@ class Estimates:
         if (exp_dir / "final.ckpt").exists():
             return 0
         try:
-            same = load_resolved(exp_dir).experiment == config.experiment
+            same = shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
         except UserError:
             return 0
         rows = read_history(exp_dir)
