@@ -136,6 +136,18 @@ def test_factored_rows_are_sums_of_their_parts():
     np.testing.assert_allclose(layer(ms.Tensor(x)).asnumpy(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_seed_gives_all_weights():
+    def draw(seed):
+        ms.set_seed(seed)
+        _, network = make(preset="resnet_small", output="factored")
+        return {name: value.asnumpy().copy() for name, value in network.parameters_and_names() if value.ndim > 1}
+
+    first, again, other = draw(1), draw(1), draw(2)
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert [name for name in first if np.array_equal(first[name], other[name])] == []
+    assert np.abs(first["output.weight"]).max() == pytest.approx(1 / np.sqrt(256 * 4), rel=0.01)
+
+
 def test_log_probabilities_sum_to_one_and_do_not_depend_on_the_rest_of_the_batch():
     _, network = make(preset="resnet_small")
     inference = Inference(network)

@@ -8,6 +8,7 @@ import itertools
 
 import numpy as np
 from mindspore import Parameter, Tensor, dtype, nn, ops
+from mindspore.common.initializer import Uniform, initializer
 
 from steps.config.schema import Block, Model
 from steps.text.syllables import split
@@ -158,9 +159,8 @@ class FactoredOutput(nn.Cell):
         self.parts = Tensor(parts)
         self.sum_rows = kernels.sum_rows()
         self.product = ops.MatMul(transpose_b=True)
-        rng = np.random.default_rng(0)
-        self.weight = Parameter(Tensor(rng.uniform(-bound, bound, (rows, hidden)).astype(np.float32)), name="weight")
-        self.bias = Parameter(Tensor(np.zeros(rows, np.float32)), name="bias")
+        self.weight = Parameter(initializer(Uniform(bound), (rows, hidden), dtype.float32), name="weight")
+        self.bias = Parameter(initializer("zeros", (rows,), dtype.float32), name="bias")
 
     def construct(self, x):
         weight = self.sum_rows(self.weight, self.parts)
