@@ -9,8 +9,6 @@ import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from doit.tools import result_dep
-
 from steps.config.load import (
     CONF,
     Resolved,
@@ -22,11 +20,18 @@ from steps.config.load import (
 )
 from steps.config.schema import Corpus, Pinyin
 from steps.config.variants import families
-from steps.tasks.changes import SameConfig, SameCorpus, SameFiles, SameMatches
+from steps.tasks.changes import (
+    SameAudio,
+    SameConfig,
+    SameCorpus,
+    SameFiles,
+    SameMatches,
+    SameOwnFiles,
+    SameSources,
+)
 from steps.tasks.clean import Remove, RemovePinyin
 from steps.tasks.conf import broken_tasks, read_each, warn
 from steps.tasks.record import Recorder
-from steps.tasks.sources import sources
 from steps.tasks.step import Step
 
 DOIT_CONFIG = {
@@ -46,7 +51,7 @@ CORPORA |= {config.experiment.corpus: config.corpus for config in EXPERIMENTS.va
 FAMILIES = families([*EXPERIMENTS, *BROKEN_EXPERIMENTS])  # of seeds, of sweeps
 warn([*BROKEN_CORPORA.values(), *BROKEN_EXPERIMENTS.values()])
 
-DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur")  # `text` is optional where a corpus ships pinyin
+DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2audio")  # `text` is optional where a corpus ships pinyin
 FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
 TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "too_short", "progress.json",
@@ -61,15 +66,18 @@ def task_prepare():
     for name, corpus in CORPORA.items():
         data_dir = DATA / name
         parts = combined(corpus)
-        joined = [file for part, sets in parts.items() for file in in_sets(DATA / part, sets, ["pinyin", "wav.scp"])]
+        texts = [file for part, sets in parts.items() for file in in_sets(DATA / part, sets, ["text"])]
+        joined = [file for part, sets in parts.items() for file in in_sets(DATA / part, sets, ["pinyin", *DATA_FILES])]
         yield {
             "name": name,
             "doc": f"Stage 1: data directories of {name}: {', '.join(corpus.sets)}",
             "actions": [Step("steps.stage1_prepare", name)],
-            "file_dep": [*sources("steps.stage1_prepare", f"local.{corpus.module}"), *joined],
-            "uptodate": [SameConfig({"corpus": corpus.model_copy(update={"pinyin": Pinyin()})}),
+            "file_dep": [*joined],
+            "uptodate": [SameSources("steps.stage1_prepare", f"local.{corpus.module}"),
+                         SameConfig({"corpus": corpus.model_copy(update={"pinyin": Pinyin()})}),
                          SameCorpus(corpus.root or "", tables(corpus)),
-                         *(result_dep(f"prepare:{part}") for part in parts)],
+                         SameFiles(texts),
+                         SameAudio([data_dir / part for part in corpus.sets], corpus.root is not None)],
             "targets": in_sets(data_dir, corpus.sets, DATA_FILES),
             "clean": [Remove([*(data_dir / part for part in corpus.sets), data_dir / ".[!.]*",
                               data_dir / "log/prepare.*", *([] if corpus.root else [data_dir / "wav"])])],
@@ -86,10 +94,11 @@ def task_lexicon():
             "name": name,
             "doc": f"Stage 2: pinyin, lexicon and tokens of {name}",
             "actions": [Step("steps.stage2_lexicon", name)],
-            "file_dep": [*sources("steps.stage2_lexicon"), *in_sets(data_dir, corpus.sets, ["utt2spk"])],
-            "uptodate": [SameConfig({"pinyin": corpus.pinyin, "sets": corpus.sets}),
-                         SameFiles([*in_sets(data_dir, corpus.sets, ["text", "pinyin"]), *user_dict]),
-                         result_dep(f"prepare:{name}")],
+            "file_dep": in_sets(data_dir, corpus.sets, ["utt2spk"]),
+            "uptodate": [SameSources("steps.stage2_lexicon"),
+                         SameConfig({"pinyin": corpus.pinyin, "sets": corpus.sets}),
+                         SameFiles([*in_sets(data_dir, corpus.sets, ["text"]), *user_dict]),
+                         SameOwnFiles(in_sets(data_dir, corpus.sets, ["pinyin"]))],
             "targets": [*in_sets(data_dir, ["lang"], ["lexicon.txt", "tokens.txt", "words.txt"]),
                         *in_sets(data_dir, corpus.sets, ["pinyin"])],
             "clean": [RemovePinyin(data_dir, corpus.sets), Remove([data_dir / "lang", data_dir / "log/lexicon.*"])],
@@ -105,9 +114,9 @@ def task_features():
             "name": name,
             "doc": f"Stage 3: {config.experiment.features} features of {corpus}",
             "actions": [Step("steps.stage3_features", corpus, config.experiment.features)],
-            "file_dep": [*sources("steps.stage3_features"), *in_sets(DATA / corpus, sets, ["wav.scp"])],
-            "uptodate": [SameConfig({"features": config.features, "sets": sets}),
-                         result_dep(f"prepare:{corpus}")],
+            "file_dep": in_sets(DATA / corpus, sets, ["wav.scp", "utt2audio"]),
+            "uptodate": [SameSources("steps.stage3_features"),
+                         SameConfig({"features": config.features, "sets": sets})],
             "targets": [config.feature_dir / "cmvn", *in_sets(config.feature_dir, sets, FEATURE_FILES)],
             "clean": [Remove([config.feature_dir])],
         }
@@ -144,7 +153,8 @@ def task_decode():
                 "doc": f"Stage 5: decode {part} of {name}",
                 "actions": [Step("steps.stage5_decode", str(exp_dir), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": [*sources("steps.stage5_decode"), *heard_by_model(config, part)],
+                "file_dep": [*heard_by_model(config, part), config.feature_dir / part / "feats.ark"],
+                "uptodate": [SameSources("steps.stage5_decode")],
                 "targets": [folder / file for folder in found for file in ("pinyin", "ctm", "decode.json")],
                 "clean": [Remove([*found, EXP / name / f"log/decode.{part}.*"])],
             }
@@ -163,9 +173,10 @@ def task_score():
                 "doc": f"Stage 6: score {part} of {name}",
                 "actions": [Step("steps.stage6_score", str(EXP / name), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": [*sources("steps.stage6_score"), *in_sets(config.data_dir, [part], ["pinyin", "utt2spk"]),
+                "file_dep": [*in_sets(config.data_dir, [part], ["pinyin", "utt2spk"]),
                              *(folder / file for folder in results(config, "decode", part)
                                for file in ("pinyin", "decode.json"))],
+                "uptodate": [SameSources("steps.stage6_score")],
                 "targets": [folder / file for folder in found for file in SCORE_FILES],
                 "clean": [Remove([*found, EXP / name / f"log/score.{part}.*"])],
             }
@@ -183,8 +194,8 @@ def task_report():
             "name": name,
             "doc": f"After 6: report of {name}",
             "actions": [Step("steps.report", str(EXP / name))],
-            "file_dep": [*sources("steps.report"), *decoded, *scored,
-                         *(EXP / name / file for file in ("train.csv", "env.json"))],
+            "file_dep": [*decoded, *scored, *(EXP / name / file for file in ("train.csv", "env.json"))],
+            "uptodate": [SameSources("steps.report")],
             "targets": [EXP / name / "report.html"],
             "clean": [Remove([EXP / name / "report.html", EXP / name / "log/report.*"])],
         }
@@ -200,8 +211,8 @@ def task_align():
             "name": name,
             "doc": f"After 4: alignment of {name}",
             "actions": [Step("steps.align", str(exp_dir), part)],
-            "file_dep": [*sources("steps.align"), *heard_by_model(config, part),
-                         *in_sets(config.data_dir, [part], ["pinyin"])],
+            "file_dep": [*heard_by_model(config, part), *in_sets(config.data_dir, [part], ["pinyin"])],
+            "uptodate": [SameSources("steps.align")],
             "targets": [exp_dir / "ali" / part / "ctm"],
             "clean": [Remove([exp_dir / "ali", exp_dir / "log/align.*"])],
         }
@@ -217,11 +228,10 @@ def task_diagnose():
             "name": name,
             "doc": f"Before or after 4: diagnosis of {name}",
             "actions": [Step("steps.diagnose", name)],
-            "file_dep": [*sources("steps.diagnose"), config.feature_dir / "cmvn",
-                         config.data_dir / "lang" / "tokens.txt",
+            "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt",
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                          *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
-            "uptodate": [SameConfig(shapes_weights(config)),
+            "uptodate": [SameSources("steps.diagnose"), SameConfig(shapes_weights(config)),
                          SameFiles([EXP / name / "train.csv", EXP / name / "final.ckpt"])],
             "targets": found,
             "clean": [Remove([*found, EXP / name / "log/diagnose.*"])],
@@ -235,8 +245,7 @@ def task_compare():
     # No file_dep on the experiments' files: those would train whatever has not been.
     return {
         "actions": [Step("steps.compare", "--publish")],
-        "file_dep": sources("steps.compare"),
-        "uptodate": [SameMatches(COMPARED)],
+        "uptodate": [SameSources("steps.compare"), SameMatches(COMPARED)],
         "targets": [EXP / "compare.html"],
         "clean": [Remove([EXP / "compare.html", EXP / "log/compare.*"])],
     }

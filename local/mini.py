@@ -5,6 +5,7 @@ tone digits and all: what is spoken is what the label says, 一 and 不 in their
 does of its own, as speakers do: of third tones in a row all but the last are spoken as second ones.
 """
 
+import io
 import random
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import soxr
 from local.espeak import SAMPLE_RATE, Speech, speak
 from local.mini_sentences import Sentence, draw_sentences
 from steps.common.errors import UserError
-from steps.common.files import atomic_path
+from steps.common.files import atomic_open
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Corpus, Name, PositiveInt, Strict
 from steps.corpus.write import Utterance
@@ -114,8 +115,12 @@ def _to_say(sentence: Sentence) -> str:
 
 
 def _record(plan: Plan) -> None:
-    with atomic_path(plan.wav) as beside:
-        soundfile.write(beside, render(plan), OUT_RATE, subtype="PCM_16", format="WAV")
+    """Write the file, unless it is there already as it would be: its time says whether features must be made anew."""
+    audio = io.BytesIO()
+    soundfile.write(audio, render(plan), OUT_RATE, subtype="PCM_16", format="WAV")
+    if not plan.wav.exists() or plan.wav.read_bytes() != audio.getvalue():
+        with atomic_open(plan.wav, "wb") as file:
+            file.write(audio.getvalue())
 
 
 def _remove_others(wav_dir: Path, wanted: set[str]) -> None:

@@ -36,6 +36,7 @@ STUB = '''
 import hashlib, os, sys, time
 from pathlib import Path
 from steps.common.errors import run
+from steps.common.files import size_and_time
 
 def name(*words): return ":".join([sys.argv[0].split("/")[-1].removesuffix(".py").split("_")[-1], *words])
 
@@ -57,7 +58,7 @@ def begin(task):
         sys.exit("error: as asked")
     if task in os.environ.get("SLOW", "").split():
         try:
-            time.sleep(60)
+            time.sleep(float(os.environ.get("NAP", 60)))
         finally:
             time.sleep(float(os.environ.get("CLEARING", 0)))
             log(f"{task} cleared up")
@@ -68,7 +69,12 @@ def main():
     corpus, = sys.argv[1:]
     begin(name(corpus))
     for part in ("train", "dev", "test"):
-        write(Path("data", corpus, part), "wav.scp text utt2spk spk2utt utt2dur", f"{corpus} {part}")
+        wav = Path("audio", f"{part}.wav")
+        if not wav.exists():
+            write(wav.parent, wav.name, "audio")
+        write(Path("data", corpus, part), "text utt2spk spk2utt utt2dur", f"{corpus} {part}")
+        write(Path("data", corpus, part), "wav.scp", f"utt {wav}")
+        write(Path("data", corpus, part), "utt2audio", f"utt {size_and_time(wav)}")
 ''',
     "stage2_lexicon": '''
 def main():

@@ -216,9 +216,9 @@ def test_combine(data_dir, tmp_path):
     lines(tmp_path / "b/utt2lang", "anna-2 zh", "bert-1 zh")
     summary, left_out = combine([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
     assert summary.utterances == 4 and left_out == [f"utt2lang: left out, {tmp_path / 'a'} has none"]
-    for name in ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "pinyin"):
+    for name in ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "utt2audio", "pinyin"):
         assert (tmp_path / "c" / name).read_text() == (data_dir / name).read_text()
-    for name in ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "pinyin", "utt2lang"):
+    for name in ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "utt2audio", "pinyin", "utt2lang"):
         edit(tmp_path / "b" / name, "anna-2" if name == "spk2utt" else "anna-2 ", "anna-1 ")
     with pytest.raises(UserError, match=r"b/wav\.scp: anna-1: is .* here, and .* in another"):
         combine([tmp_path / "a", tmp_path / "b"], tmp_path / "d")

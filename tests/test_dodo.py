@@ -9,6 +9,8 @@ import sys
 import pytest
 from stub_project import ALL, EXPERIMENT, FROM_TRAIN, ROOT, Project, is_running, wait_until_gone
 
+from steps.tasks.changes import SameAudio
+
 
 @pytest.fixture
 def fresh(tmp_path):
@@ -96,18 +98,20 @@ CHANGES = {
     "another experiment": (("conf/wide.yaml", "epochs: 2", "epochs: 3"), []),
     "a comment": (("conf/mini.yaml", "corpus: mini", "corpus: mini  # the default"), []),
     "corpus options": (("conf/corpora/mini.yaml", "seed: 1", "seed: 2"),
-                       ["prepare:mini", "lexicon:mini", "features:mini_fbank"]),
+                       ["prepare:mini"]),  # which writes the same files again
     "pinyin policy": (("conf/corpora/mini.yaml", "module: mini", "module: mini\npinyin: {sandhi: spoken}"),
                       ["lexicon:mini", *FROM_TRAIN]),
     "features": (("conf/features/fbank.yaml", "type: fbank", "type: fbank\nnum_bins: 40"),
                  ["features:mini_fbank", *FROM_TRAIN]),
     "fewer sets decoded": (("conf/mini.yaml", "epochs: 2}", "epochs: 2}\ndecode: {sets: [test]}"), ["report:mini"]),
     "a transcript": (("data/mini/train/text", "mini train", "mini train, mended"), ["lexicon:mini", *FROM_TRAIN]),
-    "stage 1's script": (("steps/stage1_prepare.py", "def main", "# a word\ndef main"),
-                         ["prepare:mini", "lexicon:mini", "features:mini_fbank"]),
-    "stage 4's script": (("steps/stage4_train.py", "def main", "# a word\ndef main"), []),
-    "stage 6's script": (("steps/stage6_score.py", "def main", "# a word\ndef main"),
+    "stage 1's script": (("steps/stage1_prepare.py", "def main", "WORD = 1\ndef main"), ["prepare:mini"]),
+    "stage 4's script": (("steps/stage4_train.py", "def main", "WORD = 1\ndef main"), []),
+    "stage 6's script": (("steps/stage6_score.py", "def main", "WORD = 1\ndef main"),
                          ["score:mini:dev", "score:mini:test"]),
+    "a comment in a script": (("steps/stage6_score.py", "def main():", "# a word\ndef main():\n    'Documented.'"), []),
+    "features of test alone": (("exp/features/mini_fbank/test/feats.ark", "feats", "other"),
+                               ["decode:mini:test"]),  # which finds the same
     "foundations": (("steps/common/__init__.py", "What every", "What each"), []),
 }
 
@@ -171,7 +175,11 @@ def test_a_combination_follows_its_corpora(finished, tmp_path):
     assert sorted(finished.ran()) == ["features:mini+real_fbank", "lexicon:real", "prepare:mini+real", "prepare:real"]
     finished.replace("conf/corpora/mini.yaml", "seed: 1", "seed: 2")
     finished.doit("features:mini+real_fbank")
-    assert sorted(finished.ran()) == ["features:mini+real_fbank", "lexicon:mini", "prepare:mini", "prepare:mini+real"]
+    assert finished.ran() == ["prepare:mini"]  # which writes the same files again
+    finished.replace("conf/corpora/mini.yaml", "module: mini", "module: mini\npinyin: {sandhi: spoken}")
+    finished.replace("conf/corpora/real.yaml", "module: table", "module: table\npinyin: {sandhi: spoken}")
+    finished.doit("lexicon:mini+real", "features:mini+real_fbank", REAL=str(tmp_path / "real"))
+    assert sorted(finished.ran()) == ["lexicon:mini", "lexicon:mini+real", "lexicon:real", "prepare:mini+real"]
 
 
 def test_a_corpus_root_counts_where_its_variable_is_set(fresh, tmp_path):
@@ -183,10 +191,39 @@ def test_a_corpus_root_counts_where_its_variable_is_set(fresh, tmp_path):
     fresh.doit("lexicon:real")
     assert fresh.ran() == []
     fresh.doit("lexicon:real", REAL=str(tmp_path / "b"))
-    assert fresh.ran() == ["prepare:real", "lexicon:real"]
+    assert fresh.ran() == ["prepare:real"]
     (tmp_path / "b" / "table.csv").write_text("edited")
     fresh.doit("lexicon:real", REAL=str(tmp_path / "b"))
-    assert fresh.ran() == ["prepare:real", "lexicon:real"]
+    assert fresh.ran() == ["prepare:real"]
+
+
+def test_audio_replaced_under_its_name(finished, monkeypatch):
+    """Features, and all that hears them, are made anew."""
+    wav = finished.folder / "audio/train.wav"
+    wav.write_bytes(b"another")
+    finished.doit()
+    assert finished.ran() == ["prepare:mini", "features:mini_fbank"]
+    finished.doit()
+    assert finished.ran() == []
+    wav.unlink()
+    (finished.folder / "audio/dev.wav").unlink()
+    (finished.folder / "audio/test.wav").unlink()
+    monkeypatch.chdir(finished.folder)
+    folder = finished.folder / "data/mini/train"
+    assert SameAudio([folder], has_root=True)()  # a disk that is not mounted
+    assert SameAudio([folder], has_root=False).differences({}) == ["audio/train.wav: gone"]
+
+
+def test_what_is_edited_while_a_task_runs_has_changed_for_it(finished):
+    finished.replace("conf/mini.yaml", "epochs: 2", "epochs: 3")
+    process = finished.start("train:mini", "train:wide", SLOW="train:mini", NAP="1")
+    finished.wait_for("train:mini")
+    finished.write("exp/features/mini_fbank/cmvn", "edited")
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert set(finished.ran()) == {"train:mini", "train:wide"}
+    finished.doit("train:mini", "train:wide")
+    assert finished.ran() == ["train:mini"]
 
 
 @pytest.mark.parametrize(("task", "number"), [

@@ -122,7 +122,7 @@ def test_keys_of_corpus_and_features(finished):
 
 
 def test_a_changed_script_and_a_missing_result(finished):
-    finished.replace("steps/stage6_score.py", "def main", "# a word\ndef main")
+    finished.replace("steps/stage6_score.py", "def main", "WORD = 1\ndef main")
     (finished.folder / "exp/mini/decode/dev_greedy/ctm").unlink()
     tasks = finished.status("mini")["tasks"]
     assert tasks["score:mini:test"]["why"] == ["steps/stage6_score.py: changed"]

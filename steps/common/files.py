@@ -58,6 +58,19 @@ def sha256(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
+GONE = "gone"
+
+
+def size_and_time(path: str | os.PathLike) -> str:
+    """A file's size in bytes and the time of its last change in ns since 1970, or GONE: a quick look at what it holds.
+    """
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return GONE
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
 def disk_usage(path: str | os.PathLike) -> int:
     """Bytes of a file, or of all files in a directory, links not followed; 0 where there is nothing."""
     if not os.path.isdir(path):

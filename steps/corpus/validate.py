@@ -75,8 +75,8 @@ def _read_through(path: str, frames: int) -> str | None:
     return None if loud else f"{path}: digital silence, every sample is zero"
 
 
-UTT_TABLES = ("wav.scp", "utt2spk", "utt2dur", "text", "pinyin", "feats.scp", "utt2num_frames", "utt2lang", "utt2uniq",
-              "vad.scp")  # keyed by utterance
+UTT_TABLES = ("wav.scp", "utt2spk", "utt2dur", "utt2audio", "text", "pinyin", "feats.scp", "utt2num_frames", "utt2lang",
+              "utt2uniq", "vad.scp")  # keyed by utterance
 SPK_TABLES = ("spk2utt", "spk2gender", "cmvn.scp")  # keyed by speaker
 REQUIRED = ("wav.scp", "utt2spk", "spk2utt")
 SYLLABLE = re.compile(r"[a-zê]+[1-5]")

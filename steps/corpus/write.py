@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
+from steps.common.files import size_and_time
 from steps.corpus.table import read_table, refuse, write_table
 from steps.corpus.validate import Summary, read_valid, validate
 
@@ -80,7 +81,9 @@ def check_counts(found: Mapping[str, int], expected: Mapping[str, int], strict: 
 
 
 def write_data_dir(data_dir: Path, utterances: Sequence[Utterance], durations: Sequence[float]) -> None:
-    """Write wav.scp, text, utt2spk, spk2utt, utt2dur (seconds) and, where the corpus ships it, pinyin.
+    """Write wav.scp, text, utt2spk, spk2utt, utt2dur (seconds), utt2audio and, where the corpus ships it, pinyin.
+
+    utt2audio holds the size in bytes of an utterance's audio file and the time of its last change in ns since 1970.
 
     `text` is left out where no utterance has hanzi (Kaldi's --no-text). Where only some lack them, their text is their
     pinyin: Kaldi wants `text` to cover all utterances or to be absent.
@@ -91,6 +94,7 @@ def write_data_dir(data_dir: Path, utterances: Sequence[Utterance], durations: S
     write_table(data_dir / "wav.scp", {each.utt: each.wav for each in utterances})
     seconds = dict(zip((each.utt for each in utterances), durations, strict=True))
     write_table(data_dir / "utt2dur", {utt: f"{duration:.6g}" for utt, duration in seconds.items()})
+    write_table(data_dir / "utt2audio", {each.utt: size_and_time(each.wav) for each in utterances})
     write_speakers(data_dir, {each.utt: each.spk for each in utterances})
     if any(each.text for each in utterances):
         write_table(data_dir / "text", {each.utt: each.text or each.pinyin for each in utterances})

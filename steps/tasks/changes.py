@@ -1,4 +1,8 @@
-"""Checks for a task's `uptodate`, beside doit's own."""
+"""Checks for a task's `uptodate`, beside doit's own.
+
+What a check records is what it saw before the task began, so that a file that changes while the task runs counts as
+changed afterwards. Each check has `differences(values)`: sentences for `steps.status` that say what has changed.
+"""
 
 import contextlib
 import copy
@@ -10,15 +14,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from steps.common.errors import UserError
-from steps.common.files import sha256
+from steps.common.files import GONE, sha256, size_and_time
 from steps.config.load import check_known
+from steps.tasks.sources import fingerprints
 
 
 class SameConfig:
-    """False where a part of conf/ differs from what it was when the task last ended.
+    """False where a part of conf/ differs from what it was when the task last ran.
 
-    What was recorded is compared as today's schema reads it: a key that came later has had its default since ever, and
-    one that is no more does not count.
+    What was recorded is compared as today's schema reads it: a key that came later counts as if it had always had its
+    default, and a key that no longer exists does not count.
     """
 
     def __init__(self, config: dict[str, Any]):
@@ -39,69 +44,137 @@ class SameConfig:
         recorded = copy.deepcopy(values.get("config", {}))
         for name, part in self._config.items():
             if isinstance(part, BaseModel) and name in recorded:
-                with contextlib.suppress(UserError):  # recorded by a schema that was another: it differs
+                with contextlib.suppress(UserError):  # today's schema refuses it: it differs
                     recorded[name] = check_known(recorded[name], type(part), name)[0]
         return _plain(recorded)
 
 
-class SameFiles:
-    """False where files differ from what they were when the task last ended. Unlike `file_dep`s they may be absent."""
+class _Same:
+    """False where digests by path are others than when the task last ran."""
 
-    def __init__(self, paths: Iterable[Path | str]):
-        self._paths = [Path(path) for path in paths]
+    key = ""  # of the values that doit keeps
 
     def __call__(self, task, values: dict[str, Any]) -> bool:
-        task.value_savers.append(lambda: {"files": self._now()})
-        return values.get("files") == self._now()
+        now = self.now(values)
+        task.value_savers.append(lambda: {self.key: now})
+        return values.get(self.key) == now
 
     def differences(self, values: dict[str, Any]) -> list[str]:
         """The files that differ, and how."""
-        return _changed(values.get("files", {}), self._now())
+        return _changed(values.get(self.key, {}), self.now(values))
 
-    def _now(self) -> dict[str, str]:
-        return _digests(self._paths)
+    def now(self, values: dict[str, Any]) -> dict[str, str]:
+        """What the files hold now; `values` is what was recorded."""
+        raise NotImplementedError
 
 
-class SameMatches(SameFiles):
+class SameSources(_Same):
+    """False where scripts, or what they import, do something else. Comments and docstrings do not count."""
+
+    key = "sources"
+
+    def __init__(self, *modules: str):
+        self.modules = modules
+
+    def now(self, values: dict[str, Any]) -> dict[str, str]:
+        return fingerprints(*self.modules)
+
+
+class SameFiles(_Same):
+    """False where files differ from what they were when the task last ran. Unlike `file_dep`s they may be absent."""
+
+    key = "files"
+
+    def __init__(self, paths: Iterable[Path | str]):
+        self.paths = [Path(path) for path in paths]
+
+    def now(self, values: dict[str, Any]) -> dict[str, str]:
+        return _digests(self.paths)
+
+
+class SameOwnFiles(SameFiles):
+    """As SameFiles, for files that the task reads and perhaps writes: recorded as they are when it has ended."""
+
+    key = "own files"
+
+    def __call__(self, task, values: dict[str, Any]) -> bool:
+        task.value_savers.append(lambda: {self.key: self.now(values)})
+        return values.get(self.key) == self.now(values)
+
+
+class SameMatches(_Same):
     """As SameFiles, of the files that wildcards find at the time of the check; those may be of tasks not to be run.
 
     Size and time stand for what a file holds: there may be gigabytes of them.
     """
 
+    key = "files"
+
     def __init__(self, patterns: Iterable[str]):
-        self._patterns = list(patterns)
+        self.patterns = list(patterns)
 
-    def _now(self) -> dict[str, str]:
-        stats = {str(path): path.stat() for pattern in self._patterns for path in sorted(Path().glob(pattern))}
-        return {path: f"{stat.st_size} {stat.st_mtime_ns}" for path, stat in stats.items()}
+    def now(self, values: dict[str, Any]) -> dict[str, str]:
+        return {str(path): size_and_time(path) for pattern in self.patterns for path in sorted(Path().glob(pattern))}
 
 
-class SameCorpus:
+class SameCorpus(_Same):
     """False where a corpus' root, environment variables filled in, or one of the files `names` below it is another.
 
     Where a variable is not set, as in a shell of another day, what was made before stands.
     """
 
-    def __init__(self, root: str, names: Iterable[str]):
-        self._root, self._names = root, list(names)
+    key = "corpus"
 
-    def __call__(self, task, values: dict[str, Any]) -> bool:
-        now = self._now(values)
-        task.value_savers.append(lambda: {"corpus": now})
-        return values.get("corpus") == now
+    def __init__(self, root: str, names: Iterable[str]):
+        self.root, self._names = root, list(names)
 
     def differences(self, values: dict[str, Any]) -> list[str]:
         """The files that differ, or the root."""
-        before, now = values.get("corpus", {}), self._now(values)
+        before, now = values.get("corpus", {}), self.now(values)
         if before.get("root") != now["root"]:
             return [f"root: {before.get('root')}, now {now['root']}"]
         return _changed(before, now)
 
-    def _now(self, values: dict[str, Any]) -> dict[str, str]:
-        root = os.path.expanduser(os.path.expandvars(self._root))
+    def now(self, values: dict[str, Any]) -> dict[str, str]:
+        root = os.path.expanduser(os.path.expandvars(self.root))
         if "$" in root and "corpus" in values:
             return values["corpus"]
         return {"root": root, **_digests(Path(root) / name for name in self._names)}
+
+
+class SameAudio:
+    """False where audio has another size or time than stage 1 noted in <set>/utt2audio.
+
+    Where none of the files is there, as on a disk that is not mounted, what was made before stands if the corpus has a
+    `root`. A look at 100,000 files takes about a second.
+    """
+
+    def __init__(self, set_dirs: Iterable[Path], has_root: bool):
+        self._set_dirs, self._has_root = list(set_dirs), has_root
+
+    def __call__(self) -> bool:
+        return not self.differences({})
+
+    def differences(self, values: dict[str, Any]) -> list[str]:
+        """The files that differ, and how."""
+        found, total = [], 0
+        for set_dir in self._set_dirs:
+            wavs, noted = _table(set_dir / "wav.scp"), _table(set_dir / "utt2audio")
+            total += len(wavs)
+            found += [(wavs[utt], now) for utt in wavs if (now := size_and_time(wavs[utt])) != noted.get(utt)]
+        gone = [wav for wav, now in found if now == GONE]
+        if self._has_root and total and len(gone) == total:
+            return []
+        return [f"{wav}: {'gone' if now == GONE else 'changed'}" for wav, now in found]
+
+
+def _table(path: Path) -> dict[str, str]:
+    """A table of `key value`, read without checks: stage 1 wrote it. None is as an empty one."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return dict(line.split(" ", 1) for line in lines if " " in line)
 
 
 def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -1,47 +1,66 @@
-"""The source files that a script's result depends on."""
+"""What a script's result depends on among the project's own files: the meaning of its modules, not their comments."""
 
 import ast
 import functools
+import hashlib
 from pathlib import Path
+from typing import NamedTuple
+
+from steps.common.files import sha256
 
 # What these hold shows in results only through configs, which tasks depend on by themselves.
 PASSED_OVER = ("steps.common", "steps.config", "steps.tasks")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def sources(*modules: str) -> list[str]:
-    """Files of `modules` and of all that they import, directly or not, from steps/ and local/; PASSED_OVER is left out.
+class Source(NamedTuple):
+    """A module."""
 
-    With a module go the files beside it that it names in a string, such as a word list. Modules that are not there are
-    passed over: the script that imports them will say so.
+    digest: str  # of its syntax tree without comments and docstrings
+    imported: list[str]  # the project's modules that it imports, also within functions; some may be names in a module
+    beside: list[Path]  # files of its folder that it names in a string, such as a word list
+
+
+def fingerprints(*modules: str) -> dict[str, str]:
+    """Digests by path of `modules` and of all that they import, directly or not, from steps/ and local/.
+
+    PASSED_OVER is left out. With a module go the files beside it that it names. Modules that are not there are passed
+    over: the script that imports them will say so.
     """
-    found, data, waiting = set(), set(), list(modules)
+    found: dict[str, str] = {}
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
         path = Path(*name.split(".")).with_suffix(".py")
-        if name.startswith(PASSED_OVER) or path in found or not path.is_file():
+        if name.startswith(PASSED_OVER) or str(path) in found or not path.is_file():
             continue
-        found.add(path)
-        imported, beside = _read(path)
-        waiting += imported
-        data |= beside
-    return sorted(map(str, found | data))
+        source = _read(path)
+        found[str(path)] = source.digest
+        found |= {str(other): _digest(other) for other in source.beside}
+        waiting += source.imported
+    return dict(sorted(found.items()))
+
+
+_digest = functools.cache(sha256)  # of word lists: some are read by many scripts
 
 
 @functools.cache
-def _read(path: Path) -> tuple[list[str], set[Path]]:
-    """The project's modules that a file imports, also within functions (some may be names in a module), and the files
-    beside it that it names."""
+def _read(path: Path) -> Source:
+    content = path.read_bytes()
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(content)
     except SyntaxError:  # running it will say where
-        return [], set()
+        return Source(hashlib.sha256(content).hexdigest(), [], [])
     names, strings = [], set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             strings.add(node.value)
-    beside = {other for other in path.parent.iterdir() if other.name in strings and other.is_file()}
-    return [name for name in names if name.startswith(("steps.", "local."))], beside
+    return Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(),
+                  [name for name in names if name.startswith(("steps.", "local."))],
+                  [other for other in sorted(path.parent.iterdir()) if other.name in strings and other.is_file()])

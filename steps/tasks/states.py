@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from doit.control import TaskControl
 from doit.dependency import Dependency, DependencyStatus, SqliteDB
 from doit.loader import load_tasks
-from doit.task import result_dep
 
 from steps.common.process import read_progress
 from steps.tasks import runs
@@ -64,7 +63,7 @@ class Tasks:
         running = _running(task)
         if running is not None:
             return running
-        if self._doit.get_result(task.name) is None or not any(Path(target).exists() for target in task.targets):
+        if not self._doit.get_values(task.name) or not any(Path(target).exists() for target in task.targets):
             return _unrecorded(task)
         verdict = self._doit.get_status(task, self.by_name, get_log=True)
         why = self._explain(task, verdict)
@@ -78,10 +77,7 @@ class Tasks:
         reasons = verdict.reasons
         why = []
         for check, _, _ in reasons["uptodate_false"]:
-            if isinstance(check, result_dep):
-                why.append(f"{check.dep_name} has run since")
-            else:
-                why += check.differences(self._doit.get_values(task.name))
+            why += check.differences(self._doit.get_values(task.name))
         why += [f"{path}: gone" for path in [*reasons["missing_target"], *reasons["missing_file_dep"]]]
         why += [f"{path}: changed" for path in sorted(reasons["changed_file_dep"])
                 if path not in reasons["added_file_dep"]]
