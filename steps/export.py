@@ -21,6 +21,8 @@ def main() -> None:
     args = parser.parse_args()
     out_dir = export(args.exp_dir)
     print(f"{out_dir}: {', '.join(FILES)}")
+    if (out_dir / "demo.html").exists():
+        print(f"{out_dir}/demo.html: a page to try it in a browser, without a server")
 
 
 def export(exp_dir: Path) -> Path:
@@ -34,16 +36,21 @@ def export(exp_dir: Path) -> Path:
     tokens = read_tokens(exp_dir / "tokens.txt")
     mean, std = mean_std(load_cmvn(exp_dir / "cmvn"))
     out_dir = exp_dir / "export"
-    (out_dir / "export.json").unlink(missing_ok=True)
+    for name in ("export.json", "demo.html"):
+        (out_dir / name).unlink(missing_ok=True)
 
+    from steps.deploy.demo import has_demo, write_demo
     from steps.deploy.mindir import read_network, write_mindir  # MindSpore takes seconds to import
     from steps.deploy.onnx_model import onnx_model
     from steps.model.checkpoints import named_parameters
 
     network = read_network(exp_dir, config, tokens)
     weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
+    model = onnx_model(config, tokens, weights, mean, std)
     with atomic_path(out_dir / "model.onnx") as beside:
-        beside.write_bytes(onnx_model(config, tokens, weights, mean, std).SerializeToString())
+        beside.write_bytes(model.SerializeToString())
+    if has_demo(config):
+        write_demo(out_dir / "demo.html", model, config, tokens)
     write_mindir(out_dir / "model.mindir", network, config, mean, std)
     write_lines(out_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     write_json(out_dir / "features.json", config.features.model_dump(mode="json"))

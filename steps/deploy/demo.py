@@ -1,0 +1,126 @@
+"""demo.html: the model and a program in one page that needs neither a server nor a network connection."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import numpy_helper
+from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
+
+from steps.common.errors import UserError
+from steps.common.files import write_lines
+from steps.config.load import Resolved
+from steps.config.schema import Model
+from steps.deploy.onnx_model import ROUND, right_reach
+from steps.deploy.pronounce_page import PAGES, environment
+from steps.feats.compute import noise_energy
+from steps.model.network import convolutions, time_reduction
+from steps.text.phrases import Phrases, read_entries, weak_entries
+from steps.text.reading import CORRECTIONS
+from steps.text.syllables import from_marked, split
+
+SCRIPTS = ("features.js", "network.js", "ctc.js", "pinyin.js", "demo.js")
+CHARACTERS = [bytes([high, low]).decode("gb2312", "ignore") for high in range(0xB0, 0xF8) for low in range(0xA1, 0xFF)]
+FREQUENT = 3760  # of those, in the first of GB 2312's two levels
+LONGEST = 4  # characters of a phrase in the page's dictionary
+SPIKE_PLACE = 0.5  # where in a syllable its spike is taken to be
+
+
+def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: list[str]) -> None:
+    """Write the page of a model that `steps.deploy.onnx_model` made of `config`.
+
+    Raises UserError where its features are not fbank at 16 kHz.
+    """
+    if not has_demo(config):
+        raise UserError(f"{path}: a page can be made of a model whose features are of type fbank at 16 kHz")
+    weights, description = _network(model, config.experiment.model)
+    description |= {
+        "experiment": config.name,
+        "features": {**config.features.model_dump(mode="json"), "floor": noise_energy(config.features)},
+        "tokens": tokens,
+        "parts": [["", "", ""], *(list(split(token)) for token in tokens[1:])],
+        "reduction": time_reduction(config.experiment.model),
+        "spike_place": SPIKE_PLACE,
+    }
+    template = environment().get_template("demo.html.jinja")
+    page = template.render(
+        experiment=config.name, model=_json(description), dictionary=_json(_dictionary()), weights=weights,
+        style="\n".join((PAGES / name).read_text(encoding="utf-8") for name in ("style.css", "demo.css")),
+        script="\n".join((PAGES / name).read_text(encoding="utf-8") for name in SCRIPTS))
+    write_lines(path, [page])
+
+
+def has_demo(config: Resolved) -> bool:
+    """Whether a page can be made of an experiment's model: its front end is written in JavaScript for fbank alone."""
+    return config.features.type == "fbank" and config.features.sample_rate == 16000
+
+
+def _json(value: Any) -> str:
+    """JSON that may stand in a script element."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _network(model: onnx.ModelProto, config: Model) -> tuple[str, dict[str, Any]]:
+    """The weights in base64, one behind the other, and what the page's interpreter needs beside them."""
+    constants = {constant.name: numpy_helper.to_array(constant) for constant in model.graph.initializer}
+    nodes = list(_nodes(model, config))
+    used = [name for node in nodes for name in node["inputs"] if name in constants]
+    arrays = {name: constants[name].astype("<f4") for name in dict.fromkeys(used)}
+    content = b"".join(array.tobytes() for array in arrays.values())
+    shapes = [[name, list(array.shape) or [1]] for name, array in arrays.items()]
+    return base64.b64encode(content).decode(), {"nodes": nodes, "shapes": shapes, "lengths": list(_lengths(config))}
+
+
+def _nodes(model: onnx.ModelProto, config: Model) -> Iterator[dict[str, Any]]:
+    """The nodes that an utterance's values pass, without those that only count frames."""
+    names = {"x": "x"}  # of values, by the output of the node that the page computes them with
+    for node in model.graph.node:
+        attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+        if node.op_type == "Shape" or not any(name in names for name in node.input):
+            continue
+        if node.op_type in ("Mul", "Unsqueeze", "Reshape", "Slice"):  # of zeros behind the end, or of shapes alone
+            names[node.output[0]] = names[next(name for name in node.input if name in names)]
+            continue
+        made = {"op": {"Transpose": "Flatten"}.get(node.op_type, node.op_type), "output": node.output[0],
+                "inputs": [names.get(name, name) for name in node.input]}
+        if node.op_type == "Pad":
+            made |= {"inputs": made["inputs"][:1], "reach": right_reach(config), "round": ROUND}
+        elif node.op_type in ("Conv", "MaxPool"):
+            made |= {"kernel": attributes["kernel_shape"], "stride": attributes["strides"]}
+            made |= {"pads": attributes["pads"]} if "pads" in attributes else {}
+        elif node.op_type == "BatchNormalization":
+            made |= {"epsilon": attributes["epsilon"]}
+        names[node.output[0]] = node.output[0]
+        yield made
+
+
+def _lengths(config: Model) -> Iterator[tuple[int, int]]:
+    """(stride, added) of each layer: it makes (frames + added) // stride of some frames."""
+    for block in config.blocks:
+        for (stride, _), (kernel, _) in convolutions(block):
+            same = config.pad_mode == "same" or kernel == 1
+            yield stride, stride - 1 if same else 2 * config.padding - kernel + stride
+        yield block.pool[0], 0
+
+
+def _dictionary() -> dict[str, Any]:
+    """The readings of GB 2312's characters, and of phrases of the frequent ones that are read otherwise."""
+    entries = read_entries(CORRECTIONS)
+    phrases = Phrases(entries | weak_entries(entries))
+    single = {char: from_marked(PINYIN_DICT[ord(char)].split(",")[0]) for char in CHARACTERS if char}
+    single |= {char: phrases.syllables(char)[0] for char in single}
+    characters: dict[str, str] = {}
+    for char, syllable in single.items():
+        characters[syllable] = characters.get(syllable, "") + char
+    frequent = set(CHARACTERS[:FREQUENT])
+    lines = []
+    for phrase in sorted({*PHRASES_DICT, *entries, *weak_entries(entries)}):
+        if 1 < len(phrase) <= LONGEST and frequent.issuperset(phrase):
+            syllables = tuple({"一": "yi1", "不": "bu4"}.get(char, syllable)
+                              for char, syllable in zip(phrase, phrases.syllables(phrase), strict=True))
+            if syllables != tuple(single[char] for char in phrase):
+                lines.append(" ".join([phrase, *syllables]))
+    return {"characters": characters, "phrases": "\n".join(lines)}
