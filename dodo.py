@@ -117,7 +117,8 @@ def task_features():
             "file_dep": in_sets(DATA / corpus, sets, ["wav.scp", "utt2audio"]),
             "uptodate": [SameSources("steps.stage3_features"),
                          SameConfig({"features": config.features, "sets": sets})],
-            "targets": [config.feature_dir / "cmvn", *in_sets(config.feature_dir, sets, FEATURE_FILES)],
+            "targets": [config.feature_dir / "cmvn",
+                        *in_sets(config.feature_dir, [*sets, *config.features.copy_sets], FEATURE_FILES)],
             "clean": [Remove([config.feature_dir])],
         }
 
@@ -132,7 +133,8 @@ def task_train():
             "actions": [Step("steps.stage4_train", name)],
             "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
-                         *in_sets(config.feature_dir, ["train", "dev"], ["feats.scp", "utt2num_frames"])],
+                         *in_sets(config.feature_dir, ["train", "dev", *config.features.copy_sets],
+                                  ["feats.scp", "utt2num_frames"])],
             "uptodate": [SameConfig(shapes_weights(config))],
             "targets": own,
             "clean": [Remove(EXP / name / file for file in TRAIN_WRITES)],

@@ -41,14 +41,16 @@ def extract_all(data_dir: Path, out_dir: Path, sets: list[str], config: Features
             print(f"{out_dir / part}: left out {len(done.skipped)} utterances, see {out_dir / part / 'skipped'}")
         if part == "train":
             save_cmvn(out_dir / "cmvn", done.stats)
+            for name, copy in zip(config.copy_sets, config.copies, strict=True):
+                extract_set(data_dir / part, out_dir / name, config, jobs, copy)
     tell_conversions(formats, config.sample_rate)
 
 
 def discard_all(out_dir: Path, sets: list[str]) -> None:
     """Remove what an earlier or failed run left: a stage that fails leaves no target behind."""
     (out_dir / "cmvn").unlink(missing_ok=True)
-    for part in sets:
-        discard(out_dir / part)
+    for part in [*(out_dir / part for part in sets), *out_dir.glob("train_copy*")]:
+        discard(part)
 
 
 def tell_conversions(formats: Counter, sample_rate: int) -> None:

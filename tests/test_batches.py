@@ -9,6 +9,7 @@ from steps.config.schema import Augment, Model, Train
 from steps.model.batches import (
     TrainingBatches,
     augment,
+    balanced,
     batch_size,
     choose_buckets,
     inference_batches,
@@ -114,6 +115,42 @@ def test_an_epoch_depends_on_seed_and_number_alone():
     assert all(again)
     assert not np.array_equal(content(1, 2)[0], content(1, 3)[0])
     assert not np.array_equal(content(1, 2)[0], content(2, 2)[0])
+
+
+def test_speakers_are_balanced():
+    """bob, who says a ninth of amy's frames, gets a quarter of the epoch at 0.5 and half of it at 1; nobody is lost."""
+    feats = {f"amy{i:02d}": 90 for i in range(20)} | {f"bob{i:02d}": 50 for i in range(4)}
+    speakers = {utt: utt[:3] for utt in feats}
+    for balance, share in ((0.5, 1 / 4), (1.0, 1 / 2)):
+        counts = {own[0][:3]: count for own, count in balanced(list(feats), speakers, feats, balance)}
+        frames = 90 * counts["amy"], 50 * counts["bob"]
+        assert frames[1] / sum(frames) == pytest.approx(share, abs=0.02) and sum(frames) == pytest.approx(2000, abs=60)
+
+
+def test_an_epoch_of_balanced_speakers_has_nobody_much_more_often():
+    values = {f"{who}{i}": np.full((30, 4), first + i, np.float32)
+              for who, first, count in (("a", 1, 9), ("b", 20, 1), ("c", 30, 2)) for i in range(count)}
+    batches = TrainingBatches(values, dict.fromkeys(values, 30), {utt: [1] for utt in values}, MODEL,
+                              Train(batch_size=1, balance=1.0), 1, 1, speakers={utt: utt[0] for utt in values})
+    epochs = [sorted(float(batch.feats[0, 0, 0]) for batch in batches.epoch(epoch)) for epoch in (1, 2)]
+    assert all(len(epoch) == 12 and epoch.count(20) == 4 and epoch.count(30) == epoch.count(31) == 2
+               for epoch in epochs)
+    assert max(epochs[0].count(1 + i) for i in range(9)) == 1 and epochs[0] != epochs[1]
+
+
+def test_each_utterance_is_heard_in_one_of_its_copies():
+    """The copies last half as long and are negative; each is drawn about as often as the recording itself."""
+    feats = {f"u{i:02d}": np.full((40, 4), 1 + i, np.float32) for i in range(60)}
+    half = {utt: -matrix[:20] for utt, matrix in feats.items()}
+    batches = TrainingBatches(feats, dict.fromkeys(feats, 40), {utt: [1, 2] for utt in feats}, MODEL,
+                              Train(batch_size=5), 1, 2, copies=[(half, dict.fromkeys(half, 20))])
+    faster = []
+    for batch in batches.epoch(1):
+        for matrix, out_length in zip(batch.feats, batch.out_lengths, strict=True):
+            assert len(set(matrix[:4 * out_length].ravel())) == 1
+            assert out_length == (10 if matrix[0, 0] > 0 else 5)
+            faster.append(matrix[0, 0] < 0)
+    assert len(faster) == 60 and 15 < sum(faster) < 45
 
 
 def test_short_utterances_come_first_as_long_as_asked():

@@ -21,9 +21,9 @@ from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
 BINS = 20
 
 
-def write_trained(exp_dir: Path, model: dict, kind="spectrogram") -> None:
+def write_trained(exp_dir: Path, model: dict, kind="spectrogram", **features) -> None:
     """What stage 4 leaves of an experiment, but that nothing was learnt."""
-    config = experiment(model, kind)
+    config = experiment(model, kind, **features)
     network = random_network(config, TOKENS, BINS)
     save_weights(exp_dir / "final.ckpt", named_parameters(network), {"tokens_sha256": tokens_hash(TOKENS)})
     write_lines(exp_dir / "config.yaml", [dump(config)])
@@ -33,9 +33,10 @@ def write_trained(exp_dir: Path, model: dict, kind="spectrogram") -> None:
     save_cmvn(exp_dir / "cmvn", stats)
 
 
-def test_the_exported_models_agree(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("cmn_frames", [0, 30])
+def test_the_exported_models_agree(cmn_frames, tmp_path, monkeypatch, capsys):
     exp_dir = tmp_path / "small"
-    write_trained(exp_dir, KINDS["residual"])
+    write_trained(exp_dir, KINDS["residual"], cmn_frames=cmn_frames)
     monkeypatch.setattr(sys, "argv", ["export", str(exp_dir)])
     export.main()
     out_dir = exp_dir / "export"
@@ -53,13 +54,13 @@ def test_the_exported_models_agree(tmp_path, monkeypatch, capsys):
     assert (facts["experiment"], facts["subsampling_factor"], facts["left_context"]) == ("small", 4, 11)
 
 
-@pytest.mark.parametrize("buckets", [[64], [48, 96, 160]])
-def test_batches_and_buckets_do_not_change_a_result(tmp_path, buckets):
+@pytest.mark.parametrize(("buckets", "cmn_frames"), [([64], 0), ([48, 96, 160], 0), ([48, 96, 160], 30)])
+def test_batches_and_buckets_do_not_change_a_result(tmp_path, buckets, cmn_frames):
     """MindSpore's decoding of utterances in company, padded as training's buckets want it, and ONNX Runtime's of each
     alone."""
     from steps.model.acoustic import AcousticModel
 
-    write_trained(tmp_path, KINDS["residual"])
+    write_trained(tmp_path, KINDS["residual"], cmn_frames=cmn_frames)
     write_json(tmp_path / "buckets.json", buckets)
     session = onnxruntime.InferenceSession(export.export(tmp_path) / "model.onnx", providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(3)
@@ -69,6 +70,9 @@ def test_batches_and_buckets_do_not_change_a_result(tmp_path, buckets):
     for utt, feats in utts.items():
         alone = session.run(["log_probs"], {"x": feats[None], "x_lens": np.array([len(feats)])})[0][0]
         assert np.abs(np.exp(found[utt]) - np.exp(alone)).max() < 1e-5
+        beside = np.stack([np.pad(feats, ((0, 9), (0, 0)), constant_values=50.0)] * 2)
+        padded = session.run(["log_probs"], {"x": beside, "x_lens": np.array([len(feats), len(feats) + 9])})[0][0]
+        assert np.abs(np.exp(padded[:len(alone)]) - np.exp(alone)).max() < 1e-5
 
 
 def test_without_a_checkpoint_nothing_is_written(tmp_path):

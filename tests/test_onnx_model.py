@@ -32,8 +32,8 @@ KINDS = {
 }
 
 
-def experiment(model: dict, kind="spectrogram") -> Resolved:
-    return Resolved(name="small", corpus=Corpus(module="toy"), features=Features(type=kind, num_bins=BINS),
+def experiment(model: dict, kind="spectrogram", **features) -> Resolved:
+    return Resolved(name="small", corpus=Corpus(module="toy"), features=Features(type=kind, num_bins=BINS, **features),
                     experiment=Experiment(corpus="toy", features=kind, model=model))
 
 

@@ -39,13 +39,17 @@ def never(token, following):
     return False
 
 
+def splice(splicer, takes, seed):
+    return splicer.splice(list(takes), list(takes.values()), np.random.default_rng(seed))
+
+
 def test_spliced_utterances_say_what_is_heard_at_places_alike():
     takes, feats, speakers = corpus()
-    spliced = Splicer(takes, speakers, 1.0, never).splice(takes, np.random.default_rng(0))
+    spliced = splice(Splicer(takes, speakers, 1.0, never), takes, 0)
     sources = set()
     for (utt, take), new in zip(takes.items(), spliced, strict=True):
         assert len(new.labels) == len(take.labels) == len(new.segments)
-        assert new.feats(feats).shape == (new.frames, 2)
+        assert new.feats([feats]).shape == (new.frames, 2)
         for number, (segment, token) in enumerate(zip(new.segments, new.labels, strict=True)):
             assert set(feats[segment.utt][segment.begin:segment.end, 0]) == {token}
             donor = takes[segment.utt]
@@ -58,15 +62,58 @@ def test_spliced_utterances_say_what_is_heard_at_places_alike():
     assert len(sources) > 20
 
 
+def long_takes(count=40):
+    """Utterances of ten syllables each, a segment a syllable."""
+    rng = np.random.default_rng(0)
+    return {f"a{i:02d}": Take([Segment(f"a{i:02d}", 10 * at, 10 * at + 10) for at in range(10)],
+                              rng.integers(1, 9, 10).tolist()) for i in range(count)}
+
+
+@pytest.mark.parametrize("run", [1, 2, 4])
+def test_runs_of_syllables_stay_together(run):
+    """Each piece is as it was said; together they are at most `run` long, and often of several utterances."""
+    takes = long_takes()
+    lengths, donors = set(), []
+    for new in splice(Splicer(takes, dict.fromkeys(takes, "amy"), 1.0, never, run), takes, 0):
+        assert len(new.segments) == len(new.labels) == 10
+        assert new.labels == [takes[one.utt].labels[one.begin // 10] for one in new.segments]
+        assert [one.begin for one in new.segments][::9] == [0, 90]  # the first of a beginning, the last of an end
+        assert all(0 < one.begin < 90 for one in new.segments[1:-1])
+        joined = [one.utt == two.utt and one.end == two.begin for one, two in itertools.pairwise(new.segments[1:-1])]
+        lengths |= {len(piece) + 1 for piece in "".join("+" if one else " " for one in joined).split()}
+        donors.append(len({one.utt for one in new.segments}))
+    assert max(lengths, default=1) <= run + 2 and (run == 1 or run in lengths)  # two runs may meet by chance
+    assert np.mean(donors) > 10 / (run + 1)
+
+
+def test_runs_do_not_end_where_a_syllable_sounds_otherwise():
+    """Before a token that is even, none is fit to be cut off."""
+    takes = long_takes()
+    splicer = Splicer(takes, dict.fromkeys(takes, "amy"), 1.0, lambda token, following: following % 2 == 0 and
+                      following > 0, 4)
+    for new in splice(splicer, takes, 1):
+        for one, two in itertools.pairwise(new.segments):
+            following = takes[one.utt].labels[one.end // 10]
+            assert (one.utt == two.utt and one.end == two.begin) or following % 2
+
+
+def test_a_take_in_a_faster_copy():
+    take = Take([Segment("a", 0, 40), Segment("b", 10, 11), Segment("b", 11, 50)], [1, 2, 3])
+    moved = take.in_copy(2, {"a": 100, "b": 50}, {"a": 80, "b": 25})
+    assert moved == Take([Segment("a", 0, 32, 2), Segment("b", 5, 6, 2), Segment("b", 6, 25, 2)], [1, 2, 3])
+    feats = [{}, {}, {"a": np.arange(80.0)[:, None], "b": np.arange(100.0, 125.0)[:, None]}]
+    assert moved.feats(feats)[:, 0].tolist() == [*range(32), 105, *range(106, 125)]
+
+
 def test_the_share_is_kept_and_draws_repeat():
     takes, _, speakers = corpus()
     splicer = Splicer(takes, speakers, 0.5, never)
     several = [utt for utt, take in takes.items() if len(take.labels) > 1]
-    changed = [sum(new is not take for take, new in zip(takes.values(), splicer.splice(takes, np.random.default_rng(i)),
+    changed = [sum(new is not take for take, new in zip(takes.values(), splice(splicer, takes, i),
                                                         strict=True)) for i in range(50)]
     assert np.mean(changed) == pytest.approx(0.5 * len(several), rel=0.1)
-    assert splicer.splice(takes, np.random.default_rng(3)) == splicer.splice(takes, np.random.default_rng(3))
-    assert Splicer(takes, speakers, 0.0, never).splice(takes, np.random.default_rng(3)) == list(takes.values())
+    assert splice(splicer, takes, 3) == splice(splicer, takes, 3)
+    assert splice(Splicer(takes, speakers, 0.0, never), takes, 3) == list(takes.values())
 
 
 def test_what_sounds_otherwise_is_not_cut_out():
@@ -75,7 +122,7 @@ def test_what_sounds_otherwise_is_not_cut_out():
              "b": Take([Segment("b", 0, 9), Segment("b", 9, 20)], [1, 3]),
              "c": Take([Segment("c", 0, 9), Segment("c", 9, 20)], [2, 3])}
     splicer = Splicer(takes, dict.fromkeys(takes, "amy"), 1.0, lambda a, b: sounds_otherwise(tokens[a], tokens[b]))
-    firsts = {new.segments[0] for seed in range(30) for new in splicer.splice(takes, np.random.default_rng(seed))}
+    firsts = {new.segments[0] for seed in range(30) for new in splice(splicer, takes, seed)}
     assert firsts == {Segment("b", 0, 9), Segment("c", 0, 9)}
 
 
@@ -83,7 +130,7 @@ def test_rare_syllables_come_more_often_than_they_are_said():
     takes = {f"a{i:02d}": Take([Segment(f"a{i:02d}", 0, 9), Segment(f"a{i:02d}", 9, 20)], [2 if i else 1, 3])
              for i in range(26)}
     splicer = Splicer(takes, dict.fromkeys(takes, "amy"), 1.0, never)
-    drawn = [new.labels[0] for seed in range(60) for new in splicer.splice(takes, np.random.default_rng(seed))]
+    drawn = [new.labels[0] for seed in range(60) for new in splice(splicer, takes, seed)]
     assert np.mean(np.array(drawn) == 1) == pytest.approx(1 / 6, abs=0.03)  # 1 against √25, where 1 of 26 is said
 
 
@@ -140,7 +187,7 @@ def test_the_alignment_of_another_experiment_is_cut_by(monkeypatch, tmp_path):
     labels, frames = {"a": [3, 2], "b": [1], "c": [3, 1]}, {"a": 120, "b": 50, "c": 60}
     splicer = load_splicer(labels, frames, TOKENS, resolved())
     takes = {utt: Take([Segment(utt, 0, frames[utt])], ids) for utt, ids in labels.items()}
-    a, b, c = splicer.splice(takes, np.random.default_rng(0))
+    a, b, c = splice(splicer, takes, 0)
     assert a == c == Take([Segment("a", 10, 50), Segment("a", 50, 95)], [3, 2])  # c is aligned with other syllables
     assert b is takes["b"]
 

@@ -104,6 +104,14 @@ class Corpus(Strict):
         return self
 
 
+class Copy(Strict):
+    """A changed copy of the training set, made from its waveforms (steps/feats/perturb.py)."""
+
+    speed: PositiveFloat = 1.0  # played so much faster: time, pitch and formants together
+    reverb_s: Annotated[float, Field(ge=0)] = 0.0  # longest reverberation time of a made-up room; 0: none
+    snr_db: float | None = None  # lowest ratio of speech to the noise added; none by default
+
+
 class Features(Strict):
     """conf/features/*.yaml: what the network sees of an utterance (stage 3)."""
 
@@ -117,8 +125,16 @@ class Features(Strict):
     low_freq: float = 0.0
     high_freq: float = 0.0  # as Kaldi's: 0 or less is an offset from the Nyquist frequency
     floor_db: Annotated[float, Field(le=0)] = -90.3  # white noise that nothing quieter is told from, dBFS
+    level_db: float | None = None  # dBFS that every utterance's speech is brought to; none: levels stay as recorded
+    cmn_frames: Annotated[int, Field(ge=0)] = 0  # 0: the mean of train; else the utterance's, with train's as prior
+    copies: tuple[Copy, ...] = ()  # of the training set; training hears each utterance in one of them, or as it is
     compress: bool = False  # Kaldi's one byte a value, a quarter of the space
     skip_bad: bool = False  # leave out audio that can't be used, and list it, instead of stopping
+
+    @property
+    def copy_sets(self) -> list[str]:
+        """What the directories with the features of `copies` are called."""
+        return [f"train_copy{number}" for number, _ in enumerate(self.copies, 1)]
 
     @model_validator(mode="after")
     def _can_be_computed(self) -> "Features":
@@ -175,6 +191,7 @@ class Augment(Strict):
     """Changes made to a training utterance's features, drawn anew every epoch. All off by default."""
 
     splice: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of utterances, made of syllables of others: wants `ali`
+    splice_run: PositiveInt = 1  # syllables cut out together, at the most
     time_warp: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # range of the factor that stretches time
     freq_warp: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # range of the factor that stretches frequency
     freq_shift: Annotated[int, Field(ge=0)] = 0  # bins, up or down
@@ -201,6 +218,7 @@ class Train(Strict):
     """Stage 4."""
 
     epochs: PositiveInt = 20
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.0  # 0: every utterance once an epoch; 1: all speakers as long
     batch_size: PositiveInt = 16  # utterances at the most; times accum_grad times workers make an update
     batch_frames: PositiveInt = 20000  # padded frames at the most
     accum_grad: PositiveInt = 1  # batches that a worker adds up for an update

@@ -23,6 +23,7 @@ class FromFeatures(nn.Cell):
         super().__init__()
         self.inference = Inference(network)
         self.mean, self.std = ms.Tensor(mean), ms.Tensor(std)
+        self.cmn_frames = config.features.cmn_frames
         self.behind = right_reach(config.experiment.model)
         self.length_steps = length_steps(config.experiment.model)
 
@@ -31,7 +32,10 @@ class FromFeatures(nn.Cell):
         out_frames = x.shape[1]
         for added, divisor in self.length_steps:
             out_frames = (out_frames + added) // divisor
-        return self.inference(ops.pad((x - self.mean) / self.std, (0, 0, 0, self.behind)))[:, :out_frames]
+        mean = self.mean
+        if self.cmn_frames:
+            mean = (x.sum(axis=1, keepdims=True) + self.cmn_frames * mean) / (x.shape[1] + self.cmn_frames)
+        return self.inference(ops.pad((x - mean) / self.std, (0, 0, 0, self.behind)))[:, :out_frames]
 
 
 def read_network(exp_dir: Path, config: Resolved, tokens: list[str]) -> DFCNN:

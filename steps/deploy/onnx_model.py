@@ -184,17 +184,27 @@ def _input(graph: Graph, config: Resolved, mean: np.ndarray, std: np.ndarray) ->
     x = "x"
     if config.features.type == "fbank":
         x = graph.add("Max", x, graph.constant(float(np.log(noise_energy(config.features)))))
-    x = graph.add("Div", graph.add("Sub", x, graph.constant(mean)), graph.constant(std))
     frames = graph.add("Gather", graph.add("Shape", "x"), graph.constant(1))
     positions = graph.add("Range", graph.constant(0), frames, graph.constant(1))
     within = graph.add("Less", positions, graph.add("Unsqueeze", "x_lens", graph.constant([1])))
     keep = graph.add("Unsqueeze", graph.add("Cast", within, to=TensorProto.FLOAT), graph.constant([2]))
-    x = graph.add("Mul", x, keep)
+    offset = _mean(graph, x, keep, mean, config.features.cmn_frames)
+    x = graph.add("Mul", graph.add("Div", graph.add("Sub", x, offset), graph.constant(std)), keep)
     rounded = graph.arithmetic("Add", frames, right_reach(config.experiment.model) + ROUND - 1)
     rounded = graph.arithmetic("Mul", graph.arithmetic("Div", rounded, ROUND), ROUND)
     behind = graph.add("Reshape", graph.add("Sub", rounded, frames), graph.constant([1]))
     pads = graph.add("Concat", graph.constant([0, 0, 0, 0]), behind, graph.constant([0]), axis=0)
     return graph.add("Pad", x, pads)
+
+
+def _mean(graph: Graph, x: str, keep: str, mean: np.ndarray, cmn_frames: int) -> str:
+    """What `steps.feats.archive.apply_cmvn` takes off: (bins,), or (batch, 1, bins) of each utterance's own frames."""
+    if not cmn_frames:
+        return graph.constant(mean)
+    axis = graph.constant([1])
+    total = graph.add("Add", graph.add("ReduceSum", graph.add("Mul", x, keep), axis), graph.constant(cmn_frames * mean))
+    return graph.add("Div", total, graph.add("Add", graph.add("ReduceSum", keep, axis),
+                                             graph.constant(float(cmn_frames))))
 
 
 def _out_lens(graph: Graph, model: Model) -> str:

@@ -119,7 +119,9 @@ class Context:
     def _feats(self, part: str) -> dict[str, np.ndarray]:
         """The same normalised, as the network gets them."""
         mean, std = self.mean_std
-        return {utt: apply_cmvn(feats, mean, std).astype(np.float32) for utt, feats in self.raw_feats(part).items()}
+        cmn_frames = self.config.features.cmn_frames
+        return {utt: apply_cmvn(feats, mean, std, cmn_frames).astype(np.float32)
+                for utt, feats in self.raw_feats(part).items()}
 
     @cached_property
     def mean_std(self) -> tuple[np.ndarray, np.ndarray]:

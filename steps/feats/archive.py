@@ -125,6 +125,12 @@ def mean_std(stats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def apply_cmvn(feats: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """`feats` (frames, bins) with mean 0 and variance 1 over the data that the statistics are of: float32."""
+def apply_cmvn(feats: np.ndarray, mean: np.ndarray, std: np.ndarray, cmn_frames: int = 0) -> np.ndarray:
+    """`feats` (frames, bins) with mean 0 and variance 1 over the data that the statistics are of: float32.
+
+    With `cmn_frames` the mean that is taken off is the utterance's own, to which `mean` adds as so many frames would:
+    a long utterance loses what its voice and its microphone have of their own, a short word keeps what it says.
+    """
+    if cmn_frames:
+        mean = (feats.sum(axis=0) + cmn_frames * mean) / (len(feats) + cmn_frames)
     return (feats - mean) / std

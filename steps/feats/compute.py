@@ -8,6 +8,7 @@ from scipy import fft
 
 from steps.common.errors import UserError
 from steps.config.schema import Features
+from steps.feats.perturb import level_speech
 
 FULL_SCALE = 32768.0  # Kaldi computes on 16-bit numbers
 
@@ -112,12 +113,15 @@ COMPUTE = {"spectrogram": compute_spectrogram, "fbank": compute_fbank}
 def compute_feats(samples: np.ndarray, config: Features) -> np.ndarray:
     """Features of float32 `samples` (samples,) at the config's sample rate, full scale ±1: float32 (frames, num_bins).
 
-    Frame t begins t × frame_shift_ms after the first sample; only whole frames count.
+    With `level_db` the samples are first scaled to that level. Frame t begins t × frame_shift_ms after the first
+    sample; only whole frames count.
     Raises UserError where there is none.
     """
     if not num_frames(len(samples), config):
         raise UserError(f"{len(samples) / config.sample_rate * 1000:.1f} ms of audio are shorter than a frame "
                         f"of {config.frame_length_ms:g} ms")
+    if config.level_db is not None:
+        samples = level_speech(samples, config.sample_rate, config.level_db)
     return COMPUTE[config.type](samples, config)
 
 

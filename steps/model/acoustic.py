@@ -75,7 +75,8 @@ class AcousticModel:
 
         Batched within; the order is not kept.
         """
-        return self._log_probs((utt, apply_cmvn(feats, self._mean, self._std)) for utt, feats in utts)
+        cmn_frames = self.config.features.cmn_frames
+        return self._log_probs((utt, apply_cmvn(feats, self._mean, self._std, cmn_frames)) for utt, feats in utts)
 
 
 def make_network(config: Resolved, tokens: list[str]) -> DFCNN:

@@ -5,7 +5,7 @@ its own length alone, so its result does not depend on the other utterances of i
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,12 +169,16 @@ class TrainingBatches:
         labels: token ids by utterance; the utterances of an epoch.
         most_labels: width of the label matrix.
         splicer: what makes spliced utterances, if any.
+        speakers: by utterance; wanted where `train.balance` is set.
+        copies: changed copies of all utterances, features and lengths of each; an utterance is drawn from one of them.
     """
 
     def __init__(self, feats: Mapping[str, np.ndarray], frames: Mapping[str, int], labels: dict[str, list[int]],
                  model: Model, train: Train, seed: int, most_labels: int, rank: int = 0,
-                 splicer: Splicer | None = None):
-        self._feats = feats
+                 splicer: Splicer | None = None, speakers: Mapping[str, str] | None = None,
+                 copies: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, int]]] = ()):
+        self._copies = [feats, *(features for features, _ in copies)]
+        self._frames = [frames, *(lengths for _, lengths in copies)]
         self._takes = {utt: Take([Segment(utt, 0, frames[utt])], labels[utt]) for utt in sorted(labels)}
         self._splicer = splicer
         self._model = model
@@ -182,7 +186,8 @@ class TrainingBatches:
         self._seed = seed
         self._most_labels = most_labels
         self._rank = rank
-        lengths = np.array([take.frames for take in self._takes.values()])
+        self._counts = balanced(list(self._takes), speakers, frames, train.balance) if train.balance else []
+        lengths = np.array([max(lengths[utt] for lengths in self._frames) for utt in self._takes])
         self.buckets = choose_buckets(lengths * max(train.augment.time_warp), train.buckets)
         self.steps_per_epoch = len(self._plan(1)[0])
 
@@ -199,11 +204,7 @@ class TrainingBatches:
 
     def _plan(self, epoch: int) -> tuple[list[tuple[int, list[int]]], list[Take], np.ndarray]:
         """(padded length and positions of each batch, the takes at all positions, the lengths they are stretched to)"""
-        takes = list(self._takes.values())
-        if self._splicer is not None:
-            spliced = self._splicer.splice(self._takes, np.random.default_rng([self._seed, epoch, 0, 0]))
-            takes = [new if labels_fit(new.frames, new.labels, self._model) else take
-                     for take, new in zip(takes, spliced, strict=True)]
+        takes = self._in_copies(epoch, self._spliced(epoch, self._chosen(epoch)))
         rng = np.random.default_rng([self._seed, epoch])
         factors = draw_time_factors(self._train.augment, len(takes), rng)
         frames = warped_frames(np.array([take.frames for take in takes]), factors)
@@ -215,12 +216,54 @@ class TrainingBatches:
                              short_first=epoch <= self._train.sortagrad)
         return plan, takes, frames
 
+    def _chosen(self, epoch: int) -> list[str]:
+        """The utterances of an epoch: each once, or as many of each speaker as `train.balance` says."""
+        if not self._counts:
+            return list(self._takes)
+        rng = np.random.default_rng([self._seed, epoch, 0, 2])
+        chosen = []
+        for utts, count in self._counts:
+            chosen += utts * (count // len(utts)) + [utts[at] for at in rng.permutation(len(utts))[:count % len(utts)]]
+        return chosen
+
+    def _spliced(self, epoch: int, utts: list[str]) -> list[Take]:
+        takes = [self._takes[utt] for utt in utts]
+        if self._splicer is None:
+            return takes
+        spliced = self._splicer.splice(utts, takes, np.random.default_rng([self._seed, epoch, 0, 0]))
+        return [new if labels_fit(new.frames, new.labels, self._model) else take
+                for take, new in zip(takes, spliced, strict=True)]
+
+    def _in_copies(self, epoch: int, takes: list[Take]) -> list[Take]:
+        if len(self._copies) == 1:
+            return takes
+        drawn = np.random.default_rng([self._seed, epoch, 0, 1]).integers(len(self._copies), size=len(takes)).tolist()
+        moved = [take.in_copy(copy, self._frames[0], self._frames[copy]) if copy else take
+                 for take, copy in zip(takes, drawn, strict=True)]
+        return [new if labels_fit(new.frames, new.labels, self._model) else take
+                for take, new in zip(takes, moved, strict=True)]
+
     def _batch(self, epoch: int, length: int, positions: list[int], takes: list[Take], frames: np.ndarray) -> Batch:
         variants = []
         for i in positions:
             rng = np.random.default_rng([self._seed, epoch, i])
-            variants.append(augment(takes[i].feats(self._feats), int(frames[i]), self._train.augment, rng))
+            variants.append(augment(takes[i].feats(self._copies), int(frames[i]), self._train.augment, rng))
         return make_batch(variants, [takes[i].labels for i in positions], length, self._most_labels, self._model)
+
+
+def balanced(utts: list[str], speakers: Mapping[str, str], frames: Mapping[str, int], balance: float
+             ) -> list[tuple[list[str], int]]:
+    """(utterances of a speaker, how many of them an epoch has) for each speaker.
+
+    A speaker's share of the epoch's frames is in proportion to its share of all, to the power of 1 - `balance`. The
+    epoch is as long as all `utts` together.
+    """
+    by_speaker: dict[str, list[str]] = {}
+    for utt in utts:
+        by_speaker.setdefault(speakers[utt], []).append(utt)
+    has = {speaker: sum(frames[utt] for utt in own) for speaker, own in by_speaker.items()}
+    scale = sum(has.values()) / sum(count ** (1 - balance) for count in has.values())
+    return [(own, max(1, round(len(own) * scale * has[speaker] ** -balance))) for speaker, own in by_speaker.items()]
 
 
 def make_batch(feats: list[np.ndarray], labels: list[list[int]], length: int, most_labels: int, model: Model) -> Batch:

@@ -21,9 +21,9 @@ CACHE_BYTES = 2 << 30
 class NormalisedFeatures(Mapping):
     """The features of one set with CMVN applied, float32 (frames, bins) by utterance; kept in memory where they fit."""
 
-    def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray):
+    def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray, cmn_frames: int = 0):
         self._reader = FeatureReader(folder / "feats.scp")
-        self._mean, self._std = mean, std
+        self._mean, self._std, self._cmn_frames = mean, std, cmn_frames
         self.frames = {utt: int(count) for utt, count in read_table(folder / "utt2num_frames").items()}
         self._caches = sum(self.frames.values()) * len(mean) * 4 <= CACHE_BYTES
         self._cache: dict[str, np.ndarray] = {}
@@ -37,7 +37,7 @@ class NormalisedFeatures(Mapping):
     def __getitem__(self, utt: str) -> np.ndarray:
         if utt in self._cache:
             return self._cache[utt]
-        feats = apply_cmvn(self._reader[utt], self._mean, self._std).astype(np.float32)
+        feats = apply_cmvn(self._reader[utt], self._mean, self._std, self._cmn_frames).astype(np.float32)
         if self._caches:
             self._cache[utt] = feats
         return feats
@@ -87,4 +87,5 @@ def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tok
                         f"{config.data_dir}/train/pinyin gives them; align the same corpus (doit align)")
     speakers = read_table(config.data_dir / "train" / "utt2spk")
     return Splicer(takes, speakers, config.experiment.train.augment.splice,
-                   lambda token, following: sounds_otherwise(tokens[token], tokens[following]))
+                   lambda token, following: sounds_otherwise(tokens[token], tokens[following]),
+                   config.experiment.train.augment.splice_run)

@@ -19,7 +19,7 @@ from steps.text.syllables import read_tokens
 
 OUTPUT = ("output.weight", "output.bias")
 EXAMPLES = 5
-NOT_HEARD = {"compress", "skip_bad"}  # of features: they sound the same
+NOT_HEARD = {"compress", "copies", "skip_bad"}  # of features: they sound the same
 
 
 class Source(NamedTuple):

@@ -1,12 +1,12 @@
-"""Words that nobody said: syllables cut out of several utterances of a speaker, one behind the other.
+"""Words and sentences that nobody said: syllables cut out of several utterances of a speaker, one behind the other.
 
 A network that has heard a few thousand words learns them by heart. Of spliced ones, made anew every epoch, it can learn
-the syllables alone (after Lam et al. 2021, "On-the-fly aligned data augmentation").
+the syllables alone (after Lam et al. 2021, "On-the-fly aligned data augmentation"; of sentences: Min et al. 2022).
 """
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ class Segment(NamedTuple):
     utt: str
     begin: int
     end: int
+    copy: int = 0  # of the training set: 0 as recorded, else the number of one in the features' `copies`
 
 
 class Take(NamedTuple):
@@ -36,65 +37,95 @@ class Take(NamedTuple):
         """Its length."""
         return sum(segment.end - segment.begin for segment in self.segments)
 
-    def feats(self, feats: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Its features, (frames, bins)."""
-        parts = [feats[segment.utt][segment.begin:segment.end] for segment in self.segments]
+    def feats(self, copies: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+        """Its features, (frames, bins). `copies` are the features by utterance, as recorded and of each copy."""
+        parts = [copies[segment.copy][segment.utt][segment.begin:segment.end] for segment in self.segments]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def in_copy(self, copy: int, frames: Mapping[str, int], copy_frames: Mapping[str, int]) -> "Take":
+        """The same as a copy of the training set says it, perhaps faster or slower; `frames` are those as recorded."""
+        moved = []
+        for utt, begin, end, _ in self.segments:
+            ratio = copy_frames[utt] / frames[utt]
+            moved.append(Segment(utt, round(begin * ratio), max(round(begin * ratio) + 1, round(end * ratio)), copy))
+        return Take(moved, self.labels)
+
+
+class _Cut(NamedTuple):
+    """A syllable of an utterance that is cut up."""
+
+    utt: str
+    number: int
 
 
 class _Pool:
-    """Segments of one place in an utterance, by token. A token is drawn in proportion to the square root of their
+    """Syllables of one place in an utterance, by token. A token is drawn in proportion to the square root of their
     number: rare ones come more often than they were said."""
 
-    def __init__(self, by_token: dict[int, list[Segment]]):
-        self._tokens = sorted(by_token)
-        self._segments = [by_token[token] for token in self._tokens]
-        weights = np.cumsum(np.sqrt([len(some) for some in self._segments]))
+    def __init__(self, by_token: dict[int, list[_Cut]]):
+        self._cuts = [by_token[token] for token in sorted(by_token)]
+        weights = np.cumsum(np.sqrt([len(some) for some in self._cuts]))
         self._upto = weights / weights[-1]
 
-    def draw(self, rng: np.random.Generator) -> tuple[int, Segment]:
-        """A token and a segment that says it."""
-        at = int(np.searchsorted(self._upto, rng.random(), side="right"))
-        segments = self._segments[at]
-        return self._tokens[at], segments[rng.integers(len(segments))]
+    def draw(self, rng: np.random.Generator) -> _Cut:
+        """One of them."""
+        cuts = self._cuts[int(np.searchsorted(self._upto, rng.random(), side="right"))]
+        return cuts[rng.integers(len(cuts))]
 
 
 class Splicer:
     """Puts spliced utterances in the place of others of as many syllables.
 
-    The first syllable comes from the beginning of some utterance, the last from an end.
+    The first syllable comes from the beginning of some utterance, the last from an end. Between them come runs of
+    syllables as they were said together.
 
     Args:
         takes: the utterances that are cut up, a segment a token.
         speakers: by utterance.
         share: of utterances of several syllables, that is spliced.
-        unfit: whether a token followed by another does not sound like itself, and so must not be cut out there.
+        unfit: whether a token followed by another does not sound like itself, and so must not be cut off there.
+        run: syllables that are cut out together, at the most.
     """
 
     def __init__(self, takes: Mapping[str, Take], speakers: Mapping[str, str], share: float,
-                 unfit: Callable[[int, int], bool]):
+                 unfit: Callable[[int, int], bool], run: int = 1):
+        self._takes = takes
+        self._ends: set[_Cut] = set()  # behind which a cut is fit
         found = defaultdict(lambda: defaultdict(list))
         for utt, take in takes.items():
-            syllables = zip(take.segments, take.labels, [*take.labels[1:], BLANK], strict=True)
-            for number, (segment, token, following) in enumerate(syllables):
+            for number, (token, following) in enumerate(zip(take.labels, [*take.labels[1:], BLANK], strict=True)):
                 if not unfit(token, following):
-                    found[speakers[utt], _place(number, len(take.labels))][token].append(segment)
+                    self._ends.add(_Cut(utt, number))
+                    found[speakers[utt], _place(number, len(take.labels))][token].append(_Cut(utt, number))
         self._pools = {key: _Pool(by_token) for key, by_token in found.items()}
         self._speakers = speakers
         self._share = share
+        self._run = run
 
-    def splice(self, takes: Mapping[str, Take], rng: np.random.Generator) -> list[Take]:
-        """The takes of an epoch: of those by utterance, some are spliced."""
+    def splice(self, utts: Sequence[str], takes: Sequence[Take], rng: np.random.Generator) -> list[Take]:
+        """The takes of an epoch, those of `utts`; some are spliced."""
         return [self._spliced(self._speakers[utt], take, rng) if rng.random() < self._share else take
-                for utt, take in takes.items()]
+                for utt, take in zip(utts, takes, strict=True)]
 
     def _spliced(self, speaker: str, take: Take, rng: np.random.Generator) -> Take:
         count = len(take.labels)
-        places = [(speaker, _place(number, count)) for number in range(count)]
-        if count == 1 or not all(place in self._pools for place in places):
+        if count == 1 or not all((speaker, _place(number, count)) in self._pools for number in range(count)):
             return take
-        drawn = [self._pools[place].draw(rng) for place in places]
-        return Take([segment for _, segment in drawn], [token for token, _ in drawn])
+        drawn: list[_Cut] = []
+        while len(drawn) < count:
+            first = self._pools[speaker, _place(len(drawn), count)].draw(rng)
+            drawn += self._run_from(first, count - 1 - len(drawn), rng)
+        return Take([self._takes[utt].segments[number] for utt, number in drawn],
+                    [self._takes[utt].labels[number] for utt, number in drawn])
+
+    def _run_from(self, first: _Cut, room: int, rng: np.random.Generator) -> list[_Cut]:
+        """`first` and perhaps what follows it, at most `room` syllables and not its utterance's last."""
+        if self._run == 1 or room < 2:
+            return [first]
+        room = min(room, int(rng.integers(1, self._run + 1)), len(self._takes[first.utt].labels) - 1 - first.number)
+        while room > 1 and _Cut(first.utt, first.number + room - 1) not in self._ends:
+            room -= 1
+        return [_Cut(first.utt, first.number + behind) for behind in range(max(1, room))]
 
 
 def _place(number: int, count: int) -> tuple[bool, bool]:

@@ -13,6 +13,7 @@ from steps.common.process import end_progress
 from steps.common.provenance import environment
 from steps.config.load import Resolved
 from steps.config.schema import Train
+from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import load_cmvn, mean_std
 from steps.model.acoustic import DevPass, LogProbs, make_network
@@ -90,14 +91,18 @@ def experiment_tokens(config: Resolved) -> list[str]:
 def _load_data(config: Resolved, tokens: list[str], workers: Workers):
     """(this worker's batches, normalised features of dev, training utterances left out as too short)"""
     mean, std = mean_std(load_cmvn(config.cmvn))
-    features = NormalisedFeatures(config.feature_dir / "train", mean, std)
+    normalised = functools.partial(NormalisedFeatures, mean=mean, std=std, cmn_frames=config.features.cmn_frames)
+    features = normalised(config.feature_dir / "train")
+    copies = [normalised(config.feature_dir / name) for name in config.features.copy_sets]
     pinyin = read_pinyin(config.data_dir / "train" / "pinyin")
     labels, short = training_labels(pinyin, features.frames, tokens, config)
     most = max(map(len, labels.values()))
     splicer = load_splicer(labels, features.frames, tokens, config)
     batches = TrainingBatches(features, features.frames, labels, config.experiment.model, config.experiment.train,
-                              config.experiment.seed, most, workers.rank, splicer)
-    return batches, NormalisedFeatures(config.feature_dir / "dev", mean, std), short
+                              config.experiment.seed, most, workers.rank, splicer,
+                              read_table(config.data_dir / "train" / "utt2spk"),
+                              [(copy, copy.frames) for copy in copies])
+    return batches, normalised(config.feature_dir / "dev"), short
 
 
 def _report(config: Resolved, exp_dir: Path, network, short: list[str]) -> None:
