@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from local import table
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.corpus.download import Archive, fetch_all
 from steps.corpus.find import corpus_root, find_audio, named_root
+from steps.corpus.rows import read_columns
 from steps.corpus.table import half_width, pair, read_lines
 from steps.corpus.write import Utterance, set_of
 
@@ -23,7 +23,7 @@ COMMIT = "4e69bf1a29621515d4a21ef6c2458335e6f86e24"
 REPOSITORY = f"kaldi-asr-aishell-sample-{COMMIT}"
 FOLDER = "AISHELL_Sample_data"
 PACKED = "transcripts.tsv"
-COLUMNS = table.Options(file=PACKED, audio="file")
+COLUMNS = "file", "text"
 CLIPS = 1000  # of the repository's folder
 SPEAKER = slice(len("BAC009S0150"))
 LATIN = re.compile("[A-Za-z]")
@@ -73,8 +73,8 @@ def read_clips(corpus: Corpus) -> Iterator[Utterance]:
     """All clips, of either layout."""
     root = named_root(corpus, f"the folder that {FOLDER} or {PACKED} lies in")
     if (root / PACKED).exists():
-        for row in table.read(root / PACKED, COLUMNS).to_dict("records"):
-            yield utterance(root / row["file"], row["text"])
+        for row in read_columns(root / PACKED, COLUMNS):
+            yield utterance(root / row.cells["file"], row.cells["text"])
         return
     root = corpus_root(corpus, REPOSITORY, FOLDER)
     wavs = find_audio(root / FOLDER)

@@ -10,7 +10,9 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.corpus.find import corpus_root
-from steps.corpus.table import half_width, read_lines, refuse
+from steps.corpus.rows import read_columns
+from steps.corpus.table import half_width, refuse_or_leave_out
+from steps.corpus.validate import text_fault
 from steps.corpus.write import Utterance
 
 SPEAKER = slice(16)  # of client_id's 128 digits
@@ -30,26 +32,22 @@ def download(corpus: Corpus, options: Options) -> None:
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """The sets that the config names: each a .tsv file of the release (train, dev, test, validated, other)."""
     root = corpus_root(corpus, "zh-CN", "clips")
-    return {name: read_set(root, name) for name in corpus.sets}
+    return {name: read_set(root, name, corpus.skip_bad) for name in corpus.sets}
 
 
-def read_set(root: Path, name: str) -> list[Utterance]:
+def read_set(root: Path, name: str, skip_bad: bool) -> list[Utterance]:
     """The rows of one .tsv file. Raises UserError naming the columns or lines that are not what they should be."""
     path = root / f"{name}.tsv"
-    lines = read_lines(path)
-    header = lines[0].split("\t") if lines else []
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}; a release's .tsv has {', '.join(COLUMNS)}")
-    client, clip, sentence = map(header.index, COLUMNS)
+    rows = read_columns(path, COLUMNS)
     utterances, faults = [], []
-    for number, line in enumerate(lines[1:], 2):
-        fields = line.split("\t")
-        if len(fields) != len(header) or not fields[sentence].strip():
-            faults.append(f"{path}:{number}: {len(header)} columns and a sentence are wanted, not {line!r}")
+    for row in rows:
+        client, clip, sentence = (row.cells[column] for column in COLUMNS)
+        text = half_width(sentence)
+        fault = text_fault(text) if text and client and clip else "client, path and sentence are wanted"
+        if fault:
+            faults.append(f"{path}:{row.line}: {fault}")
             continue
-        spk = fields[client][SPEAKER]
-        wav = str(root / "clips" / fields[clip])
-        utterances.append(Utterance(f"{spk}-{Path(wav).stem}", spk, wav, half_width(fields[sentence])))
-    refuse(faults)
+        spk, wav = client[SPEAKER], str(root / "clips" / clip)
+        utterances.append(Utterance(f"{spk}-{Path(wav).stem}", spk, wav, text))
+    refuse_or_leave_out(faults, skip_bad, len(rows), f"rows of {path}")
     return utterances

@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from local import table
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.corpus.download import Archive, fetch_all
 from steps.corpus.find import corpus_root, named_root
+from steps.corpus.rows import read_columns
 from steps.corpus.write import Utterance
 
 COMMIT = "ab269c331f60bc4029f416b635d911822774b341"
 REPOSITORY = f"seedlingo-{COMMIT}"
 WORDS = "content/WordSpec.json"
 PACKED = "transcripts.tsv"
-COLUMNS = table.Options(file=PACKED, audio="file")
+COLUMNS = "file", "text"
 SPEAKER = "seedlingo"
 TONED = re.compile(r".*[1-4]")  # 教1.mp3 and 教4.mp3: the text of both is 教, read in two ways
 
@@ -42,7 +42,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     """The set test. Of a recording that several words share, such as 他 and 她, the first word is its text."""
     root = named_root(corpus, f"the folder that {WORDS} or {PACKED} lies in")
     if (root / PACKED).exists():
-        rows = table.read(root / PACKED, COLUMNS).to_dict("records")
+        rows = [row.cells for row in read_columns(root / PACKED, COLUMNS)]
         texts = {str(root / row["file"]): row["text"] for row in reversed(rows)}
     else:
         root = corpus_root(corpus, REPOSITORY, WORDS)

@@ -1,96 +1,197 @@
-"""Your own recordings: a CSV or TSV with a line an utterance, read by pandas.
+"""Your own recordings: a CSV or TSV with a line an utterance.
 
-Columns: the audio's path (from `root`), the speaker, and hanzi or pinyin or both. A set column is optional: without it
-a tenth of the speakers go to test and a tenth to dev, by a hash of their names.
+Columns: the audio's path (from `root`), and hanzi or pinyin or both. Optional are the speaker (without it each
+recording counts as a speaker of its own) and the set (without it a tenth of the speakers goes to test and a tenth to
+dev, by a hash of their names). The columns may have one of the usual names below, in any case, or the one that
+`options` gives.
 """
 
-import functools
 import re
-from collections.abc import Callable
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-
-import pandas
+from typing import NamedTuple
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.corpus.find import named_root
-from steps.corpus.table import refuse
+from steps.corpus.find import beside_them, named_root
+from steps.corpus.rows import Row, find_column, read_rows
+from steps.corpus.table import half_width, refuse_or_leave_out, shorten
+from steps.corpus.validate import text_fault
 from steps.corpus.write import Utterance, split_speakers
 from steps.text.syllables import normalize
 
+NAMES = {  # the usual ones of each column; the first wins over the others
+    "audio": ("audio", "path", "wav", "file", "filename", "file_name", "audio_path", "wav_path", "audio_filepath",
+              "音频", "录音", "文件", "文件名", "路径"),
+    "speaker": ("speaker", "spk", "speaker_id", "spk_id", "client_id", "user", "user_id", "说话人", "发音人", "录音人"),
+    "text": ("text", "sentence", "transcript", "transcription", "文本", "句子", "内容", "汉字"),
+    "pinyin": ("pinyin", "拼音"),
+    "set": ("set", "split", "subset", "part", "集合", "数据集"),
+}
+SETS = {"train": ("train", "training", "训练", "训练集"), "dev": ("dev", "development", "valid", "validation", "val",
+                                                            "开发", "开发集", "验证", "验证集"),
+        "test": ("test", "testing", "测试", "测试集")}
+
 
 class Options(Strict):
-    """`options:` of a corpus of this kind: the file below `root`, and what its columns are called."""
+    """`options:` of a corpus of this kind: the file below `root`, and what is not as usual in it."""
 
     file: str
-    audio: str = "audio"
-    speaker: str = "speaker"
-    text: str = "text"
-    pinyin: str = "pinyin"
-    set: str = "set"
+    delimiter: str | None = None  # unset: tab, semicolon, comma or |, whichever the header has most of
+    encoding: str | None = None  # such as gb18030; unset: UTF-8, or UTF-16 with a byte order mark
+    audio: str | None = None  # names of columns; unset: the usual ones
+    speaker: str | None = None
+    text: str | None = None
+    pinyin: str | None = None
+    set: str | None = None
+
+
+class Columns(NamedTuple):
+    """The names that a table's columns have; None for those that it does not have."""
+
+    audio: str
+    speaker: str | None
+    text: str | None
+    pinyin: str | None
+    set: str | None
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """The sets that the table's set column names, or train, dev and test by speaker. Raises UserError naming lines."""
     root = named_root(corpus, "the folder that the table's paths start from")
     path = root / options.file
-    table = read(path, options)
-    utterances = _rows(path, table, functools.partial(_utterance, options=options, root=root))
-    if options.set in table:
-        sets = list(table[options.set])
-    else:
-        of_speaker = split_speakers(table[options.speaker])
-        sets = [of_speaker[speaker] for speaker in table[options.speaker]]
-    prepared = {name: [] for name in sorted(set(sets))}
+    header, rows = read_rows(path, options.delimiter, options.encoding)
+    columns = find_columns(path, header, options)
+    read, faults = [], []
+    for row in rows:
+        try:
+            read.append((row, read_utterance(row, columns, root)))
+        except UserError as error:
+            faults.append(f"{path}:{row.line}: {error}")
+    refuse_or_leave_out(faults, corpus.skip_bad, len(rows), f"rows of {path}")
+    if not read:
+        raise UserError(f"{path}: no usable row in it")
+    utterances = with_ids(path, root, read, columns.speaker is None)
+    sets = named_sets(path, [(row.line, row.cells[columns.set]) for row, _ in read], corpus.sets) if columns.set else \
+        drawn_sets(path, utterances)
+    prepared: dict[str, list[Utterance]] = {}
     for utterance, name in zip(utterances, sets, strict=True):
-        prepared[name].append(utterance)
+        prepared.setdefault(name, []).append(utterance)
+    beside_them([each.wav for each in utterances])
     return prepared
 
 
-def read(path: Path, options: Options) -> pandas.DataFrame:
-    """The table, all cells str. Raises UserError for a column that is missing, or a file that is no table in UTF-8."""
-    try:
-        table = pandas.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False,
-                                encoding="utf-8-sig", skip_blank_lines=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 (byte {error.start}); if it is GBK, as Excel writes it: "
-                        f"iconv -f GB18030 -t UTF-8 {path} > new && mv new {path}") from None
-    except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: not a table: {error}") from None
-    missing = [name for name in (options.audio, options.speaker) if name not in table]
-    if options.text not in table and options.pinyin not in table:
-        missing.append(f"{options.text} or {options.pinyin}")
+def find_columns(path: Path, header: Sequence[str], options: Options) -> Columns:
+    """What the table's columns are. Raises UserError where one is missing."""
+    found = {role: find_column(path, header, getattr(options, role), names, role) for role, names in NAMES.items()}
+    missing = [] if found["audio"] else ["audio"]
+    if not found["text"] and not found["pinyin"]:
+        missing.append("text or pinyin")
     if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}. "
-                        f"`options` in conf/corpora/ can name them otherwise, such as {{speaker: client_id}}")
-    return table.apply(lambda column: column.str.strip())
+        raise UserError(f"{path}:1: no column {', '.join(missing)}; it has {', '.join(header)}. `options` in "
+                        f"conf/corpora/ can name them otherwise, such as {{audio: {header[0]}}}")
+    return Columns(**found)
 
 
-def _rows(path: Path, table: pandas.DataFrame, utterance_of: Callable[[dict[str, str]], Utterance]) -> list[Utterance]:
-    utterances, faults = [], []
-    for line, row in enumerate(table.to_dict("records"), 2):
-        try:
-            utterances.append(utterance_of(row))
-        except UserError as error:
-            faults.append(f"{path}:{line}: {error}")
-    refuse(faults)
+def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
+    """A row as an utterance whose id is still to be made. Raises UserError for cells that are not what they should be.
+    """
+    audio, text, pinyin = (row.cells.get(name or "", "") for name in (columns.audio, columns.text, columns.pinyin))
+    for name in (columns.audio, columns.speaker, columns.set):
+        if name and not row.cells[name]:
+            raise UserError(f"nothing in column {name}")
+    if not (text or pinyin):
+        raise UserError(f"nothing in column {' or '.join(filter(None, (columns.text, columns.pinyin)))}")
+    text = half_width(text)
+    fault = text_fault(text) if text else None
+    if fault:
+        raise UserError(fault)
+    wav = root / audio
+    if "\\" in audio and not wav.exists():
+        wav = root / audio.replace("\\", "/")  # as Windows writes paths
+    syllables = " ".join(normalize(written) for written in pinyin.split())
+    return Utterance("", row.cells[columns.speaker] if columns.speaker else "", str(wav), text, syllables or None)
+
+
+def with_ids(path: Path, root: Path, read: Sequence[tuple[Row, Utterance]], alone: bool) -> list[Utterance]:
+    """The utterances with ids: `<speaker>-<file name>`, or the path from `root` where files of a speaker are called
+    alike; the file's alone where `alone`. They sort as their speakers do.
+
+    Raises UserError for a recording that is there twice, and for two speakers whose ids would be the same.
+    """
+    wavs: dict[str, int] = {}
+    speakers: dict[str, str] = {}
+    faults = []
+    for row, each in read:
+        if each.wav in wavs:
+            faults.append(f"{path}:{row.line}: {each.wav} is in line {wavs[each.wav]}, too")
+        wavs.setdefault(each.wav, row.line)
+        if speakers.setdefault(speaker_id(each.spk), each.spk) != each.spk:
+            faults.append(f"{path}:{row.line}: the speakers {each.spk} and {speakers[speaker_id(each.spk)]} would have "
+                          f"the same id {speaker_id(each.spk)}; rename one")
+    if faults:
+        raise UserError("\n  ".join(shorten(faults)))
+    stems = [(each.spk, file_id(Path(each.wav).stem)) for _, each in read]
+    counts = Counter(stems)
+    utterances = []
+    for (_, each), (_, stem) in zip(read, stems, strict=True):
+        if counts[each.spk, stem] > 1:
+            wav = Path(each.wav)
+            inside = wav.relative_to(root) if wav.is_relative_to(root) else wav
+            stem = file_id("_".join(inside.with_suffix("").parts).lstrip("/_"))
+        spk = stem if alone else speaker_id(each.spk)
+        utterances.append(each._replace(utt=stem if alone else f"{spk}-{stem}", spk=spk))
     return utterances
 
 
-def _utterance(row: dict[str, str], options: Options, root: Path) -> Utterance:
-    audio, speaker = row[options.audio], row[options.speaker]
-    text, pinyin = row.get(options.text, ""), row.get(options.pinyin, "")
-    empty = [name for name, value in ((options.audio, audio), (options.speaker, speaker)) if not value]
-    if empty or not (text or pinyin):
-        raise UserError(f"nothing in column {empty[0] if empty else f'{options.text} or {options.pinyin}'}")
-    if options.set in row and not row[options.set]:
-        raise UserError(f"nothing in column {options.set}")
-    spk, stem = _id(speaker), _id(Path(audio).stem)
-    syllables = " ".join(normalize(written) for written in pinyin.split())
-    return Utterance(f"{spk}-{stem}", spk, str(root / audio), " ".join(text.split()), syllables or None)
-
-
-def _id(name: str) -> str:
+def file_id(name: str) -> str:
+    """A file's name without white space."""
     return re.sub(r"\s+", "_", name)
+
+
+def speaker_id(name: str) -> str:
+    """A speaker's name without white space, and without the hyphen and what sorts before it: S1-2 and S1 would be
+    `S1-2-a`, `S1-b`, which do not sort as S1 and S1-2 do."""
+    return re.sub(r"[\s!-\-]+", "_", name)
+
+
+def named_sets(path: Path, cells: Sequence[tuple[int, str]], known: Sequence[str]) -> list[str]:
+    """The set of each row, from (line, cell): one of `known`, or a usual name of it in any case.
+
+    Says which names were taken for which sets. Raises UserError for others, with their lines.
+    """
+    usual = {name: part for part, names in SETS.items() for name in names}
+    meant = {cell: cell if cell in known else usual.get(cell.casefold()) or
+             next((part for part in known if part.casefold() == cell.casefold()), None) for _, cell in cells}
+    unknown = [f"{path}:{line}: there is no set {cell!r}" for line, cell in cells if meant[cell] is None]
+    if unknown:
+        names = sorted(cell for cell, part in meant.items() if part is None)
+        raise UserError("\n  ".join(shorten(unknown)) + f"\n  {len(unknown)} of {len(cells)} rows are of "
+                        f"{', '.join(names)}; mend the cells, or add the names to `sets` in conf/corpora/")
+    for cell, part in meant.items():
+        if cell != part:
+            print(f"{path}: {sum(cell == other for _, other in cells)} rows of {cell!r} are taken for {part}",
+                  file=sys.stderr)
+    missing = [part for part in known if part not in meant.values()]
+    if missing:
+        raise UserError(f"{path}: no row is of {', '.join(missing)}; write some, or rename the column so that train, "
+                        f"dev and test are drawn by speaker, or write `sets: [{', '.join(sorted({*meant.values()}))}]`")
+    return [meant[cell] for _, cell in cells]
+
+
+def drawn_sets(path: Path, utterances: Sequence[Utterance]) -> list[str]:
+    """The set of each utterance, by its speaker; by its sentence where there are fewer than three speakers."""
+    speakers = {each.spk for each in utterances}
+    if len(speakers) >= 3:
+        of_speaker = split_speakers(speakers)
+        return [of_speaker[each.spk] for each in utterances]
+    sentences = {each.text or each.pinyin for each in utterances}
+    if len(sentences) < 3:
+        raise UserError(f"{path}: {len(speakers)} speakers with {len(sentences)} sentences can't be split into train, "
+                        f"dev and test: three of either are needed, or a column `set`")
+    print(f"warning: {path}: {len(speakers)} speakers can't be split into train, dev and test, so the sentences are: "
+          f"the results will be those of speakers whom training has heard", file=sys.stderr)
+    of_sentence = split_speakers(sentences)
+    return [of_sentence[each.text or each.pinyin] for each in utterances]

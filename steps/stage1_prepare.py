@@ -5,14 +5,14 @@ several. Every audio file is opened; nothing is written where one is unusable.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from steps.common.errors import UserError, run
+from steps.common.parallel import positive
 from steps.config.load import load_corpus
+from steps.corpus.audio import check_audios
 from steps.corpus.find import find_utterances
-from steps.corpus.table import shorten
-from steps.corpus.validate import check_audios
+from steps.corpus.table import refuse_or_leave_out
 from steps.corpus.write import Utterance, check_counts, write_sets
 
 Checked = tuple[list[Utterance], list[float]]  # utterances and their durations in seconds
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("corpus", help="a name in conf/corpora/, or several joined by +")
     parser.add_argument("--deep", action="store_true", help="decode all audio, rather than open it")
     parser.add_argument("--strict", action="store_true", help="fail where the counts differ from those documented")
-    parser.add_argument("--nj", type=int, help="processes (default: YINJIE_NJ, else one a processor)")
+    parser.add_argument("--nj", type=positive, help="processes (default: YINJIE_NJ, else one a processor)")
     args = parser.parse_args()
     corpus, corpus_dir = load_corpus(args.corpus), Path("data") / args.corpus
     sets = find_utterances(corpus, args.corpus, corpus_dir)
@@ -44,13 +44,11 @@ def with_durations(sets: dict[str, list[Utterance]], deep: bool, skip_bad: bool,
     durations = dict(zip((each.wav for each in utterances),
                          check_audios([each.wav for each in utterances], deep, jobs), strict=True))
     bad = [f"{each.utt}: {durations[each.wav]}" for each in utterances if isinstance(durations[each.wav], str)]
-    if bad and not skip_bad:
-        raise UserError(f"{len(bad)} of {len(utterances)} audio files are unusable:\n  " + "\n  ".join(shorten(bad))
-                        + "\n  `skip_bad: true` in the corpus' .yaml leaves them out")
-    if bad:
-        print(f"audio: kept {len(utterances) - len(bad)} of {len(utterances)}, left out:", *bad, sep="\n  ",
-              file=sys.stderr)
+    refuse_or_leave_out(bad, skip_bad, len(utterances), "audio files")
     good = {name: [each for each in part if not isinstance(durations[each.wav], str)] for name, part in sets.items()}
+    for name, part in good.items():
+        if not part:
+            raise UserError(f"no recording of the set {name} is usable")
     return {name: (part, [durations[each.wav] for each in part]) for name, part in good.items()}
 
 

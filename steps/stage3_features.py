@@ -5,23 +5,28 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from steps.common.errors import run
+from steps.common.errors import UserError, run
 from steps.common.files import atomic_open
+from steps.common.parallel import default_jobs, on_cluster, positive
 from steps.config.load import dump, load_corpus, load_features
 from steps.config.schema import Features
+from steps.corpus.audio import is_there
 from steps.feats.archive import discard, save_cmvn
 from steps.feats.compute import check_config
-from steps.feats.extract import extract_set
+from steps.feats.extract import extract_set, read_wav_scp
 
 
 def main() -> None:
     args = parse_args()
     corpus, config = load_corpus(args.corpus), load_features(args.features)
+    data_dir, out_dir = Path("data") / args.corpus, Path("exp/features") / f"{args.corpus}_{args.features}"
     check_config(config, f"conf/features/{args.features}.yaml")
-    out_dir = Path("exp/features") / f"{args.corpus}_{args.features}"
-    discard_all(out_dir, corpus.sets)
+    jobs = args.nj or (None if on_cluster() else default_jobs())
+    for part in corpus.sets:
+        check_input(data_dir / part)
+    discard_all(out_dir, corpus.sets)  # what can be checked has been
     try:
-        extract_all(Path("data") / args.corpus, out_dir, corpus.sets, config, args.nj)
+        extract_all(data_dir, out_dir, corpus.sets, config, jobs)
     except BaseException:
         discard_all(out_dir, corpus.sets)
         raise
@@ -39,11 +44,23 @@ def extract_all(data_dir: Path, out_dir: Path, sets: list[str], config: Features
               f"of {config.num_bins} bins", flush=True)
         if done.skipped:
             print(f"{out_dir / part}: left out {len(done.skipped)} utterances, see {out_dir / part / 'skipped'}")
+        for doubt, utts in done.doubts.items():
+            print(f"warning: {out_dir / part}: {len(utts)} of {done.formats.total()} utterances, such as {utts[0]}: "
+                  f"{doubt}", file=sys.stderr)
         if part == "train":
             save_cmvn(out_dir / "cmvn", done.stats)
             for name, copy in zip(config.copy_sets, config.copies, strict=True):
                 extract_set(data_dir / part, out_dir / name, config, jobs, copy)
     tell_conversions(formats, config.sample_rate)
+
+
+def check_input(data_dir: Path) -> None:
+    """Raise UserError where stage 1 is not done, or its recordings are gone: all of them, as where a disk is not there.
+    """
+    wavs = read_wav_scp(data_dir / "wav.scp")
+    if not any(is_there(wav) for _, wav in wavs):
+        raise UserError(f"{data_dir / 'wav.scp'}: none of its {len(wavs)} recordings is there, such as {wavs[0][1]}; "
+                        f"is the disk mounted? Else run stage 1 (prepare) again")
 
 
 def discard_all(out_dir: Path, sets: list[str]) -> None:
@@ -66,7 +83,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.stage3_features", description=__doc__)
     parser.add_argument("corpus", help="a file of conf/corpora, without .yaml")
     parser.add_argument("features", help="a file of conf/features, without .yaml")
-    parser.add_argument("--nj", type=int, help="processes; default: YINJIE_NJ, else one a processor")
+    parser.add_argument("--nj", type=positive, help="processes; default: YINJIE_NJ, else one a processor")
     return parser.parse_args()
 
 

@@ -23,7 +23,7 @@ from steps.common.parallel import CLUSTER, ordered_map
 from steps.common.yaml import check, load
 from steps.config.load import experiment_names
 from steps.config.schema import Cluster
-from steps.corpus.validate import check_audios
+from steps.corpus.audio import check_audios
 
 ROOT = Path(__file__).parent.parent
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers find no tests/

@@ -3,6 +3,8 @@
 import signal
 import sys
 
+AGAIN_S = 0.5
+
 
 class UserError(Exception):
     """Something the user can mend: the message names the file, the line or utterance, what is wrong, what to do."""
@@ -24,9 +26,26 @@ def run(main) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _interrupt(number, frame) -> None:
+    """Raise KeyboardInterrupt, and see to it that it arrives: Python drops what is raised in a destructor or fork hook.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _interrupt_again)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S, AGAIN_S)
+    sys.unraisablehook = lambda dropped: None
+    raise KeyboardInterrupt
+
+
+def _interrupt_again(number, frame) -> None:
+    """Raise KeyboardInterrupt where none is being handled: the one before was dropped."""
+    error = sys.exc_info()[1]
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            return
+        error = error.__context__
     raise KeyboardInterrupt

@@ -1,8 +1,11 @@
 """Long work: spread over processes, and shown with its progress."""
 
+import argparse
 import contextlib
 import itertools
+import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,12 +19,13 @@ from typing import Any, TypeVar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from steps.common.errors import UserError
-from steps.common.process import cores
+from steps.common.process import cores, die_with_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 CLUSTER = Path("conf/cluster.yaml")
 LOG_EVERY_S = 15.0
+MOST_JOBS = 4096
 
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
@@ -53,8 +57,21 @@ def _log(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 
 def default_jobs() -> int:
-    """Processes to use: YINJIE_NJ, else one a processor."""
-    return int(os.environ.get("YINJIE_NJ", 0)) or cores()
+    """Processes to use: YINJIE_NJ, else one a processor. Raises UserError for a YINJIE_NJ that is no number above 0."""
+    wanted = os.environ.get("YINJIE_NJ", "").strip()
+    if not wanted:
+        return cores()
+    try:
+        return positive(wanted)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"YINJIE_NJ: {error}; unset it, or export YINJIE_NJ={cores()}") from None
+
+
+def positive(text: str) -> int:
+    """A number of processes as an option of argparse: from 1 to MOST_JOBS."""
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes from 1 to {MOST_JOBS}")
+    return int(text)
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> Iterator[Result]:
@@ -98,13 +115,21 @@ def _executor(jobs: int | None) -> Iterator[tuple[Any, Callable[[], int]]]:
         with cluster_executor(CLUSTER) as executor:
             yield executor, executor.width
     else:
-        with ProcessPoolExecutor(jobs, initializer=_attach_to_parent, initargs=(os.getpid(),)) as pool:
+        pool = ProcessPoolExecutor(jobs, initializer=_attach_to_parent, initargs=(os.getpid(),))
+        try:
             yield pool, lambda: jobs
+        except BaseException:
+            for process in multiprocessing.active_children():  # nobody wants their results any more
+                process.kill()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _attach_to_parent(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end soon after it: where it is killed (-9), its pool would wait forever."""
+    """Leave Ctrl-C to the parent, and end with it: where it is killed (-9), its pool would wait forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

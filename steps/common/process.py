@@ -58,6 +58,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """Threads of the numerical libraries: OMP_NUM_THREADS (the first, where it is a list), else one a processor."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else cores()
+
+
 class Progress(NamedTuple):
     """What progress.json says."""
 

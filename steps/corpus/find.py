@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import os
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +14,7 @@ from steps.config.schema import Corpus, Strict
 from steps.corpus.table import PairOptions, half_width, pair, read_transcript
 from steps.corpus.write import Utterance
 
+AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".amr", ".wma", ".webm", ".aiff", ".au")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
@@ -19,6 +22,8 @@ def named_root(corpus: Corpus, what: str) -> Path:
     """The folder that the config names. Raises UserError, which says `what` it should be, where it names none."""
     if corpus.root is None:
         raise UserError(f"root: missing; write {what} into conf/corpora/")
+    if not os.path.isdir(corpus.root):
+        raise UserError(f"root: {corpus.root}: no such folder; write {what} into conf/corpora/")
     return Path(corpus.root)
 
 
@@ -36,27 +41,66 @@ def corpus_root(corpus: Corpus, name: str, holds: str) -> Path:
 
 
 def find_audio(folder: Path, suffix: str = ".wav") -> dict[str, str]:
-    """{file name without suffix: path} of all audio files below a folder, at any depth.
+    """{file name without suffix: path} of all audio files below a folder, at any depth, links followed.
 
-    Raises UserError where there are none, where archives wait to be extracted, or where two files have one name.
+    Raises UserError where there are none, where archives wait to be extracted, where two files have one name, and for a
+    folder or link that leads nowhere.
     """
     found, archives = {}, []
-    for where, _, names in os.walk(folder):
-        for name in names:
-            if name.endswith(ARCHIVES):
-                archives.append(name)
-            if not name.lower().endswith(suffix):
-                continue
-            stem = name[: -len(suffix)]
-            if stem in found:
-                raise UserError(f"{os.path.join(where, name)}: {found[stem]} has the same name; which one is it?")
-            found[stem] = os.path.join(where, name)
+    for path in walk(folder):
+        name = os.path.basename(path)
+        if name.endswith(ARCHIVES):
+            archives.append(name)
+        if not name.lower().endswith(suffix):
+            continue
+        stem = name[: -len(suffix)]
+        if stem in found:
+            raise UserError(f"{path}: {found[stem]} has the same name; which one is it?")
+        found[stem] = path
     if archives and not found:
         raise UserError(f"{folder}: {len(archives)} archives in it are not extracted, such as {min(archives)}; "
                         f"extract them: cd {folder} && for a in *.tar.gz; do tar xf $a; done")
+    if archives:
+        print(f"warning: {folder}: {len(archives)} archives in it are not extracted, such as {min(archives)}",
+              file=sys.stderr)
     if not found:
         raise UserError(f"{folder}: no {suffix} file in it or below")
     return found
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Paths of all files below a folder, folders that are links gone into, each folder once.
+
+    Raises UserError for a folder that cannot be read, and for a link that leads nowhere.
+    """
+    seen = set()
+    for where, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
+        here = os.stat(where)
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        for name in sorted(names):
+            path = os.path.join(where, name)
+            if os.path.islink(path) and not os.path.exists(path):
+                raise UserError(f"{path}: a link to {os.readlink(path)}, which is not there; is that disk mounted?")
+            yield path
+        folders.sort()
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def beside_them(wavs: Iterable[str]) -> None:
+    """Say on stderr how many audio files lie in the same folders as `wavs`, and are none of them."""
+    used = set(wavs)
+    there = [os.path.join(folder, name) for folder in sorted({os.path.dirname(wav) for wav in used})
+             if os.path.isdir(folder) for name in os.listdir(folder) if name.lower().endswith(AUDIO)]
+    unused = sorted(set(there) - used)
+    if unused:
+        print(f"{len(unused)} of {len(there)} audio files are in no row, such as {unused[0]}: not used",
+              file=sys.stderr)
 
 
 def read_sets(root: Path, audio: str, transcript: str, speaker: slice, options: PairOptions
@@ -76,24 +120,52 @@ def read_sets(root: Path, audio: str, transcript: str, speaker: slice, options: 
 
 
 def load_module(name: str) -> ModuleType:
-    """local/<name>.py. Raises UserError where there is none."""
-    if importlib.util.find_spec(f"local.{name}") is None:
+    """local/<name>.py. Raises UserError where there is none, or where it is not the module of a corpus."""
+    if not name.isidentifier() or importlib.util.find_spec(f"local.{name}") is None:
         there = sorted(path.stem for path in Path("local").glob("*.py") if path.stem != "__init__")
         raise UserError(f"module: there is no local/{name}.py; local/ has {', '.join(there)}")
-    return importlib.import_module(f"local.{name}")
+    module = importlib.import_module(f"local.{name}")
+    if not callable(getattr(module, "prepare", None)):
+        raise UserError(f"module: local/{name}.py is not the module of a corpus: it has no function prepare")
+    return module
 
 
 def module_options(module: ModuleType, corpus: Corpus, name: str) -> Strict:
-    """The corpus' `options:`, checked against the module's own schema."""
-    return check(corpus.options, module.Options, f"{CONF / 'corpora' / name}.yaml: options")
+    """The corpus' `options:`, checked against the module's own schema; where it has none, there may be none."""
+    return check(corpus.options, getattr(module, "Options", NoOptions), f"{CONF / 'corpora' / name}.yaml: options")
+
+
+class NoOptions(Strict):
+    """Of a module without `Options`."""
 
 
 def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, list[Utterance]]:
-    """The sets that the config asks for, as the corpus' module finds them. Raises UserError for one that is absent."""
+    """The sets that the config asks for, as the corpus' module finds them. Says what it found and is not asked for.
+
+    Raises UserError for a set that is absent, and for a module that does not keep to what `local` modules return.
+    """
     module = load_module(corpus.module)
     found = module.prepare(corpus, module_options(module, corpus, name), corpus_dir)
+    if not isinstance(found, dict) or not all(isinstance(each, Utterance) for part in found.values() for each in part):
+        raise UserError(f"local/{corpus.module}.py: prepare must return {{set: [Utterance, …]}}")
     for part in corpus.sets:
         if not found.get(part):
             raise UserError(f"conf/corpora/{name}.yaml: sets: {part}: there is no such set, or it is empty; "
                             f"local/{corpus.module}.py finds {', '.join(key for key in found if found[key])}")
-    return {part: sorted(found[part]) for part in corpus.sets}
+    for part in found.keys() - set(corpus.sets):
+        print(f"{len(found[part])} utterances of the set {part}: not used, as `sets` does not name it", file=sys.stderr)
+    sets = {part: sorted(found[part]) for part in corpus.sets}
+    _warn_of_overlap(sets)
+    return sets
+
+
+def _warn_of_overlap(sets: dict[str, list[Utterance]]) -> None:
+    """Say which recordings are in two sets: results on what was trained on mean nothing."""
+    where: dict[str, str] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    for part, utterances in sets.items():
+        for each in utterances:
+            if where.setdefault(each.wav, part) != part:
+                shared.setdefault((where[each.wav], part), []).append(each.utt)
+    for (one, other), utts in shared.items():
+        print(f"warning: {len(utts)} recordings are both in {one} and in {other}, such as {utts[0]}", file=sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
+from steps.corpus.audio import check_audios
 from steps.corpus.table import half_width, scan_table, shorten, write_table
 from steps.corpus.validate import (
     SPK_TABLES,
@@ -13,7 +14,6 @@ from steps.corpus.validate import (
     VALUE_CHECKS,
     Audio,
     Summary,
-    check_audios,
     may_lack,
     read_valid,
     speaker_order_fault,
@@ -85,7 +85,6 @@ def _unusable(tables: dict[str, dict[str, str]]) -> dict[str, str]:
         empty = [name for name, table in tables.items() if table.get(utt) == ""]
         wrong = [f"{name}: {fault}" for name, fault_of in VALUE_CHECKS.items()
                  if tables.get(name, {}).get(utt) and (fault := fault_of(tables[name][utt]))]
-        spk = tables["utt2spk"].get(utt, "")
         if lacking:
             why[utt] = f"not in {', '.join(lacking)}"
         elif not utt or any(blank.isspace() for blank in utt):
@@ -94,8 +93,6 @@ def _unusable(tables: dict[str, dict[str, str]]) -> dict[str, str]:
             why[utt] = f"nothing in {', '.join(empty)}"
         elif wrong:
             why[utt] = wrong[0]
-        elif not utt.startswith(spk):
-            why[utt] = f"does not begin with its speaker {spk}"
     return why
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -65,6 +66,15 @@ def refuse(faults: list[str]) -> None:
     """Raise UserError with the first few of `faults`, of one kind, where there are any."""
     if faults:
         raise UserError("\n  ".join(shorten(faults)))
+
+
+def refuse_or_leave_out(faults: list[str], skip: bool, total: int, what: str) -> None:
+    """Raise UserError with the first few of `faults` where there are any; or, where `skip`, say all on stderr."""
+    if faults and not skip:
+        raise UserError(f"{len(faults)} of {total} {what} cannot be used:\n  " + "\n  ".join(shorten(faults))
+                        + "\n  `skip_bad: true` in the corpus' .yaml leaves them out")
+    if faults:
+        print(f"{what}: kept {total - len(faults)} of {total}, left out:", *faults, sep="\n  ", file=sys.stderr)
 
 
 def decode(path: Path) -> tuple[str, list[str]]:
@@ -148,8 +158,12 @@ def read_transcript(path: str | os.PathLike) -> dict[str, str]:
 
 
 def half_width(text: str) -> str:
-    """Full-width letters, digits, signs and blanks as ASCII, and one blank at the most between words."""
-    return " ".join(text.translate(WIDE).split())
+    """Full-width letters, digits, signs and blanks as ASCII, one blank at the most between words, nothing invisible.
+
+    Invisible are Unicode's format characters, such as a zero-width space or a soft hyphen.
+    """
+    visible = text if text.isprintable() else "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return " ".join(visible.translate(WIDE).split())
 
 
 def pair(wavs: Iterable[str], texts: Iterable[str], where: Path, skip: Iterable[Unpaired] = ()) -> list[str]:

@@ -1,79 +1,13 @@
 """Strict checks of a Kaldi data directory and of its audio."""
 
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import soundfile
-
 from steps.common.errors import UserError
-from steps.common.parallel import ordered_map, track
+from steps.corpus.audio import check_audios
 from steps.corpus.table import scan_table, shorten
-
-CHUNK = 64  # files a task: opening a header is too short to be sent alone
-UNKNOWN_LENGTH = 2**31 - 4096  # WAV headers of streams hold about 2**31 or 2**32 bytes for "not known"
-
-
-def check_audio(path: str, deep: bool = False) -> float | str:
-    """Duration of a file in seconds; or, where it is missing, unreadable, empty or cut short, what is wrong, in words.
-
-    Shallow reads headers, which shows a WAV cut short, though not a FLAC or MP3. `deep` decodes every sample, and finds
-    digital silence too.
-    """
-    if not os.path.exists(path):
-        return f"{path}: no such file"
-    if os.path.getsize(path) == 0:
-        return f"{path}: the file is empty"
-    try:
-        info = soundfile.info(path, verbose=True)
-        if info.frames <= 0 or info.samplerate <= 0:
-            return f"{path}: holds no samples"
-        short = cut_short(info.extra_info)
-        if short:
-            return f"{path}: {short}"
-        return (_read_through(path, info.frames) if deep else None) or info.frames / info.samplerate
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
-        return f"{path}: not readable as audio ({reason}); get the file anew"
-
-
-def check_audios(paths: Sequence[str], deep: bool = False, jobs: int | None = None) -> Iterator[float | str]:
-    """`check_audio` of each path in turn, over `jobs` processes, with progress."""
-    chunks = [(paths[start : start + CHUNK], deep) for start in range(0, len(paths), CHUNK)]
-    if len(chunks) < 2:
-        jobs = 1
-    results = (result for chunk in ordered_map(_check_chunk, chunks, jobs) for result in chunk)
-    return track(results, len(paths), "audio")
-
-
-def _check_chunk(chunk: tuple[Sequence[str], bool]) -> list[float | str]:
-    paths, deep = chunk
-    return [check_audio(path, deep) for path in paths]
-
-
-def cut_short(log: str) -> str | None:
-    """libsndfile's log of a WAV tells the bytes that the header promises and, if others, those that are there."""
-    found = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if found is None:
-        return None
-    promised, there = map(int, found.groups())
-    if there < promised < UNKNOWN_LENGTH:
-        return f"cut short: {there} of the {promised} bytes of samples that its header promises; get the file anew"
-    return None
-
-
-def _read_through(path: str, frames: int) -> str | None:
-    read, loud = 0, False
-    with soundfile.SoundFile(path) as audio:
-        while len(block := audio.read(65536, dtype="float32")):  # audio.blocks() would not tell a short read
-            read += len(block)
-            loud = loud or bool(block.any())
-    if read < frames:
-        return f"{path}: cut short: {read} of the {frames} samples that its header promises; get the file anew"
-    return None if loud else f"{path}: digital silence, every sample is zero"
-
 
 UTT_TABLES = ("wav.scp", "utt2spk", "utt2dur", "utt2audio", "text", "pinyin", "feats.scp", "utt2num_frames", "utt2lang",
               "utt2uniq", "vad.scp")  # keyed by utterance
@@ -193,8 +127,7 @@ def _key_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> Iterator[s
 def _speaker_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
     utt2spk = tables["utt2spk"]
     listed = [(utt, spk) for spk, utts in tables["spk2utt"].items() for utt in utts.split()]
-    faults = [f"{data_dir / 'utt2spk'}: {utt}: does not begin with its speaker {spk}" for utt, spk in utt2spk.items()
-              if not utt.startswith(spk)]
+    faults = []
     order = speaker_order_fault(utt2spk)
     if order:
         faults.append(f"{data_dir / 'utt2spk'}: {order}")
@@ -203,7 +136,8 @@ def _speaker_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[s
     return shorten(faults)
 
 
-def _text_fault(text: str) -> str | None:
+def text_fault(text: str) -> str | None:
+    """What is wrong with a transcript, in words; None where nothing is."""
     for symbol in KALDI_SYMBOLS:
         if symbol in text.split():
             return f"{symbol} in the text means something else to Kaldi; remove it"
@@ -244,7 +178,7 @@ def _one_word_fault(value: str) -> str | None:
 
 
 VALUE_CHECKS: dict[str, Callable[[str], str | None]] = {
-    "text": _text_fault,
+    "text": text_fault,
     "pinyin": _pinyin_fault,
     "wav.scp": _wav_fault,
     "utt2spk": _one_word_fault,

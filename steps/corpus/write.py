@@ -13,7 +13,7 @@ from typing import NamedTuple
 from steps.common.errors import UserError
 from steps.common.files import size_and_time
 from steps.corpus.table import read_table, refuse, write_table
-from steps.corpus.validate import Summary, read_valid, validate
+from steps.corpus.validate import Summary, read_valid, text_fault, validate
 
 
 class Utterance(NamedTuple):
@@ -161,8 +161,9 @@ def _check(utterances: Sequence[Utterance]) -> None:
     for each in utterances:
         if each.utt in wavs:
             faults.append(f"{each.utt}: the utterance is there twice: {wavs[each.utt]} and {each.wav}")
-        if not (each.text or each.pinyin):
-            faults.append(f"{each.utt}: neither text nor pinyin ({each.wav})")
+        fault = text_fault(each.text) if each.text else None if each.pinyin else "neither text nor pinyin"
+        if fault:
+            faults.append(f"{each.utt}: {fault} ({each.wav})")
         wavs[each.utt] = each.wav
     silent = [each.utt for each in utterances if not each.pinyin]
     if 0 < len(silent) < len(utterances):

@@ -73,10 +73,13 @@ class FeatureReader:
         if utt not in self._where:
             raise UserError(f"{self.scp}: no utterance {utt}")
         try:
-            return kio.FloatMatrix.read(self._where[utt]).numpy()
+            feats = kio.FloatMatrix.read(self._where[utt]).numpy()
         except RuntimeError:
             raise UserError(f"{self.scp}: {utt}: {self._where[utt]} is not readable; "
                             "run stage 3 (features) again") from None
+        if not np.isfinite(feats).all():
+            raise UserError(f"{self.scp}: {utt}: its features are NaN or infinite; run stage 3 (features) again")
+        return feats
 
     def read_all(self) -> dict[str, np.ndarray]:
         """Every matrix, in the order of feats.scp: 4 bytes × frames × bins of memory."""
@@ -111,8 +114,10 @@ def load_cmvn(path: str | os.PathLike) -> np.ndarray:
         stats = kio.DoubleMatrix.read(os.fspath(path)).numpy().copy()
     except RuntimeError:
         raise UserError(f"{path}: no readable Kaldi matrix; run stage 3 (features) again") from None
-    if stats.shape[0] != 2 or stats[0, -1] < 1:
+    if stats.shape[0] != 2 or not stats[0, -1] >= 1:
         raise UserError(f"{path}: not CMVN statistics: {stats.shape[0]} rows; run stage 3 (features) again")
+    if not np.isfinite(stats).all() or (stats[1, :-1] * stats[0, -1] < np.square(stats[0, :-1]) * (1 - 1e-6)).any():
+        raise UserError(f"{path}: not the statistics of any features; run stage 3 (features) again")
     return stats
 
 

@@ -1,14 +1,15 @@
 """Audio files as the front end wants them: one channel, one sample rate, float32."""
 
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 
-from steps.common.errors import UserError
-from steps.corpus.validate import cut_short
+from steps.corpus.audio import audio_info, read_blocks
+
+CANCELLED = 0.01  # energy of the channels' mean over that of a channel: 20 dB less, as of channels that are inverted
 
 
 class Audio(NamedTuple):
@@ -19,47 +20,63 @@ class Audio(NamedTuple):
     file_channels: int
 
 
+class AudioStream(NamedTuple):
+    """As `Audio`, of a recording of any length."""
+
+    blocks: Iterator[np.ndarray]  # float32 (samples,) each
+    file_rate: int
+    file_channels: int
+    inverted: bool  # the channels' mean would be next to nothing, so that the loudest is taken
+
+
 def read_audio(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
     """The samples of an audio file, float32 (samples,) at `sample_rate` Hz, full scale ±1, channels averaged.
 
-    Reads whatever libsndfile does (wav, flac, ogg, mp3…). Raises UserError as `load_audio` does.
+    Reads whatever libsndfile does (wav, flac, ogg, mp3…). Raises UserError as `stream_audio` does.
     """
     return load_audio(path, sample_rate).samples
 
 
 def load_audio(path: str | os.PathLike, sample_rate: int) -> Audio:
-    """As `read_audio`, with the file's own sample rate and channel count.
+    """As `read_audio`, with the file's own sample rate and channel count."""
+    stream = stream_audio(path, sample_rate)
+    return Audio(np.concatenate(list(stream.blocks)), stream.file_rate, stream.file_channels)
 
-    Raises UserError naming a file that is missing, that libsndfile can't decode to its end, or that holds no sample, or
-    NaN or infinity.
+
+def stream_audio(path: str | os.PathLike, sample_rate: int) -> AudioStream:
+    """A recording in blocks at `sample_rate` Hz, its channels averaged; they are decoded as they are asked for.
+
+    Raises UserError, at once or from `blocks`, for a file that `steps.corpus.audio.read_blocks` refuses.
     """
-    samples, file_rate = _decode(path)
-    if not len(samples):
-        raise UserError(f"{path}: holds no sample")
-    if not np.isfinite(samples).all():
-        raise UserError(f"{path}: holds samples that are NaN or infinite")
-    channels = samples.shape[1]
-    mono = samples[:, 0] if channels == 1 else samples.mean(axis=1, dtype=np.float32)
-    if file_rate != sample_rate:
-        mono = soxr.resample(mono, file_rate, sample_rate, quality="HQ")
-    return Audio(mono, file_rate, channels)
+    info = audio_info(path)
+    loudest = _loudest_of_inverted(path) if info.channels > 1 else None
+    blocks = _mono(path, loudest)
+    if info.rate != sample_rate:
+        blocks = _resampled(blocks, info.rate, sample_rate)
+    return AudioStream(blocks, info.rate, info.channels, loudest is not None)
 
 
-def _decode(path: str | os.PathLike) -> tuple[np.ndarray, int]:
-    """All samples, float32 (samples, channels), and their rate."""
-    if not os.path.exists(path):
-        raise UserError(f"{path}: no such file")
-    if os.path.getsize(path) == 0:
-        raise UserError(f"{path}: the file is empty")
-    try:
-        with soundfile.SoundFile(path) as file:
-            samples = file.read(dtype="float32", always_2d=True)
-            promised, file_rate, short = file.frames, file.samplerate, cut_short(file.extra_info)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        reason = getattr(error, "error_string", str(error)).rstrip(".")
-        raise UserError(f"{path}: not readable as audio: {reason}") from None
-    if short:
-        raise UserError(f"{path}: {short}")
-    if len(samples) < promised:
-        raise UserError(f"{path}: cut short or damaged: {len(samples)} of {promised} samples can be decoded")
-    return samples, file_rate
+def _mono(path: str | os.PathLike, channel: int | None) -> Iterator[np.ndarray]:
+    """One channel, or the mean of all where None is given."""
+    for block in read_blocks(path):
+        if channel is None and block.shape[1] > 1:
+            yield block.mean(axis=1, dtype=np.float32)
+        else:
+            yield np.ascontiguousarray(block[:, channel or 0])
+
+
+def _loudest_of_inverted(path: str | os.PathLike) -> int | None:
+    """The loudest channel where the channels cancel each other; None where they do not."""
+    energies, mean_energy = 0.0, 0.0
+    for block in read_blocks(path):
+        energies = energies + np.square(block, dtype=np.float64).sum(axis=0)
+        mean_energy += float(np.square(block.mean(axis=1, dtype=np.float64)).sum())
+    return int(np.argmax(energies)) if mean_energy < CANCELLED * np.mean(energies) else None
+
+
+def _resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+    """The blocks at another rate, the same as if they were resampled as a whole."""
+    resampler = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)

@@ -1,6 +1,7 @@
 """Log spectrogram and Kaldi's fbank of an utterance."""
 
 import functools
+from collections.abc import Iterable, Iterator
 
 import kaldi_native_fbank as knf
 import numpy as np
@@ -60,26 +61,24 @@ def num_frames(samples: int, config: Features) -> int:
     return max(0, 1 + (samples - frame_length(config)) // frame_shift(config))
 
 
-FRAME_BLOCK = 4096  # frames transformed at once, lest an hour of audio take gigabytes
+def spectrogram_parts(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
+    """ln |FFT| of each windowed frame, its lowest `num_bins` bins: float32 (frames, num_bins), some at a time.
 
-
-def compute_spectrogram(samples: np.ndarray, config: Features) -> np.ndarray:
-    """ln |FFT| of each windowed frame, its lowest `num_bins` bins: float32 (frames, num_bins).
-
-    `samples` are float32 (samples,), full scale ±1, at least a frame. The FFT is as long as the frame: at 25 ms bin k
-    lies at 40 k Hz. Magnitudes are of 16-bit numbers, and floored at `floor_db`.
+    `blocks` are as `compute_feats` takes them. The FFT is as long as the frame: at 25 ms bin k lies at 40 k Hz.
+    Magnitudes are of 16-bit numbers, and floored at `floor_db`.
     """
-    frames = np.lib.stride_tricks.sliding_window_view(samples, frame_length(config))[::frame_shift(config)]
+    length, shift = frame_length(config), frame_shift(config)
     scaled = window(config) * np.float32(FULL_SCALE)
     floor = np.float32(noise_energy(config) ** 0.5)
-    spectrogram = np.empty((len(frames), config.num_bins), np.float32)
-    for begin in range(0, len(frames), FRAME_BLOCK):
-        spectrum = fft.rfft(frames[begin:begin + FRAME_BLOCK] * scaled, axis=1)[:, :config.num_bins]
-        spectrogram[begin:begin + FRAME_BLOCK] = np.log(np.maximum(np.abs(spectrum), floor))
-    return spectrogram
-
-
-SAMPLE_BLOCK = 1 << 16  # samples handed over at once, lest an hour of audio take gigabytes
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        count = num_frames(len(rest), config)
+        if count:
+            frames = np.lib.stride_tricks.sliding_window_view(rest, length)[: count * shift : shift]
+            spectrum = fft.rfft(frames * scaled, axis=1)[:, :config.num_bins]
+            yield np.log(np.maximum(np.abs(spectrum), floor))
+            rest = rest[count * shift:]
 
 
 @functools.lru_cache(maxsize=8)
@@ -94,35 +93,47 @@ def fbank_options(config: Features) -> knf.FbankOptions:
     return options
 
 
-def compute_fbank(samples: np.ndarray, config: Features) -> np.ndarray:
-    """ln mel energies of 16-bit numbers, as compute-fbank-feats gives them: float32 (frames, num_bins).
+def fbank_parts(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
+    """ln mel energies of 16-bit numbers, as compute-fbank-feats gives them: float32 (frames, num_bins), some at a time.
 
-    `samples` are float32 (samples,), full scale ±1, at least a frame.
+    `blocks` are as `compute_feats` takes them.
     """
-    fbank = knf.OnlineFbank(fbank_options(config))
-    for begin in range(0, len(samples), SAMPLE_BLOCK):
-        block = samples[begin:begin + SAMPLE_BLOCK] * np.float32(FULL_SCALE)
-        fbank.accept_waveform(config.sample_rate, block.tolist())  # pybind11 converts a list twice as fast as an array
-    fbank.input_finished()
-    return np.stack([fbank.get_frame(frame) for frame in range(fbank.num_frames_ready)])
+    fbank, done = knf.OnlineFbank(fbank_options(config)), 0
+    for block in blocks:
+        scaled = block * np.float32(FULL_SCALE)
+        fbank.accept_waveform(config.sample_rate, scaled.tolist())  # pybind11 converts a list twice as fast as an array
+        ready = fbank.num_frames_ready
+        if ready > done:
+            yield np.stack([fbank.get_frame(frame) for frame in range(done, ready)])
+            fbank.pop(ready - done)
+            done = ready
 
 
-COMPUTE = {"spectrogram": compute_spectrogram, "fbank": compute_fbank}
+PARTS = {"spectrogram": spectrogram_parts, "fbank": fbank_parts}
+BLOCK = 1 << 16  # samples worked on at once, lest an hour of audio take gigabytes
 
 
-def compute_feats(samples: np.ndarray, config: Features) -> np.ndarray:
-    """Features of float32 `samples` (samples,) at the config's sample rate, full scale ±1: float32 (frames, num_bins).
+def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) -> np.ndarray:
+    """Features of audio at the config's sample rate, full scale ±1: float32 (frames, num_bins).
 
-    With `level_db` the samples are first scaled to that level. Frame t begins t × frame_shift_ms after the first
-    sample; only whole frames count.
-    Raises UserError where there is none.
+    `samples` are float32 (samples,), or blocks of such. With `level_db` they are first scaled to that level, for which
+    they are held in memory. Frame t begins t × frame_shift_ms after the first sample; only
+    whole frames count. Raises UserError where there is none, and where a feature is NaN or infinite.
     """
-    if not num_frames(len(samples), config):
-        raise UserError(f"{len(samples) / config.sample_rate * 1000:.1f} ms of audio are shorter than a frame "
-                        f"of {config.frame_length_ms:g} ms")
     if config.level_db is not None:
-        samples = level_speech(samples, config.sample_rate, config.level_db)
-    return COMPUTE[config.type](samples, config)
+        whole = samples if isinstance(samples, np.ndarray) else np.concatenate([*samples, np.zeros(0, np.float32)])
+        samples = level_speech(whole, config.sample_rate, config.level_db) if len(whole) else whole
+    if isinstance(samples, np.ndarray):
+        blocks = (samples[begin:begin + BLOCK] for begin in range(0, len(samples), BLOCK))
+    else:
+        blocks = samples
+    parts = list(PARTS[config.type](blocks, config))
+    if not parts:
+        raise UserError(f"the audio is shorter than a frame of {config.frame_length_ms:g} ms")
+    feats = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    if not np.isfinite(feats).all():
+        raise UserError("its features are NaN or infinite; the samples are too large")
+    return feats
 
 
 def check_config(config: Features, where: str) -> None:

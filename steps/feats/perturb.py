@@ -13,6 +13,7 @@ from scipy import signal
 from steps.config.schema import Copy
 
 FRAME_S = 0.025  # over which loudness is measured
+BLOCK = 4096  # frames worked on at once, lest an hour of audio take gigabytes
 LOUD = 0.9  # quantile of the frames' energies that is the level of speech
 TILTS = 0.0, 1.0  # how steeply the amplitude of noise falls with frequency: from not at all to in proportion
 SHORTEST_REVERB_S = 0.1
@@ -30,8 +31,10 @@ def level_speech(samples: np.ndarray, sample_rate: int, level_db: float) -> np.n
 def speech_level(samples: np.ndarray, sample_rate: int) -> float:
     """Root mean square of the frame at the quantile LOUD of all frames, full scale 1."""
     length = min(len(samples), int(FRAME_S * sample_rate))
-    frames = samples[:len(samples) // length * length].reshape(-1, length).astype(np.float64)
-    return float(np.sqrt(np.quantile(np.square(frames).mean(axis=1), LOUD)))
+    frames = samples[:len(samples) // length * length].reshape(-1, length)
+    energies = [np.square(frames[begin:begin + BLOCK].astype(np.float64)).mean(axis=1)
+                for begin in range(0, len(frames), BLOCK)]
+    return float(np.sqrt(np.quantile(np.concatenate(energies), LOUD)))
 
 
 def perturb(samples: np.ndarray, sample_rate: int, copy: Copy, utt: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from steps.common.errors import UserError
-from steps.common.process import cores, die_with_parent
+from steps.common.process import die_with_parent, threads
 from steps.config.load import Resolved
 from steps.model.checkpoints import is_finished
 
@@ -79,8 +79,7 @@ def _variables(config: Resolved, local: int) -> dict[str, str]:
     variables = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}  # msrun's `python`
     variables["GLOG_v"] = os.environ.get("GLOG_v", "3")  # noqa: SIM112  else how they met fills the log
     if config.experiment.device == "CPU":
-        threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
-        variables["OMP_NUM_THREADS"] = str(max(1, threads // local))
+        variables["OMP_NUM_THREADS"] = str(max(1, threads() // local))
     return variables
 
 

@@ -107,7 +107,7 @@ def main() -> None:
         for name in ("steps", "local"):
             shutil.copytree(PROJECT / name, project / name)
         print(f"{utterances} utterances")
-        audio = ("from steps.corpus.validate import check_audios; from steps.corpus.find import find_audio;"
+        audio = ("from steps.corpus.audio import check_audios; from steps.corpus.find import find_audio;"
                  "list(check_audios(list(find_audio('data_aishell/wav').values())))")
         opening, _ = run("opening the audio (not counted)", project, "-c", audio)
         total = run("prepare, the opening counted", project, "-m", "steps.stage1_prepare", "aishell")[0] - opening

@@ -1,0 +1,231 @@
+"""Audio files: what they hold, decoded in blocks whatever their length, refused where they cannot be used."""
+
+import contextlib
+import io
+import mmap
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from steps.common.errors import UserError
+from steps.common.parallel import ordered_map, track
+from steps.corpus.mp3 import mp3_as_read
+
+CHUNK = 64  # files a task: opening a header is too short to be sent alone
+BLOCK = 1 << 16  # samples decoded at once, lest hours of audio take gigabytes
+UNKNOWN_LENGTH = 2**31 - 4096  # WAV headers of streams hold about 2**31 or 2**32 bytes for "not known"
+UNKNOWN_FRAMES = 2**62
+RATES_HZ = 4_000, 768_000  # of speech; what lies outside is a damaged header
+MAX_CHANNELS = 64
+MAX_S = 24 * 3600.0
+MAX_LEVEL = 32.0  # 30 dB above full scale: 16-bit numbers that were written as float reach 32,768
+READ = ".wav", ".flac", ".ogg", ".opus", ".mp3"  # by libsndfile
+IN_ARCHIVE = re.compile(r".+\.ark:\d+")
+MAGIC = (  # what libsndfile does not read, by a file's first bytes
+    (rb"....ftyp", "MPEG-4 audio (m4a)"), (rb"#!AMR", "AMR"), (rb"\x1aE\xdf\xa3", "WebM or Matroska"),
+    (rb"\x30\x26\xb2\x75", "Windows Media (wma)"), (rb"\xff[\xf0\xf1\xf8\xf9]", "AAC"), (rb"ADIF", "AAC"),
+    (rb"MAC ", "Monkey's Audio"), (rb"#!SILK|\x02#!SILK", "SILK"), (rb"FLV", "Flash video"))
+FOREIGN = {".pcm": "samples without a header", ".raw": "samples without a header", ".m4a": "MPEG-4 audio",
+           ".aac": "AAC", ".amr": "AMR", ".wma": "Windows Media", ".webm": "WebM", ".sph": "compressed SPHERE"}
+
+
+class AudioInfo(NamedTuple):
+    """What a file says of itself."""
+
+    rate: int  # Hz
+    channels: int
+    frames: int  # samples of each channel
+
+    @property
+    def seconds(self) -> float:
+        """Its duration."""
+        return self.frames / self.rate
+
+
+@contextlib.contextmanager
+def open_audio(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
+    """An audio file that libsndfile reads, opened, whose header is plausible.
+
+    Raises UserError that names the file: missing, unreadable, in a format that libsndfile does not know, without
+    samples, cut short, several recordings in one, or with a rate, a length or channels that speech does not have.
+    """
+    path = os.fspath(path)
+    raw = _readable(path)
+    with _explained(path), soundfile.SoundFile(raw) as file:
+        wrong = _implausible(path, file) or cut_short(file.extra_info) or _joined(path, file.format)
+        if wrong:
+            raise UserError(f"{path}: {wrong}")
+        yield file
+
+
+def audio_info(path: str | os.PathLike) -> AudioInfo:
+    """Rate, channels and length of a file. Raises UserError as `open_audio` does."""
+    with open_audio(path) as file:
+        return AudioInfo(file.samplerate, file.channels, file.frames)
+
+
+def read_blocks(path: str | os.PathLike) -> Iterator[np.ndarray]:
+    """All samples of a file in blocks, float32 (at most BLOCK, channels), full scale ±1.
+
+    Raises UserError as `open_audio` does, for a file that cannot be decoded to its end, and for samples that are NaN,
+    infinite or far above full scale.
+    """
+    done = 0
+    with open_audio(path) as file:
+        while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+            if not np.isfinite(block).all():
+                raise UserError(f"{path}: holds samples that are NaN or infinite")
+            if np.abs(block).max() > MAX_LEVEL:
+                raise UserError(f"{path}: holds samples of {np.abs(block).max():.3g}, where 1 is full scale; if they "
+                                f"are 16-bit numbers written as float, divide them by 32768")
+            done += len(block)
+            yield block
+        if done < file.frames:
+            raise UserError(f"{path}: cut short or damaged: {done} of {file.frames} samples can be decoded; "
+                            f"get the file anew")
+
+
+def is_there(path: str) -> bool:
+    """Whether there is a file of that name, or the archive that it names a place in."""
+    return os.path.exists(path.rpartition(":")[0] if IN_ARCHIVE.fullmatch(path) else path)
+
+
+def check_audio(path: str, deep: bool = False) -> float | str:
+    """Duration of a file in seconds; or what is wrong with it, in words, as `open_audio` says it.
+
+    Shallow reads headers, which shows a WAV cut short, though not a FLAC. `deep` decodes every sample, and finds
+    digital silence too.
+    """
+    try:
+        info = audio_info(path)
+        if deep and not any([bool(block.any()) for block in read_blocks(path)]):  # to the end
+            return f"{path}: digital silence, every sample is zero"
+        return info.seconds
+    except UserError as error:
+        return str(error)
+
+
+def check_audios(paths: Sequence[str], deep: bool = False, jobs: int | None = None) -> Iterator[float | str]:
+    """`check_audio` of each path in turn, over `jobs` processes, with progress."""
+    chunks = [(paths[start : start + CHUNK], deep) for start in range(0, len(paths), CHUNK)]
+    if len(chunks) < 2:
+        jobs = 1
+    results = (result for chunk in ordered_map(_check_chunk, chunks, jobs) for result in chunk)
+    return track(results, len(paths), "audio")
+
+
+def _check_chunk(chunk: tuple[Sequence[str], bool]) -> list[float | str]:
+    paths, deep = chunk
+    return [check_audio(path, deep) for path in paths]
+
+
+def cut_short(log: str) -> str | None:
+    """libsndfile's log of a WAV tells the bytes that the header promises and, if others, those that are there."""
+    found = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if found is None:
+        return None
+    promised, there = map(int, found.groups())
+    if there < promised < UNKNOWN_LENGTH:
+        return f"cut short: {there} of the {promised} bytes of samples that its header promises; get the file anew"
+    return None
+
+
+def _readable(path: str) -> str | io.BytesIO:
+    """What libsndfile is to open: the path, an mp3's frames behind a tag that tells their number, or a piece of an
+    archive."""
+    try:
+        if IN_ARCHIVE.fullmatch(path) and not os.path.exists(path):
+            return io.BytesIO(_from_archive(path))
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode):
+            raise UserError(f"{path}: not readable as audio: it is no file")
+        if not facts.st_size:
+            raise UserError(f"{path}: the file is empty")
+        with open(path, "rb") as file:
+            head = file.read(4096)
+        again = mp3_as_read(path, head)
+    except FileNotFoundError:
+        gone = f": it is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else ""
+        raise UserError(f"{path}: no such file{gone}") from None
+    except ValueError:  # a zero byte in the name
+        raise UserError(f"{path!r}: no name of a file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    return path if again is None else io.BytesIO(again)
+
+
+def _from_archive(path: str) -> bytes:
+    """The WAV that begins at an offset of a Kaldi archive, `<archive>:<offset>`, as ESPnet's wav.scp has it."""
+    archive, offset = path.rsplit(":", 1)
+    with open(archive, "rb") as file:
+        file.seek(int(offset))
+        head = file.read(8)
+        if not head.startswith(b"RIFF"):
+            raise UserError(f"{path}: no WAV begins there; make a file of each utterance: "
+                            f"wav-copy scp:wav.scp scp,p:new.scp (Kaldi)")
+        return head + file.read(int.from_bytes(head[4:], "little"))
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """libsndfile's errors as UserErrors."""
+    try:
+        yield
+    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
+        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
+        raise UserError(f"{path}: not readable as audio ({reason}); {_remedy(path)}") from None
+
+
+def _remedy(path: str) -> str:
+    head = b""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        head = file.read(64)
+    suffix = os.path.splitext(path)[1].lower()
+    kind = next((kind for magic, kind in MAGIC if re.match(magic, head, re.DOTALL)), FOREIGN.get(suffix))
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "it is a page of the web, perhaps a server's error; download it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; fetch the file itself: git lfs pull"
+    if kind == "samples without a header":
+        return f"it is {kind}; say what they are, such as: {_convert(path, '-f s16le -ar 16000 -ac 1 ')}"
+    if kind:
+        return f"it is {kind}, which libsndfile does not read; convert it: {_convert(path)}"
+    return "get the file anew" if suffix in READ else f"convert it: {_convert(path)}"
+
+
+def _convert(path: str, options: str = "") -> str:
+    """A command that makes a wav of a file."""
+    stem, suffix = os.path.splitext(path)
+    return f"ffmpeg {options}-i {path} {stem}{'.new' * (suffix.lower() == '.wav')}.wav"
+
+
+def _implausible(path: str, file: soundfile.SoundFile) -> str | None:
+    if file.frames <= 0:
+        return "holds no samples"
+    if file.frames > UNKNOWN_FRAMES:
+        return f"its header does not tell its length, as where it was written to a pipe; convert it: {_convert(path)}"
+    if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
+        return (f"its header says {file.samplerate} Hz, where {RATES_HZ[0]} to {RATES_HZ[1]} are plausible; "
+                f"get the file anew, or write the right rate")
+    if file.channels > MAX_CHANNELS:
+        return f"its header says {file.channels} channels, where at most {MAX_CHANNELS} are plausible"
+    seconds = file.frames / file.samplerate
+    if seconds > MAX_S:
+        return f"its header says {seconds / 3600:.1f} h, where at most {MAX_S / 3600:.0f} are taken; cut it"
+    return None
+
+
+def _joined(path: str, kind: str) -> str | None:
+    """FLAC and Ogg files that were joined by `cat` are read to the end of the first alone."""
+    pattern = {"FLAC": rb"fLaC\x00\x00\x00\x22", "OGG": rb"OggS\x00[\x04\x05].{1,65536}?OggS\x00\x02"}.get(kind)
+    if pattern is None:
+        return None
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if not re.compile(pattern, re.DOTALL).search(content, 8):
+            return None
+    return f"several recordings are joined in it, of which only the first would be read; convert it: {_convert(path)}"

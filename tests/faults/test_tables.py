@@ -1,0 +1,165 @@
+"""A user's own table: what spreadsheets write is read whole, or refused with the line and a remedy."""
+
+import pytest
+from conftest import ROWS
+from corpus_trees import speech
+
+HEADER = "audio,speaker,text,set"
+PLAIN = [HEADER, *(",".join(row) for row in ROWS)]
+TABBED = [line.replace(",", "\t") for line in PLAIN]
+
+
+def with_line(number: int, line: str) -> list[str]:
+    """PLAIN with another line, counted from 1 as editors do."""
+    return [*PLAIN[: number - 1], line, *PLAIN[number:]]
+
+
+READ = {  # what is read as PLAIN is: lines, encoding, end of lines, options
+    "plain": (PLAIN, "utf-8", "\n", {}),
+    "byte order mark and CRLF": (PLAIN, "utf-8-sig", "\r\n", {}),
+    "UTF-16 of Excel's Unicode Text": (TABBED, "utf-16", "\r\n", {}),
+    "GBK, said so": (PLAIN, "gb18030", "\r\n", {"encoding": "gb18030"}),
+    "Big5, said so": ([line.translate(str.maketrans("谢见", "謝再")) for line in PLAIN], "big5", "\n",
+                      {"encoding": "big5"}),
+    "semicolons": ([line.replace(",", ";") for line in PLAIN], "utf-8", "\n", {}),
+    "another delimiter": ([line.replace(",", "^") for line in PLAIN], "utf-8", "\n", {"delimiter": "^"}),
+    "tabs": (TABBED, "utf-8", "\n", {}),
+    "upper-case header": ([HEADER.upper(), *PLAIN[1:]], "utf-8", "\n", {}),
+    "Common Voice's header": (["path,client_id,sentence,split", *PLAIN[1:]], "utf-8", "\n", {}),
+    "a header in hanzi": (["音频,说话人,文本,集合", *PLAIN[1:]], "utf-8", "\n", {}),
+    "a header of one's own": (["a,b,c,d", *PLAIN[1:]], "utf-8", "\n",
+                              {"audio": "A", "speaker": "b", "text": "c", "set": "d"}),
+    "empty lines and cells behind the end": ([HEADER + ",,", *(line + ",," for line in PLAIN[1:]), ",,,,,", ""],
+                                             "utf-8", "\n", {}),
+    "back-slashes": ([HEADER, *(line.replace("a", ".\\a", 1) for line in PLAIN[1:])], "utf-8", "\n", {}),
+    "sets by other names": ([line.replace("train", "Training").replace("dev", "valid") for line in PLAIN],
+                            "utf-8", "\n", {}),
+    "quotation marks as RFC 4180 has them": ([HEADER, *('"' + line.replace(",", '","') + '"' for line in PLAIN[1:])],
+                                             "utf-8", "\n", {}),
+    "blanks around": ([line.replace(",", " , ") for line in PLAIN], "utf-8", "\n", {}),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_read_whole(project, case):
+    lines, encoding, end, options = READ[case]
+    project.table(*lines, encoding=encoding, end=end)
+    project.configure(options={"file": "t.csv", **options})
+    assert project.prepare() == ""
+    assert sorted(project.read("wav.scp")) == ["s1-a0", "s1-a1", "s2-a2", "s3-a3"]
+    assert project.read("text")["s2-a2"] == ("再再" if encoding == "big5" else "再见")
+
+
+def test_quotation_marks_in_a_tsv_are_text(project):
+    project.table(*TABBED[:2], TABBED[2].replace("早", '"早'), TABBED[3], TABBED[4].replace("谢", '"谢'), name="t.tsv")
+    project.configure(options={"file": "t.tsv"})
+    assert project.prepare() == "" and len(project.read("text")) == 4
+
+
+REFUSED = {  # lines, words of the error
+    "set called otherwise": (with_line(3, "a1.wav,s1,早上好,tran"), "t.csv:3: there is no set 'tran'"),
+    "an open quotation mark": ([*PLAIN[:2], 'a1.wav,s1,"早上好,train', *PLAIN[3:]], "t.csv:3: not readable"),
+    "two open ones": ([*PLAIN[:2], 'a1.wav,s1,"早上好,train', PLAIN[3], 'a3.wav,s3,谢谢",test'],
+                      "t.csv:3: a line break inside the cell"),
+    "a line break in a cell": ([*PLAIN[:2], 'a1.wav,s1,"早上', '好",train', *PLAIN[3:4], "a3.wav,s3,谢谢,tst"],
+                               "t.csv:3: a line break inside the cell"),
+    "a zero byte": (with_line(3, "a1.wav,s1,早\0好,train"), "t.csv:3: a zero byte"),
+    "a control character": (with_line(3, "a1.wav,s1,早\x07好,train"), "t.csv:3: a control character"),
+    "two text columns": ([HEADER.replace("set", "text"), *PLAIN[1:]], "t.csv:1: two columns are called 'text'"),
+    "two that may be the text": (["audio,speaker,sentence,transcript", *PLAIN[1:]],
+                                 "columns sentence, transcript may all be the text"),
+    "a header one short": (["audio,speaker,text", *PLAIN[1:]], "t.csv:2: 4 cells where the header has 3 columns"),
+    "a row one short": (with_line(3, "a1.wav,s1,早上好"), "t.csv:3: 3 cells where the header has 4 columns"),
+    "no audio column": ([HEADER.replace("audio", "sound"), *PLAIN[1:]], "no column audio; it has sound"),
+    "a column of the config that is not there": (PLAIN, "no column words; it has audio"),
+    "a recording twice": ([*PLAIN, PLAIN[2]], "a1.wav is in line 3, too"),
+    "no text": (with_line(3, "a1.wav,s1,,train"), "t.csv:3: nothing in column text"),
+    "broken characters": (with_line(3, "a1.wav,s1,早\ufffd,train"), "t.csv:3: characters broken"),
+    "an empty file": ([], "t.csv:1: the file is empty"),
+    "no rows": ([HEADER], "t.csv: no usable row"),
+    "a set that is wanted and not there": ([line.replace("dev", "train") for line in PLAIN], "no row is of dev"),
+    "speakers who would be one": ([*with_line(3, "a1.wav,s1-,早上好,train")[:3], "a2.wav,s1_,再见,dev", PLAIN[4]],
+                                  "t.csv:4: the speakers s1_ and s1- would have the same id"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_with_its_line(project, case):
+    lines, said = REFUSED[case]
+    project.table(*lines)
+    if "config" in case:
+        project.configure(options={"file": "t.csv", "text": "words"})
+    assert said in project.prepare()
+    assert not (project.root / "data/own/train").exists()
+
+
+@pytest.mark.parametrize(("encoding", "advised"), [("gb18030", "gb18030"), ("utf-16-le", "utf-16")])
+def test_another_encoding_is_named_and_the_remedy_works(project, encoding, advised):
+    project.table(*PLAIN, encoding=encoding)
+    assert f"`encoding: {advised}`" in project.prepare()
+    project.configure(options={"file": "t.csv", "encoding": advised})
+    assert project.prepare() == "" and project.read("text")["s1-a0"] == "你好"
+
+
+def test_a_spreadsheet_is_called_one(project):
+    project.write("own/t.csv", b"PK\x03\x04" + bytes(100))
+    assert "a spreadsheet, not a table" in project.prepare()
+
+
+@pytest.mark.parametrize(("text", "read"), [
+    ("第１２３号", "第123号"), ("ＣＣＴＶ", "CCTV"), ("你好\u200b汽车", "你好汽车"), ("你好\u00ad吗", "你好吗"),
+    ("你\u3000好", "你 好")])
+def test_wide_and_invisible_characters_are_mended(project, text, read):
+    project.table(*with_line(3, f"a1.wav,s1,{text},train"))
+    assert project.prepare() == "" and project.read("text")["s1-a1"] == read
+
+
+def test_what_is_left_out_is_counted(project, capsys):
+    project.table(*with_line(3, "a1.wav,s1,早\ufffd,train"))
+    project.configure(skip_bad=True)
+    assert project.prepare() == "" and len(project.read("text")) == 3
+    said = capsys.readouterr().err
+    assert "kept 3 of 4, left out:" in said and "t.csv:3: characters broken" in said
+    assert "audio files are in no row, such as" in said and "a1.wav: not used" in said
+
+
+def test_sets_that_are_not_asked_for_are_counted(project, capsys):
+    project.table(*PLAIN)
+    project.configure(sets=["train", "dev"])
+    assert project.prepare() == ""
+    assert "1 utterances of the set test: not used" in capsys.readouterr().err
+
+
+def test_files_of_one_name_have_ids_from_their_paths(project):
+    for path in ("day1/0.wav", "day2/0.wav"):
+        speech(project.own / path)
+    project.table(HEADER, "day1/0.wav,s1,你好,train", "day2/0.wav,s1,再见,dev", "a0.wav,s1,谢谢,test")
+    assert project.prepare() == ""
+    assert sorted(project.read("utt2spk")) == ["s1-a0", "s1-day1_0", "s1-day2_0"]
+
+
+@pytest.mark.parametrize("names", [("S1", "S1-2"), ("a", "a,b"), ("甲", "甲 乙"), ("x", "x!y")])
+def test_ids_sort_as_the_speakers_do(project, names):
+    cells = [f'"{name}"' for name in names]
+    project.table(HEADER, f"a0.wav,{cells[0]},你好,train", f"a1.wav,{cells[1]},早,train", *PLAIN[3:])
+    assert project.prepare() == "" and len(set(project.read("utt2spk").values())) == 4
+
+
+def test_without_speakers_or_sets(project):
+    project.table(*(line.split(",")[0] + "," + line.split(",")[2] for line in PLAIN))
+    assert project.prepare() == ""
+    assert project.read("utt2spk") == {f"a{number}": f"a{number}" for number in range(4)}
+
+
+def test_one_speaker_is_split_by_sentence(project, capsys):
+    project.table("audio,speaker,text", *(f"a{number}.wav,s1,{text}" for number, (_, _, text, _) in enumerate(ROWS)))
+    assert project.prepare() == "" and len(project.read("text")) == 4
+    assert "1 speakers can't be split" in capsys.readouterr().err
+
+
+def test_a_corpus_named_in_hanzi(project):
+    project.table(*PLAIN)
+    (project.root / "conf/corpora/录音.yaml").write_bytes((project.root / "conf/corpora/own.yaml").read_bytes())
+    import steps.stage1_prepare
+    assert project.stage(steps.stage1_prepare, "录音") == ""
+    assert (project.root / "data/录音/train/text").exists()
