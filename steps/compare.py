@@ -12,7 +12,7 @@ from pathlib import Path
 
 from steps.common.errors import run
 from steps.common.files import atomic_open
-from steps.report.compare_page import build_page
+from steps.report.compare_page import compare_page
 from steps.report.paired import Comparison, as_json, compare
 from steps.report.published import publish
 from steps.report.rows import SORT_KEYS
@@ -34,7 +34,7 @@ def main() -> None:
     show(found, make_console())
     page = args.html or page_path(args.experiments)
     with atomic_open(page) as file:
-        file.write(build_page(found))
+        file.write(compare_page(found))
     print(f"{page}: the same with curves and what changed", file=sys.stderr)
     if args.publish:
         print("".join(f"{line}\n" for line in publish(found)), end="", file=sys.stderr)

@@ -119,7 +119,7 @@ def main():
     found = "score.json wer per_utt per_spk ops confusion"
     write(Path(exp, "score", f"{part}_{method}"), found, read(f"{exp}/decode/{part}_{method}/pinyin"))
 ''',
-    "report": '''
+    "make_report": '''
 def main():
     exp, = sys.argv[1:]
     begin(name(exp.split("/")[1]))

@@ -12,7 +12,7 @@ import yaml
 from corpus_trees import SENTENCES, lines, speech
 
 import steps.data_dir
-import steps.report
+import steps.make_report
 import steps.stage1_prepare
 import steps.stage2_lexicon
 import steps.stage3_features
@@ -70,7 +70,7 @@ def run_all(monkeypatch) -> dict:
     for module, arguments in ((steps.stage1_prepare, ["own"]), (steps.stage2_lexicon, ["own"]),
                               (steps.stage3_features, ["own", "fbank"]),
                               (steps.stage4_train, ["small"]), (steps.stage5_decode, ["exp/small", "test"]),
-                              (steps.stage6_score, ["exp/small", "test"]), (steps.report, ["exp/small"])):
+                              (steps.stage6_score, ["exp/small", "test"]), (steps.make_report, ["exp/small"])):
         run(monkeypatch, module, *arguments)
     return json.loads(Path("exp/small/score/test_greedy/score.json").read_text())
 

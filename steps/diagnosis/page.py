@@ -1,17 +1,17 @@
 """The page of a diagnosis, with its plots."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from steps.config.load import dump
 from steps.diagnosis.bench import Activations
 from steps.diagnosis.context import Context, Finding, spread_sample
 from steps.model.batches import augment, draw_time_factors, warped_frames
-from steps.report import page as html
+from steps.report.page import render
 from steps.report.plots import BLUE, FAINT, STYLE, to_svg
 
 COLOURS = ("#9ecae1", "#4292c6", "#0b5cad", "#f59f00", "#c62828", "#8e24aa", "#2e7d32")
@@ -97,7 +97,6 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)] if count > 1 else [BLUE]
 
 
-SEVERITY_COLOURS = {"ok": "#2e7d32", "warning": "#b35900", "error": "#c62828", "skipped": "#59636e"}
 ORDER = ("error", "warning", "ok", "skipped")
 SHOWN = 2  # utterances
 VARIANTS = 2  # of each
@@ -119,42 +118,21 @@ def summary(findings: Sequence[Finding]) -> str:
 
 def build_page(context: Context, findings: Sequence[Finding]) -> str:
     """The HTML: what is wrong first, then all checks, then the features as the network sees them."""
-    name = context.config.name
-    body = [f"<h1>{escape(name)}: diagnosis</h1>", f'<p class="quiet">{escape(summary(findings))}</p>']
-    for severity in ORDER:
-        for finding in findings:
-            if finding.severity == severity:
-                body += _section(finding)
-    body += _features(context)
-    body += ["<h2>What was diagnosed</h2>", html.details("Config", dump(context.config))]
-    return html.page(f"{name}: diagnosis", body)
+    ordered = sorted(findings, key=lambda finding: ORDER.index(finding.severity))
+    return render("diagnosis.html", name=context.config.name, summary=summary(findings), findings=ordered,
+                  pictures=_features(context), config=dump(context.config))
 
 
-def _section(finding: Finding) -> Iterator[str]:
-    mark = f'<span style="color: {SEVERITY_COLOURS[finding.severity]}">{finding.severity}</span>'
-    yield f"<h3>{mark} · {escape(finding.check)}</h3>"
-    yield f"<p>{escape(finding.finding[:1].upper() + finding.finding[1:])}.</p>"
-    if finding.remedy:
-        yield f"<p><b>Remedy:</b> {escape(finding.remedy)}.</p>"
-    for one in finding.evidence:
-        yield f'<p class="quiet">{escape(one)}</p>'
-    if finding.figures:
-        side_by_side = "figures" if len(finding.figures) > 1 else "scroll"
-        yield f'<div class="{side_by_side}">' + "".join(f"<figure>{svg}</figure>" for svg in finding.figures) + "</div>"
-
-
-def _features(context: Context) -> Iterator[str]:
-    """Pictures of a few utterances of train: normalised, and as augmentation changes them."""
+def _features(context: Context) -> list[tuple[str, Markup]]:
+    """(caption, picture) of a few utterances of train: normalised, and as augmentation changes them."""
     config, feats = context.config.experiment.train.augment, context.feats("train")
     rng = np.random.default_rng(context.config.experiment.seed)
     pinyin = context.pinyin("train")
-    yield "<h2>Features as the network sees them</h2>"
-    yield ('<p class="quiet">Normalised: white is 2.5 standard deviations below the mean, black as much above it. '
-           "Variants are what train.augment makes of the utterance in different epochs.</p>")
+    shown = []
     for utt in spread_sample([utt for utt in feats if utt in pinyin], SHOWN + 2)[1:-1]:
         matrices = [("as recorded", feats[utt])]
         for number in range(1, VARIANTS + 1):
             frames = warped_frames(np.array([len(feats[utt])]), draw_time_factors(config, 1, rng))
             matrices.append((f"variant {number}", augment(feats[utt], int(frames[0]), config, rng)))
-        yield f"<p>{escape(utt)}: {escape(' '.join(pinyin[utt]))}</p>"
-        yield f'<figure class="scroll">{features_figure(matrices, f"Features of {utt}")}</figure>'
+        shown.append((f"{utt}: {' '.join(pinyin[utt])}", Markup(features_figure(matrices, f"Features of {utt}"))))
+    return shown

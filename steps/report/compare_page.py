@@ -1,15 +1,15 @@
 """The page of a comparison: curves, sweeps, changes."""
 
-from collections.abc import Iterator, Sequence
-from html import escape
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from steps.common.errors import UserError
-from steps.report import page as html
 from steps.report.changes import (
     Change,
     Heard,
@@ -23,12 +23,16 @@ from steps.report.changes import (
     syllable_picture,
     utterance_picture,
 )
-from steps.report.page import aligned_syllables
+from steps.report.page import percent, render, shown_utterance
 from steps.report.paired import Comparison, why_not
 from steps.report.plots import STYLE, to_svg
 from steps.report.rows import SER, Row
 from steps.report.tables import BEATS_SAID, ERRORS_SAID, Point, sort_value, sweep_points, tables
 
+MOST_PAIRS = 3  # of experiments whose changes are shown
+SHOWN_UTTERANCES = SHOWN_PICTURES = 3
+SHOWN_SPEAKERS = SHOWN_SYLLABLES = 10
+WAYS = (("fixed", most_fixed), ("broken", most_broken))
 LINES = ("-", "--", ":", "-.")  # a new one for each round of colours
 LEGEND_INCHES, INCHES_PER_CHARACTER = 0.19, 0.085
 
@@ -108,123 +112,74 @@ def _sweep_plot(points: Sequence[Point], key: str, part: str) -> str:
         return to_svg(figure, f"Syllable error rate against {key}")
 
 
-MOST_PAIRS = 3  # of experiments whose changes are shown
-SHOWN_UTTERANCES = SHOWN_PICTURES = 3
-SHOWN_SPEAKERS = SHOWN_SYLLABLES = 10
-WAYS = (("fixed", most_fixed), ("broken", most_broken))
-
-
-def build_page(found: Comparison) -> str:
-    """The comparison's HTML, which needs no other file."""
-    body = ["<h1>Experiments side by side</h1>", *_tables(found), *_notes(found), *_plots(found)]
+def compare_page(found: Comparison) -> str:
+    """The comparison's HTML, which needs no other file. Names of experiments link to their reports beside the page."""
     pairs = [(found.baselines[row.label], row) for row in found.rows if found.baselines[row.label] is not row]
-    if len(pairs) <= MOST_PAIRS:
-        for a, b in pairs:
-            body += _changes(a, b)
-    else:
-        body.append('<p class="quiet">To see what changed from one experiment to another, name the two: '
-                    "<code>./path.sh python -m steps.compare exp/a exp/b</code></p>")
-    return html.page("Experiments side by side", body)
-
-
-def _tables(found: Comparison) -> Iterator[str]:
-    if not found.rows:
-        yield "<p>No experiment has been scored yet.</p>"
-        return
-    for number, one in enumerate(tables(found)):
-        yield f"<h2>{escape(one.title)}</h2>"
-        yield html.table(one.columns, one.rows)
-        if number == 0:
-            yield f'<p class="quiet">{escape(f"{ERRORS_SAID} {BEATS_SAID}")}</p>'
-
-
-def _notes(found: Comparison) -> Iterator[str]:
-    for heading, lines in (("Notes", found.notes),
-                           ("Left out", [f"{run.path}: {run.problem}" for run in found.left_out])):
-        if lines:
-            yield f"<h2>{heading}</h2>"
-            yield f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-
-
-def _plots(found: Comparison) -> Iterator[str]:
+    links = {row.label: f"{row.runs[0].path.name}/report.html" for row in found.rows
+             if (row.runs[0].path / "report.html").exists()}
     curves = all_curves(found.rows)
-    if curves:
-        yield "<h2>Training</h2>"
-        yield f'<figure class="scroll">{curves}</figure>'
-    for sweep, points in found.sweeps.items():
-        yield f"<h2>Sweep {escape(sweep)}: errors by varied key</h2>"
-        yield '<div class="figures">' + "".join(f"<figure>{svg}</figure>" for svg in sweep_plots(points)) + "</div>"
+    return render(
+        "compare.html", tables=tables(found) if found.rows else [], links=links, errors_said=ERRORS_SAID,
+        beats_said=BEATS_SAID, curves=Markup(curves) if curves else "",
+        lists=[("Notes", found.notes), ("Left out", [f"{run.path}: {run.problem}" for run in found.left_out])],
+        sweeps=[(sweep, [Markup(svg) for svg in sweep_plots(points)]) for sweep, points in found.sweeps.items()],
+        too_many=len(pairs) > MOST_PAIRS, changes=[_change(a, b) for a, b in pairs] if len(pairs) <= MOST_PAIRS else [])
 
 
-def _changes(a: Row, b: Row) -> Iterator[str]:
+def _change(a: Row, b: Row) -> dict[str, Any]:
+    """What changed from one row to another on the second one's main set, or the problem that forbids to say."""
     part = b.main_set
-    yield f"<h2>From {escape(a.label)} to {escape(b.label)}, on {escape(part)}</h2>"
+    shown: dict[str, Any] = {"a": a.label, "b": b.label, "set": part, "problem": ""}
     if not a.scored(part):
-        yield f"<p>{escape(a.label)} has not been scored on {escape(part)}.</p>"
-        return
+        return {**shown, "problem": f"{a.label} has not been scored on {part}."}
     heard_a, heard_b = heard_by(a, part), heard_by(b, part)
     try:
         obstacle = why_not(heard_a.scored, heard_b.scored)
         if obstacle:
-            yield f"<p>Not comparable: {escape(obstacle)}.</p>"
-            return
-        yield from _summary(a, b, heard_a, heard_b)
-        yield from _speakers(heard_a, heard_b)
-        yield from _syllables(heard_a, heard_b)
-        yield from _utterances(heard_a, heard_b)
+            return {**shown, "problem": f"Not comparable: {obstacle}."}
+        return {**shown, "first_seeds": len(a.runs) > 1 or len(b.runs) > 1, **_what_changed(heard_a, heard_b)}
     except UserError as error:
-        yield f"<p>{escape(str(error))}</p>"
+        return {**shown, "problem": str(error)}
 
 
-def _summary(a: Row, b: Row, heard_a: Heard, heard_b: Heard) -> Iterator[str]:
-    seeds = len(a.runs) > 1 or len(b.runs) > 1
-    rates = [100 * heard.scored.scores[SER] for heard in (heard_a, heard_b)]
-    changes = by_utterance(heard_a.scored, heard_b.scored)
-    better, worse = sum(one.fixed > 0 for one in changes), sum(one.fixed < 0 for one in changes)
-    yield (f"<p>{'The first seeds: ' if seeds else ''}{rates[0]:.2f} % → {rates[1]:.2f} %. Of {len(changes)} "
-           f"utterances {better} got better and {worse} worse.</p>")
-    if not heard_b.feats and not heard_a.feats:
-        yield '<p class="quiet">The features are not there, and so there are no pictures.</p>'
+def _what_changed(a: Heard, b: Heard) -> dict[str, Any]:
+    utterances, syllables = by_utterance(a.scored, b.scored), by_syllable(a.scored, b.scored)
+    return {
+        "before": percent(a.scored.scores[SER]), "after": percent(b.scored.scores[SER]), "all": len(utterances),
+        "better": sum(one.fixed > 0 for one in utterances), "worse": sum(one.fixed < 0 for one in utterances),
+        "has_features": bool(a.feats or b.feats),
+        "tables": [("Speakers", _both_ways("speaker", by_speaker(a.scored, b.scored), SHOWN_SPEAKERS)),
+                   ("Syllables", _both_ways("syllable", syllables, SHOWN_SYLLABLES))],
+        "syllables": _syllables(a, b, syllables), "utterances": _utterances(a, b, utterances)}
 
 
-def _speakers(a: Heard, b: Heard) -> Iterator[str]:
-    yield "<h3>Speakers</h3>"
-    yield _both_ways("speaker", by_speaker(a.scored, b.scored), SHOWN_SPEAKERS)
+def _both_ways(what: str, changes: list[Change], number: int) -> list[tuple[str, list[tuple]]]:
+    """(heading, rows) of the most fixed and of the most broken."""
+    return [(f"most {way} {what}", [(one.key, f"{one.errors_a} → {one.errors_b}", one.of)
+                                    for one in choose(changes, number)]) for way, choose in WAYS]
 
 
-def _both_ways(what: str, changes: list[Change], number: int) -> str:
-    """Two tables side by side: the most fixed, the most broken."""
-    sides = []
-    for way, choose in WAYS:
-        rows = [(one.key, f"{one.errors_a} → {one.errors_b}", one.of) for one in choose(changes, number)]
-        made = html.table([f"most {way} {what}", "errors", "syllables"], rows) if rows else f"<p>None {way}.</p>"
-        sides.append(f"<div>{made}</div>")
-    return f'<div class="sides">{"".join(sides)}</div>'
-
-
-def _syllables(a: Heard, b: Heard) -> Iterator[str]:
-    changes = by_syllable(a.scored, b.scored)
-    yield "<h3>Syllables</h3>"
-    yield _both_ways("syllable", changes, SHOWN_SYLLABLES)
+def _syllables(a: Heard, b: Heard, changes: list[Change]) -> list[tuple[str, Markup]]:
+    """(caption, picture) of the most changed syllables, where one of the two experiments decodes them rightly."""
+    shown = []
     for way, choose in WAYS:
         wrong, right = (a, b) if way == "fixed" else (b, a)
         for one in choose(changes, SHOWN_PICTURES):
             place = example(wrong.scored, right.scored, one.key)
             picture = syllable_picture(right, place)
             if picture:
-                yield (f"<p>{escape(one.key)}, {way}: where {'the second' if way == 'fixed' else 'the first'} hears it "
-                       f"rightly, in {escape(place.utt)}</p>")
-                yield f'<figure class="scroll">{picture}</figure>'
+                which = "second" if way == "fixed" else "first"
+                shown.append((f"{one.key}, {way}: the {which} experiment decodes it rightly in {place.utt}",
+                              Markup(picture)))
+    return shown
 
 
-def _utterances(a: Heard, b: Heard) -> Iterator[str]:
-    changes = by_utterance(a.scored, b.scored)
+def _utterances(a: Heard, b: Heard, changes: list[Change]) -> list[tuple]:
+    """(heading, before, after) of the most changed utterances."""
+    shown = []
     for way, choose in WAYS:
         for place, one in enumerate(choose(changes, SHOWN_UTTERANCES), 1):
-            yield (f"<h3>Most {way} {place}: {escape(one.key)}, {one.errors_a} → {one.errors_b} errors in "
-                   f"{one.of}</h3>")
-            for name, heard in (("Before", a), ("After", b)):
-                yield f'<p class="quiet">{name}</p>{aligned_syllables(heard.scored.alignments[one.key])}'
-                picture = utterance_picture(heard, one.key)
-                if picture:
-                    yield f'<figure class="scroll">{picture}</figure>'
+            heading = f"Most {way} {place}: {one.key}, {one.errors_a} → {one.errors_b} errors in {one.of}"
+            shown.append((heading, *(shown_utterance(one.key, heard.scored.alignments[one.key],
+                                                     picture=utterance_picture(heard, one.key)) for heard in (a, b))))
+    return shown

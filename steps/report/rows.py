@@ -25,6 +25,12 @@ class Value(NamedTuple):
     spread: float | None  # standard deviation over the seeds
 
 
+def is_measured(scores: Mapping[str, Any], rate: str) -> bool:
+    """Whether score.json has a rate; a tone error rate counts only where a syllable was right."""
+    judged = rate != "tone_error_rate" or any(map(any, scores.get("tone_confusion", [[1]])))
+    return judged and scores.get(rate) is not None
+
+
 @dataclass(frozen=True)
 class Row:
     """Runs that differ in their seed alone, decoded by one method."""
@@ -56,7 +62,7 @@ class Row:
 
     def value(self, part: str, rate: str) -> Value | None:
         """A rate of RATES on a set; None where it was not measured."""
-        found = [one.scores for one in self.scored(part) if one.scores.get(rate) is not None]
+        found = [one.scores for one in self.scored(part) if is_measured(one.scores, rate)]
         if not found:
             return None
         if len(found) > 1:

@@ -42,10 +42,10 @@ def sort_value(value: str) -> tuple[int, float, str]:
 
 
 ERRORS_SAID = ("Error rates in percent, with 95 % intervals (bootstrap over utterances), or ± the standard deviation "
-               "over seeds. Toneless: tone digits taken off. Tones: the tone is wrong where the rest of the syllable "
+               "over seeds. Toneless: without tone digits. Tones: the tone is wrong where the rest of the syllable "
                "is right. Sentences: utterances with any error.")
-BEATS_SAID = ("Beats: the probability of a lower syllable error rate than that experiment has (paired bootstrap); over "
-              "seeds the p-value of no difference (Welch's t-test).")
+BEATS_SAID = ("P(better): the probability that the syllable error rate is lower than that experiment's (paired "
+              "bootstrap). p: the p-value of no difference over seeds (Welch's t-test).")
 
 
 class Table(NamedTuple):
@@ -70,17 +70,17 @@ def tables(found: Comparison) -> list[Table]:
 def errors_table(found: Comparison, rows: Sequence[Row]) -> Table:
     """A line for each experiment and set."""
     rates = rates_of(rows)
-    beats, many = _beats(found, rows)
-    lines = [[row.label, part, *(rate_cell(row.value(part, rate)) for rate in rates),
+    against, many = _baselines(found, rows)
+    lines = [[row.label, part, *(rate_cell(row.value(part, rate)) or "–" for rate in rates),
               _verdict_cell(found.verdicts.get((row.label, part)), many)]
              for row in rows for part in sets_of([row])]
-    return _without_empty(Table("Errors", ["experiment", "set", *(RATES[rate] for rate in rates), beats], lines))
+    return _without_empty(Table("Errors", ["experiment", "set", *(RATES[rate] for rate in rates), against], lines))
 
 
-def _beats(found: Comparison, rows: Sequence[Row]) -> tuple[str, bool]:
+def _baselines(found: Comparison, rows: Sequence[Row]) -> tuple[str, bool]:
     """The heading of the verdicts, and whether each must name what it is against."""
     baselines = {found.baselines[row.label].short for row in rows}
-    return f"beats {next(iter(baselines))}" if len(baselines) == 1 else "beats", len(baselines) > 1
+    return f"against {next(iter(baselines))}" if len(baselines) == 1 else "against", len(baselines) > 1
 
 
 def rate_cell(value: Value | None) -> str:
@@ -98,7 +98,7 @@ def _verdict_cell(verdict: Verdict | None, name_it: bool) -> str:
         return ""
     against = f" ({verdict.a})" if name_it else ""
     if verdict.probability is not None:
-        return f"{100 * verdict.probability:.1f} %{against}"
+        return f"P(better) {100 * verdict.probability:.1f} %{against}"
     return f"p = {verdict.p_value:.3f}{against}" if verdict.p_value is not None else "see notes"
 
 
@@ -126,14 +126,14 @@ def sweep_table(found: Comparison, sweep: str, rows: Sequence[Row]) -> Table:
     points, parts = sweep_points(rows), sets_of(rows)
     dev = {row.label: row.value("dev", SER) for row in rows}
     best = min((label for label in dev if dev[label]), key=lambda label: dev[label].mean, default="")
-    beats, many = _beats(found, rows)
+    against, many = _baselines(found, rows)
     keys = list(points[0].values)
     lines = [[*(values.get(key, "") for key in keys),
               *(rate_cell(row.value(part, SER)) for part in parts),
               *(_verdict_cell(found.verdicts.get((row.label, part)), many) for part in parts),
               str(len(row.runs)), weights_cell(row), minutes_cell(row), "best on dev" if row.label == best else ""]
              for values, row in points]
-    columns = [*keys, *(f"{part} syllables" for part in parts), *(f"{beats} on {part}" for part in parts), "seeds",
+    columns = [*keys, *(f"{part} syllables" for part in parts), *(f"{against} on {part}" for part in parts), "seeds",
                "weights", "minutes", "chosen"]
     return _without_empty(Table(f"Sweep {sweep}", columns, lines))
 

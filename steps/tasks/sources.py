@@ -63,4 +63,13 @@ def _read(path: Path) -> Source:
             strings.add(node.value)
     return Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(),
                   [name for name in names if name.startswith(("steps.", "local."))],
-                  [other for other in sorted(path.parent.iterdir()) if other.name in strings and other.is_file()])
+                  _named(path.parent, strings))
+
+
+def _named(folder: Path, strings: set[str]) -> list[Path]:
+    """The files of a folder that `strings` name, and those of the folders of data in it, such as templates."""
+    named = [other for other in sorted(folder.iterdir()) if other.name in strings]
+    for other in named:
+        if other.is_dir() and not (other / "__init__.py").exists():
+            named += sorted(other.iterdir())
+    return [other for other in named if other.is_file()]

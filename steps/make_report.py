@@ -8,26 +8,26 @@ from steps.common.files import atomic_open
 from steps.corpus.table import read_table
 from steps.feats.archive import FeatureReader
 from steps.report.experiment import Results
-from steps.report.page import build_report
+from steps.report.page import report_page
 
 
 def main() -> None:
     args = parse_args()
     results = Results(args.exp_dir)
-    feats, text = {}, {}
+    feats, text, wavs = {}, {}, {}
     if results.main is not None:
         part = results.main.scores["set"]
-        scp, hanzi = results.config.feature_dir / part / "feats.scp", results.config.data_dir / part / "text"
+        scp, data_dir = results.config.feature_dir / part / "feats.scp", results.config.data_dir / part
         feats = FeatureReader(scp) if scp.exists() else {}
-        text = read_table(hanzi) if hanzi.exists() else {}
-    page = build_report(results, feats, text)
+        text, wavs = (read_table(path) if path.exists() else {} for path in (data_dir / "text", data_dir / "wav.scp"))
+    page = report_page(results, feats, text, wavs)
     with atomic_open(args.exp_dir / "report.html") as file:
         file.write(page)
     print(f"{args.exp_dir / 'report.html'}: {len(page.encode()) / 1e6:.1f} MB")
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m steps.make_report", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
     return parser.parse_args()
 

@@ -1,0 +1,26 @@
+// The language switch, and tables that sort by a click on a heading: numbers by size, everything else as text.
+const button = document.getElementById("language");
+button.addEventListener("click", () => {
+  const chinese = document.documentElement.lang !== "zh";
+  document.documentElement.lang = chinese ? "zh" : "en";
+  button.textContent = chinese ? "English" : "中文";
+});
+
+function compareCells(a, b) {
+  const [x, y] = [parseFloat(a), parseFloat(b)];
+  if (!Number.isNaN(x) && !Number.isNaN(y)) return x - y;
+  return Number.isNaN(x) === Number.isNaN(y) ? a.localeCompare(b) : Number.isNaN(x) ? 1 : -1;
+}
+
+for (const heading of document.querySelectorAll("table.sortable th")) {
+  heading.addEventListener("click", () => {
+    const table = heading.closest("table");
+    const column = [...heading.parentNode.children].indexOf(heading);
+    const ascending = heading.getAttribute("aria-sort") !== "ascending";
+    for (const other of heading.parentNode.children) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+    const rows = [...table.tBodies[0].rows];
+    rows.sort((a, b) => (ascending ? 1 : -1) * compareCells(a.cells[column].innerText, b.cells[column].innerText));
+    table.tBodies[0].append(...rows);
+  });
+}
