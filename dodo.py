@@ -195,15 +195,9 @@ def task_report():
         yield {
             "name": name,
             "doc": f"After 6: report of {name}",
-<<<<<<< HEAD
-            "actions": [Step("steps.report", str(EXP / name))],
-            "file_dep": [*decoded, *scored, *(EXP / name / file for file in ("train.csv", "env.json"))],
-            "uptodate": [SameSources("steps.report")],
-=======
             "actions": [Step("steps.make_report", str(EXP / name))],
-            "file_dep": [*sources("steps.make_report"), *decoded, *scored,
-                         *(EXP / name / file for file in ("train.csv", "env.json"))],
->>>>>>> db99dc1 (Pages from templates: English and Chinese, tables that sort by a click, recordings in the report)
+            "file_dep": [*decoded, *scored, *(EXP / name / file for file in ("train.csv", "env.json"))],
+            "uptodate": [SameSources("steps.make_report")],
             "targets": [EXP / name / "report.html"],
             "clean": [Remove([EXP / name / "report.html", EXP / name / "log/report.*"])],
         }
