@@ -1,17 +1,23 @@
 """Text read aloud: dictionaries, rules and policies, against pypinyin and against sentences read by hand."""
 
+import numpy as np
 import pytest
+from everyday_sentences import everyday_sentences
 from hypothesis import given
 from hypothesis import strategies as st
 from pypinyin import Style, lazy_pinyin
 from pypinyin.constants import PHRASES_DICT
 from pypinyin.seg.mmseg import PrefixSet, Seg
+from scipy.special import expit
 
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
+from steps.text.contexts import Contexts, find
 from steps.text.phrases import Phrases, read_entries
+from steps.text.polyphones import DATA, Polyphones, polyphones
 from steps.text.reading import Reader
 from steps.text.syllables import all_syllables
+from steps.text.transcripts import transcribe
 
 CITATION = Pinyin(neutral_tone="citation")
 SPOKEN = Pinyin(sandhi="spoken")
@@ -190,3 +196,101 @@ def test_unknown_characters_and_words_are_told():
     reader = Reader(Pinyin())
     assert reader.unknown("我们 用T恤") == []
     assert reader.unknown("𠮷野家hello世界") == ["𠮷", "hello"]
+
+
+@pytest.mark.parametrize(("text", "syllables"), [
+    ("拿着手机", "na2 zhe5 shou3 ji1"),
+    ("很多人参加", "hen3 duo1 ren2 can1 jia1"),
+    ("我看中国电影", "wo3 kan4 zhong1 guo2 dian4 ying3"),
+    ("房间有空调", "fang2 jian1 you3 kong1 tiao2"),
+    ("我们都会去", "wo3 men5 dou1 hui4 qu4"),
+    ("他是好学生", "ta1 shi4 hao3 xue2 sheng5"),
+    ("改变了结果", "gai3 bian4 le5 jie2 guo3"),
+    ("我的士兵", "wo3 de5 shi4 bing1"),
+    ("穿着长大衣", "chuan1 zhe5 chang2 da4 yi1"),
+])
+def test_phrases_do_not_straddle_words(text, syllables):
+    assert read(Pinyin(), text) == syllables
+
+
+@pytest.mark.parametrize(("text", "syllables"), [
+    ("头发很长", "tou2 fa5 hen3 chang2"),
+    ("把书还我", "ba3 shu1 huan2 wo3"),
+    ("他教我唱歌", "ta1 jiao1 wo3 chang4 ge1"),
+    ("第一行代码", "di4 yi1 hang2 dai4 ma3"),
+    ("这只是开始", "zhe4 zhi3 shi4 kai1 shi3"),
+    ("那只能算了", "na4 zhi3 neng2 suan4 le5"),
+    ("他数了数人数", "ta1 shu3 le5 shu3 ren2 shu4"),
+    ("你得多喝水", "ni3 dei3 duo1 he1 shui3"),
+    ("你得小心", "ni3 dei3 xiao3 xin1"),
+    ("跑得快", "pao3 de5 kuai4"),
+    ("办得了吗", "ban4 de5 liao3 ma5"),
+    ("睡不着", "shui4 bu4 zhao2"),
+    ("翻天覆地的变化", "fan1 tian1 fu4 di4 de5 bian4 hua4"),
+    ("幸运儿", "xing4 yun4 er2"),
+    ("曾经姓曾", "ceng2 jing1 xing4 zeng1"),
+    ("单老师", "shan4 lao3 shi1"),
+    ("以人为本", "yi3 ren2 wei2 ben3"),
+    ("他为你骄傲", "ta1 wei4 ni3 jiao1 ao4"),
+])
+def test_context_decides_what_no_phrase_does(text, syllables):
+    assert read(Pinyin(), text) == syllables
+
+
+@pytest.mark.parametrize("text", ["我去银行取钱", "东西都便宜", "我要睡觉", "音乐会"])
+def test_blanks_between_all_characters_part_no_words(text):
+    together = Reader(Pinyin()).read(text)
+    assert Reader(Pinyin()).read(" ".join(text)) == together
+
+
+def test_many_clauses_are_read_as_each_alone():
+    clauses = [sentence.text for sentence in everyday_sentences() if sentence.kind == "polyphone"][::5]
+    reader = Reader(Pinyin())
+    assert reader.read_all(clauses) == [reader.read(clause) for clause in clauses]
+
+
+def test_everyday_sentences_are_read_right():
+    sentences = {sentence.text: sentence for sentence in everyday_sentences()}
+    readings = transcribe({text: text for text in sentences}, Pinyin())
+    wrong = [reading.utt for reading in readings if not sentences[reading.utt].is_right(reading.syllables)]
+    assert len(wrong) <= 0.05 * len(sentences), wrong
+
+
+def test_the_network_is_the_lstm_of_its_weights():
+    network = polyphones()
+    text, at = "他的头发很长", 5
+    with np.load(DATA) as data:
+        weights = {name: data[name].astype(np.float64) for name in data.files if data[name].dtype.kind in "fi"}
+        characters, classes = str(data["characters"]), str(data["classes"]).split()
+    matrix = {name: weights[name] * weights[f"{name}_scale"][:, None] for name in weights if f"{name}_scale" in weights}
+    inputs = [matrix["embedding"][number] for number in (2, *(4 + characters.index(char) for char in text), 3)]
+
+    def states(way: str, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        state, cell, found = np.zeros(32), np.zeros(32), []
+        for vector in inputs:
+            gates = matrix[f"{way}_input"] @ vector + matrix[f"{way}_state"] @ state + weights[f"{way}_bias"]
+            enter, forget, new, leave = np.split(gates, 4)
+            cell = expit(forget) * cell + expit(enter) * np.tanh(new)
+            state = expit(leave) * np.tanh(cell)
+            found.append(state)
+        return found
+
+    both = np.concatenate([states("forward", inputs)[at + 1], states("backward", inputs[::-1])[::-1][at + 1]])
+    hidden = np.maximum(matrix["hidden"] @ both + weights["hidden_bias"], 0)
+    logits = matrix["output"] @ hidden + weights["output_bias"]
+    theirs = {one: logits[classes.index(one)] for one in ("zhang3", "chang2")}
+    ours = network.log_odds([text, "短"])[0][at]
+    prior = {one: ours[one] - theirs[one] for one in ours}
+    assert prior == pytest.approx(Polyphones().prior("长"), abs=1e-4)
+
+
+def test_malformed_contexts_name_file_and_line(tmp_path):
+    path = tmp_path / "contexts.txt"
+    path.write_text("{数} = [一二]\n行 hang2 第{数}+_\n行 hang2 (_\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"contexts.txt:3: "):
+        Contexts(path)
+    path.write_text("{数} = [一二]\n行 hang2 第{数}+_\n!行 xing2 _不[行{数}]\n", encoding="utf-8")
+    found = Contexts(path)
+    assert find(found.weak["行"], "^第一行$", 3) == "hang2"
+    assert find(found.strong["行"], "^行不二$", 1) == "xing2"
+    assert find(found.strong["行"], "^行不三$", 1) is None

@@ -5,6 +5,7 @@ the readings it would change, by position. Tags: github.com/fxsjy/jieba lists th
 i idiom, l set phrase, m numeral, n noun, p preposition, q measure word, r pronoun, u particle, v verb, z state).
 """
 
+import re
 from typing import NamedTuple
 
 DIGITS = tuple("〇零一二两三四五六七八九十百千万亿")
@@ -12,8 +13,17 @@ COUNTING = (*DIGITS, *"这那哪每几半数")
 PLACES = "上下里中内外面"  # 地上, 地下, 地里 …: ground, not a particle
 ATTRIBUTE_TAGS = ("m", "q", "r", "p", "u", "f", "ns", "nt", "c")  # before 地 they make a noun phrase of it
 DOUBLED = tuple("看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收")
-CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄")
+CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄运产形能潮")  # 幸运儿, 早产儿
 STATE_TAGS = ("a", "d", "i", "l", "z")
+FIELD = re.compile("[这那几两二三四五十百]+[块片亩]$")  # before 地: land
+DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞")  # of 很 … 十分, 有点, 飞快: how it is done
+MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
+          "看来", "大概", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
+GAINED = tuple("了过到奖冠第病癌分金银铜名利钱感肺胃零满一两几流糖抑胜罪")  # what one gets, in 得奖, 得第一, 得感冒
+ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
+ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
+NAMING = tuple("称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
+MEASURED = tuple("率度高长重积量值价龄额数间期速温比号名径宽深厚距寿史")
 
 
 class Token(NamedTuple):
@@ -46,7 +56,7 @@ def adverbial_di(clause: Clause) -> dict[int, str]:
     found = {}
     for index, token in enumerate(clause.tokens):
         before, token, behind = clause.around(index)
-        if token.hanzi[-1] != "地" or behind is None:
+        if token.hanzi[-1] != "地" or behind is None or FIELD.search(clause.text[: token.start]):
             continue
         if len(token.hanzi) == 1:
             adverbial = before is not None and _makes_adverb(before, behind)
@@ -72,37 +82,87 @@ def _repeats(word: str) -> bool:
     return len(set(word)) < len(word)
 
 
-def complement_de(clause: Clause) -> dict[int, str]:
-    """得 between a verb or adjective and what it leads to (急得直哭) is the particle de5."""
+def readings_of_de(clause: Clause) -> dict[int, str]:
+    """得: the particle de5 (跑得快, 行得通), must, dei3 (我得走), or the verb, de2 (得了第一名)."""
     found = {}
     for index, token in enumerate(clause.tokens):
-        before, token, behind = clause.around(index)
-        if token.hanzi == "得" and before is not None and behind is not None and before.tag[0] in "vaiz":
-            found[token.start] = "de5"
+        if token.hanzi == "得":
+            found[token.start] = _reading_of_de(*clause.around(index))
+        elif "得" in token.hanzi[1:-1]:
+            found[token.start + token.hanzi.index("得", 1)] = "de5"
     return found
 
 
-def must_dei(clause: Clause) -> dict[int, str]:
-    """得 between an adverb or pronoun and a verb (必须得有, 我得走) means must: dei3."""
+def _reading_of_de(before: Token | None, token: Token, behind: Token | None) -> str:
+    if behind is None:
+        return "de5" if before is not None else "de2"
+    if behind.tag[0] == "u" or behind.hanzi.startswith(GAINED):
+        return "de2"
+    if before is None or before.hanzi in MODALS or before.tag[0] == "r" or before.tag in ("t", "c"):
+        return "dei3"
+    if before.tag[0] in "vaizg" or len(before.hanzi) == 1 or behind.hanzi.startswith(DEGREES):
+        return "de5"
+    return "de5" if behind.tag[0] in "az" else "dei3"
+
+
+def able_liao(clause: Clause) -> dict[int, str]:
+    """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3: can, can't."""
     found = {}
-    for index, token in enumerate(clause.tokens):
-        before, token, behind = clause.around(index)
-        if token.hanzi != "得" or before is None or behind is None:
+    for match in re.finditer("[不得]了(?!解|结|然|却|断|如指掌)", clause.text):
+        at, before = match.start(), _word_at(clause, match.start() - 1)
+        if before is None:
             continue
-        if before.tag[0] in "dr" and behind.tag[0] in "vdp":
-            found[token.start] = "dei3"
+        if match[0] == "得了" and clause.text[at - 1] == "不":
+            found |= {at: "de2", at + 1: "liao3"}
+        elif match[0] == "不了" and (before.end > at or before.tag[0] in "vag"):
+            found[at + 1] = "liao3"
+        elif match[0] == "得了" and _is_able(clause, before, at):
+            found |= {at: "de5", at + 1: "liao3"}
     return found
 
 
-def unable_liao(clause: Clause) -> dict[int, str]:
-    """了 in V不了 (受不了, 忘 不了) is the verb liao3: can't."""
+def _is_able(clause: Clause, before: Token, at: int) -> bool:
+    """Whether 得了 at `at` is behind a verb of one character, and nothing that one gets is behind it."""
+    behind = clause.text[at + 2 : at + 3]
+    verb = (len(before.hanzi) == 1 and before.tag[0] in "vag") or before.end > at
+    return verb and before.hanzi not in MODALS and (not behind or behind in "吗吧呢么的这那你我他她谁多啊")
+
+
+def _word_at(clause: Clause, at: int) -> Token | None:
+    return next((token for token in clause.tokens if token.start <= at < token.end), None)
+
+
+def attained_zhao(clause: Clause) -> dict[int, str]:
+    """着 in V不着, V得着 (够不着) and behind verbs of attaining (睡着, 找着了) is zhao2."""
+    pattern = f"(?<=.)[不得]着(?![急手想落重眼陆边痕调])|[{ATTAINED}]着|[{ATTAINED_WITH_LE}]着了"
+    return {match.start() + 1: "zhao2" for match in re.finditer(pattern, clause.text)}
+
+
+def readings_of_wei(clause: Clause) -> dict[int, str]:
+    """为 alone: wei2, to be or become (称为, 以人为本, 长度为三米), or wei4, for (为你骄傲)."""
     found = {}
-    for index in range(len(clause.tokens)):
-        before, token, _ = clause.around(index)
-        at = token.hanzi.find("不了")
-        if at > 0 or (at == 0 and before is not None and before.tag[0] == "v"):
-            found[token.start + at + 1] = "liao3"
+    for index, token in enumerate(clause.tokens):
+        if token.hanzi == "为":
+            found[token.start] = "wei2" if _is_copula(clause, index) else "wei4"
+        elif token.hanzi[-1] == "为" and token.hanzi[-2] not in "因专特只":
+            found[token.end - 1] = "wei2"
     return found
+
+
+def _is_copula(clause: Clause, index: int) -> bool:
+    before, token, behind = clause.around(index)
+    if behind is None:
+        return True
+    if behind.tag[0] == "r" or behind.hanzi in ("了", "着") or behind.hanzi.startswith(tuple("我你您他她它咱谁何此")):
+        return False
+    ahead = clause.text[: token.start]
+    if re.search("以[^，]{1,12}$", ahead) or re.match(".{1,8}所", clause.text[token.end :]):
+        return True
+    if before is not None and (before.hanzi[-1] in NAMING or before.hanzi[-1] in MEASURED):
+        return True
+    if behind.tag[0] == "m" and behind.hanzi[0] != "一":
+        return True
+    return before is not None and not any(later.tag[0] == "v" for later in clause.tokens[index + 1 :])
 
 
 def measure_zhi(clause: Clause) -> dict[int, str]:
@@ -121,4 +181,5 @@ def doubled_verbs(clause: Clause) -> list[int]:
 def erhua(clause: Clause) -> dict[int, str]:
     """儿 as a suffix (玩儿, 一点儿) is er5; 儿 as child (女儿, 婴儿) keeps its tone."""
     return {token.end - 1: "er5" for token in clause.tokens
-            if len(token.hanzi) > 1 and token.hanzi[-1] == "儿" and not token.hanzi.endswith(CHILDREN)}
+            if token.end > 1 and token.hanzi[-1] == "儿"
+            and not clause.text[: token.end].endswith(CHILDREN)}

@@ -1,7 +1,7 @@
 """Dictionaries of readings: pypinyin's characters and phrases, and files of `word syllable…` lines that win."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from steps.text.normalize import is_hanzi
 from steps.text.syllables import NEUTRAL, from_marked, normalize
 
 WEAK = Path(__file__).parent / "neutral.txt"  # words with the neutral tones of speech, most of which pypinyin's lacks
+LONGEST = 8  # words of a phrase
 FULL_IN_COMPOUNDS = ("学生",)  # 大学生, 中学生
 Entries = Mapping[str, tuple[str, ...]]
 
@@ -47,6 +48,27 @@ class Phrases:
             found.append(Span(start, hanzi, self.syllables(hanzi)))
             start = end
         return found
+
+    def spans_of_words(self, words: Sequence[str]) -> list[Span]:
+        """A text's `words` in phrases and single characters; no phrase straddles a word's edge.
+
+        A phrase may hold several words, if it is longer than two characters (到了 and 都会 are seldom meant as one) or
+        of ours.
+        """
+        found, start, index = [], 0, 0
+        while index < len(words):
+            held = next((count for count in range(min(LONGEST, len(words) - index), 0, -1)
+                         if self._is_phrase("".join(words[index : index + count]), count)), 1)
+            hanzi = "".join(words[index : index + held])
+            if self._is_phrase(hanzi, held):
+                found.append(Span(start, hanzi, self.syllables(hanzi)))
+            else:
+                found += [Span(start + span.start, *span[1:]) for span in self.spans(hanzi)]
+            start, index = start + len(hanzi), index + held
+        return found
+
+    def _is_phrase(self, hanzi: str, words: int) -> bool:
+        return hanzi in self._extra or (hanzi in PHRASES_DICT and (words == 1 or len(hanzi) > 2))
 
     def _syllables(self, phrase: str) -> tuple[str, ...]:
         """The reading of a phrase, or of each character of what is no phrase; empty for an unknown character."""

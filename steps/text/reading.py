@@ -1,25 +1,24 @@
-"""Text read aloud: words of hanzi to tonal syllables, under a corpus' `pinyin:` policy."""
+"""Text read aloud: words of hanzi to tonal syllables, under a corpus' `pinyin:` policy.
+
+What decides a character's reading, the strongest first: the user's dictionary, contexts marked as strong, rules of
+grammar for particles and suffixes, phrases of the dictionaries that do not straddle words, contexts, the network over
+the characters around it, and the dictionary's first reading. `dictionary: early` stops at phrases.
+"""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import rjieba
 
 from steps.config.schema import Pinyin
-from steps.text.grammar import (
-    Clause,
-    Token,
-    adverbial_di,
-    complement_de,
-    doubled_verbs,
-    erhua,
-    measure_zhi,
-    must_dei,
-    unable_liao,
-)
+from steps.text import grammar
+from steps.text.contexts import contexts, find
+from steps.text.grammar import Clause, Token
 from steps.text.normalize import spell
-from steps.text.phrases import Phrases, read_entries, weak_entries
+from steps.text.phrases import Phrases, Span, read_entries, weak_entries
+from steps.text.polyphones import Odds, polyphones
 from steps.text.syllables import NEUTRAL
 from steps.text.tones import citation_tones, lexical_tones, spoken_tones
 
@@ -27,6 +26,8 @@ CORRECTIONS = Path(__file__).parent / "corrections.txt"
 WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")
 WORD_OR_RUN = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z][^a-zA-Z]*")
 SEGMENTED = re.compile(r"[^\sa-zA-Z] +[^\sa-zA-Z]")  # blanks beside Latin words are typography
+TOGETHER = re.compile(r"[^\sa-zA-Z]{2}")  # where there is none, blanks part characters, not words
+PARTICLES = frozenset("的地得了着儿子为吧呢吗嘛啊呀哇么上大会说过没那哪把个一不")  # for rules, not for the network
 
 
 class Word(NamedTuple):
@@ -34,6 +35,36 @@ class Word(NamedTuple):
 
     written: str  # hanzi, or a Latin word
     syllables: tuple[str, ...]  # one a hanzi
+
+
+class Run:
+    """The hanzi between two Latin words of a clause, on their way to syllables."""
+
+    def __init__(self, start: int, words: list[str], clause: Clause, spans: list[Span]):
+        self.start = start  # in the clause, blanks not counted
+        self.words = words
+        self.clause = clause
+        self.spans = spans
+        self.syllables = [syllable for span in spans for syllable in span.syllables]
+        self.alone = frozenset(span.start for span in spans if len(span.hanzi) == 1)  # in no phrase
+        self.undecided: list[int] = []
+
+    def inside(self, phrases: set[str]) -> set[int]:
+        """The positions in spans that are one of `phrases`."""
+        return {at for span in self.spans if span.hanzi in phrases
+                for at in range(span.start, span.start + len(span.hanzi))}
+
+
+class Draft(NamedTuple):
+    """A clause on its way to syllables."""
+
+    text: str  # without blanks
+    parts: list[Word | Run]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The hanzi of it."""
+        return [part for part in self.parts if isinstance(part, Run)]
 
 
 class Reader:
@@ -44,12 +75,12 @@ class Reader:
 
     def __init__(self, policy: Pinyin):
         self.policy = policy
-        early = policy.dictionary == "early"
-        entries = {} if early else read_entries(CORRECTIONS)
+        self._early = policy.dictionary == "early"
+        entries = {} if self._early else read_entries(CORRECTIONS)
         if policy.neutral_tone == "spoken":
             entries |= weak_entries(entries)
         self._user = read_entries(Path(policy.user_dict)) if policy.user_dict else {}
-        self._phrases = Phrases(entries | self._user, loose=early)
+        self._phrases = Phrases(entries | self._user, loose=self._early)
 
     def unknown(self, clause: str) -> list[str]:
         """The hanzi that are in no dictionary, and the Latin words that neither user_dict nor spelling reads."""
@@ -58,16 +89,18 @@ class Reader:
     def read(self, clause: str) -> list[Word]:
         """The words of one clause of `steps.text.normalize` and their syllables; nothing in it may be unknown.
 
-        Words are those that blanks part; without blanks, those that jieba finds.
+        Words are those that blanks part; without blanks, or with one between all characters, those that jieba finds.
         """
-        segmented = SEGMENTED.search(clause) is not None
-        words = []
-        for run in WORD_OR_RUN.findall(clause):
-            if run.isascii():
-                words.append(Word(run, self._lookup(run)))
-            else:
-                words += self._read_hanzi(run.split(), segmented)
-        return words
+        return self.read_all([clause])[0]
+
+    def read_all(self, clauses: Sequence[str]) -> list[list[Word]]:
+        """The words of each of several clauses, which is quicker than one by one."""
+        drafts = [self._draft(clause) for clause in clauses]
+        if not self._early:
+            pending = [draft for draft in drafts if any(run.undecided for run in draft.runs)]
+            for draft, odds in zip(pending, polyphones().log_odds([draft.text for draft in pending]), strict=True):
+                _decide(draft, odds)
+        return [self._words(draft) for draft in drafts]
 
     def _lookup(self, part: str) -> tuple[str, ...]:
         """The reading of a Latin word, or of one hanzi; empty where there is none."""
@@ -75,37 +108,69 @@ class Reader:
             return self._phrases.syllables(part)
         return self._user.get(part) or spell(part)
 
-    def _read_hanzi(self, pieces: list[str], segmented: bool) -> list[Word]:
+    def _draft(self, clause: str) -> Draft:
+        segmented = SEGMENTED.search(clause) is not None
+        if segmented and TOGETHER.search(clause) is None:
+            clause, segmented = re.sub(r"(?<=[^a-zA-Z]) +(?=[^a-zA-Z])", "", clause), False
+        parts: list[Word | Run] = []
+        start = 0
+        for written in WORD_OR_RUN.findall(clause):
+            if written.isascii():
+                parts.append(Word(written, self._lookup(written)))
+                start += len(written)
+            else:
+                parts.append(self._run(start, written.split(), segmented))
+                start += len(parts[-1].clause.text)
+        return Draft("".join(clause.split()), parts)
+
+    def _run(self, start: int, pieces: list[str], segmented: bool) -> Run:
         clause = _clause("".join(pieces))
-        rest = iter(self._syllables(clause, pieces))
         words = pieces if segmented else [token.hanzi for token in clause.tokens]
-        return [Word(word, tuple(next(rest) for _ in word)) for word in words]
+        if self._early:
+            return Run(start, words, clause, [span for piece in pieces for span in self._phrases.spans(piece)])
+        run = Run(start, words, clause, self._phrases.spans_of_words(words))
+        run.undecided = [at for at in sorted(run.alone) if not _by_context(run, at) and clause.text[at] in polyphones()
+                         and clause.text[at] not in PARTICLES]
+        return run
 
-    def _syllables(self, clause: Clause, pieces: list[str]) -> list[str]:
-        spans = [span for piece in pieces for span in self._phrases.spans(piece)]
-        syllables = [syllable for span in spans for syllable in span.syllables]
-        changes = self._changes(clause, syllables)
-        at = 0
-        for span in spans:
-            for _ in span.hanzi:
-                if span.hanzi not in self._user:
-                    syllables[at] = changes.get(at, syllables[at])
-                at += 1
-        return syllables
+    def _words(self, draft: Draft) -> list[Word]:
+        words: list[Word] = []
+        for part in draft.parts:
+            if isinstance(part, Word):
+                words.append(part)
+                continue
+            self._apply_rules(part)
+            rest = iter(part.syllables)
+            words += [Word(word, tuple(next(rest) for _ in word)) for word in part.words]
+        return words
 
-    def _changes(self, clause: Clause, syllables: list[str]) -> dict[int, str]:
-        """What the clause and the policy make of the dictionary's `syllables`."""
-        changes = unable_liao(clause) | measure_zhi(clause) | adverbial_di(clause)
+    def _apply_rules(self, run: Run) -> None:
+        """What the clause and the policy make of the dictionaries' syllables, save of the user's."""
+        users = run.inside(set(self._user)) if self._user else set()
+        changes = self._rules_of_corrected(run) if not self._early else (
+            grammar.able_liao(run.clause) | grammar.measure_zhi(run.clause) | grammar.adverbial_di(run.clause))
         if self.policy.neutral_tone == "spoken":
-            changes |= must_dei(clause) | complement_de(clause)
-            changes |= {at: syllables[at][:-1] + NEUTRAL for at in doubled_verbs(clause)} | erhua(clause)
+            changes |= {at: changes.get(at, run.syllables[at])[:-1] + NEUTRAL
+                        for at in grammar.doubled_verbs(run.clause)} | grammar.erhua(run.clause)
         else:
-            changes |= {at: "ge4" for at, char in enumerate(clause.text) if char == "个"}
+            changes |= {at: "ge4" for at, char in enumerate(run.clause.text) if char == "个"}
+        _change(run, changes, users)
         if self.policy.sandhi == "citation":
-            return changes | citation_tones(clause)
-        if self.policy.sandhi == "lexical":
-            return changes | lexical_tones(clause)
-        return changes | spoken_tones(clause, [changes.get(at, syllable) for at, syllable in enumerate(syllables)])
+            _change(run, citation_tones(run.clause), users)
+        elif self.policy.sandhi == "lexical":
+            _change(run, lexical_tones(run.clause), users)
+        else:
+            _change(run, spoken_tones(run.clause, run.syllables), users)
+
+    def _rules_of_corrected(self, run: Run) -> dict[int, str]:
+        clause = run.clause
+        text = f"^{clause.text}$"
+        strong = {at: find(contexts().strong[char], text, at + 1) for at, char in enumerate(clause.text)
+                  if char in contexts().strong}
+        particles = grammar.readings_of_wei(clause) | grammar.readings_of_de(clause) | grammar.adverbial_di(clause)
+        return ({at: syllable for at, syllable in particles.items() if at in run.alone}
+                | grammar.able_liao(clause) | grammar.attained_zhao(clause)
+                | {at: syllable for at, syllable in strong.items() if syllable})
 
 
 def _clause(text: str) -> Clause:
@@ -114,3 +179,26 @@ def _clause(text: str) -> Clause:
         tokens.append(Token(start, hanzi, tag))
         start += len(hanzi)
     return Clause(text, tokens)
+
+
+def _by_context(run: Run, at: int) -> bool:
+    """Whether a context decides the character at `at`, which then has its reading."""
+    char = run.clause.text[at]
+    syllable = find(contexts().weak[char], f"^{run.clause.text}$", at + 1) if char in contexts().weak else None
+    if syllable is not None:
+        run.syllables[at] = syllable
+    return syllable is not None
+
+
+def _decide(draft: Draft, odds: dict[int, Odds]) -> None:
+    """Give the undecided characters of a clause the likeliest readings."""
+    for run in draft.runs:
+        for at in run.undecided:
+            readings = odds[run.start + at]
+            run.syllables[at] = max(readings, key=readings.__getitem__)
+
+
+def _change(run: Run, changes: dict[int, str], users: set[int]) -> None:
+    for at, syllable in changes.items():
+        if at not in users:
+            run.syllables[at] = syllable

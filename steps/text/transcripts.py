@@ -11,7 +11,7 @@ from steps.common.parallel import default_jobs, ordered_map
 from steps.config.schema import Pinyin
 from steps.corpus.table import read_table
 from steps.text import syllables
-from steps.text.normalize import normalize
+from steps.text.normalize import Normalized, normalize
 from steps.text.reading import Reader, Word
 
 CHUNK = 1000  # utterances a process is handed at once
@@ -47,17 +47,20 @@ def _chunks(items: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]
 
 def _read_chunk(policy: Pinyin, chunk: list[tuple[str, str]]) -> list[Reading]:
     reader = _reader(policy)
-    return [_read(reader, utt, text) for utt, text in chunk]
+    texts = [_readable(reader, raw) for _, raw in chunk]
+    words = iter(reader.read_all([clause for clauses, _, _ in texts for clause in clauses]))
+    return [Reading(utt, [word for _ in clauses for word in next(words)], changed, unread)
+            for (utt, _), (clauses, changed, unread) in zip(chunk, texts, strict=True)]
 
 
 _reader = functools.cache(Reader)
 
 
-def _read(reader: Reader, utt: str, raw: str) -> Reading:
+def _readable(reader: Reader, raw: str) -> Normalized:
+    """The normalised text, without clauses where something in it cannot be read."""
     clauses, changed, unread = normalize(raw)
     unread = (*unread, *(part for clause in clauses for part in reader.unknown(clause) if part not in unread))
-    words = [] if unread else [word for clause in clauses for word in reader.read(clause)]
-    return Reading(utt, words, changed, unread)
+    return Normalized(() if unread else clauses, changed, unread)
 
 
 def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, str]:
