@@ -29,9 +29,8 @@ from steps.tasks.changes import (
     SameOwnFiles,
     SameSources,
 )
-from steps.tasks.clean import Remove, RemovePinyin
-from steps.tasks.conf import broken_tasks, read_each, warn
-from steps.tasks.record import Recorder
+from steps.tasks.declare import Remove, RemovePinyin, broken_tasks, read_each, warn
+from steps.tasks.record import Recorder, check_database
 from steps.tasks.step import Step
 
 DOIT_CONFIG = {
@@ -42,6 +41,7 @@ DOIT_CONFIG = {
     "sort": "definition",
     "verbosity": 2,
 }
+check_database(Path(DOIT_CONFIG["dep_file"]))
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that doit ends in order, and its script with it
 
 DATA, EXP = Path("data"), Path("exp")

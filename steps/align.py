@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import run
+from steps.common.lock import output_lock
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader
 from steps.model.checkpoints import finished_training
@@ -17,17 +18,18 @@ def main() -> None:
     parser.add_argument("set", help="a set of its corpus, such as train")
     args = parser.parse_args()
     config = finished_training(args.exp_dir, args.set)
-    pinyin = read_pinyin(config.data_dir / args.set / "pinyin")
-    feats = FeatureReader(config.feature_dir / args.set / "feats.scp")
+    with output_lock(args.exp_dir, "align"):
+        pinyin = read_pinyin(config.data_dir / args.set / "pinyin")
+        feats = FeatureReader(config.feature_dir / args.set / "feats.scp")
 
-    from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
+        from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 
-    out_dir = args.exp_dir / "ali" / args.set
-    aligned = align_set(AcousticModel(args.exp_dir), config.features, feats, pinyin, f"aligning {args.set}")
-    write_aligned(out_dir, aligned)
-    print(f"{out_dir}/ctm: {len(aligned.times)} utterances; a syllable's spike lies {aligned.place:.0%} into it")
-    for why, utts in aligned.left_out.items():
-        print(f"left out {len(utts)} utterances, such as {utts[0]}: {why}")
+        out_dir = args.exp_dir / "ali" / args.set
+        aligned = align_set(AcousticModel(args.exp_dir), config.features, feats, pinyin, f"aligning {args.set}")
+        write_aligned(out_dir, aligned)
+        print(f"{out_dir}/ctm: {len(aligned.times)} utterances; a syllable's spike lies {aligned.place:.0%} into it")
+        for why, utts in aligned.left_out.items():
+            print(f"left out {len(utts)} utterances, such as {utts[0]}: {why}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from steps.common.errors import run
 from steps.common.files import atomic_open, write_json
+from steps.common.lock import output_lock
 from steps.config.load import load_experiment
 from steps.diagnosis.checks import run_checks
 from steps.diagnosis.context import Context
@@ -19,17 +20,18 @@ def main() -> None:
     args = parse_args()
     exp_dir = Path("exp") / args.experiment
     context = Context(load_experiment(args.experiment), exp_dir, args.minutes)
-    findings = []
-    for finding in run_checks(context):
-        findings.append(finding)
-        print(*lines(finding), sep="\n", flush=True)
-    page = build_page(context, findings)
-    with atomic_open(exp_dir / "diagnosis.html") as file:
-        file.write(page)
-    write_json(exp_dir / "diagnosis.json", [finding.as_dict() for finding in findings])
-    print(f"{summary(findings)}: {exp_dir}/diagnosis.html")
-    if args.strict and any(finding.severity == "error" for finding in findings):
-        sys.exit(1)
+    with output_lock(exp_dir, "diagnose"):
+        findings = []
+        for finding in run_checks(context):
+            findings.append(finding)
+            print(*lines(finding), sep="\n", flush=True)
+        page = build_page(context, findings)
+        with atomic_open(exp_dir / "diagnosis.html") as file:
+            file.write(page)
+        write_json(exp_dir / "diagnosis.json", [finding.as_dict() for finding in findings])
+        print(f"{summary(findings)}: {exp_dir}/diagnosis.html")
+        if args.strict and any(finding.severity == "error" for finding in findings):
+            sys.exit(1)
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,7 +10,7 @@ from steps.common.errors import UserError, run
 from steps.common.files import disk_usage, megabytes
 from steps.common.process import read_progress
 from steps.config.load import experiment_names, load_experiment, load_resolved
-from steps.tasks.estimates import read_history
+from steps.tasks.states import read_history
 
 EXP = Path("exp")
 

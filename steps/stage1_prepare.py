@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import UserError, run
+from steps.common.lock import output_lock
 from steps.common.parallel import positive
 from steps.config.load import load_corpus
 from steps.corpus.audio import check_audios
@@ -27,11 +28,12 @@ def main() -> None:
     parser.add_argument("--nj", type=positive, help="processes (default: YINJIE_NJ, else one a processor)")
     args = parser.parse_args()
     corpus, corpus_dir = load_corpus(args.corpus), Path("data") / args.corpus
-    sets = find_utterances(corpus, args.corpus, corpus_dir)
-    check_counts({name: len(utterances) for name, utterances in sets.items()}, corpus.expected, args.strict)
-    summaries = write_sets(corpus_dir, with_durations(sets, args.deep, corpus.skip_bad, args.nj))
-    for name, summary in summaries.items():
-        print(f"{corpus_dir / name}: {summary}")
+    with output_lock(corpus_dir, "prepare"):
+        sets = find_utterances(corpus, args.corpus, corpus_dir)
+        check_counts({name: len(utterances) for name, utterances in sets.items()}, corpus.expected, args.strict)
+        summaries = write_sets(corpus_dir, with_durations(sets, args.deep, corpus.skip_bad, args.nj))
+        for name, summary in summaries.items():
+            print(f"{corpus_dir / name}: {summary}")
 
 
 def with_durations(sets: dict[str, list[Utterance]], deep: bool, skip_bad: bool, jobs: int | None

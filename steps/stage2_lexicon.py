@@ -13,6 +13,7 @@ from pathlib import Path
 
 from steps.common.errors import UserError, run
 from steps.common.files import write_lines
+from steps.common.lock import output_lock
 from steps.common.parallel import track
 from steps.config.load import load_corpus
 from steps.config.schema import Pinyin
@@ -31,7 +32,8 @@ def main() -> None:
     config = load_corpus(corpus)
     if TRAIN not in config.sets:
         raise UserError(f"conf/corpora/{corpus}.yaml: sets: no {TRAIN}; words and tokens are those of {TRAIN}")
-    make_lexicon(Path("data") / corpus, config.sets, config.pinyin)
+    with output_lock(Path("data") / corpus, "lexicon"):
+        make_lexicon(Path("data") / corpus, config.sets, config.pinyin)
 
 
 def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_open
+from steps.common.lock import output_lock
 from steps.common.parallel import default_jobs, on_cluster, positive
 from steps.config.load import dump, load_corpus, load_features
 from steps.config.schema import Features
@@ -24,12 +25,13 @@ def main() -> None:
     jobs = args.nj or (None if on_cluster() else default_jobs())
     for part in corpus.sets:
         check_input(data_dir / part)
-    discard_all(out_dir, corpus.sets)  # what can be checked has been
-    try:
-        extract_all(data_dir, out_dir, corpus.sets, config, jobs)
-    except BaseException:
-        discard_all(out_dir, corpus.sets)
-        raise
+    with output_lock(out_dir, "features"):
+        discard_all(out_dir, corpus.sets)  # what can be checked has been
+        try:
+            extract_all(data_dir, out_dir, corpus.sets, config, jobs)
+        except BaseException:
+            discard_all(out_dir, corpus.sets)
+            raise
 
 
 def extract_all(data_dir: Path, out_dir: Path, sets: list[str], config: Features, jobs: int | None) -> None:

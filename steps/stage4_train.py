@@ -4,9 +4,12 @@ Where train.workers is more than 1, it starts them, by msrun; or be one of those
 """
 
 import argparse
+import contextlib
+import os
 from pathlib import Path
 
 from steps.common.errors import run
+from steps.common.lock import output_lock
 from steps.config.load import load_experiment
 from steps.model.launch import follow_msrun, is_worker, launch
 
@@ -21,11 +24,20 @@ def main() -> None:
     if is_worker():
         follow_msrun()
     elif config.experiment.train.workers > 1:
-        launch(config, exp_dir)
+        with main_lock(exp_dir):
+            launch(config, exp_dir)
         return
     from steps.model.training import train  # after the config is known to be right: MindSpore takes seconds to load
 
-    train(config, exp_dir)
+    with main_lock(exp_dir):
+        train(config, exp_dir)
+
+
+def main_lock(exp_dir: Path) -> contextlib.AbstractContextManager:
+    """The lock on a training's files: taken once, where it was started, on the first of several machines."""
+    if is_worker() or os.environ.get("NODE_RANK", "0") != "0":
+        return contextlib.nullcontext()
+    return output_lock(exp_dir, "train")
 
 
 if __name__ == "__main__":

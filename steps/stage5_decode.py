@@ -5,8 +5,10 @@ from pathlib import Path
 
 from steps.common.errors import run
 from steps.common.files import sha256
+from steps.common.lock import output_lock
 from steps.common.parallel import on_cluster
 from steps.common.provenance import git_commit
+from steps.config.load import Resolved
 from steps.feats.archive import FeatureReader
 from steps.model.checkpoints import finished_training
 from steps.search.decode import SEARCHES, Decoded, decode_in_parts, decode_set, discard, write_decoded
@@ -15,6 +17,12 @@ from steps.search.decode import SEARCHES, Decoded, decode_in_parts, decode_set, 
 def main() -> None:
     args = parse_args()
     config = finished_training(args.exp_dir, args.set)
+    with output_lock(args.exp_dir, f"decode.{args.set}"):
+        decode(args, config)
+
+
+def decode(args: argparse.Namespace, config: Resolved) -> None:
+    """Decode a set and write the result."""
     out_dir = args.exp_dir / "decode" / f"{args.set}_{args.method}"
     discard(out_dir)
     feature_dir = config.feature_dir / args.set
@@ -23,6 +31,7 @@ def main() -> None:
     from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 
     model = AcousticModel(args.exp_dir)
+    checkpoint_hash = sha256(args.exp_dir / "final.ckpt")  # of what was read, whatever happens to it meanwhile
     what = f"decoding {args.set}"
     if on_cluster():
         decoded = decode_in_parts(args.exp_dir, feature_dir, args.method, what)
@@ -39,7 +48,7 @@ def main() -> None:
         "seconds": decoded.seconds,
         "real_time_factor": decoded.seconds / audio_seconds if audio_seconds else 0.0,
         "git_commit": git_commit(),
-        "checkpoint_hash": sha256(args.exp_dir / "final.ckpt"),
+        "checkpoint_hash": checkpoint_hash,
         "tokens_hash": sha256(args.exp_dir / "tokens.txt"),
     })
     print(f"{out_dir}: {len(decoded.emissions)} utterances, {audio_seconds:.0f} s of audio in {decoded.seconds:.1f} s")

@@ -7,6 +7,7 @@ from typing import Any
 
 from steps.common.errors import UserError, run
 from steps.common.files import sha256, write_json, write_lines
+from steps.common.lock import output_lock
 from steps.config.load import load_resolved
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
@@ -29,6 +30,12 @@ FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")  # score
 def main() -> None:
     args = parse_args()
     data_dir = load_resolved(args.exp_dir).data_dir / args.set
+    with output_lock(args.exp_dir, f"score.{args.set}"):
+        score(args, data_dir)
+
+
+def score(args: argparse.Namespace, data_dir: Path) -> None:
+    """Count the errors of a decoded set against the pinyin in `data_dir` and write them."""
     decode_dir = args.exp_dir / "decode" / f"{args.set}_{args.method}"
     score_dir = args.exp_dir / "score" / decode_dir.name
     for name in FILES:

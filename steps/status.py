@@ -13,8 +13,7 @@ from rich.text import Text
 
 from steps.common.errors import UserError, run
 from steps.common.files import megabytes
-from steps.tasks.standing import Standing, survey
-from steps.tasks.states import about
+from steps.tasks.states import Standing, about, survey
 
 STYLES = {"done": "green", "running": "bold cyan", "failed": "bold red", "interrupted": "red", "stale": "yellow",
           "never run": "dim"}

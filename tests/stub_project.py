@@ -37,6 +37,7 @@ import hashlib, os, sys, time
 from pathlib import Path
 from steps.common.errors import run
 from steps.common.files import size_and_time
+from steps.common.lock import output_lock
 
 def name(*words): return ":".join([sys.argv[0].split("/")[-1].removesuffix(".py").split("_")[-1], *words])
 
@@ -58,7 +59,9 @@ def begin(task):
         sys.exit("error: as asked")
     if task in os.environ.get("SLOW", "").split():
         try:
-            time.sleep(float(os.environ.get("NAP", 60)))
+            end = time.monotonic() + 60
+            while time.monotonic() < end and not Path("go").exists():
+                time.sleep(0.02)
         finally:
             time.sleep(float(os.environ.get("CLEARING", 0)))
             log(f"{task} cleared up")
@@ -99,6 +102,9 @@ def main():
     "stage4_train": '''
 def main():
     experiment, = sys.argv[1:]
+    with output_lock(Path("exp", experiment), "train"):
+        work(experiment)
+def work(experiment):
     begin(name(experiment))
     out = Path("exp", experiment)
     corpus = {"real": "real", "both": "mini+real"}.get(experiment, "mini")

@@ -1,15 +1,31 @@
-"""doit's record of what is done, kept true on disk while doit runs."""
+"""What is known of tasks' runs: doit's own record, kept true on disk while doit runs; a log and a note for each task.
+
+Log and note lie in log/, in the directory that the task writes to: exp/mini/log/train.log and train.json,
+exp/features/mini_fbank/log/features.log, data/mini/log/prepare.log, exp/log/compare.log.
+"""
 
 import functools
+import json
 import os
-from typing import Any
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from doit import Globals
 from doit.dependency import get_file_md5
+from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 
-from steps.common.files import size_and_time
-from steps.tasks import runs
+from steps.common.files import size_and_time, write_json
+from steps.common.process import is_alive, this_process
+
+HEADING = "# "  # of each run of a script, in a log
+
+
+class Busy(TaskFailed):
+    """Another process writes what the task would write."""
 
 
 class Recorder(ConsoleReporter):
@@ -30,7 +46,6 @@ class Recorder(ConsoleReporter):
         if task.actions:
             Globals.dep_manager.remove(task.name)
             _write()
-            runs.begun(task)
             self._read[task.name] = {path: _state(path) for path in task.file_dep}
         super().execute_task(task)
 
@@ -41,13 +56,32 @@ class Recorder(ConsoleReporter):
             for path, state in self._read.pop(task.name).items():
                 Globals.dep_manager._set(task.name, path, state)
             _write()
-            runs.succeeded(task)
+            succeeded(task)
 
     def add_failure(self, task, fail) -> None:
         """The log says why."""
         super().add_failure(task, fail)
-        if task.executed:
-            runs.failed(task)
+        _write()  # else the database stays locked until this doit ends
+        if task.executed and not isinstance(fail, Busy):
+            failed(task)
+
+
+def check_database(path: Path) -> None:
+    """End the program with a message where doit's record is damaged."""
+    if not path.exists():
+        return
+    connection = sqlite3.connect(path)
+    try:
+        sound = connection.execute("pragma quick_check").fetchone() == ("ok",)
+    except sqlite3.OperationalError:  # another doit writes to it, or it cannot be opened: doit will say so
+        return
+    except sqlite3.DatabaseError:
+        sound = False
+    finally:
+        connection.close()
+    if not sound:
+        sys.exit(f"error: {path}, where doit notes what is done, is damaged; remove it: rm {path}. Stages then run "
+                 "again; a finished training is found and left alone")
 
 
 @functools.cache
@@ -67,3 +101,83 @@ def _write() -> None:
     backend = Globals.dep_manager.backend
     backend.dump()
     backend.__init__(backend.name, backend.codec)
+
+
+class Run(NamedTuple):
+    """A task's last run."""
+
+    state: str  # "running", "done", "failed"; "interrupted" where the process that ran it is gone
+    begin: float  # seconds since 1970
+    seconds: float | None  # what the last run that ended well took
+
+
+def directory(path: Path | str) -> Path:
+    """The folder that a file of data/ or exp/ belongs to: data/<corpus>, exp/features/<features>, exp/<experiment>.
+
+    It is exp itself for a file right there.
+    """
+    parts = Path(path).parts
+    depth = 3 if parts[:2] == ("exp", "features") else 2
+    return Path(*parts[:min(depth, len(parts) - 1)])
+
+
+def log_path(task) -> Path:
+    """The log of a doit task, such as exp/mini/log/decode.test.log."""
+    folder = directory(task.targets[0])
+    words = [word for word in task.name.split(":") if word != folder.name]
+    return folder / "log" / f"{'.'.join(words)}.log"
+
+
+def begun(task) -> None:
+    """Note that a task begins, in this process."""
+    _note(task, {"state": "running", "begin": time.time(), "process": this_process()})
+
+
+def succeeded(task) -> None:
+    """Note that a task has ended well, and how long it took."""
+    begin = _read(task).get("begin", time.time())
+    _note(task, {"state": "done", "begin": begin, "seconds": round(time.time() - begin, 3)})
+
+
+def failed(task) -> None:
+    """Note that a task has failed."""
+    _note(task, {"state": "failed", "begin": _read(task).get("begin", time.time())})
+
+
+def last_run(task) -> Run | None:
+    """What was noted last; None where the task has never begun."""
+    noted = _read(task)
+    try:
+        state = noted["state"]
+        if state == "running" and not is_alive(noted["process"]):
+            state = "interrupted"
+        return Run(state, noted["begin"], noted.get("seconds"))
+    except (KeyError, TypeError, AttributeError):  # never, or damaged
+        return None
+
+
+def last_words(task, count: int) -> list[str]:
+    """The last lines of a task's log that say anything."""
+    path = log_path(task)
+    if not path.exists():
+        return []
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 400 * count))
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith(HEADING)][-count:]
+
+
+def _read(task) -> dict[str, Any]:
+    if not task.targets:  # a broken config's
+        return {}
+    try:
+        noted = json.loads(log_path(task).with_suffix(".json").read_text(encoding="utf-8"))
+        return noted if isinstance(noted, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _note(task, facts: dict[str, Any]) -> None:
+    if task.targets:
+        seconds = {"seconds": _read(task).get("seconds")}  # outlives runs that failed
+        write_json(log_path(task).with_suffix(".json"), {"task": task.name, **seconds, **facts})

@@ -1,5 +1,7 @@
-"""Which tasks are done, stale, running, failed or never ran: doit's own verdict, and what runs have left behind."""
+"""How tasks and experiments stand: doit's own verdict, what runs have left behind, and how long the rest will take."""
 
+import csv
+import statistics
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,10 +11,14 @@ from doit.control import TaskControl
 from doit.dependency import Dependency, DependencyStatus, SqliteDB
 from doit.loader import load_tasks
 
+from steps.common.errors import UserError
+from steps.common.files import disk_usage
 from steps.common.process import read_progress
-from steps.tasks import runs
+from steps.config.load import Resolved, load_known, shapes_weights
+from steps.tasks import record
 
 LOG_LINES = 5
+COMPARE = "compare"
 
 # From the one that says the most of several tasks: a stage over all sets is what the first of these is.
 STATES = ("running", "failed", "interrupted", "stale", "never run", "done")
@@ -31,8 +37,8 @@ class Tasks:
 
     def __init__(self, dodo: dict[str, Any]):
         self.by_name = TaskControl(load_tasks(dodo)).tasks
-        record = Path(dodo["DOIT_CONFIG"]["dep_file"])
-        self._doit = Dependency(SqliteDB, str(record) if record.exists() else ":memory:")
+        database = Path(dodo["DOIT_CONFIG"]["dep_file"])
+        self._doit = Dependency(SqliteDB, str(database) if database.exists() else ":memory:")
         self._known: dict[str, State] = {}
 
     def state(self, name: str) -> State:
@@ -88,7 +94,7 @@ class Tasks:
 
 def _running(task) -> State | None:
     """The state of a task that runs, under doit or, a training, by itself."""
-    run = runs.last_run(task)
+    run = record.last_run(task)
     progress = _progress(task)
     if progress is not None and progress.alive:
         left = f", ETA {about(progress.seconds_left)}" if progress.seconds_left is not None else ""
@@ -97,22 +103,22 @@ def _running(task) -> State | None:
         return None
     since = f"since {time.strftime('%H:%M', time.localtime(run.begin))}"
     usual = f", last time it took {about(run.seconds)}" if run.seconds else ""
-    return State("running", [since + usual, *runs.last_words(task, 1)])
+    return State("running", [since + usual, *record.last_words(task, 1)])
 
 
 def _unrecorded(task) -> State:
     """The state of a task that doit does not know as done."""
-    run = runs.last_run(task)
-    log = runs.log_path(task)
+    run = record.last_run(task)
+    log = record.log_path(task)
     again = f"./path.sh doit {task.name}"
     if run is not None and run.state == "failed":
-        return State("failed", runs.last_words(task, LOG_LINES), f"mend what {log} tells, then {again}")
+        return State("failed", record.last_words(task, LOG_LINES), f"mend what {log} tells, then {again}")
     progress = _progress(task)
     if progress is not None:
         return State("interrupted", [f"in epoch {progress.epoch} of {progress.epochs}"],
                      f"{again} goes on at its last checkpoint")
     if run is not None and run.state == "interrupted":
-        return State("interrupted", runs.last_words(task, 1), again)
+        return State("interrupted", record.last_words(task, 1), again)
     if task.targets and all(Path(target).exists() for target in task.targets):
         return State("stale", ["made elsewhere: doit has no record of it"], again)
     return State("never run", [])
@@ -120,8 +126,7 @@ def _unrecorded(task) -> State:
 
 def _progress(task):
     """What a training says of itself."""
-    folder = runs.directory(task)
-    return read_progress(folder) if folder is not None and task.name.startswith("train:") else None
+    return read_progress(record.directory(task.targets[0])) if task.name.startswith("train:") else None
 
 
 def about(seconds: float) -> str:
@@ -129,3 +134,104 @@ def about(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+class Estimates:
+    """Durations, learned from all tasks' last complete runs and from the epochs in exp/*/train.csv."""
+
+    def __init__(self, tasks: Iterable, experiments: dict[str, Resolved], exp: Path = Path("exp")):
+        self._experiments, self._exp = experiments, exp
+        self._own: dict[str, float] = {}
+        by_stage: dict[str, list[float]] = {}
+        for task in tasks:
+            run = record.last_run(task)
+            if run is not None and run.seconds is not None:
+                self._own[task.name] = run.seconds
+                by_stage.setdefault(_stage(task.name), []).append(run.seconds)
+        self._usual = {stage: statistics.median(seconds) for stage, seconds in by_stage.items()}
+        self._epoch = {name: seconds for name in experiments if (seconds := self._seconds_per_epoch(name))}
+
+    def seconds(self, name: str) -> float | None:
+        """How long a task will take; None where nothing like it has ever run."""
+        if _stage(name) == "train":
+            return self._training(name.partition(":")[2])
+        return self._own.get(name, self._usual.get(_stage(name)))
+
+    def _training(self, name: str) -> float | None:
+        """By the experiment's own epochs, else by those of experiments on the same corpus and features."""
+        config = self._experiments.get(name)
+        if config is None:
+            return None
+        alike = [seconds for other, seconds in self._epoch.items()
+                 if self._experiments[other].feature_dir == config.feature_dir]
+        rate = self._epoch.get(name) or (statistics.median(alike) if alike else None)
+        return None if rate is None else rate * (config.experiment.train.epochs - self._epochs_done(config))
+
+    def _epochs_done(self, config: Resolved) -> int:
+        """What an unfinished training of this very config need not do again."""
+        exp_dir = self._exp / config.name
+        if (exp_dir / "final.ckpt").exists():
+            return 0
+        try:
+            same = shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
+        except UserError:
+            return 0
+        rows = read_history(exp_dir)
+        return min(int(rows[-1]["epoch"]), config.experiment.train.epochs) if same and rows else 0
+
+    def _seconds_per_epoch(self, name: str) -> float | None:
+        rows = read_history(self._exp / name)
+        return float(rows[-1]["seconds"]) / int(rows[-1]["epoch"]) if rows else None
+
+
+def read_history(exp_dir: Path) -> list[dict[str, str]]:
+    """The rows of train.csv as they stand there, without pandas, which takes longer to load than all of them."""
+    try:
+        with open(exp_dir / "train.csv", encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _stage(name: str) -> str:
+    return name.partition(":")[0]
+
+
+class Standing(NamedTuple):
+    """What steps.status tells, as JSON can hold it."""
+
+    experiments: dict[str, dict[str, Any]]  # by name: `stages` (by name: their `state` and `tasks`) and `bytes`
+    compare: str  # the state of what puts all experiments side by side
+    tasks: dict[str, dict[str, Any]]  # by name: `state`, `why` (a list of sentences) and `todo`
+    features: dict[str, int]  # bytes by directory
+    now: dict[str, Any]  # the `command`, the `tasks` it would run, about how many `seconds`, the `unknown` of them
+
+
+def survey(dodo: dict[str, Any], experiments: list[str], goals: list[str] | None) -> Standing:
+    """Look at `experiments`, and at what `doit` would do for `goals`, or where they are None by default."""
+    tasks = Tasks(dodo)
+    found, states = {}, {}
+    for name in experiments:
+        stages: dict[str, dict[str, Any]] = {}
+        for task in tasks.upstream(tasks.of(name)):
+            states[task] = tasks.state(task)
+            stage = stages.setdefault(task.partition(":")[0], {"state": "done", "tasks": []})
+            stage["state"] = min(stage["state"], states[task].name, key=STATES.index)
+            stage["tasks"].append(task)
+        found[name] = {"stages": stages, "bytes": disk_usage(Path("exp") / name)}
+    states[COMPARE] = tasks.state(COMPARE)
+    features = {str(path): disk_usage(path)
+                for path in sorted({dodo["EXPERIMENTS"][name].feature_dir for name in experiments})}
+    described = {name: {"state": state.name, "why": state.why, "todo": state.todo} for name, state in states.items()}
+    return Standing(found, states[COMPARE].name, described, features, _now(tasks, dodo, goals))
+
+
+def _now(tasks: Tasks, dodo: dict[str, Any], goals: list[str] | None) -> dict[str, Any]:
+    command = " ".join(["./path.sh doit", *(goals or [])])
+    wanted = tasks.upstream(goals or [name for name in dodo["DOIT_CONFIG"]["default_tasks"] if name in tasks.by_name])
+    would_run = [task for task in wanted if tasks.state(task).name not in ("done", "running")]
+    estimates = Estimates(tasks.by_name.values(), dodo["EXPERIMENTS"])
+    seconds = {task: estimates.seconds(task) for task in would_run}
+    known = [value for value in seconds.values() if value is not None]
+    return {"command": command, "tasks": would_run, "seconds": round(sum(known), 1),
+            "unknown": [task for task, value in seconds.items() if value is None]}

@@ -1,27 +1,32 @@
-"""A stage's script as a doit action."""
+"""A stage's script as a doit action, its output shown and kept in a log."""
 
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, BinaryIO
 
 from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
+from steps.common.errors import UserError
+from steps.common.lock import LOCK, give_lock_back, take_lock
 from steps.common.process import die_with_parent
-from steps.tasks.runs import log_path
-from steps.tasks.tee import Tee, open_log
+from steps.tasks import record
+
+DRAIN_S = 2.0  # for what a script wrote just before it ended
 
 
 class Step(BaseAction):
-    """`python -m MODULE ARGS…`, its output going where doit's goes (to a terminal, as a terminal's) and to a log.
+    """`python -m MODULE ARGS...`, its output going to doit's stdout and to a log.
 
-    Fails where the script does, and where it leaves a target unwritten. Ctrl-C and SIGTERM reach the script, and doit
-    ends when the script has; where doit is killed, so is the script (on Linux): two runs never write the same files.
+    Fails where the script does, where it leaves a target unwritten, and where another process is at work on the same
+    files. Ctrl-C and SIGTERM reach the script, and doit ends when the script has; where doit is killed, so is the
+    script (on Linux).
     """
 
     def __init__(self, module: str, *args: str):
@@ -38,34 +43,69 @@ class Step(BaseAction):
         sys.stdout.flush()
         if multiprocessing.parent_process() is not None:  # a process of `doit -n`
             die_with_parent()
-        log = log_path(self.task)
-        with open_log(log, f"python {self!r}", self is self.task.actions[0]) if log else nullcontext() as file:
-            status = run_child(self.words, file)
+        log = record.log_path(self.task)
+        lock = log.with_suffix(".lock")
+        try:
+            handle = take_lock(lock, f"doit {self.task.name}")
+        except UserError as error:
+            return record.Busy(str(error))
+        try:
+            return self._run(log, {LOCK: f"{handle}:{lock}"}, handle)
+        finally:
+            give_lock_back(lock, handle)
+
+    def _run(self, path, variables: dict[str, str], handle: int) -> TaskFailed | None:
+        first = self is self.task.actions[0]
+        if first:
+            record.begun(self.task)
+        with open(path, "wb" if first else "ab", buffering=0) as log:
+            log.write(f"{record.HEADING}{time.strftime('%Y-%m-%d %H:%M:%S')} python {self!r}\n".encode())
+            status = run_child(self.words, log, variables, (handle,))
         if status:
-            also = f", and in {log}" if log else ""
-            return TaskFailed(f"python {self!r} ended with status {status}; what it said stands above{also}")
+            return TaskFailed(f"python {self!r} ended with status {status}; what it said stands above, and in {path}")
         missing = [target for target in self.task.targets if not os.path.exists(target)]
         if missing:
             return TaskFailed(f"python {self!r} did not write {', '.join(missing)}")
         return None
 
 
-def run_child(words: Sequence[str], log: BinaryIO | None = None) -> int:
+def run_child(words: Sequence[str], log: BinaryIO, variables: dict[str, str] | None = None,
+              handles: Sequence[int] = ()) -> int:
     """Run a command and return its exit status (as a shell does, 128 + N where signal N ended it).
 
-    An interrupt (KeyboardInterrupt) is passed on as SIGTERM, a second one as SIGKILL; then raises SystemExit.
+    Its stdout and stderr go, line by line, to this process' stdout and to `log`. It gets `variables` beside this
+    process' own, and the file descriptors `handles`. An interrupt (KeyboardInterrupt) is passed on as SIGTERM, a
+    second one as SIGKILL; then raises SystemExit.
     """
-    with Tee(log) as tee:
-        process = subprocess.Popen(words, stdout=tee.stdout, stderr=tee.stderr, preexec_fn=die_with_parent)
-        tee.start()
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=handles,
+                               env={**os.environ, **(variables or {})}, preexec_fn=die_with_parent)
+    copying = threading.Thread(target=_copy, args=(process.stdout, log), daemon=True)
+    copying.start()
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
         try:
-            status = process.wait()
+            process.wait()
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait()
-            except KeyboardInterrupt:
-                process.kill()
-                process.wait()
-            sys.exit(130)
+            process.kill()
+            process.wait()
+        sys.exit(130)
+    finally:
+        copying.join(DRAIN_S)  # no longer: a process that the script left behind may hold the pipe open
     return 128 - status if status < 0 else status
+
+
+def _copy(pipe: BinaryIO, log: BinaryIO) -> None:
+    """Pass on each line as it comes, also where nobody reads this process' stdout any more."""
+    shown = True
+    for line in pipe:
+        try:
+            log.write(line)
+        except ValueError:  # closed: the script has ended
+            return
+        while line and shown:
+            try:
+                line = line[os.write(1, line):]
+            except OSError:
+                shown = False
