@@ -58,7 +58,7 @@ TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.
                 ".[!.]*", "log/train.*", "log/workers", "log/rank_*")
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 COMPARED = ("exp/*/score/*/score.json", "exp/*/config.yaml", "exp/*/env.json", "exp/*/train.csv", "exp/*/final.ckpt",
-            "conf/*.yaml", "conf/sweeps/*.yaml", "conf/RESULTS.md", "README.md")
+            "conf/*.yaml", "conf/sweeps/*.yaml")
 
 
 def task_prepare():
@@ -243,13 +243,13 @@ def task_diagnose():
 
 
 def task_compare():
-    """After 6: what is finished side by side, exp/compare.html and conf/RESULTS.md"""
+    """After 6: what is finished side by side, exp/compare.html"""
     # No file_dep on the experiments' files: those would train whatever has not been.
     return {
-        "actions": [Step("steps.compare", "--publish")],
+        "actions": [Step("steps.compare")],
         "uptodate": [SameSources("steps.compare"), SameMatches(COMPARED)],
         "targets": [EXP / "compare.html"],
-        "clean": [Remove([EXP / "compare.html", EXP / "log/compare.*"])],
+        "clean": [Remove([*(EXP / f"compare.{kind}" for kind in ("html", "md", "json")), EXP / "log/compare.*"])],
     }
 
 

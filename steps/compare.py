@@ -1,6 +1,7 @@
 """Experiments side by side: errors, what differs in their configs, and what changed from the first to the others.
 
-Shows tables and writes a page, exp/compare.html, or of chosen experiments exp/compare_<name>_<name>.html.
+Shows tables, and writes them as a page, as Markdown and as JSON: exp/compare.{html,md,json}, or for chosen experiments
+exp/compare_<name>_<name>.{html,md,json}.
 """
 
 import argparse
@@ -33,8 +34,11 @@ def main() -> None:
         return
     show(found, make_console())
     page = args.html or page_path(args.experiments)
-    with atomic_open(page) as file:
-        file.write(compare_page(found))
+    for path, text in ((page.with_suffix(".md"), "\n".join([*markdown(found), ""])),
+                       (page.with_suffix(".json"), json.dumps(as_json(found), ensure_ascii=False, indent=2) + "\n"),
+                       (page, compare_page(found))):
+        with atomic_open(path) as file:
+            file.write(text)
     print(f"{page}: the same with curves and what changed", file=sys.stderr)
     if args.publish:
         print("".join(f"{line}\n" for line in publish(found)), end="", file=sys.stderr)
@@ -66,7 +70,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print everything as JSON, and nothing else")
     parser.add_argument("--md", action="store_true", help="print the tables as Markdown, and nothing else")
     parser.add_argument("--html", type=Path, help="where to write the page")
-    parser.add_argument("--publish", action="store_true", help="write conf/RESULTS.md and the README's table, too")
+    parser.add_argument("--publish", action="store_true",
+                        help="for maintainers: write the tables of conf/RESULTS.md and README.md, too")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""conf/RESULTS.md and the README's table: written from experiments, current with each other, kept by doit."""
+"""conf/RESULTS.md and the README's table: written from experiments by --publish alone, and in step with each other."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from stub_project import ROOT, Project
 
 from steps import compare
 from steps.common.errors import UserError
-from steps.report.published import BEGIN, END, read_results, results_text, with_results
+from steps.report.published import BEGIN, COLUMNS, END, README_COLUMNS, read_results, with_results
 
 REFS = some_references()
 CONF = """# {what}
@@ -30,7 +30,8 @@ def project(monkeypatch, tmp_path):
     Path("conf/features/fbank.yaml").write_text("type: fbank\nnum_bins: 8\n")
     Path("conf/a.yaml").write_text(CONF.format(what="the default | of tests"))
     Path("conf/b.yaml").write_text(CONF.format(what="as a, but better"))
-    Path("README.md").write_text(f"# Title\n\n{BEGIN}\n{END}\n\nThe end.\n")
+    for name in ("README.md", "conf/RESULTS.md"):
+        Path(name).write_text(f"# Title\n\n{BEGIN}\n{END}\n\nThe end.\n")
     make("a", 0.3)
     make("b", 0.1)
     return tmp_path
@@ -57,11 +58,11 @@ def results():
 def test_the_projects_own_files_are_current():
     text = (ROOT / "conf/RESULTS.md").read_text(encoding="utf-8")
     rows = read_results(text)
-    assert results_text(rows) == text
+    assert with_results(text, rows, COLUMNS, "RESULTS.md") == text
     known = {path.stem for path in [*(ROOT / "conf").glob("*.yaml"), *(ROOT / "conf").glob("sweeps/*.yaml")]}
     assert {name.split("@")[0].split(" (")[0] for name in rows} <= known
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_results(readme, text) == readme
+    assert with_results(readme, rows, README_COLUMNS, "README.md") == readme
 
 
 def test_results_tell_what_was_reached(publish):
@@ -123,15 +124,26 @@ def test_seeds_and_sweeps(publish):
     assert "few@" not in Path("README.md").read_text()
 
 
-def test_a_readme_without_a_place(publish):
-    Path("README.md").write_text("# Title\n")
-    with pytest.raises(UserError, match=r"README\.md: no lines <!-- results --> and <!-- /results -->"):
+@pytest.mark.parametrize("name", ["README.md", "conf/RESULTS.md"])
+def test_a_file_without_a_place(publish, name):
+    Path(name).write_text("# Title\n")
+    with pytest.raises(UserError, match=rf"{name}: no lines <!-- results --> and <!-- /results -->"):
         publish()
 
 
 def test_nothing_to_publish():
-    assert read_results(results_text({})) == {}
-    assert with_results(f"{BEGIN}\nold\n{END}\n", results_text({})) == f"{BEGIN}\n{END}\n"
+    text = with_results(f"{BEGIN}\nold\n{END}\n", {}, COLUMNS, Path("x"))
+    assert text == f"{BEGIN}\n{END}\n" and read_results(text) == {}
+
+
+def test_comparing_alone_leaves_tracked_files_alone(monkeypatch, project):
+    before = {name: Path(name).read_bytes() for name in ("README.md", "conf/RESULTS.md")}
+    monkeypatch.setattr(sys, "argv", ["compare"])
+    compare.main()
+    assert before == {name: Path(name).read_bytes() for name in before}
+    written = json.loads(Path("exp/compare.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in written["experiments"]] == ["b", "a"]
+    assert "| a |" in Path("exp/compare.md").read_text(encoding="utf-8") and Path("exp/compare.html").exists()
 
 
 STUB = """
@@ -158,7 +170,7 @@ def test_doit_compares_what_is_there_and_trains_nothing(tmp_path):
     assert project.ran() == ["compare"]
     project.write("conf/RESULTS.md", "edited")
     project.doit("compare")
-    assert project.ran() == ["compare"]
+    assert project.ran() == []
     project.doit("clean", "compare")
     assert not (project.folder / "exp/compare.html").exists()
     assert (project.folder / "conf/RESULTS.md").exists()

@@ -183,4 +183,4 @@ def test_sessions_of_the_readme(finished, tmp_path, block):
     kept = iter([2])
     script = re.sub(r"\[([^\]]*)\]", lambda values: "[" + ",".join(values[1].split(",")[:next(kept, 1)]) + "]",
                     "\n".join(block).replace("./path.sh ", ""))
-    assert "beats" in call(tmp_path, "bash", "-euo", "pipefail", "-c", script)
+    assert "against" in call(tmp_path, "bash", "-euo", "pipefail", "-c", script)

@@ -1,6 +1,7 @@
-"""conf/RESULTS.md, what every experiment of conf/ reached, and the README's table, which is made from it.
+"""The tables of conf/RESULTS.md, what every experiment of conf/ reached, and of the README, which is made from it.
 
-A row stays until its experiment is there to be compared again: nobody has all corpora on one machine.
+Only `python -m steps.compare --publish`, a maintainer's command, writes them. A row stays until its experiment is there
+to be compared again: nobody has all corpora on one machine.
 """
 
 import re
@@ -19,25 +20,17 @@ BEGIN, END = "<!-- results -->", "<!-- /results -->"
 COLUMNS = ["experiment", "what it is", "corpus", "dev syllables", *RATES.values(), "weights", "minutes", "RTF",
            "commit", "trained"]
 README_COLUMNS = ["experiment", "what it is", "syllables", "toneless", "tones", "characters", "weights", "minutes"]
-HEAD = """# Results
-
-What every experiment of conf/ reached, written by `./path.sh doit compare`: do not edit. A row is made by
-`./path.sh doit score:<experiment>` at its commit, where the corpus lies. Error rates in percent: dev syllables on dev,
-the others on test, with 95 % intervals, or ± the standard deviation over seeds. Toneless: tone digits taken off. Tones:
-the tone is wrong where the rest of the syllable is right. Sentences: utterances with any error. Minutes of training,
-and the real-time factor (RTF) of decoding, on the machine at hand.
-"""
-
 Rows = dict[str, dict[str, str]]  # by experiment: cells by column
 
 
 def publish(found: Comparison) -> list[str]:
-    """Write the rows of `found` into conf/RESULTS.md, and that into the README. Returns what is to be said of it.
+    """Write the rows of `found` into conf/RESULTS.md, and their short form into the README.
 
-    Raises UserError where the README has no place for it.
+    Returns sentences on rows that were left out. Raises UserError where one of the files has no place for a table.
     """
     known = {path.stem: path for path in [*CONF.glob("sweeps/*.yaml"), *CONF.glob("*.yaml")]}
-    rows = read_results(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    before = RESULTS.read_text(encoding="utf-8")
+    rows = read_results(before)
     said = []
     for row in found.rows:
         origin = _origin(row.label)
@@ -46,10 +39,10 @@ def publish(found: Comparison) -> list[str]:
             said.append(f"{RESULTS}: not {row.label}: {why}")
         elif origin in known:
             rows[row.label] = _cells(row, known[origin])
-    text = results_text({name: cells for name, cells in rows.items() if _origin(name) in known})
-    _write(RESULTS, text)
-    if README.exists():
-        _write(README, with_results(README.read_text(encoding="utf-8"), text))
+    rows = {name: cells for name, cells in rows.items() if _origin(name) in known}
+    short = {name: cells for name, cells in rows.items() if "@" not in name}  # without the points of sweeps
+    _write(RESULTS, with_results(before, rows, COLUMNS, RESULTS))
+    _write(README, with_results(README.read_text(encoding="utf-8"), short, README_COLUMNS, README))
     return said
 
 
@@ -79,35 +72,33 @@ def _cells(row: Row, config: Path) -> dict[str, str]:
     return dict(zip(COLUMNS, cells, strict=True))
 
 
-def results_text(rows: Rows) -> str:
-    """conf/RESULTS.md with these rows, experiments before the points of sweeps."""
-    ordered = sorted(rows, key=lambda name: ("@" in name, name))
-    return "\n".join([HEAD, *(as_markdown(_table(rows, ordered, COLUMNS)) if rows else ["None yet."]), ""])
-
-
 def _table(rows: Rows, names: Sequence[str], columns: Sequence[str]) -> Table:
     kept = [column for column in columns if any(rows[name].get(column) for name in names)]
     return Table("", kept, [[rows[name].get(column, "") for column in kept] for name in names])
 
 
 def read_results(text: str) -> Rows:
-    """The rows of a conf/RESULTS.md."""
+    """The rows of the table between the marks of conf/RESULTS.md."""
+    table = text.partition(BEGIN)[2].partition(END)[0]
     lines = [[cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-             for line in text.splitlines() if line.startswith("|")]
+             for line in table.splitlines() if line.startswith("|")]
     if not lines:
         return {}
     columns, _, *rows = lines
     return {row[0]: dict(zip(columns, row, strict=False)) for row in rows}
 
 
-def with_results(readme: str, results: str) -> str:
-    """`readme` with the short form of conf/RESULTS.md between its marks. Raises UserError where it has none."""
-    before, begin, rest = readme.partition(BEGIN)
+def with_results(text: str, rows: Rows, columns: Sequence[str], path: Path) -> str:
+    """The text of `path` with a table of these rows between its marks, experiments before the points of sweeps.
+
+    Raises UserError where it has no marks.
+    """
+    before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise UserError(f"{README}: no lines {BEGIN} and {END}; put them where the table of results is to stand")
-    rows = {name: cells for name, cells in read_results(results).items() if "@" not in name}
-    lines = as_markdown(_table(rows, list(rows), README_COLUMNS)) if rows else []
+        raise UserError(f"{path}: no lines {BEGIN} and {END}; put them where the table of results is to stand")
+    ordered = sorted(rows, key=lambda name: ("@" in name, name))
+    lines = as_markdown(_table(rows, ordered, columns)) if rows else []
     return "\n".join([before + BEGIN, *lines, END + after])
 
 
