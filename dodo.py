@@ -54,7 +54,7 @@ warn([*BROKEN_CORPORA.values(), *BROKEN_EXPERIMENTS.values()])
 DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2audio")  # `text` is optional where a corpus ships pinyin
 FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
-TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "too_short", "progress.json",
+TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "left_out", "progress.json",
                 ".[!.]*", "log/train.*", "log/workers", "log/rank_*")
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 COMPARED = ("exp/*/score/*/score.json", "exp/*/config.yaml", "exp/*/env.json", "exp/*/train.csv", "exp/*/final.ckpt",

@@ -221,3 +221,16 @@ def test_frames_needed(labels, needed):
 
 def test_no_label_no_training():
     assert not labels_fit(100, [], MODEL) and out_frames(MODEL, 3) == 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(8, 120), min_size=1, max_size=40), st.integers(100, 400), st.integers(1, 4),
+       st.floats(0.6, 1.0), st.floats(1.0, 1.5), st.integers(0, 2))
+def test_every_epoch_has_as_many_batches_as_it_says(lengths, batch_frames, parts, shortest, longest, sortagrad):
+    feats = {f"u{i:03d}": np.zeros((frames, 6), np.float32) for i, frames in enumerate(lengths)}
+    frames = {utt: len(matrix) for utt, matrix in feats.items()}
+    train = Train(epochs=4, batch_size=6, batch_frames=batch_frames, accum_grad=parts, sortagrad=sortagrad, buckets=3,
+                  augment=Augment(time_warp=(shortest, longest)))
+    batches = TrainingBatches(feats, frames, {utt: [1] for utt in feats}, MODEL, train, 1, 1)
+    for epoch in range(1, 5):
+        assert len(list(batches.epoch(epoch))) == batches.steps_per_epoch

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steps.search.ctc import ctc_cost
+from steps.search.ctc import align, ctc_cost, greedy
 
 TOKENS = 4
 
@@ -126,3 +126,9 @@ def test_trained_loss_and_gradient_equal_forward_backward(kind):
         expected += cost
     assert float(loss.asnumpy()) == pytest.approx(expected / count, rel=1e-5)
     np.testing.assert_allclose(grad.asnumpy(), expected_grad / count, atol=2e-6)
+
+
+def test_without_frames_only_nothing_can_be_said():
+    nothing = np.zeros((0, 4))
+    assert ctc_cost(nothing, []) == 0 and ctc_cost(nothing, [1]) == np.inf
+    assert align(nothing, [1]) is None and greedy(nothing) == []

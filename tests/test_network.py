@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from steps.common.errors import UserError
 from steps.config.schema import Model
 from steps.model.layers import StockKernels
 from steps.model.loss import Inference
@@ -12,6 +13,8 @@ from steps.model.network import (
     DFCNN,
     Dropout,
     FactoredOutput,
+    check_size,
+    memory_needed,
     out_frames,
     out_sizes,
     sight,
@@ -193,3 +196,24 @@ def test_the_network_trains_with_dropout():
     network.set_train()
     x = ms.Tensor(np.random.default_rng(0).normal(size=(2, 32, 16)).astype(np.float32))
     assert not np.array_equal(network(x).asnumpy(), network(x).asnumpy())
+
+
+def test_what_the_weights_need_is_counted():
+    for config in ({"preset": "dfcnn_small"}, {"preset": "dfcnn"},
+                   {"blocks": [{"channels": 8, "layers": 1, "kernel": [1, 3]}], "dense": [30, 20]}):
+        model, network = make(bins=40, **config)
+        counted = sum(weight.size for weight in network.trainable_params() if weight.ndim > 1)
+        assert memory_needed(model, 40, len(TOKENS), 0) == 4 * counted
+        assert memory_needed(model, 40, len(TOKENS), 1000) > 16 * counted
+
+
+@pytest.mark.parametrize(("config", "message"), [
+    ({"blocks": [{"channels": 10**9}]}, r"needs \d+\.\d GiB at the least"),
+    ({"blocks": [{"channels": 8}], "dense": [10**7, 10**7]}, "GiB at the least"),
+    ({"blocks": [{"channels": 8, "pool": [1, 64]}]}, "nothing is left of 40 bins"),
+    ({"blocks": [{"channels": 8}] * 30, "pad_mode": "valid", "padding": 0}, "nothing is left of 40 bins"),
+])
+def test_absurd_networks_are_refused_before_they_are_built(config, message):
+    with pytest.raises(UserError, match=message):
+        check_size(Model(**config), 40, len(TOKENS), 20000)
+    check_size(Model(preset="dfcnn_small"), 40, len(TOKENS), 20000)

@@ -62,17 +62,23 @@ def read(path):
 
 def train(folder, feats, steps, done=0):
     """What Model.train does with the callback, for an epoch of `steps` updates after `done`."""
-    optimizer = SimpleNamespace(global_step=ms.Tensor([done]))
-    log, history = SimpleNamespace(losses=[], norms=[]), History()
-    with Summary(folder, log, history, optimizer, lambda updates: updates / 1000) as summary:
+    log = SimpleNamespace(losses=[], norms=[])
+    training = SimpleNamespace(exp_dir=folder.parent, history=History(), updates=done, rate=lambda step: step / 1000)
+    with Summary(training, log) as summary:
         for step in range(1, steps + 1):
             log.losses.append(float(done + step))
             log.norms.append(2.0 * (done + step))
-            optimizer.global_step = ms.Tensor([done + step])
+            training.updates = done + step
             params = SimpleNamespace(cur_step_num=step, train_dataset_element=[ms.Tensor(feats)])
             summary.on_train_step_end(SimpleNamespace(original_args=lambda params=params: params))
-        history.add(Epoch(1, done + steps, 1.0, 0.01, 0.5, 2.0, 0.7, 0.25, best=True))
+        training.history.add(Epoch(1, done + steps, 1.0, 0.01, 0.5, 2.0, 0.7, 0.25, best=True))
         summary.on_train_epoch_end(None)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of the summaries."""
+    return tmp_path / "summary"
 
 
 @pytest.fixture
@@ -82,15 +88,15 @@ def feats():
 
 
 @pytest.mark.parametrize("written", [files, tensorboard_files])
-def test_values_and_pictures(tmp_path, feats, written):
+def test_values_and_pictures(folder, feats, written):
     before, children, threads = dict(os.environ), len(psutil.Process().children(recursive=True)), active_count()
-    train(tmp_path, feats, 2 * EVERY_STEPS + 3)
-    path, = written(tmp_path)
+    train(folder, feats, 2 * EVERY_STEPS + 3)
+    path, = written(folder)
     scalars, pictures = read(path)
     found = {(step, tag): value for step, tag, value in scalars}
     assert len(found) == len(scalars) and found == pytest.approx({
-        (10, "train/loss"): 5.5, (10, "train/gradient_norm"): 11.0, (10, "train/learning_rate"): 0.009,
-        (20, "train/loss"): 15.5, (20, "train/gradient_norm"): 31.0, (20, "train/learning_rate"): 0.019,
+        (10, "train/loss"): 5.5, (10, "train/gradient_norm"): 11.0, (10, "train/learning_rate"): 0.01,
+        (20, "train/loss"): 15.5, (20, "train/gradient_norm"): 31.0, (20, "train/learning_rate"): 0.02,
         (23, "dev/loss"): 0.7, (23, "dev/syllable_error_rate"): 0.25})
     assert [(step, tag) for step, tag, _ in pictures] == [(1, f"train/example_{i + 1}") for i in range(EXAMPLES)]
     for matrix, (_, _, grey) in zip(feats, pictures, strict=False):
@@ -114,17 +120,17 @@ def killed_and_resumed(folder, feats):
     train(folder, feats, 10, done=20)
 
 
-def test_mindinsight_goes_by_the_later_file_of_a_resumed_training(tmp_path, feats):
-    killed_and_resumed(tmp_path, feats)
-    first, second = files(tmp_path)
+def test_mindinsight_goes_by_the_later_file_of_a_resumed_training(folder, feats):
+    killed_and_resumed(folder, feats)
+    first, second = files(folder)
     assert max(step for step, _, _ in read(first)[0]) == 30
     assert min(step for step, _, _ in read(second)[0]) == 30 and len(read(second)[0]) == 5
 
 
-def test_tensorboard_forgets_the_steps_that_a_resumed_training_makes_again(tmp_path, feats):
+def test_tensorboard_forgets_the_steps_that_a_resumed_training_makes_again(folder, feats):
     """By its rule, a start at a step drops what earlier files, by name, have of that step and later."""
-    killed_and_resumed(tmp_path, feats)
-    first, second = (events(path, tensorboard.Event) for path in tensorboard_files(tmp_path))
+    killed_and_resumed(folder, feats)
+    first, second = (events(path, tensorboard.Event) for path in tensorboard_files(folder))
     assert max(event.step for event in first) == 30
     version, start, *rest = second
     assert version.file_version == "brain.Event:2"  # older ones have another rule
@@ -132,12 +138,12 @@ def test_tensorboard_forgets_the_steps_that_a_resumed_training_makes_again(tmp_p
     assert min(event.step for event in rest) == 21
 
 
-def test_neither_program_takes_the_other_ones_file_for_its_own(tmp_path, feats):
+def test_neither_program_takes_the_other_ones_file_for_its_own(folder, feats):
     """MindInsight looks for `summary.` and digits in names, TensorBoard for `tfevents`, in folders below, too."""
-    train(tmp_path, feats, 1)
-    for path in files(tmp_path):
+    train(folder, feats, 1)
+    for path in files(folder):
         assert "tfevents" not in path.name
-    for path in tensorboard_files(tmp_path):
+    for path in tensorboard_files(folder):
         assert not re.search(r"summary\.\d+", path.name)
 
 

@@ -1,5 +1,6 @@
 """Stage 4 for real, on a tiny corpus: it learns, it goes on after kill -9 to the same weights, it refuses nonsense."""
 
+import json
 import os
 import re
 import shutil
@@ -56,6 +57,8 @@ def test_it_learns_and_says_what_it_did(trained):
     assert config["experiment"]["train"]["epochs"] == 3 and config["name"] == "tiny"
     assert (exp_dir / "tokens.txt").read_text().split()[::2] == ["<blk>", *SYLLABLES]
     assert not list(exp_dir.rglob("*.tmp*"))
+    run, = json.loads((exp_dir / "env.json").read_text())["runs"]
+    assert run["kernels"] in ("stock", "onednn") and run["threads"] >= 1
 
 
 def test_decoding_in_another_process_finds_what_dev_found(trained):
@@ -84,6 +87,7 @@ def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
     assert expected.keys() == resumed.keys()
     for name in expected:
         np.testing.assert_array_equal(resumed[name], expected[name], err_msg=name)
+    assert len(json.loads((tmp_path / "exp/tiny/env.json").read_text())["runs"]) == 2
     assert list((tmp_path / "exp/tiny/summary").glob("*.summary.*"))
     assert list((tmp_path / "exp/tiny/summary/tensorboard").glob("*.tfevents.*"))
     columns = ["epoch", "steps", "train_loss", "grad_norm", "dev_loss", "dev_ser", "best"]
@@ -91,15 +95,134 @@ def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
                                   pd.read_csv(tmp_path / "exp/tiny/train.csv")[columns])
 
 
+def interrupted_after(epochs, trained, folder):
+    """A copy of a training, without what came after so many epochs."""
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    exp_dir = folder / "exp/tiny"
+    (exp_dir / "final.ckpt").unlink()
+    for path in (exp_dir / "checkpoints").iterdir():
+        if int(path.name[6:10]) > epochs:
+            path.unlink()
+    return exp_dir
+
+
 def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path):
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "exp/tiny/final.ckpt").unlink()
-    last = tmp_path / "exp/tiny/checkpoints/epoch-0003.ckpt"
+    exp_dir = interrupted_after(3, trained, tmp_path)
+    last = exp_dir / "checkpoints/epoch-0003.ckpt"
     last.write_bytes(last.read_bytes()[:-100])
     status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and "going on after epoch 2" in output, output
+    assert "epoch-0003.ckpt: damaged" in output
     for name, value in weights(trained).items():
         np.testing.assert_array_equal(weights(tmp_path)[name], value, err_msg=name)
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda path: path.write_text(""), lambda path: path.write_bytes(path.read_bytes()[:-300]),
+    lambda path: path.write_text("[]"), lambda path: path.write_text("{}"),
+    lambda path: replace(path, '"dev_ser": 0.', '"dev_ser": 1.'), lambda path: flip(path.with_suffix(".ckpt"), 5000),
+    lambda path: flip(path.with_suffix(".optimizer.ckpt"), 5000), lambda path: path.with_suffix(".ckpt").unlink()])
+def test_the_newest_whole_checkpoint_is_found(trained, tmp_path, capsys, spoil):
+    from steps.model.checkpoints import Checkpoints
+
+    checkpoints = Checkpoints(interrupted_after(3, trained, tmp_path) / "checkpoints")
+    assert checkpoints.latest()["epoch"] == 3 and capsys.readouterr().err == ""
+    spoil(checkpoints.folder / "epoch-0003.json")
+    assert checkpoints.latest()["epoch"] == 2 and "epoch-0003." in capsys.readouterr().err
+
+
+def test_nan_ends_the_training_and_its_checkpoint_is_kept(trained, tmp_path):
+    from steps.feats.archive import FeatureReader, feature_writer
+
+    exp_dir = interrupted_after(2, trained, tmp_path)
+    folder = tmp_path / "exp/features/tiny_tiny/train"
+    reader = FeatureReader(folder / "feats.scp")
+    feats = {utt: reader[utt].copy() for utt in reader}
+    next(iter(feats.values()))[3] = np.nan
+    with feature_writer(folder) as write:
+        for utt, matrix in feats.items():
+            write(utt, matrix)
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
+    assert status == 1 and "training has diverged" in output and "Traceback" not in output, output
+    assert "in epoch 3, step 1" in output and "The checkpoint of epoch 2 is kept" in output
+    assert not (exp_dir / "final.ckpt").exists() and not (exp_dir / "checkpoints/epoch-0003.json").exists()
+
+
+def step_log(precision="fp32", network=None, dev=None):
+    """A StepLog in epoch 2 of a training of 10 steps an epoch; and what feeds it a step."""
+    from types import SimpleNamespace
+
+    import mindspore as ms
+
+    from steps.config.schema import Train
+    from steps.model.callbacks import Epoch, History, StepLog, Training
+    from steps.model.parallel import Workers
+
+    history = History([Epoch(1, 10, 1.0, 0.01, 2.0, 1.0, 2.0, 0.5, True)._asdict()])
+    optimizer = SimpleNamespace(global_step=ms.Tensor([20]))
+    log = StepLog(Training(Path("exp/x"), Train(precision=precision), 10, network, optimizer, dev, None, history,
+                           Workers()))
+    log._write = lambda *_: None
+
+    def feed(loss, norm):
+        outputs = [ms.Tensor(np.float32(value)) for value in (loss, norm)]
+        params = SimpleNamespace(cur_epoch_num=2, net_outputs=outputs)
+        log.on_train_step_end(SimpleNamespace(original_args=lambda: params))
+
+    return log, feed
+
+
+@pytest.mark.parametrize(("dev_loss", "weight", "message"), [
+    (np.nan, 1, "dev's loss is nan after epoch 2, at learning rate 0.0001; the last gradient norm was 0.25"),
+    (np.inf, 1, "dev's loss is inf"), (2.0, np.nan, "weight holds NaN"), (2.0, np.inf, "weight holds NaN or inf")])
+def test_an_epoch_that_ends_in_nan_is_not_saved(dev_loss, weight, message):
+    from types import SimpleNamespace
+
+    import mindspore as ms
+    from mindspore import nn
+
+    from steps.common.errors import UserError
+    from steps.model.callbacks import EpochEnd
+
+    network = nn.Dense(1, 1)
+    network.weight.set_data(ms.Tensor([[weight]], ms.float32))
+    log, feed = step_log(network=network, dev=lambda: (dev_loss, 0.5))
+    feed(1.0, 0.25)
+    context = SimpleNamespace(original_args=lambda: SimpleNamespace(cur_epoch_num=2))
+    with pytest.raises(UserError, match=message):  # a save would fail: there are no checkpoints here
+        EpochEnd(log._training, log).on_train_epoch_end(context)
+
+
+@pytest.mark.parametrize(("loss", "norm"), [(np.nan, 1), (np.inf, 1), (1, np.nan), (1, np.inf)])
+def test_the_first_step_that_is_not_finite_ends_the_training(loss, norm):
+    from steps.common.errors import UserError
+
+    _, feed = step_log()
+    feed(2.0, 0.25)
+    with pytest.raises(UserError, match=r"epoch 2, step 12, at learning rate 6e-05; .*was 0\.25 .* epoch 1 is kept.*"
+                                        r"steps\.diagnose x"):
+        feed(loss, norm)
+
+
+def test_amp_leaves_out_updates_but_not_for_ever():
+    from steps.common.errors import UserError
+    from steps.model.parallel import MOST_LEFT_OUT
+
+    log, feed = step_log("amp")
+    for _ in range(3):
+        for _ in range(MOST_LEFT_OUT):
+            feed(np.nan, np.inf)
+        feed(2.0, 1.0)
+    assert log.losses == [2.0] * 3
+    with pytest.raises(UserError, match="diverged"):
+        for _ in range(MOST_LEFT_OUT + 1):
+            feed(np.nan, np.inf)
 
 
 def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained, tmp_path):
@@ -146,6 +269,8 @@ def replace(path, old, new):
     (lambda root: replace(root / "conf/tiny.yaml", "epochs", "epoch"), "did you mean 'epochs'"),
     (lambda root: (root / "exp/features/tiny_tiny/dev/feats.scp").unlink(), "run stage 3"),
     (lambda root: replace(root / "conf/tiny.yaml", "- 2\n    - 1", "- 16\n    - 1"), "syllables than the network"),
+    (lambda root: replace(root / "conf/tiny.yaml", "learning_rate: 0.01", "learning_rate: 1.0e+30"),
+     "training has diverged: loss"),
 ])
 def test_nonsense_is_refused_in_one_line(tmp_path, spoil, message):
     write_tiny(tmp_path)

@@ -15,7 +15,7 @@ from steps.model.batches import inference_batches, read_buckets, stack
 from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
 from steps.model.layers import make_kernels, set_device
 from steps.model.loss import Inference
-from steps.model.network import DFCNN, out_frames, right_reach, time_reduction
+from steps.model.network import DFCNN, check_size, frames_needed, out_frames, right_reach, time_reduction
 from steps.model.parallel import Workers
 from steps.report.errors import rate
 from steps.search.ctc import ctc_cost, greedy
@@ -79,9 +79,13 @@ class AcousticModel:
         return self._log_probs((utt, apply_cmvn(feats, self._mean, self._std, cmn_frames)) for utt, feats in utts)
 
 
-def make_network(config: Resolved, tokens: list[str]) -> DFCNN:
-    """The network of a config, its weights random."""
+def make_network(config: Resolved, tokens: list[str], training: bool = False) -> DFCNN:
+    """The network of a config, its weights random.
+
+    Raises UserError where it leaves nothing of its input, or needs more memory, in training or not, than there is.
+    """
     model = config.experiment.model
+    check_size(model, config.features.num_bins, len(tokens), config.experiment.train.batch_frames if training else 0)
     return DFCNN(model, config.features.num_bins, tokens, make_kernels(config.experiment))
 
 
@@ -90,8 +94,8 @@ class DevPass:
 
     Args:
         feats: normalised features by utterance.
-        pinyin: reference syllables by utterance. Syllables that are no token count as errors; utterances that hold one
-            have no part in the loss.
+        pinyin: reference syllables by utterance. Syllables that are no token count as errors. Utterances that hold one,
+            or more syllables than CTC has frames for, have no part in the loss.
     """
 
     def __init__(self, log_probs: LogProbs, feats: Mapping[str, np.ndarray], pinyin: dict[str, list[str]],
@@ -107,16 +111,15 @@ class DevPass:
                      if all(syllable in ids for syllable in syllables)}
 
     def __call__(self) -> tuple[float, float]:
-        """(nats per syllable, syllable error rate), the same on all workers."""
+        """(nats per syllable, syllable error rate), the same on all workers. The loss of a network with NaN is NaN."""
         hyps: dict[str, list[str]] = {}
         loss = syllables = 0.0
         for utt, log_probs in self._log_probs((utt, self._feats[utt]) for utt in self._pinyin):
             hyps[utt] = [self._tokens[label.token] for label in greedy(log_probs)]
-            if utt in self._ids:
-                cost = ctc_cost(log_probs, self._ids[utt])
-                if np.isfinite(cost):
-                    loss += cost
-                    syllables += len(self._ids[utt])
+            ids = self._ids.get(utt)
+            if ids is not None and frames_needed(ids) <= len(log_probs):  # else no path has a probability
+                loss += ctc_cost(log_probs, ids)
+                syllables += len(ids)
         found = kaldialign.batch_error_rate(self._pinyin.values(), [hyps[utt] for utt in self._pinyin])
         sums = self._workers.sum(np.array([loss, syllables, found["total"], found["ref_len"]])).tolist()
         return sums[0] / max(1.0, sums[1]), rate(sums[2], sums[3])

@@ -189,13 +189,23 @@ class TrainingBatches:
         self._counts = balanced(list(self._takes), speakers, frames, train.balance) if train.balance else []
         lengths = np.array([max(lengths[utt] for lengths in self._frames) for utt in self._takes])
         self.buckets = choose_buckets(lengths * max(train.augment.time_warp), train.buckets)
-        self.steps_per_epoch = len(self._plan(1)[0])
+        self.steps_per_epoch = self._count_steps(int(lengths.max() * max(1, *train.augment.time_warp)))
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of epoch `epoch`, counted from 1."""
+        """The `steps_per_epoch` batches of epoch `epoch`, counted from 1."""
         plan, takes, frames = self._plan(epoch)
-        for length, positions in plan:
+        missing = self.steps_per_epoch - len(plan)
+        again = np.random.default_rng([self._seed, epoch, 0, 3]).integers(len(plan), size=missing)
+        for length, positions in [*plan, *(plan[i] for i in again)]:
             yield self._batch(epoch, length, self._share(positions), takes, frames)
+
+    def _count_steps(self, longest: int) -> int:
+        """Batches of the epoch that has the most: of utterances drawn longer, fewer are in a batch where `batch_frames`
+        is the limit. Other epochs have some batches twice, since MindSpore's dataset has one length for all."""
+        train = self._train
+        if self._splicer is None and padded_length(longest, self.buckets) * train.batch_size <= train.batch_frames:
+            return len(self._plan(1)[0])
+        return max(len(self._plan(epoch)[0]) for epoch in range(1, train.epochs + 1))
 
     def _share(self, positions: list[int]) -> list[int]:
         mine = positions[self._rank::self._train.workers]
@@ -213,7 +223,7 @@ class TrainingBatches:
                 frames[i] = take.frames
         parts = self._train.workers * self._train.accum_grad
         plan = plan_epoch(frames, self.buckets, self._train.batch_size, self._train.batch_frames, rng, parts,
-                             short_first=epoch <= self._train.sortagrad)
+                          short_first=epoch <= self._train.sortagrad)
         return plan, takes, frames
 
     def _chosen(self, epoch: int) -> list[str]:

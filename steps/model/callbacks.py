@@ -1,5 +1,6 @@
-"""What happens while a training runs: train.csv, progress, dev and a checkpoint at the end of each epoch."""
+"""What happens while a training runs: progress, a stop at NaN, and after each epoch dev, train.csv and a checkpoint."""
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 import pandas as pd
 from mindspore import nn
 
+from steps.common.errors import UserError
 from steps.common.files import atomic_open
 from steps.common.process import write_progress
+from steps.config.schema import Train
 from steps.model.acoustic import DevPass
-from steps.model.checkpoints import Checkpoints
-from steps.model.parallel import Workers, statistics
+from steps.model.checkpoints import Checkpoints, named_parameters
+from steps.model.optimizer import learning_rate
+from steps.model.parallel import MOST_LEFT_OUT, Workers, statistics
 
 
 class Epoch(NamedTuple):
@@ -37,6 +41,11 @@ class History:
     def __init__(self, rows: list[dict] | None = None):
         self.rows = [Epoch(**row) for row in rows or []]
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return self.rows[-1].epoch if self.rows else 0
+
     def add(self, row: Epoch) -> Epoch:
         """Append an epoch, marked as best where it is."""
         row = row._replace(best=not self.rows or row.dev_ser < min(before.dev_ser for before in self.rows))
@@ -49,7 +58,7 @@ class History:
 
     def epochs_since_best(self) -> int:
         """How many epochs brought no lower dev error."""
-        return self.rows[-1].epoch - self.best(1)[0]
+        return self.epochs - self.best(1)[0] if self.rows else 0
 
     def as_dicts(self) -> list[dict]:
         """For the checkpoint's metadata."""
@@ -61,24 +70,53 @@ class History:
             pd.DataFrame(self.rows, columns=Epoch._fields).to_csv(file, index=False, float_format="%.6g")
 
 
+class Training(NamedTuple):
+    """A training that runs, as its callbacks see it."""
+
+    exp_dir: Path
+    config: Train
+    steps_per_epoch: int
+    network: nn.Cell
+    optimizer: nn.Optimizer
+    dev: DevPass
+    checkpoints: Checkpoints
+    history: History
+    workers: Workers
+
+    @property
+    def updates(self) -> int:
+        """Updates so far, those before an interruption included."""
+        return int(self.optimizer.global_step.asnumpy()[0])
+
+    def rate(self, updates: int) -> float:
+        """The learning rate of update number `updates`, counted from 1."""
+        return learning_rate(self.config.optimizer, self.config.epochs * self.steps_per_epoch, updates - 1)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or dev's error has not fallen for `patience` epochs."""
+        patience = self.config.patience
+        return self.history.epochs >= self.config.epochs or 0 < patience <= self.history.epochs_since_best()
+
+
 LOG_EVERY_S = 15.0
 
 
 class StepLog(ms.Callback):
-    """Reads every step's loss and gradient norm, and says now and then how far training is and when it will end.
+    """Reads every step's loss and gradient norm, stops where they are not finite, and says now and then how far
+    training is and when it will end.
 
     Attributes:
         losses, norms: of the current epoch's steps.
     """
 
-    def __init__(self, exp_dir: Path, epochs: int, steps_per_epoch: int, first_epoch: int, writes: bool):
+    def __init__(self, training: Training):
         super().__init__()
-        self._exp_dir = exp_dir
-        self._writes = writes
-        self._total = epochs * steps_per_epoch
-        self._epochs = epochs
-        self._done_before = (first_epoch - 1) * steps_per_epoch
-        self._steps = 0  # of this process: a resumed training counts anew
+        self._training = training
+        self._total = training.config.epochs * training.steps_per_epoch
+        self._before = training.history.epochs * training.steps_per_epoch
+        self._steps = 0  # of this process
+        self._left_out = 0  # updates in a row that amp has left out
         self._begin = self._said = time.monotonic()
         self.losses: list[float] = []
         self.norms: list[float] = []
@@ -89,77 +127,104 @@ class StepLog(ms.Callback):
         self._write(run_context.original_args().cur_epoch_num, self._seconds_left())
 
     def on_train_step_end(self, run_context):
-        """Keep the step's numbers."""
+        """Keep the step's numbers. Raises UserError where they are not finite."""
         params = run_context.original_args()
         self._steps += 1
-        loss, norm = params.net_outputs
-        self.losses.append(float(loss.asnumpy()))
-        self.norms.append(float(norm.asnumpy()))
+        loss, norm = (float(value.asnumpy()) for value in params.net_outputs)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._check_diverged(params.cur_epoch_num, loss, norm)
+        else:
+            self._left_out = 0
+            self.losses.append(loss)
+            self.norms.append(norm)
         now = time.monotonic()
-        if now - self._said >= LOG_EVERY_S:
+        if self.losses and now - self._said >= LOG_EVERY_S:
             self._said = now
             self._say(params.cur_epoch_num)
 
+    def _check_diverged(self, epoch: int, loss: float, norm: float) -> None:
+        """With amp, the loss scale leaves out updates whose gradients overflow: only many in a row are a divergence."""
+        self._left_out += 1
+        if self._training.config.precision == "amp" and self._left_out <= MOST_LEFT_OUT:
+            return
+        step = self._before + self._steps
+        last = f"{self.norms[-1]:.3g} in the step before" if self.norms else "not known, as this was the first step"
+        raise UserError(f"training has diverged: loss {loss:g} and gradient norm {norm:g} in epoch {epoch}, step "
+                        f"{step}, at learning rate {self._training.rate(step):.3g}; the gradient norm was {last}. "
+                        f"{remedy(self._training)}")
+
     def _say(self, epoch: int) -> None:
         left = self._seconds_left()
-        print(f"epoch {epoch} of {self._epochs}, step {self._done_before + self._steps}: "
+        print(f"epoch {epoch} of {self._training.config.epochs}, step {self._before + self._steps}: "
               f"loss {np.mean(self.losses[-50:]):.3f}, ETA {left / 60:.1f} min", file=sys.stderr, flush=True)
         self._write(epoch, left)
 
     def _write(self, epoch: int, seconds_left: float | None) -> None:
-        if self._writes:
-            write_progress(self._exp_dir, epoch, self._epochs, seconds_left)
+        if self._training.workers.writes:
+            write_progress(self._training.exp_dir, epoch, self._training.config.epochs, seconds_left)
 
     def _seconds_left(self) -> float | None:
         if not self._steps:
             return None
-        return (time.monotonic() - self._begin) / self._steps * (self._total - self._done_before - self._steps)
+        return (time.monotonic() - self._begin) / self._steps * (self._total - self._before - self._steps)
+
+
+def remedy(training: Training) -> str:
+    """What to do about a training that has diverged."""
+    done = training.history.epochs
+    kept = f"The checkpoint of epoch {done} is kept. " if done else "There is no checkpoint yet. "
+    return (f"{kept}Run `python -m steps.diagnose {training.exp_dir.name}`, which checks data, network and rate; then "
+            f"lower train.optimizer.learning_rate (now {training.config.optimizer.learning_rate:g}) or lengthen "
+            f"warmup_steps, and train again")
 
 
 class EpochEnd(ms.Callback):
     """After each epoch: the dev pass, a row of train.csv, a checkpoint; and the end, where dev no longer improves.
 
-    Of several workers all take part and know the same history; one writes.
+    All workers take part and know the same history. One writes.
     """
 
-    def __init__(self, workers: Workers, step_log: StepLog, dev: DevPass, history: History, checkpoints: Checkpoints,
-                 network: nn.Cell, optimizer: nn.Optimizer, rate_after, keep: int, keep_best: int, patience: int):
+    def __init__(self, training: Training, step_log: StepLog):
         super().__init__()
-        self._workers = workers
+        self._training = training
         self._log = step_log
-        self._dev = dev
-        self._history = history
-        self._checkpoints = checkpoints
-        self._network = network
-        self._optimizer = optimizer
-        self._rate_after = rate_after
-        self._keep, self._keep_best, self._patience = keep, keep_best, patience
-        self._seconds_before = history.rows[-1].seconds if history.rows else 0.0
+        rows = training.history.rows
+        self._seconds_before = rows[-1].seconds if rows else 0.0
         self._begin = time.monotonic()
 
     def on_train_epoch_end(self, run_context):
-        """Measure, record, save, and stop where `patience` is over."""
-        params = run_context.original_args()
-        epoch = params.cur_epoch_num
-        self._workers.average(statistics(self._network))
-        self._network.set_train(False)
-        dev_loss, dev_ser = self._dev()
-        self._network.set_train(True)
-        steps = int(self._optimizer.global_step.asnumpy()[0])
-        seconds = self._seconds_before + time.monotonic() - self._begin
-        train_loss, grad_norm = float(np.mean(self._log.losses)), float(np.median(self._log.norms))
-        row = self._history.add(Epoch(epoch, steps, seconds, self._rate_after(steps - 1), train_loss, grad_norm,
-                                      dev_loss, dev_ser, best=False))
-        if self._workers.writes:
-            self._save(epoch)
-        print(f"epoch {epoch}: train loss {row.train_loss:.3f}, dev loss {dev_loss:.3f}, dev syllable error rate "
-              f"{dev_ser:.2%}{' (best)' if row.best else ''}, {seconds / 60:.1f} min", file=sys.stderr, flush=True)
-        if self._patience and self._history.epochs_since_best() >= self._patience:
-            print(f"no better dev syllable error rate in {self._patience} epochs: stopping", file=sys.stderr)
+        """Measure, record, save, and stop where `patience` is over. Raises UserError where it has diverged."""
+        training = self._training
+        row = training.history.add(self._measure(run_context.original_args().cur_epoch_num))
+        if training.workers.writes:
+            self._save(row.epoch)
+        print(f"epoch {row.epoch}: train loss {row.train_loss:.3f}, dev loss {row.dev_loss:.3f}, dev syllable error "
+              f"rate {row.dev_ser:.2%}{' (best)' if row.best else ''}, {row.seconds / 60:.1f} min", file=sys.stderr,
+              flush=True)
+        if training.is_over and row.epoch < training.config.epochs:
+            print(f"no better dev syllable error rate in {training.config.patience} epochs: stopping", file=sys.stderr)
             run_context.request_stop()
 
+    def _measure(self, epoch: int) -> Epoch:
+        training, log = self._training, self._log
+        training.workers.average(statistics(training.network))
+        training.network.set_train(False)
+        dev_loss, dev_ser = training.dev()
+        training.network.set_train(True)
+        rate = training.rate(training.updates)
+        broken = [name for name, value in named_parameters(training.network).items()
+                  if not np.isfinite(value.asnumpy()).all()]  # which a ReLU may hide: MindSpore's makes 0 of NaN
+        if broken or not math.isfinite(dev_loss):
+            what = f"{broken[0]} holds NaN or infinity" if broken else f"dev's loss is {dev_loss:g}"
+            raise UserError(f"training has diverged: {what} after epoch {epoch}, at learning rate {rate:.3g}; the last "
+                            f"gradient norm was {log.norms[-1]:.3g}. {remedy(training)}")
+        seconds = self._seconds_before + time.monotonic() - self._begin
+        return Epoch(epoch, training.updates, seconds, rate, float(np.mean(log.losses)), float(np.median(log.norms)),
+                     dev_loss, dev_ser, best=False)
+
     def _save(self, epoch: int) -> None:
-        self._checkpoints.save(epoch, self._network, self._optimizer, self._history.as_dicts())
-        self._history.write(self._checkpoints.folder.parent / "train.csv")
-        kept = {before.epoch for before in self._history.rows[-self._keep:]}
-        self._checkpoints.prune(kept, set(self._history.best(self._keep_best)))
+        training, history = self._training, self._training.history
+        training.checkpoints.save(epoch, training.network, training.optimizer, history.as_dicts())
+        history.write(training.exp_dir / "train.csv")
+        kept = {before.epoch for before in history.rows[-training.config.keep_checkpoints:]}
+        training.checkpoints.prune(kept, set(history.best(max(1, training.config.average))))

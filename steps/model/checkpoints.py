@@ -1,7 +1,7 @@
 """Checkpoints, and the experiment directory that a training writes.
 
 `checkpoints/epoch-0012.ckpt` holds the weights (with batch norm's moving averages), `epoch-0012.optimizer.ckpt` the
-optimizer's state, and `epoch-0012.json` the history so far and the hashes of both. The JSON is written last: a
+optimizer's state, and `epoch-0012.json` the history so far and the hashes of all three. The JSON is written last: a
 checkpoint without it does not count.
 """
 
@@ -55,7 +55,7 @@ def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[st
 def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, Any]:
     """Load a checkpoint into parameters, each of which it must hold. Returns the facts saved with it.
 
-    Raises UserError where the file is not readable or its parameters are others.
+    Raises UserError where the file is not readable or its parameters are others, or more. Then nothing is loaded.
     """
     try:
         loaded = ms.load_checkpoint(str(path))
@@ -67,10 +67,19 @@ def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, A
         if loaded[name].shape != parameter.shape:
             raise UserError(f"{path}: {name} is {loaded[name].shape}; the network of config.yaml has "
                             f"{parameter.shape}")
+    facts = {name: _fact(path, name, loaded[name]) for name in loaded.keys() - parameters.keys()}
     for name, parameter in parameters.items():
         parameter.set_data(loaded[name])
-    facts = {name: loaded[name] for name in loaded.keys() - parameters.keys()}
-    return {name: value.item() if hasattr(value, "item") else value for name, value in facts.items()}
+    return facts
+
+
+def _fact(path: Path, name: str, value: Any) -> Any:
+    """What `append_dict` has kept under `name`, which comes back as a tensor of one number, or as it was."""
+    if not hasattr(value, "asnumpy"):
+        return value
+    if value.size > 1 or "." in name:  # names of parameters have dots, those of facts have none
+        raise UserError(f"{path}: holds {name}; it belongs to another network than config.yaml describes")
+    return value.asnumpy().item()
 
 
 class Checkpoints:
@@ -89,16 +98,33 @@ class Checkpoints:
         for path, parameters in ((self.weights_path(epoch), named_parameters(network)),
                                  (self._optimizer_path(epoch), named_parameters(optimizer, without=network))):
             files[path.name] = save_weights(path, parameters)
-        write_json(self._metadata_path(epoch), {"epoch": epoch, "files": files, "history": history})
+        metadata = {"epoch": epoch, "files": files, "history": history}
+        write_json(self._metadata_path(epoch), {**metadata, "sha256": _hash_of(metadata)})
 
     def latest(self) -> dict[str, Any] | None:
-        """The metadata of the last checkpoint that is whole; None where there is none."""
+        """The metadata of the last checkpoint that is whole; None where there is none. Says which are damaged."""
         for path in sorted(self.folder.glob("epoch-*.json"), reverse=True):
-            metadata = json.loads(path.read_text(encoding="utf-8"))
-            files = {self.folder / name: digest for name, digest in metadata["files"].items()}
-            if all(file.exists() and sha256(file) == digest for file, digest in files.items()):
+            damage, metadata = self._read(path)
+            if damage is None:
                 return metadata
+            print(f"{damage}: damaged or cut off; this checkpoint is passed over", file=sys.stderr)
         return None
+
+    def _read(self, path: Path) -> tuple[Path | None, dict[str, Any]]:
+        """(the first file of a checkpoint that is damaged, its metadata)"""
+        try:
+            metadata = json.loads(path.read_text(encoding="utf-8"))
+            digest = metadata.pop("sha256", None)  # earlier versions wrote none
+            whole = metadata.keys() == {"epoch", "files", "history"} and digest in (None, _hash_of(metadata))
+        except (ValueError, AttributeError, TypeError):
+            whole = False
+        if not whole:
+            return path, {}
+        for name, digest in metadata["files"].items():
+            file = self.folder / name
+            if not file.exists() or sha256(file) != digest:
+                return file, {}
+        return None, metadata
 
     def restore(self, epoch: int, network: nn.Cell, optimizer: nn.Cell) -> None:
         """Bring network and optimizer to where they were at the end of `epoch`."""
@@ -117,6 +143,10 @@ class Checkpoints:
 
     def _metadata_path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}.json"
+
+
+def _hash_of(metadata: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
 
 
 def average(paths: list[Path], network: nn.Cell) -> None:
@@ -166,7 +196,7 @@ def is_same_training(config: Resolved, exp_dir: Path) -> bool:
 
 # What a training writes, and what old.<date>/ keeps of it. Logs stay: doit is writing them.
 WRITTEN = ("final.ckpt", "train.csv", "checkpoints", "summary", "config.yaml", "env.json", "inputs.json", "tokens.txt",
-           "cmvn", "buckets.json", "too_short", "progress.json")
+           "cmvn", "buckets.json", "left_out", "progress.json")
 
 
 def move_aside(exp_dir: Path) -> None:

@@ -15,17 +15,26 @@ from steps.model.splice import Segment, Splicer, Take, cut
 from steps.search.ctm import read_ctm
 from steps.text.tones import sounds_otherwise
 
-CACHE_BYTES = 2 << 30
+CACHE_BYTES = 2 << 30  # of features that the workers of a machine keep in memory, all together
+TOO_SHORT = "more syllables than the network leaves frames for"
+WORDLESS = "no syllables"
 
 
 class NormalisedFeatures(Mapping):
-    """The features of one set with CMVN applied, float32 (frames, bins) by utterance; kept in memory where they fit."""
+    """The features of one set with CMVN applied, float32 (frames, bins) by utterance.
 
-    def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray, cmn_frames: int = 0):
+    Attributes:
+        frames: by utterance.
+        cached_bytes: of memory that they will be kept in: all of them, or nothing where that is above `budget`.
+    """
+
+    def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray, cmn_frames: int = 0,
+                 budget: int = CACHE_BYTES):
         self._reader = FeatureReader(folder / "feats.scp")
         self._mean, self._std, self._cmn_frames = mean, std, cmn_frames
         self.frames = {utt: int(count) for utt, count in read_table(folder / "utt2num_frames").items()}
-        self._caches = sum(self.frames.values()) * len(mean) * 4 <= CACHE_BYTES
+        size = sum(self.frames.values()) * len(mean) * 4
+        self.cached_bytes = size if size <= budget else 0
         self._cache: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -38,14 +47,14 @@ class NormalisedFeatures(Mapping):
         if utt in self._cache:
             return self._cache[utt]
         feats = apply_cmvn(self._reader[utt], self._mean, self._std, self._cmn_frames).astype(np.float32)
-        if self._caches:
+        if self.cached_bytes:
             self._cache[utt] = feats
         return feats
 
 
 def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tokens: list[str],
-                    config: Resolved) -> tuple[dict[str, list[int]], list[str]]:
-    """Token ids by utterance, and the utterances left out because CTC has no path through so few frames.
+                    config: Resolved) -> tuple[dict[str, list[int]], dict[str, str]]:
+    """Token ids by utterance; and the utterances that cannot be trained on, with the reason for each.
 
     Utterances without features are those that stage 3 skipped. Raises UserError for a syllable that is no token, and
     where more than one utterance in ten would be left out.
@@ -56,14 +65,22 @@ def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tok
         raise UserError(f"{config.data_dir}/train/pinyin: {len(unknown)} syllables are not in tokens.txt, such as "
                         f"{unknown.most_common(1)[0][0]!r}; run stage 2 (lexicon) again")
     labels = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in pinyin.items() if utt in frames}
-    short = sorted(utt for utt in labels if not labels_fit(frames[utt], labels[utt], config.experiment.model))
-    if len(short) * 10 > len(labels):
-        raise UserError(f"{config.data_dir}/train: {len(short)} of {len(labels)} utterances, such as {short[0]}, have "
-                        f"more syllables than the network leaves frames for; lower the strides and pools in frames "
-                        f"(model.blocks), or check that audio and text belong together")
-    for utt in short:
-        del labels[utt]
-    return labels, short
+    if not labels:
+        raise UserError(f"{config.data_dir}/train/pinyin: none of its {len(pinyin)} utterances has features; run stage "
+                        f"3 (features) again")
+    left_out = {utt: TOO_SHORT if ids else WORDLESS for utt, ids in labels.items()
+                if not labels_fit(frames[utt], ids, config.experiment.model)}
+    if len(left_out) * 10 > len(labels):
+        _refuse(config, left_out, len(labels))
+    return {utt: ids for utt, ids in labels.items() if utt not in left_out}, left_out
+
+
+def _refuse(config: Resolved, left_out: dict[str, str], count: int) -> None:
+    reason, number = Counter(left_out.values()).most_common(1)[0]
+    utt = min(utt for utt in left_out if left_out[utt] == reason)
+    remedy = "remove them from the corpus, or add what is spoken to its text" if reason == WORDLESS else \
+        "lower the strides and pools in frames (model.blocks), or check that audio and text belong together"
+    raise UserError(f"{config.data_dir}/train: {number} of {count} utterances, such as {utt}, have {reason}; {remedy}")
 
 
 def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tokens: list[str],

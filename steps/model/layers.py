@@ -197,6 +197,12 @@ def kernels_for(experiment: Experiment) -> tuple[str, str]:
     return "stock", obstacle
 
 
+def describe_kernels(experiment: Experiment) -> str:
+    """A line for logs: which kernels compute this experiment's network, and why."""
+    kernels, why = kernels_for(experiment)
+    return f"kernels: {kernels} ({why})"
+
+
 def make_kernels(experiment: Experiment):
     """The maker of the network's parts."""
     if kernels_for(experiment)[0] == "stock":

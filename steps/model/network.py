@@ -5,11 +5,13 @@ mappings"): batch norm and ReLU always stand together.
 """
 
 import itertools
+import os
 
 import numpy as np
 from mindspore import Parameter, Tensor, dtype, nn, ops
 from mindspore.common.initializer import Uniform, initializer
 
+from steps.common.errors import UserError
 from steps.config.schema import Block, Model
 from steps.text.syllables import split
 
@@ -84,6 +86,33 @@ def right_reach(model: Model) -> int:
 def frames_needed(labels: list[int]) -> int:
     """Output frames without which CTC has no path: one a label, and a blank between equal neighbours."""
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
+
+
+def memory_needed(model: Model, bins: int, tokens: int, batch_frames: int) -> int:
+    """Bytes that the network needs at the least: of weights, and in training (batch_frames > 0) also of gradients, of
+    the optimizer's two moments, and of what the convolutions leave of a batch."""
+    sizes, channels, weights, values = [batch_frames, bins], 1, 0, 0
+    for block in model.blocks:
+        for stride, kernel in convolutions(block):
+            sizes = [conv_size(*of_axis, model) for of_axis in zip(sizes, stride, kernel, strict=True)]
+            weights += channels * block.channels * kernel[0] * kernel[1]
+            channels = block.channels
+            values += 2 * max(0, sizes[0]) * sizes[1] * channels  # behind the convolution, and behind norm and ReLU
+        sizes = [size // pool for size, pool in zip(sizes, block.pool, strict=True)]
+    widths = [channels * sizes[1], *model.dense, tokens if model.output == "plain" else 0]
+    weights += sum(before * after for before, after in itertools.pairwise(widths))
+    return 4 * (4 * weights + values if batch_frames else weights)
+
+
+def check_size(model: Model, bins: int, tokens: int, batch_frames: int) -> None:
+    """Raise UserError where the network leaves no bins, or needs more memory than this machine has."""
+    if min(out_sizes(model, 1 << 20, bins)) < 1:
+        raise UserError(f"model: nothing is left of {bins} bins behind the last block; lower its strides and pools")
+    needed = memory_needed(model, bins, tokens, batch_frames)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UserError(f"model: the network needs {needed / 2**30:.1f} GiB at the least, and this machine has "
+                        f"{there / 2**30:.1f} GiB; lower channels or dense in model, or train.batch_frames")
 
 
 class Dropout(nn.Cell):

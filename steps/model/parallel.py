@@ -100,6 +100,7 @@ def statistics(network: nn.Cell) -> list[Parameter]:
 FIRST_SCALE = 2.0**16
 FACTOR = 2  # that the scale falls by when a gradient overflows, and grows by …
 WINDOW = 1000  # … after so many updates without; MindSpore's defaults
+MOST_LEFT_OUT = 20  # updates in a row; the scale has then fallen to 1, its least
 
 
 def check_precision(experiment: Experiment) -> None:

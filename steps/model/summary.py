@@ -9,7 +9,6 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn
 from mindspore.train.summary._summary_adapter import get_event_file_name, package_summary_event
 from mindspore.train.summary.enums import WriterPluginEnum
 from mindspore.train.summary.writer import SummaryWriter
@@ -17,7 +16,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import image, scalar
 
-from steps.model.callbacks import History, StepLog
+from steps.model.callbacks import StepLog, Training
 
 
 class MindSporeEvents:
@@ -80,24 +79,19 @@ WHITE = 3.0  # standard deviations above the mean; as many below are black
 
 class Summary(ms.Callback):
     """Writes loss, gradient norm and learning rate every few steps, dev's results after each epoch, and first of all
-    some examples as the network sees them. Must come behind the callbacks that keep `step_log` and `history`.
-
-    Args:
-        rate_after: the learning rate by the number of updates done.
+    some examples as the network sees them. Must come behind the callbacks that keep `step_log` and the history.
     """
 
-    def __init__(self, folder: Path, step_log: StepLog, history: History, optimizer: nn.Optimizer, rate_after):
+    def __init__(self, training: Training, step_log: StepLog):
         super().__init__()
-        self._folder = folder
+        self._folder = training.exp_dir / "summary"
+        self._training = training
         self._log = step_log
-        self._history = history
-        self._optimizer = optimizer
-        self._rate_after = rate_after
         self._events: list[MindSporeEvents | TensorBoardEvents] = []
 
     def __enter__(self):
         self._events = [MindSporeEvents(self._folder),
-                        TensorBoardEvents(self._folder / "tensorboard", self._updates() + 1)]
+                        TensorBoardEvents(self._folder / "tensorboard", self._training.updates + 1)]
         return self
 
     def __exit__(self, *error):
@@ -109,23 +103,19 @@ class Summary(ms.Callback):
         params = run_context.original_args()
         if params.cur_step_num == 1:
             self._write({}, examples(params.train_dataset_element[0].asnumpy()))
-        if params.cur_step_num % EVERY_STEPS == 0:
-            step = self._updates()
+        if params.cur_step_num % EVERY_STEPS == 0 and self._log.losses:
             self._write({"train/loss": float(np.mean(self._log.losses[-EVERY_STEPS:])),
                          "train/gradient_norm": float(np.mean(self._log.norms[-EVERY_STEPS:])),
-                         "train/learning_rate": self._rate_after(step - 1)})
+                         "train/learning_rate": self._training.rate(self._training.updates)})
 
     def on_train_epoch_end(self, run_context):
         """Write what dev says."""
-        row = self._history.rows[-1]
+        row = self._training.history.rows[-1]
         self._write({"dev/loss": row.dev_loss, "dev/syllable_error_rate": row.dev_ser})
 
     def _write(self, scalars: dict[str, float], images: dict[str, np.ndarray] | None = None) -> None:
         for events in self._events:
-            events.write(self._updates(), scalars, images or {})
-
-    def _updates(self) -> int:
-        return int(self._optimizer.global_step.asnumpy()[0])
+            events.write(self._training.updates, scalars, images or {})
 
 
 def examples(feats: np.ndarray) -> dict[str, np.ndarray]:

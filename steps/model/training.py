@@ -1,24 +1,28 @@
-"""Stage 4: from features and syllables to exp/<experiment>/final.ckpt."""
+"""Stage 4: from features and syllables to exp/<experiment>/final.ckpt. `train` is the whole of it.
 
-import functools
+What happens within an epoch is in batches (what the network is given), loss (the step), network and callbacks (what
+happens at the end of an epoch).
+"""
+
+import json
+import os
 import sys
 from pathlib import Path
 
 import mindspore as ms
-from mindspore import dataset
+from mindspore import dataset, nn
 
 from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
-from steps.common.process import end_progress
+from steps.common.process import cores, end_progress
 from steps.common.provenance import environment
 from steps.config.load import Resolved
-from steps.config.schema import Train
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import load_cmvn, mean_std
 from steps.model.acoustic import DevPass, LogProbs, make_network
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.callbacks import EpochEnd, History, StepLog
+from steps.model.callbacks import EpochEnd, History, StepLog, Training
 from steps.model.checkpoints import (
     Checkpoints,
     average,
@@ -29,21 +33,21 @@ from steps.model.checkpoints import (
     save_weights,
     tokens_hash,
 )
-from steps.model.data import NormalisedFeatures, load_splicer, training_labels
+from steps.model.data import CACHE_BYTES, NormalisedFeatures, load_splicer, training_labels
 from steps.model.fine_tune import find_source, start_from
-from steps.model.layers import kernels_for, make_kernels, set_device
+from steps.model.layers import describe_kernels, kernels_for, make_kernels, set_device
 from steps.model.loss import CTCObjective
-from steps.model.optimizer import learning_rate, make_optimizer
+from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, check_precision, join_workers, make_step, with_precision
 from steps.model.summary import Summary
 from steps.text.syllables import BLANK, all_syllables, read_tokens
 
 
 def train(config: Resolved, exp_dir: Path) -> None:
-    """Train an experiment, or go on with one that was interrupted; where it is finished, do nothing.
+    """Train an experiment, or go on with one that was interrupted. Do nothing where it is finished.
 
-    What exp_dir holds of a training with another config or other data is dropped. Called in all workers that msrun has
-    started, and in their scheduler, it trains with all of them (`steps.model.launch`).
+    A training in exp_dir that had another config or other data is moved aside. With several workers, msrun calls this
+    in each of them and in their scheduler (`steps.model.launch`). Raises UserError where the loss is not finite.
     """
     experiment = config.experiment
     if is_finished(config, exp_dir):
@@ -57,15 +61,15 @@ def train(config: Resolved, exp_dir: Path) -> None:
     source = find_source(config)
     ms.set_seed(experiment.seed)
     tokens = experiment_tokens(config)
-    batches, dev_features, short = _load_data(config, tokens, workers)
-    network = with_precision(make_network(config, tokens), experiment.train.precision)
+    batches, dev_feats, left_out = load_data(config, tokens, workers)
+    network = with_precision(make_network(config, tokens, training=True), experiment.train.precision)
     if workers.writes:
         begin(config, exp_dir, tokens, batches.buckets)
-        _report(config, exp_dir, network, short)
+        _report(config, exp_dir, network, left_out)
     workers.wait()  # until what others must not go on from has gone
 
-    steps = batches.steps_per_epoch * experiment.train.epochs
     kernels = make_kernels(experiment)
+    steps = batches.steps_per_epoch * experiment.train.epochs
     optimizer = make_optimizer(experiment.train.optimizer, network, steps, kernels)
     clip = kernels.clip(experiment.train.optimizer.clip_norm)
     step = make_step(CTCObjective(network, kernels), optimizer, clip, experiment.train, workers)
@@ -74,56 +78,27 @@ def train(config: Resolved, exp_dir: Path) -> None:
     if source and not history.rows:
         start_from(source, network, experiment.model.output, tokens)
     dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
-    dev = DevPass(LogProbs(network, config, batches.buckets), dev_features, dev_pinyin, tokens, workers)
-    _run(experiment.train, batches, step, network, optimizer, dev, checkpoints, history, workers)
+    dev = DevPass(LogProbs(network, config, batches.buckets), dev_feats, dev_pinyin, tokens, workers)
+    training = Training(exp_dir, experiment.train, batches.steps_per_epoch, network, optimizer, dev, checkpoints,
+                        history, workers)
+    if not training.is_over:
+        _run(training, step, batches)
     if workers.writes:
-        _finish(config, exp_dir, network, checkpoints, history, tokens)
+        _finish(training, tokens)
 
 
-def experiment_tokens(config: Resolved) -> list[str]:
-    """The network's tokens: those of the training set, or with `tokens: all` every syllable of Mandarin, too."""
-    tokens = read_tokens(config.data_dir / "lang" / "tokens.txt")
-    if config.experiment.tokens == "all":
-        tokens = [BLANK, *sorted({*tokens[1:], *all_syllables()})]
-    return tokens
-
-
-def _load_data(config: Resolved, tokens: list[str], workers: Workers):
-    """(this worker's batches, normalised features of dev, training utterances left out as too short)"""
-    mean, std = mean_std(load_cmvn(config.cmvn))
-    normalised = functools.partial(NormalisedFeatures, mean=mean, std=std, cmn_frames=config.features.cmn_frames)
-    features = normalised(config.feature_dir / "train")
-    copies = [normalised(config.feature_dir / name) for name in config.features.copy_sets]
-    pinyin = read_pinyin(config.data_dir / "train" / "pinyin")
-    labels, short = training_labels(pinyin, features.frames, tokens, config)
-    most = max(map(len, labels.values()))
-    splicer = load_splicer(labels, features.frames, tokens, config)
-    batches = TrainingBatches(features, features.frames, labels, config.experiment.model, config.experiment.train,
-                              config.experiment.seed, most, workers.rank, splicer,
-                              read_table(config.data_dir / "train" / "utt2spk"),
-                              [(copy, copy.frames) for copy in copies])
-    return batches, normalised(config.feature_dir / "dev"), short
-
-
-def _report(config: Resolved, exp_dir: Path, network, short: list[str]) -> None:
-    """What is left out, and what this training is made with, for the reader and for env.json."""
-    write_lines(exp_dir / "too_short", short)
-    if short:
-        print(f"left out {len(short)} training utterances, which have more syllables than the network leaves frames "
-              f"for: {exp_dir}/too_short", file=sys.stderr)
-    kernels, why = kernels_for(config.experiment)
-    print(f"kernels: {kernels} ({why})", file=sys.stderr)
-    weights = sum(parameter.size for parameter in network.trainable_params())
-    write_json(exp_dir / "env.json", {**environment(), "kernels": kernels, "weights": weights})
-
-
-def _resume(checkpoints: Checkpoints, network, optimizer) -> History:
-    latest = checkpoints.latest()
-    if latest is None:
-        return History()
-    print(f"going on after epoch {latest['epoch']}", file=sys.stderr)
-    checkpoints.restore(latest["epoch"], network, optimizer)
-    return History(latest["history"])
+def _run(training: Training, step: nn.Cell, batches: TrainingBatches) -> None:
+    """All epochs that are not done yet."""
+    config, done = training.config, training.history.epochs
+    source = _Source(batches)
+    data = dataset.GeneratorDataset(source, list(Batch._fields), shuffle=False, num_parallel_workers=1,
+                                    python_multiprocessing=False)
+    source.next_epoch = done + 1  # MindSpore has already begun an epoch to see what it holds
+    step_log = StepLog(training)
+    callbacks = [step_log, EpochEnd(training, step_log)]
+    if config.summary and training.workers.writes:
+        callbacks.append(Summary(training, step_log))
+    ms.Model(step).train(config.epochs, data, callbacks=callbacks, dataset_sink_mode=False, initial_epoch=done)
 
 
 class _Source:
@@ -142,31 +117,11 @@ class _Source:
         return self._batches.epoch(epoch)
 
 
-def _run(train: Train, batches: TrainingBatches, step, network, optimizer, dev: DevPass, checkpoints: Checkpoints,
-         history: History, workers: Workers) -> None:
-    done = history.rows[-1].epoch if history.rows else 0
-    if done >= train.epochs or (train.patience and history.rows and history.epochs_since_best() >= train.patience):
-        return
-    source = _Source(batches)
-    data = dataset.GeneratorDataset(source, list(Batch._fields), shuffle=False, num_parallel_workers=1,
-                                    python_multiprocessing=False)
-    total = train.epochs * batches.steps_per_epoch
-    step_log = StepLog(checkpoints.folder.parent, train.epochs, batches.steps_per_epoch, done + 1, workers.writes)
-    rate_after = functools.partial(learning_rate, train.optimizer, total)
-    callbacks = [step_log, EpochEnd(workers, step_log, dev, history, checkpoints, network, optimizer, rate_after,
-                                    train.keep_checkpoints, max(1, train.average), train.patience)]
-    if train.summary and workers.writes:
-        callbacks.append(Summary(checkpoints.folder.parent / "summary", step_log, history, optimizer, rate_after))
-    source.next_epoch = done + 1  # MindSpore has already begun an epoch to see what it holds
-    ms.Model(step).train(train.epochs, data, callbacks=callbacks, dataset_sink_mode=False,
-                         initial_epoch=done)
-
-
-def _finish(config: Resolved, exp_dir: Path, network, checkpoints: Checkpoints, history: History,
-            tokens: list[str]) -> None:
+def _finish(training: Training, tokens: list[str]) -> None:
     """Write final.ckpt: the best epoch's weights, or the mean of the best few."""
-    best = history.best(max(1, config.experiment.train.average))
-    paths = [checkpoints.weights_path(epoch) for epoch in best]
+    exp_dir, network, history = training.exp_dir, training.network, training.history
+    best = history.best(max(1, training.config.average))
+    paths = [training.checkpoints.weights_path(epoch) for epoch in best]
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UserError(f"{missing[0]}: gone; remove {exp_dir} and train again")
@@ -179,3 +134,69 @@ def _finish(config: Resolved, exp_dir: Path, network, checkpoints: Checkpoints, 
     save_weights(exp_dir / "final.ckpt", named_parameters(network), facts)
     end_progress(exp_dir)
     print(f"{exp_dir}/final.ckpt: epoch {', '.join(map(str, sorted(best)))}", file=sys.stderr)
+
+
+def experiment_tokens(config: Resolved) -> list[str]:
+    """The network's tokens: those of the training set, or with `tokens: all` every syllable of Mandarin, too."""
+    tokens = read_tokens(config.data_dir / "lang" / "tokens.txt")
+    if config.experiment.tokens == "all":
+        tokens = [BLANK, *sorted({*tokens[1:], *all_syllables()})]
+    return tokens
+
+
+def load_data(config: Resolved, tokens: list[str], workers: Workers):
+    """Read what is trained on.
+
+    Returns this worker's batches, the normalised features of dev by utterance, and the training utterances left out,
+    with the reason for each.
+    """
+    train = config.experiment.train
+    mean, std = mean_std(load_cmvn(config.cmvn))
+    budget, sets = CACHE_BYTES * train.hosts // train.workers, []
+    for name in ("dev", "train", *config.features.copy_sets):
+        sets.append(NormalisedFeatures(config.feature_dir / name, mean, std, config.features.cmn_frames, budget))
+        budget -= sets[-1].cached_bytes
+    dev_feats, feats, *copies = sets
+    pinyin = read_pinyin(config.data_dir / "train" / "pinyin")
+    labels, left_out = training_labels(pinyin, feats.frames, tokens, config)
+    most = max(map(len, labels.values()))
+    splicer = load_splicer(labels, feats.frames, tokens, config)
+    batches = TrainingBatches(feats, feats.frames, labels, config.experiment.model, train, config.experiment.seed, most,
+                              workers.rank, splicer, read_table(config.data_dir / "train" / "utt2spk"),
+                              [(copy, copy.frames) for copy in copies])
+    return batches, dev_feats, left_out
+
+
+def _report(config: Resolved, exp_dir: Path, network: nn.Cell, left_out: dict[str, str]) -> None:
+    """What is left out, and what this training is made with, for the reader and for env.json.
+
+    A training that was interrupted has several runs. env.json lists all of them, and says the rest of the last.
+    """
+    write_lines(exp_dir / "left_out", (f"{utt} {reason}" for utt, reason in sorted(left_out.items())))
+    for reason in sorted(set(left_out.values())):
+        count = list(left_out.values()).count(reason)
+        print(f"left out {count} training utterances: {reason}; see {exp_dir}/left_out", file=sys.stderr)
+    print(describe_kernels(config.experiment), file=sys.stderr)
+    env, kernels = environment(), kernels_for(config.experiment)[0]
+    threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
+    run = {key: env[key] for key in ("date", "git_commit", "host", "processor")} | {"threads": threads,
+                                                                                   "kernels": kernels}
+    weights = sum(parameter.size for parameter in network.trainable_params())
+    write_json(exp_dir / "env.json", {**env, "kernels": kernels, "weights": weights,
+                                      "runs": [*_earlier_runs(exp_dir / "env.json"), run]})
+
+
+def _earlier_runs(path: Path) -> list[dict]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("runs", [])
+    except (OSError, ValueError):  # not there, or damaged: it is written anew
+        return []
+
+
+def _resume(checkpoints: Checkpoints, network: nn.Cell, optimizer: nn.Cell) -> History:
+    latest = checkpoints.latest()
+    if latest is None:
+        return History()
+    print(f"going on after epoch {latest['epoch']}", file=sys.stderr)
+    checkpoints.restore(latest["epoch"], network, optimizer)
+    return History(latest["history"])

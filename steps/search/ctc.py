@@ -55,6 +55,8 @@ def ctc_cost(log_probs: np.ndarray, labels: list[int], blank: int = 0) -> float:
     Returns infinity where `labels` have no path through so few frames.
     """
     log_probs = np.asarray(log_probs, np.float64)
+    if len(log_probs) == 0:
+        return np.inf if labels else 0.0
     path, may_skip = extended(labels, blank)
     emitted = log_probs[:, path]
     alpha = np.full(len(path), -np.inf)
@@ -73,6 +75,8 @@ def align(log_probs: np.ndarray, labels: list[int]) -> list[Emission] | None:
         log_probs: float (frames, tokens), natural logarithms of probabilities, token 0 the blank.
         labels: token ids without blanks, at least one.
     """
+    if len(log_probs) == 0:
+        return None
     path, may_skip = extended(labels)
     emitted = log_probs[:, path]
     score = np.full(len(path), -np.inf)

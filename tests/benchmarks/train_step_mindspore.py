@@ -18,12 +18,12 @@ from mindspore import dataset
 
 from steps.config.schema import Augment, Experiment
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.callbacks import StepLog
+from steps.model.callbacks import History, StepLog, Training
 from steps.model.layers import kernels_for, make_kernels, set_device
 from steps.model.loss import CTCObjective, TrainStep
 from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
-from steps.model.parallel import check_precision, with_precision
+from steps.model.parallel import Workers, check_precision, with_precision
 from steps.text.syllables import BLANK, all_syllables
 
 AUGMENT = Augment(freq_warp=(0.95, 1.05), freq_shift=2, level=0.3, time_masks=1, freq_masks=1)  # lengths stay
@@ -88,7 +88,9 @@ def run(case: dict, precision: str, steps: int, folder: Path) -> dict:
     data = dataset.GeneratorDataset(FirstEpoch(batches), list(Batch._fields), shuffle=False, num_parallel_workers=1,
                                     python_multiprocessing=False)
     clock = Clock()
-    ms.Model(step).train(1, data, callbacks=[StepLog(folder, 1, steps, 1, True), clock], dataset_sink_mode=False)
+    training = Training(folder, train.model_copy(update={"epochs": 1}), steps, network, step.update.optimizer, None,
+                        None, History(), Workers())
+    ms.Model(step).train(1, data, callbacks=[StepLog(training), clock], dataset_sink_mode=False)
     return {"version": f"MindSpore {ms.__version__}, {kernels_for(experiment)[0]}", "seconds": clock.seconds,
             "pipeline": pipeline}
 
