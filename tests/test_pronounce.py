@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steps.common.errors import UserError
-from steps.deploy.assess import TokenParts, assess, listen
+from steps.deploy.assess import DOUBT, TokenParts, assess, listen
 from steps.deploy.pronunciation import Span, assess_utterance, azure, scores
 from steps.deploy.reading_aloud import reading_aloud
 from steps.search.ctc import ctc_cost
@@ -96,8 +96,17 @@ def test_listening_never_makes_it_less_likely():
         log_probs = frames - np.logaddexp.reduce(frames, axis=1, keepdims=True)
         labels = list(rng.integers(1, len(TOKENS), 4))
         said, found = listen(log_probs, labels)
-        assert found.total >= max(found.instead.max(), found.between.max()) - 1e-9
+        assert found.total >= max(found.instead.max(), found.between.max()) - DOUBT
         assert found.total == pytest.approx(-ctc_cost(log_probs, said))
+
+
+def test_what_is_a_little_likelier_than_the_text_is_not_taken_for_said():
+    for said, error in (("ni3", "None"), ("ni4", "Mispronunciation")):
+        _, [verdict] = assess(sound(said, doubt=["ni3"]), reading_aloud("ni3"), PARTS)
+        assert verdict.error == error
+    unsure = np.logaddexp(sound("ni4"), sound("ni3") - 1)
+    _, [verdict] = assess(unsure, reading_aloud("ni3"), PARTS)
+    assert (verdict.error, verdict.said, verdict.nbest[0][0]) == ("None", "ni3", "ni4")
 
 
 def test_errors_of_the_user():

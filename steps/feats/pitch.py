@@ -15,7 +15,7 @@ STEPS = 140  # of the grid, 1.5 % each
 JUMP = 30.0  # cost of a jump of a factor e from one frame to the next
 REACH = 12  # steps that a contour may jump
 VOICED = 0.6  # correlation from which a frame is voiced
-QUIET = 0.02  # of the loudest frame's amplitude, below which none is
+QUIET = 0.05  # of the loudest frame's amplitude, below which none is
 
 
 def pitch(samples: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -40,15 +40,15 @@ def main() -> None:
     parser.add_argument("set")
     args = parser.parse_args()
     config = finished_training(args.exp_dir, args.set)
-    root = args.exp_dir.resolve().parent.parent
-    pinyin = read_pinyin(root / config.data_dir / args.set / "pinyin")
-    feats = FeatureReader(root / config.feature_dir / args.set / "feats.scp")
+    pinyin = read_pinyin(config.data_dir / args.set / "pinyin")
+    feats = FeatureReader(config.feature_dir / args.set / "feats.scp")
 
     from steps.model.acoustic import AcousticModel
 
     model = AcousticModel(args.exp_dir)
     parts, rng = TokenParts(model.tokens), np.random.default_rng(1)
     right, wrong = ({(scored, swapped): [] for scored in PARTS for swapped in PARTS} for _ in range(2))
+    margins = {name: [] for name in ("right", *PARTS)}
     errors, spent, syllables, left_out = Counter(), 0.0, 0, 0
     for _, log_probs, text in sorted((utt, log_probs, pinyin[utt]) for utt, log_probs in
                                      model.log_probs((utt, feats[utt]) for utt in pinyin if utt in feats)):
@@ -65,6 +65,7 @@ def main() -> None:
         errors["Insertion"] += sum(one.target is None for one in heard)
         for target, row in zip(reading.targets, edits(log_probs, labels).instead, strict=True):
             row = row - np.logaddexp.reduce(row)
+            margins["right"].append(_behind(row, target, parts))
             for swapped in PARTS:
                 others = np.flatnonzero(parts.same_but(target.syllable, swapped))
                 others = [one for one in others if one not in [parts.ids.get(form) for form in target.accepted]]
@@ -72,6 +73,7 @@ def main() -> None:
                     continue
                 other = model.tokens[rng.choice(others)]
                 false = Target(other, (other,), other, 0)
+                margins[swapped].append(_behind(row, false, parts))
                 for scored in PARTS:
                     right[scored, swapped].append(part_log_odds(row, target, scored, parts))
                     wrong[scored, swapped].append(part_log_odds(row, false, scored, parts))
@@ -84,6 +86,16 @@ def main() -> None:
         rates = [equal_error_rate(right[scored, swapped], wrong[scored, swapped]) for swapped in PARTS]
         print(f"{scored:9}" + "".join(f"{100 * rate:9.2f}" for rate, _ in rates)
               + f"   threshold {rates[PARTS.index(scored)][1]:.2f}")
+    print("share of syllables that another one beats by more than … nats, %: right, and with another part in the text")
+    print("nats     " + "".join(f"{name:>9}" for name in margins))
+    for nats in (0, 1, 1.5, 2, 2.5, 3, 4):
+        print(f"{nats:<9}" + "".join(f"{100 * np.mean(np.array(found) > nats):9.2f}" for found in margins.values()))
+
+
+def _behind(row: np.ndarray, target: Target, parts: TokenParts) -> float:
+    """By how many nats the likeliest syllable beats the target's right forms."""
+    right = [parts.ids[form] for form in target.accepted if form in parts.ids]
+    return float(row.max() - np.logaddexp.reduce(row[right]))
 
 
 def _one(syllable: str) -> ReadingAloud:

@@ -2,7 +2,7 @@
 // From log-probabilities {frames, tokens, data} to syllables, their times, and the verdict on how a text was read.
 // As steps/search/ctc.py, alignment.py and goodness.py, and steps/deploy/assess.py.
 
-const FLOOR = -100, NEGLIGIBLE = 100, LEAST = 1e-300;
+const FLOOR = -100, NEGLIGIBLE = 100, LEAST = 1e-300, DOUBT = 3;
 
 function logAdd(a, b) {
   if (a === -Infinity) return b;
@@ -231,7 +231,7 @@ function changesOf(said, found) {
   const rows = [...found.instead.map((row, i) => [2 * i + 1, row, said[i]]),
                 ...found.between.map((row, i) => [2 * i, row, 0])];
   const possible = rows.map(([place, row, now]) => ({place, token: argmax(row), now, gain: Math.max(...row) - found.total}))
-    .filter(change => change.token !== change.now && change.gain > 0).sort((a, b) => b.gain - a.gain);
+    .filter(change => change.token !== change.now && change.gain > DOUBT).sort((a, b) => b.gain - a.gain);
   const chosen = [];
   for (const change of possible) {
     if (chosen.every(other => Math.abs(change.place - other.place) > 2)) chosen.push(change);

@@ -295,15 +295,17 @@ function start() {
 
   function drawPitch(context) {
     const voiced = [...found.pitch].filter(hertz => !Number.isNaN(hertz)).sort((a, b) => a - b);
+    const isVoiced = i => i in found.pitch && !Number.isNaN(found.pitch[i]);
+    const lasting = Array.from(found.pitch, (_, i) => isVoiced(i) && [-2, -1, 0].some(  // in three frames, at the least
+      first => [0, 1, 2].every(k => isVoiced(i + first + k))));
     const middle = Math.log2(voiced[Math.floor(voiced.length / 2)] || 1);
     for (const [style, line] of [["rgb(255 255 255 / .8)", 7], ["#0b5cad", 3]]) {
       Object.assign(context, {strokeStyle: style, lineWidth: line, lineCap: "round", lineJoin: "round"});
       context.beginPath();
-      let down = false;
       found.pitch.forEach((hertz, i) => {
+        if (!lasting[i]) return;
         const y = HEIGHT * (0.5 - (Math.log2(hertz) - middle) / 2), x = (i + 0.5) * 0.01 * found.scale;
-        if (!Number.isNaN(hertz)) context[down ? "lineTo" : "moveTo"](x, Math.min(HEIGHT - 2, Math.max(2, y)));
-        down = !Number.isNaN(hertz);
+        context[lasting[i - 1] ? "lineTo" : "moveTo"](x, Math.min(HEIGHT - 2, Math.max(2, y)));
       });
       context.stroke();
     }

@@ -142,7 +142,7 @@ function pitch(samples) {
   const found = new Float64Array(count).fill(NaN);
   let step = score.indexOf(Math.max(...score));
   for (let frame = count - 1; frame >= 0; frame--) {
-    if (heights[frame][step] > 0.6 && loudness[frame] > 0.02 * loudest) found[frame] = grid[step];
+    if (heights[frame][step] > 0.6 && loudness[frame] > 0.05 * loudest) found[frame] = grid[step];
     step = origins[frame][step];
   }
   return found;
