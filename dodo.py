@@ -16,6 +16,7 @@ from steps.config.load import (
     experiment_names,
     load_experiment,
     read_corpus,
+    set_file,
     shapes_weights,
 )
 from steps.config.schema import Corpus, Pinyin
@@ -155,10 +156,11 @@ def task_decode():
                 "doc": f"Stage 5: decode {part} of {name}",
                 "actions": [Step("steps.stage5_decode", str(exp_dir), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": [*heard_by_model(config, part), config.feature_dir / part / "feats.ark"],
+                "file_dep": heard_by_model(config, part),
                 "uptodate": [SameSources("steps.stage5_decode")],
                 "targets": [folder / file for folder in found for file in ("pinyin", "ctm", "decode.json")],
-                "clean": [Remove([*found, EXP / name / f"log/decode.{part}.*"])],
+                "clean": [Remove([*found, EXP / name / "feats" / set_file(part),
+                                  EXP / name / f"log/decode.{set_file(part)}.*"])],
             }
     yield from family_groups("decode", ["decode", "log/decode.*"], "Stage 5: decode all sets of all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
@@ -175,12 +177,12 @@ def task_score():
                 "doc": f"Stage 6: score {part} of {name}",
                 "actions": [Step("steps.stage6_score", str(EXP / name), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": [*in_sets(config.data_dir, [part], ["pinyin", "utt2spk"]),
+                "file_dep": [*(config.set_data(part) / file for file in ("pinyin", "utt2spk")),
                              *(folder / file for folder in results(config, "decode", part)
                                for file in ("pinyin", "decode.json"))],
                 "uptodate": [SameSources("steps.stage6_score")],
                 "targets": [folder / file for folder in found for file in SCORE_FILES],
-                "clean": [Remove([*found, EXP / name / f"log/score.{part}.*"])],
+                "clean": [Remove([*found, EXP / name / f"log/score.{set_file(part)}.*"])],
             }
     yield from family_groups("score", ["score", "log/score.*"], "Stage 6: score all sets of all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
@@ -290,14 +292,16 @@ def family_groups(stage: str, writes: Iterable[str], doc: str) -> Iterator[dict]
 
 
 def heard_by_model(config: Resolved, part: str) -> list[Path]:
-    """A trained experiment, and the features of a set for it."""
-    return [*(EXP / config.name / file for file in ("final.ckpt", "config.yaml", "tokens.txt", "cmvn")),
-            config.feature_dir / "cmvn", *in_sets(config.feature_dir, [part], ["feats.scp", "utt2num_frames"])]
+    """A trained experiment, and the features of a set for it; of another corpus' set the audio, as stage 1 found it."""
+    trained = [EXP / config.name / file for file in ("final.ckpt", "config.yaml", "tokens.txt", "cmvn")]
+    if "/" in part:
+        return [*trained, *(config.set_data(part) / file for file in ("wav.scp", "utt2audio"))]
+    return [*trained, config.feature_dir / "cmvn", *in_sets(config.feature_dir, [part], FEATURE_FILES)]
 
 
 def results(config: Resolved, stage: str, part: str) -> list[Path]:
     """Where stage 5 or 6 puts a set's results, one directory a method."""
-    return [EXP / config.name / stage / f"{part}_{method}" for method in config.experiment.decode.methods]
+    return [EXP / config.name / stage / f"{set_file(part)}_{method}" for method in config.experiment.decode.methods]
 
 
 def in_sets(folder: Path, sets: list[str], files: list[str] | tuple[str, ...]) -> list[Path]:

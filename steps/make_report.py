@@ -17,7 +17,7 @@ def main() -> None:
     feats, text, wavs = {}, {}, {}
     if results.main is not None:
         part = results.main.scores["set"]
-        scp, data_dir = results.config.feature_dir / part / "feats.scp", results.config.data_dir / part
+        scp, data_dir = results.config.set_feats(part, args.exp_dir) / "feats.scp", results.config.set_data(part)
         feats = FeatureReader(scp) if scp.exists() else {}
         text, wavs = (read_table(path) if path.exists() else {} for path in (data_dir / "text", data_dir / "wav.scp"))
     page = report_page(results, feats, text, wavs)

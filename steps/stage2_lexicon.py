@@ -2,7 +2,7 @@
 
 Reads conf/corpora/<corpus>.yaml and data/<corpus>/<set>/{text,pinyin}; writes data/<corpus>/<set>/pinyin where the
 corpus ships none, and data/<corpus>/lang/{lexicon.txt,tokens.txt,words.txt,report.txt,pinyin.sha256}. Words and tokens
-come from train alone.
+come from train alone; of a corpus without train, which is for test, from all its sets.
 """
 
 import argparse
@@ -30,32 +30,32 @@ def main() -> None:
     parser.add_argument("corpus", help="names conf/corpora/<corpus>.yaml and data/<corpus>")
     corpus = parser.parse_args().corpus
     config = load_corpus(corpus)
-    if TRAIN not in config.sets:
-        raise UserError(f"conf/corpora/{corpus}.yaml: sets: no {TRAIN}; words and tokens are those of {TRAIN}")
     with output_lock(Path("data") / corpus, "lexicon"):
         make_lexicon(Path("data") / corpus, config.sets, config.pinyin)
 
 
 def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
     """Run stage 2 on a corpus' data directory. Writes nothing before every set was read without an error."""
-    lexicon = Lexicon()
+    lexicon, taught = Lexicon(), {TRAIN} & {*sets} or {*sets}
     summaries, shipped, derived = [], {}, {}
     for name in sets:
         own = not is_derived(data_dir, name)
         summary = SetSummary(name, own)
-        table = [f"{utt} {' '.join(syllables)}" for utt, syllables in _read_set(data_dir, summary, policy, lexicon)]
+        read = _read_set(data_dir, summary, policy, lexicon if name in taught else None)
+        table = [f"{utt} {' '.join(syllables)}" for utt, syllables in read]
         (shipped if own else derived)[name] = table
         summaries.append(summary)
     for name, table in shipped.items():
         _respell(data_dir / name / "pinyin", table)
     write_derived(data_dir, derived)
-    train = next(summary.syllables for summary in summaries if summary.name == TRAIN)
+    train = sum((summary.syllables for summary in summaries if summary.name in taught), Counter())
     write_lang(data_dir / "lang", lexicon, train)
     _tell(data_dir / "lang/report.txt", summaries, train)
 
 
-def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexicon) -> Iterator[tuple[str, list[str]]]:
-    """Yield (utterance, syllables) of a set and fill in its summary and, for train, the lexicon."""
+def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexicon | None
+              ) -> Iterator[tuple[str, list[str]]]:
+    """Yield (utterance, syllables) of a set and fill in its summary and the lexicon, where one is given."""
     directory = data_dir / summary.name
     own = read_pinyin(directory / "pinyin") if summary.shipped else None
     texts = read_texts(directory, own)
@@ -68,7 +68,7 @@ def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexi
             summary.changed[kind].append(f"{reading.utt}: {texts[reading.utt]} → {spoken}")
         summary.utterances += 1
         summary.syllables.update(syllables)
-        if summary.name == TRAIN:
+        if lexicon is not None:
             lexicon.add(words)
         yield reading.utt, syllables
     if summary.unread:

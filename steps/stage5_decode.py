@@ -1,4 +1,7 @@
-"""Stage 5: decode a set with an experiment's final.ckpt into pinyin, with times (ctm)."""
+"""Stage 5: decode a set with an experiment's final.ckpt into pinyin, with times (ctm).
+
+The features of another corpus' set, which the experiment was not trained with, are made here, as its own were.
+"""
 
 import argparse
 from pathlib import Path
@@ -8,8 +11,9 @@ from steps.common.files import sha256
 from steps.common.lock import output_lock
 from steps.common.parallel import on_cluster
 from steps.common.provenance import git_commit
-from steps.config.load import Resolved
+from steps.config.load import Resolved, set_argument, set_file
 from steps.feats.archive import FeatureReader
+from steps.feats.extract import extract_set
 from steps.model.checkpoints import finished_training
 from steps.search.decode import SEARCHES, Decoded, decode_in_parts, decode_set, discard, write_decoded
 
@@ -17,15 +21,17 @@ from steps.search.decode import SEARCHES, Decoded, decode_in_parts, decode_set, 
 def main() -> None:
     args = parse_args()
     config = finished_training(args.exp_dir, args.set)
-    with output_lock(args.exp_dir, f"decode.{args.set}"):
+    with output_lock(args.exp_dir, f"decode.{set_file(args.set)}"):
         decode(args, config)
 
 
 def decode(args: argparse.Namespace, config: Resolved) -> None:
     """Decode a set and write the result."""
-    out_dir = args.exp_dir / "decode" / f"{args.set}_{args.method}"
+    out_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{args.method}"
     discard(out_dir)
-    feature_dir = config.feature_dir / args.set
+    feature_dir = config.set_feats(args.set, args.exp_dir)
+    if "/" in args.set:
+        extract_set(config.set_data(args.set), feature_dir, config.features)
     feats = FeatureReader(feature_dir / "feats.scp")
 
     from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
@@ -70,7 +76,7 @@ def warn_if_silent(decoded: Decoded) -> None:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.stage5_decode", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
-    parser.add_argument("set", help="a set of its corpus, such as test")
+    parser.add_argument("set", type=set_argument, help="a set of its corpus, such as test, or data/<corpus>/<set>")
     parser.add_argument("--method", choices=sorted(SEARCHES), default="greedy")
     return parser.parse_args()
 

@@ -8,7 +8,7 @@ from typing import Any
 from steps.common.errors import UserError, run
 from steps.common.files import sha256, write_json, write_lines
 from steps.common.lock import output_lock
-from steps.config.load import load_resolved
+from steps.config.load import load_resolved, set_argument, set_file
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
 from steps.report.errors import align, check_same_utterances, count, total
@@ -29,14 +29,14 @@ FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")  # score
 
 def main() -> None:
     args = parse_args()
-    data_dir = load_resolved(args.exp_dir).data_dir / args.set
-    with output_lock(args.exp_dir, f"score.{args.set}"):
+    data_dir = load_resolved(args.exp_dir).set_data(args.set)
+    with output_lock(args.exp_dir, f"score.{set_file(args.set)}"):
         score(args, data_dir)
 
 
 def score(args: argparse.Namespace, data_dir: Path) -> None:
     """Count the errors of a decoded set against the pinyin in `data_dir` and write them."""
-    decode_dir = args.exp_dir / "decode" / f"{args.set}_{args.method}"
+    decode_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{args.method}"
     score_dir = args.exp_dir / "score" / decode_dir.name
     for name in FILES:
         (score_dir / name).unlink(missing_ok=True)
@@ -88,7 +88,7 @@ def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.stage6_score", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
-    parser.add_argument("set", help="a decoded set, such as test")
+    parser.add_argument("set", type=set_argument, help="a decoded set, such as test, or data/<corpus>/<set>")
     parser.add_argument("--method", default="greedy", help="what it was decoded with")
     return parser.parse_args()
 

@@ -116,13 +116,14 @@ def work(experiment):
 def main():
     exp, part, _, method = sys.argv[1:]
     begin(name(exp.split("/")[1], part))
+    part = part.replace("/", ".")
     write(Path(exp, "decode", f"{part}_{method}"), "pinyin text ctm decode.json", read(f"{exp}/final.ckpt"))
 ''',
     "stage6_score": '''
 def main():
     exp, part, _, method = sys.argv[1:]
     begin(name(exp.split("/")[1], part))
-    found = "score.json wer per_utt per_spk ops confusion"
+    found, part = "score.json wer per_utt per_spk ops confusion", part.replace("/", ".")
     write(Path(exp, "score", f"{part}_{method}"), found, read(f"{exp}/decode/{part}_{method}/pinyin"))
 ''',
     "make_report": '''

@@ -182,6 +182,23 @@ def test_a_combination_follows_its_corpora(finished, tmp_path):
     assert sorted(finished.ran()) == ["lexicon:mini", "lexicon:mini+real", "lexicon:real", "prepare:mini+real"]
 
 
+def test_sets_of_another_corpus_are_decoded_without_training_again(finished, tmp_path):
+    (tmp_path / "real").mkdir()
+    finished.write("conf/mini.yaml", EXPERIMENT + "decode: {sets: [test, real/test]}\n")
+    finished.doit("score:mini", REAL=str(tmp_path / "real"))
+    assert finished.ran() == ["prepare:real", "lexicon:real", "decode:mini:real/test", "score:mini:real/test"]
+    assert (finished.folder / "exp/mini/score/real.test_greedy/score.json").exists()
+    assert (finished.folder / "exp/mini/log/decode.real.test.log").exists()
+    finished.doit("score:mini")
+    assert finished.ran() == []
+    finished.write("audio/test.wav", "another recording")
+    finished.doit("score:mini:real/test")
+    assert "decode:mini:real/test" in finished.ran()
+    finished.doit("clean", "decode:mini:real/test")
+    assert not (finished.folder / "exp/mini/decode/real.test_greedy").exists()
+    assert (finished.folder / "exp/mini/decode/test_greedy").exists()
+
+
 def test_a_corpus_root_counts_where_its_variable_is_set(fresh, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

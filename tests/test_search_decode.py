@@ -6,10 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from small_experiment import HearingModel, make_experiment, run_script, write_features
 
 from steps import stage5_decode as decode
+from steps import stage6_score
 from steps.common.errors import UserError
+from steps.config.load import load_resolved
+from steps.corpus.table import write_table
+from steps.feats.archive import FeatureReader
+from steps.feats.audio import read_audio
+from steps.feats.compute import compute_feats
 
 
 @pytest.fixture
@@ -44,6 +51,29 @@ def test_decode_json_holds_sizes_times_and_hashes(monkeypatch, exp_dir):
 def test_unknown_set_names_those_there_are(monkeypatch, exp_dir):
     with pytest.raises(UserError, match=r"corpus toy has no set 'tset', only train, dev, test"):
         run_script(monkeypatch, decode, str(exp_dir), "tset")
+
+
+@pytest.mark.parametrize("named", ["other/test", "data/other/test", "data/other/test/"])
+def test_a_set_of_another_corpus_is_heard_as_the_model_was_trained(monkeypatch, exp_dir, named):
+    """Its features are made by the experiment's own config; decoding and scores lie beside those of its own sets."""
+    monkeypatch.setenv("YINJIE_NJ", "1")
+    soundfile.write("noise.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 16000)
+    write_table(Path("data/other/test/wav.scp"), {"cem-1": "noise.wav", "cem-2": "noise.wav"})
+    write_table(Path("data/other/test/utt2spk"), {"cem-1": "cem", "cem-2": "cem"})
+    write_table(Path("data/other/test/pinyin"), {"cem-1": "ni3 hao3", "cem-2": "si4"})
+    run_script(monkeypatch, decode, str(exp_dir), named)
+    config = load_resolved(exp_dir)
+    np.testing.assert_array_equal(FeatureReader(exp_dir / "feats/other.test/feats.scp")["cem-1"],
+                                  compute_feats(read_audio("noise.wav", 16000), config.features))
+    assert json.loads((exp_dir / "decode/other.test_greedy/decode.json").read_text())["set"] == "other/test"
+    run_script(monkeypatch, stage6_score, str(exp_dir), named)
+    scores = json.loads((exp_dir / "score/other.test_greedy/score.json").read_text())
+    assert (scores["set"], scores["utterances"], scores["ref_tokens"]) == ("other/test", 2, 3)
+
+
+def test_a_set_of_another_corpus_that_is_not_prepared(monkeypatch, exp_dir):
+    with pytest.raises(UserError, match=r"data/other/test/wav.scp: no such file; .* \(doit lexicon:other\)"):
+        run_script(monkeypatch, decode, str(exp_dir), "other/test")
 
 
 def test_unfinished_training(monkeypatch, exp_dir):

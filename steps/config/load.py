@@ -37,6 +37,14 @@ class Resolved(Strict):
         """Where stage 3 wrote."""
         return Path("exp/features") / f"{self.experiment.corpus}_{self.experiment.features}"
 
+    def set_data(self, part: str) -> Path:
+        """Where stages 1 and 2 wrote a set: `test` of the experiment's corpus, or `seedlingo/test` of another."""
+        return Path("data") / part if "/" in part else self.data_dir / part
+
+    def set_feats(self, part: str, exp_dir: Path) -> Path:
+        """Where the features of a set are; those of another corpus stage 5 makes in `exp_dir`, as for training."""
+        return exp_dir / "feats" / set_file(part) if "/" in part else self.feature_dir / part
+
     @property
     def source(self) -> Path | None:
         """The checkpoint that training starts from (`train.init_from`); None where from random weights."""
@@ -76,6 +84,16 @@ class Resolved(Strict):
     def cmvn(self) -> Path:
         """The statistics that training normalises features with."""
         return (self.source_dir or self.feature_dir) / "cmvn"
+
+
+def set_file(part: str) -> str:
+    """A set's name as part of a file's: seedlingo.test of `seedlingo/test`."""
+    return part.replace("/", ".")
+
+
+def set_argument(text: str) -> str:
+    """A set as named on a command line: data/seedlingo/test is `seedlingo/test`."""
+    return text.removeprefix("data/").rstrip("/")
 
 
 def experiment_names(conf: Path = CONF) -> list[str]:
@@ -140,10 +158,12 @@ def load_experiment(name: str, conf: Path = CONF) -> Resolved:
     """An experiment with the corpus and features that it names. The corpus' root stays as written."""
     where, experiment = read_variant(name, conf)
     corpus = read_corpus(experiment.corpus, conf)
-    unknown = [part for part in experiment.decode.sets if part not in corpus.sets]
-    if unknown:
-        raise UserError(f"{where}: decode.sets: corpus {experiment.corpus} has no set {unknown[0]!r}, "
-                        f"only {', '.join(corpus.sets)}")
+    for part in experiment.decode.sets:
+        other, _, wanted = part.rpartition("/")
+        has = read_corpus(other, conf).sets if other else corpus.sets
+        if wanted not in has:
+            raise UserError(f"{where}: decode.sets: corpus {other or experiment.corpus} has no set {wanted!r}, "
+                            f"only {', '.join(has)}")
     features = load_features(experiment.features, conf)
     config = Resolved(name=name, experiment=experiment, corpus=corpus, features=features)
     if config.source_dir == Path("exp") / name:

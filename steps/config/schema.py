@@ -73,6 +73,7 @@ Kernel = Annotated[tuple[Literal[1, 3], Literal[1, 3]], BeforeValidator(_pair)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Names = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(\+[A-Za-z0-9][A-Za-z0-9_.-]*)*$")]  # a, or a+b+c
+SetName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]*/)?[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # or corpus/set
 
 
 class Pinyin(Strict):
@@ -254,7 +255,7 @@ class Decode(Strict):
     """Stages 5 and 6."""
 
     methods: list[Literal["greedy"]] = ["greedy"]
-    sets: list[Name] = ["dev", "test"]
+    sets: list[SetName] = ["dev", "test"]  # of the experiment's corpus, or of another: seedlingo/test
 
 
 class Experiment(Strict):

@@ -175,9 +175,16 @@ def is_finished(config: Resolved, exp_dir: Path) -> bool:
 
 
 def finished_training(exp_dir: Path, part: str) -> Resolved:
-    """The config of a training that has ended, whose corpus has the set `part`. Raises UserError where it hasn't."""
+    """The config of a training that has ended, for the set `part` of its corpus, or corpus/set of another.
+
+    Raises UserError where the training has not ended, or there is no such set.
+    """
     config = load_resolved(exp_dir)
-    if part not in config.corpus.sets:
+    if "/" in part and not (config.set_data(part) / "wav.scp").exists():
+        corpus = part.rpartition("/")[0]
+        raise UserError(f"{config.set_data(part)}/wav.scp: no such file; run stages 1 and 2 of {corpus} first "
+                        f"(doit lexicon:{corpus})")
+    if "/" not in part and part not in config.corpus.sets:
         raise UserError(f"{exp_dir}: its corpus {config.experiment.corpus} has no set {part!r}, "
                         f"only {', '.join(config.corpus.sets)}")
     if not (exp_dir / "final.ckpt").exists():

@@ -124,7 +124,7 @@ def directory(path: Path | str) -> Path:
 def log_path(task) -> Path:
     """The log of a doit task, such as exp/mini/log/decode.test.log."""
     folder = directory(task.targets[0])
-    words = [word for word in task.name.split(":") if word != folder.name]
+    words = [word.replace("/", ".") for word in task.name.split(":") if word != folder.name]
     return folder / "log" / f"{'.'.join(words)}.log"
 
 
