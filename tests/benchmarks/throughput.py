@@ -1,13 +1,13 @@
 """How long a full training of an experiment takes on this machine: a few real steps on features of noise.
 
-    python -m tests.benchmarks.throughput [experiment …] [--steps 3] [--batch-size 2] [--busy] [--readme]
+    python -m tests.benchmarks.throughput [experiment …] [--steps 3] [--batch-size 2] [--busy] [--publish]
 
 The corpus' number of utterances and how long they are (normal around the mean) decide an epoch's batches; its first few
 go through `Model.train` twice, and the second time counts. A step's seconds are then taken in proportion to padded
 frames; --batch-size lets them be of smaller batches, where memory is short. The batches are also made apart, as the
 training's dataset makes them, from an archive on disk. The dev pass and the making of features come on top: some
 percent. With --busy, where other work holds the processors up, the processor seconds that were used, divided by the
-processors, stand for the time of an idle machine. --readme puts the table into README.md.
+processors, stand for the time of an idle machine. --publish puts the table into conf/RESULTS.md.
 
 The column for a V100 is an estimate: the student project's 100 epochs took 12 h 38 min on one (course repository of
 MindSpore), and the others are taken in proportion to their multiplications: at the least, for narrow layers keep it
@@ -48,7 +48,7 @@ EXPERIMENTS = ["thchs30_dfcnn_1a", "thchs30_dfcnn_1b", "aishell_dfcnn_1a"]
 STORED = 150  # utterances on disk, each of which stands for many
 FED = 20  # batches made apart
 V100_HOURS = 12 + 38 / 60  # of thchs30_dfcnn_1a
-README, BEGIN, END = Path("README.md"), "<!-- throughput -->", "<!-- /throughput -->"
+RESULTS, BEGIN, END = Path("conf/RESULTS.md"), "<!-- throughput -->", "<!-- /throughput -->"
 
 
 class Corpus(NamedTuple):
@@ -267,10 +267,10 @@ def machine(measured: list[Measured], busy: bool) -> str:
 
 
 def publish(lines: list[str]) -> None:
-    """Put lines between their marks in README.md."""
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    """Put lines between their marks in conf/RESULTS.md."""
+    before, rest = RESULTS.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
-    with atomic_open(README) as file:
+    with atomic_open(RESULTS) as file:
         file.write("\n".join([before + BEGIN, *lines, END + after]))
 
 
@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--busy", action="store_true")
-    parser.add_argument("--readme", action="store_true")
+    parser.add_argument("--publish", action="store_true")
     args = parser.parse_args()
     measured = []
     for name in args.experiments:
@@ -295,7 +295,7 @@ def main() -> None:
     whole = student.experiment.train.epochs * operations(student, make_batches(student, {})[1])
     lines = [*as_markdown(table(measured, whole)), "", machine(measured, args.busy)]
     print("\n".join(lines))
-    if args.readme:
+    if args.publish:
         publish(lines)
 
 
