@@ -8,6 +8,7 @@ samples depend on the arguments alone. The API is speak_lib.h of espeak-ng 1.52.
 import ctypes
 import functools
 import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
+from steps.common.process import die_with_parent
 
 SAMPLE_RATE = 22050
 SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT
@@ -99,7 +101,7 @@ def _in_fork(function: Callable[[ctypes.CDLL, Speech], bytes], speech: Speech) -
     espeak = _library()
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
-    child = fork.Process(target=_answer, args=(function, espeak, speech, sender))
+    child = fork.Process(target=_answer, args=(function, espeak, speech, sender, os.getpid()))
     child.start()
     sender.close()
     try:
@@ -113,7 +115,11 @@ def _in_fork(function: Callable[[ctypes.CDLL, Speech], bytes], speech: Speech) -
     return answer
 
 
-def _answer(function: Callable[[ctypes.CDLL, Speech], bytes], espeak: ctypes.CDLL, speech: Speech, sender: Any) -> None:
+def _answer(function: Callable[[ctypes.CDLL, Speech], bytes], espeak: ctypes.CDLL, speech: Speech, sender: Any,
+            parent: int) -> None:
+    die_with_parent()
+    if os.getppid() != parent:  # it had ended before that
+        os._exit(1)
     try:
         answer = True, function(espeak, speech)
     except UserError as error:

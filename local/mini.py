@@ -19,7 +19,7 @@ from local.mini_sentences import Sentence, draw_sentences
 from steps.common.errors import UserError
 from steps.common.files import atomic_open
 from steps.common.parallel import ordered_map, track
-from steps.config.schema import Corpus, Name, PositiveInt, Strict
+from steps.config.schema import Corpus, Name, Strict, upto
 from steps.corpus.write import Utterance
 
 # Variants of espeak-ng's cmn voice that a linear classifier trained on the others understands: at least 9 of 10 single
@@ -46,7 +46,7 @@ class Options(Strict):
     """conf/corpora/mini.yaml, `options`."""
 
     seed: int = 1
-    utterances: dict[Name, PositiveInt] = {"train": 1000, "dev": 100, "test": 100}
+    utterances: dict[Name, upto(10**6)] = {"train": 1000, "dev": 100, "test": 100}
 
 
 class Plan(NamedTuple):

@@ -1,12 +1,13 @@
 """Stage 3: features of all sets of a corpus, and CMVN statistics of its training set."""
 
 import argparse
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open
+from steps.common.files import atomic_open, disk_usage, megabytes
 from steps.common.lock import output_lock
 from steps.common.parallel import default_jobs, on_cluster, positive
 from steps.config.load import dump, load_corpus, load_features
@@ -14,7 +15,7 @@ from steps.config.schema import Features
 from steps.corpus.audio import is_there
 from steps.feats.archive import discard, save_cmvn
 from steps.feats.compute import check_config
-from steps.feats.extract import extract_set, read_wav_scp
+from steps.feats.extract import extract_set, read_seconds, read_wav_scp
 
 
 def main() -> None:
@@ -25,6 +26,7 @@ def main() -> None:
     jobs = args.nj or (None if on_cluster() else default_jobs())
     for part in corpus.sets:
         check_input(data_dir / part)
+    check_room(data_dir, out_dir, corpus.sets, config)
     with output_lock(out_dir, "features"):
         discard_all(out_dir, corpus.sets)  # what can be checked has been
         try:
@@ -63,6 +65,18 @@ def check_input(data_dir: Path) -> None:
     if not any(is_there(wav) for _, wav in wavs):
         raise UserError(f"{data_dir / 'wav.scp'}: none of its {len(wavs)} recordings is there, such as {wavs[0][1]}; "
                         f"is the disk mounted? Else run stage 1 (prepare) again")
+
+
+def check_room(data_dir: Path, out_dir: Path, sets: list[str], config: Features) -> None:
+    """Raise UserError where the disk has less room than the features will take, beside those that they replace."""
+    frames = {part: sum(read_seconds(data_dir / part).values()) * 1000 / config.frame_shift_ms for part in sets}
+    total = sum(frames.values()) + len(config.copies) * frames.get("train", 0)
+    wanted = total * config.num_bins * (1 if config.compress else 4)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(out_dir).free + disk_usage(out_dir)
+    if wanted > free:
+        raise UserError(f"{out_dir}: the features take some {megabytes(wanted)}, where {megabytes(free)} are free; "
+                        f"free some space, or let exp/features be a link to another disk")
 
 
 def discard_all(out_dir: Path, sets: list[str]) -> None:

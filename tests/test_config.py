@@ -59,7 +59,7 @@ def with_key(path: str, value) -> dict:
     ("model.blocks.0.chanels", 3, "model.blocks.0.chanels: unknown key; did you mean 'channels'?"),
     ("decode.zzz", 3, "decode.zzz: unknown key; known keys: "),
     ("train.epochs", "many", "train.epochs: Input should be a valid integer"),
-    ("train.epochs", 0, "train.epochs: Input should be greater than 0, not 0"),
+    ("train.epochs", 0, "train.epochs: Input should be greater than or equal to 1, not 0"),
     ("train.epochs", 1.5, "train.epochs: Input should be a valid integer"),
     ("train.optimizer.name", "sgd", "train.optimizer.name: Input should be 'adam', 'adamw' or 'rmsprop', not 'sgd'"),
     ("model.conv_dropout", 1.0, "model.conv_dropout: Input should be less than 1"),

@@ -1,9 +1,28 @@
 """A user's mistake, as opposed to a bug of ours."""
 
+import errno
+import os
+import shutil
 import signal
 import sys
 
 AGAIN_S = 0.5
+
+
+DISK = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "your quota of the disk is used up: free some space",
+    errno.EFBIG: "the file would be larger than allowed: raise the limit (ulimit -f), or use another file system",
+    errno.EROFS: "the file system is mounted read-only: remount it, or work in another folder",
+    errno.EACCES: "permission denied: give yourself the right to write and read there, or work in another folder",
+    errno.EPERM: "not permitted: give yourself the right to write and read there, or work in another folder",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n 4096)",
+    errno.ENFILE: "too many files are open on this machine: end some programs",
+    errno.EIO: "the disk fails to read or write: look at it (dmesg) before anything else",
+    errno.ESTALE: "the network file system has lost the file: mount it again",
+    errno.ENAMETOOLONG: "the name is too long: use a shorter one, or a folder with a shorter path",
+    errno.ENOTDIR: "a file stands where a folder should be: move it away",
+}
 
 
 class UserError(Exception):
@@ -14,7 +33,7 @@ def run(main) -> None:
     """Call `main()` as a script's body: a UserError becomes one line on stderr and exit status 1, without traceback.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt in `main`, once: later ones do not disturb its clearing up. The exit
-    status is then 130.
+    status is then 130. An OSError of a disk that is full or must not be written to is a UserError, too.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a shell script
@@ -23,11 +42,33 @@ def run(main) -> None:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        sys.exit(f"error: {disk_error(error)}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def disk_error(error: OSError) -> str:
+    """What an OSError of the disk means, which file system it is, and what to do."""
+    path = os.fspath(error.filename2 or error.filename or os.getcwd())
+    folder = path
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder) or os.curdir
+    usage = shutil.disk_usage(folder)
+    room = f"{usage.free / 1e6:.1f} MB of {usage.total / 1e6:.1f} MB are free on {_mount_point(folder)} now"
+    return f"{path}: {DISK[error.errno]}, then run this again; what is finished is kept ({room})"
+
+
+def _mount_point(folder: str) -> str:
+    folder = os.path.realpath(folder)
+    while not os.path.ismount(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _interrupt(number, frame) -> None:

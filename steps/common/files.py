@@ -23,6 +23,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         beside.chmod(0o666 & ~_umask())
         _sync(beside)
         os.replace(beside, path)
+    except OSError as error:
+        if error.filename is None:  # as where a write fails
+            error.filename = str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -166,6 +166,11 @@ def load_experiment(name: str, conf: Path = CONF) -> Resolved:
                             f"only {', '.join(has)}")
     features = load_features(experiment.features, conf)
     config = Resolved(name=name, experiment=experiment, corpus=corpus, features=features)
+    augment = experiment.train.augment
+    for key in ("freq_shift", "freq_mask_bins"):
+        if getattr(augment, key) >= features.num_bins and (key == "freq_shift" or augment.freq_masks):
+            raise UserError(f"{where}: train.augment.{key}: {getattr(augment, key)} of {features.num_bins} bins would "
+                            f"leave nothing")
     if config.source_dir == Path("exp") / name:
         raise UserError(f"{where}: train.init_from: {name} cannot start from itself")
     if experiment.train.ali == name:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 # The student project's DFCNN, layer for layer, save for the ReLU on its logits.
 DFCNN = {
@@ -61,16 +61,36 @@ def expand_preset(model: dict[str, Any]) -> dict[str, Any]:
 class Strict(BaseModel):
     """A mapping that knows all its keys. A number may be written as text: YAML takes 1e-3 for one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _pair(value: Any) -> Any:
     return (value, value) if isinstance(value, int) else value
 
 
-Pair = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]  # (frames, bins); one number means both
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"the lower end comes first: [{value[1]}, {value[0]}]")
+    return value
+
+
+def upto(most: int) -> Any:
+    """A whole number from 1 to `most`. All bounds are far above what anybody trained with: they catch slips."""
+    return Annotated[int, Field(ge=1, le=most)]
+
+
+def at_most(most: int) -> Any:
+    """A whole number from 0 to `most`."""
+    return Annotated[int, Field(ge=0, le=most)]
+
+
+Pair = Annotated[tuple[upto(64), upto(64)], BeforeValidator(_pair)]  # (frames, bins); one number means both
 Kernel = Annotated[tuple[Literal[1, 3], Literal[1, 3]], BeforeValidator(_pair)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(ge=0.25, le=4)]  # of time or frequency
+Factors = Annotated[tuple[Factor, Factor], AfterValidator(_ordered)]  # the range that a factor is drawn from
+Milliseconds = Annotated[float, Field(gt=0, le=1000)]
+Decibels = Annotated[float, Field(ge=-200, le=0)]  # against full scale
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Names = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(\+[A-Za-z0-9][A-Za-z0-9_.-]*)*$")]  # a, or a+b+c
 SetName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]*/)?[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # or corpus/set
@@ -108,27 +128,27 @@ class Corpus(Strict):
 class Copy(Strict):
     """A changed copy of the training set, made from its waveforms (steps/feats/perturb.py)."""
 
-    speed: PositiveFloat = 1.0  # played so much faster: time, pitch and formants together
-    reverb_s: Annotated[float, Field(ge=0)] = 0.0  # longest reverberation time of a made-up room; 0: none
-    snr_db: float | None = None  # lowest ratio of speech to the noise added; none by default
+    speed: Factor = 1.0  # played so much faster: time, pitch and formants together
+    reverb_s: Annotated[float, Field(ge=0, le=10)] = 0.0  # longest reverberation time of a made-up room; 0: none
+    snr_db: Annotated[float, Field(ge=-50, le=100)] | None = None  # lowest ratio of speech to noise; null: none added
 
 
 class Features(Strict):
     """conf/features/*.yaml: what the network sees of an utterance (stage 3)."""
 
     type: Literal["spectrogram", "fbank"]
-    sample_rate: PositiveInt = 16000
-    frame_length_ms: PositiveFloat = 25.0
-    frame_shift_ms: PositiveFloat = 10.0
+    sample_rate: Annotated[int, Field(ge=4000, le=192000)] = 16000
+    frame_length_ms: Milliseconds = 25.0
+    frame_shift_ms: Milliseconds = 10.0
     window: Literal["hamming", "hanning", "povey", "rectangular", "blackman"] = "hamming"
-    num_bins: PositiveInt = 80
+    num_bins: upto(4096) = 80
     preemphasis: Fraction = 0.0
-    low_freq: float = 0.0
-    high_freq: float = 0.0  # as Kaldi's: 0 or less is an offset from the Nyquist frequency
-    floor_db: Annotated[float, Field(le=0)] = -90.3  # white noise that nothing quieter is told from, dBFS
-    level_db: float | None = None  # dBFS that every utterance's speech is brought to; none: levels stay as recorded
-    cmn_frames: Annotated[int, Field(ge=0)] = 0  # 0: the mean of train; else the utterance's, with train's as prior
-    copies: tuple[Copy, ...] = ()  # of the training set; training hears each utterance in one of them, or as it is
+    low_freq: Annotated[float, Field(ge=0, le=96000)] = 0.0
+    high_freq: Annotated[float, Field(ge=-96000, le=96000)] = 0.0  # 0 or less: an offset from the Nyquist frequency
+    floor_db: Decibels = -90.3  # white noise that nothing quieter is told from, dBFS
+    level_db: Decibels | None = None  # dBFS that every utterance's speech is brought to; none: levels stay as recorded
+    cmn_frames: at_most(10**6) = 0  # 0: the mean of train; else the utterance's, with train's as prior
+    copies: Annotated[tuple[Copy, ...], Field(max_length=100)] = ()  # of train; an utterance is heard in one, or as is
     compress: bool = False  # Kaldi's one byte a value, a quarter of the space
     skip_bad: bool = False  # leave out audio that can't be used, and list it, instead of stopping
 
@@ -153,8 +173,8 @@ class Features(Strict):
 class Block(Strict):
     """A run of convolutions, each with batch norm and ReLU, and a max pooling behind them."""
 
-    channels: PositiveInt
-    layers: PositiveInt = 2
+    channels: upto(8192)
+    layers: upto(64) = 2
     pool: Pair = (1, 1)
     stride: Pair = (1, 1)  # of the first convolution
     kernel: Kernel = (3, 3)  # of all but the first, which is 3×3; [1, 3] sees no further frames
@@ -165,12 +185,12 @@ class Model(Strict):
     """The network. A preset gives all keys; those written beside it win."""
 
     preset: str | None = None
-    blocks: list[Block]
+    blocks: Annotated[list[Block], Field(min_length=1, max_length=64)]
     pad_mode: Literal["pad", "same", "valid"] = "pad"
-    padding: Annotated[int, Field(ge=0)] = 1
+    padding: at_most(64) = 1
     has_bias: bool = False
     final_norm: bool = True
-    dense: list[PositiveInt] = [256]
+    dense: Annotated[list[upto(65536)], Field(max_length=16)] = [256]
     use_dropout: bool = False
     conv_dropout: Fraction = 0.2
     dense_dropout: Fraction = 0.5
@@ -192,50 +212,50 @@ class Augment(Strict):
     """Changes made to a training utterance's features, drawn anew every epoch. All off by default."""
 
     splice: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of utterances, made of syllables of others: wants `ali`
-    splice_run: PositiveInt = 1  # syllables cut out together, at the most
-    time_warp: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # range of the factor that stretches time
-    freq_warp: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # range of the factor that stretches frequency
-    freq_shift: Annotated[int, Field(ge=0)] = 0  # bins, up or down
-    level: Annotated[float, Field(ge=0)] = 0.0  # added to the normalised features, up or down
-    time_masks: Annotated[int, Field(ge=0)] = 0  # SpecAugment (Park et al. 2019)
-    time_mask_frames: Annotated[int, Field(ge=0)] = 10
-    freq_masks: Annotated[int, Field(ge=0)] = 0
-    freq_mask_bins: Annotated[int, Field(ge=0)] = 8
+    splice_run: upto(1000) = 1  # syllables cut out together, at the most
+    time_warp: Factors = (1.0, 1.0)  # range of the factor that stretches time
+    freq_warp: Factors = (1.0, 1.0)  # range of the factor that stretches frequency
+    freq_shift: at_most(4095) = 0  # bins, up or down
+    level: Annotated[float, Field(ge=0, le=100)] = 0.0  # added to the normalised features, up or down
+    time_masks: at_most(1000) = 0  # SpecAugment (Park et al. 2019)
+    time_mask_frames: at_most(10**5) = 10
+    freq_masks: at_most(1000) = 0
+    freq_mask_bins: at_most(4095) = 8
 
 
 class Optimizer(Strict):
     """The optimizer and its learning rate: linear warm-up, then a cosine down to `final` times the peak."""
 
     name: Literal["adam", "adamw", "rmsprop"] = "adamw"
-    learning_rate: PositiveFloat = 1e-3
-    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    warmup_steps: at_most(10**8) = 200
     schedule: Literal["cosine", "constant"] = "cosine"
     final: Annotated[float, Field(ge=0, le=1)] = 0.01
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    clip_norm: Annotated[float, Field(ge=0)] = 5.0  # 0: no clipping
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
+    clip_norm: Annotated[float, Field(ge=0, le=1e6)] = 5.0  # 0: no clipping
 
 
 class Train(Strict):
     """Stage 4."""
 
-    epochs: PositiveInt = 20
+    epochs: upto(10**5) = 20
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0  # 0: every utterance once an epoch; 1: all speakers as long
-    batch_size: PositiveInt = 16  # utterances at the most; times accum_grad times workers make an update
-    batch_frames: PositiveInt = 20000  # padded frames at the most
-    accum_grad: PositiveInt = 1  # batches that a worker adds up for an update
-    workers: PositiveInt = 1  # processes, each with a device (or its part of the CPU), that msrun starts
-    hosts: PositiveInt = 1  # machines that the workers are on, the same number on each
-    sortagrad: Annotated[int, Field(ge=0)] = 0  # epochs, at first, whose short utterances come before the long ones
-    buckets: PositiveInt = 4  # padded lengths that batches come in
+    batch_size: upto(10**5) = 16  # utterances at the most; times accum_grad times workers make an update
+    batch_frames: upto(10**8) = 20000  # padded frames at the most
+    accum_grad: upto(10**5) = 1  # batches that a worker adds up for an update
+    workers: upto(4096) = 1  # processes, each with a device (or its part of the CPU), that msrun starts
+    hosts: upto(4096) = 1  # machines that the workers are on, the same number on each
+    sortagrad: at_most(10**5) = 0  # epochs, at first, whose short utterances come before the long ones
+    buckets: upto(1000) = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
     ali: str | None = None  # the experiment whose alignment (exp/<experiment>/ali/train/ctm) splicing cuts by
     init_from: str | None = None  # an experiment, its directory or a .ckpt in there, whose weights training starts from
-    patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better dev SER before stopping; 0: never stop early
+    patience: at_most(10**5) = 0  # epochs without a better dev SER before stopping; 0: never stop early
     kernels: Literal["auto", "stock", "onednn"] = "auto"
     precision: Literal["fp32", "bf16", "amp"] = "fp32"  # bf16: on the CPU; amp: on GPU and Ascend
-    keep_checkpoints: PositiveInt = 2
-    average: Annotated[int, Field(ge=0)] = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
+    keep_checkpoints: upto(10**5) = 2
+    average: at_most(10**5) = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
     summary: bool = False  # write exp/<experiment>/summary/, for MindInsight and TensorBoard
 
     @model_validator(mode="after")
@@ -266,7 +286,7 @@ class Experiment(Strict):
 
     corpus: Names
     features: Name
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: at_most(2**32 - 1) = 1
     tokens: Literal["train", "all"] = "train"
     device: Literal["CPU", "GPU", "Ascend"] = "CPU"
     model: Model
@@ -290,10 +310,10 @@ class Cluster(Strict):
     scheduler: Annotated[str, Field(pattern=r"^(tcp|tls)://.+:\d+$")] | None = None
     jobqueue: Literal["slurm", "pbs", "sge"] | None = None
     queue: str | None = None
-    cores: PositiveInt = 1  # of a job: as many worker processes
+    cores: upto(4096) = 1  # of a job: as many worker processes
     memory: str = "4GB"  # of a job
     walltime: str = "24:00:00"  # of a job
-    workers: PositiveInt = 1  # worker processes in all
+    workers: upto(10**5) = 1  # worker processes in all
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Cluster":

@@ -27,16 +27,28 @@ def feature_writer(folder: Path, compress: bool = False) -> Iterator[Callable[[s
     table = kio.CompressedMatrixWriter if compress else kio.FloatMatrixWriter
     with atomic_path(scp) as scp_beside:
         with atomic_path(ark) as ark_beside:
-            with table(f"ark,scp:{ark_beside},{scp_beside}") as writer:
+            with _disk_errors(ark_beside), table(f"ark,scp:{ark_beside},{scp_beside}") as writer:
 
                 def write(utt: str, feats: np.ndarray) -> None:
-                    writer[utt] = (feats, kio.CompressionMethod.kSpeechFeature) if compress else feats
+                    with _disk_errors(ark_beside):
+                        writer[utt] = (feats, kio.CompressionMethod.kSpeechFeature) if compress else feats
                     frames[utt] = len(feats)
 
                 yield write
             lines = scp_beside.read_text(encoding="utf-8").replace(f" {ark_beside}:", f" {ark}:")
             scp_beside.write_text(lines, encoding="utf-8")
         write_table(folder / "utt2num_frames", frames)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """kaldi_native_io does not tell why it cannot write: raise the OSError that Python gets for writing some more."""
+    try:
+        yield
+    except RuntimeError as error:
+        with open(path, "ab") as file:
+            file.write(bytes(1 << 20))
+        raise UserError(f"{path}: cannot be written: {' '.join(str(error).split())[-200:]}") from None
 
 
 def discard(folder: Path) -> None:
@@ -86,6 +98,7 @@ class FeatureReader:
         return {utt: self[utt] for utt in self}
 
 
+BLOCK = 1 << 16  # frames worked on at once, lest an hour of audio take gigabytes
 MIN_STD = 0.1  # of a bin that hardly ever changes in training, lest it dwarf all others when it does
 
 
@@ -96,10 +109,11 @@ def empty_stats(bins: int) -> np.ndarray:
 
 def accumulate(stats: np.ndarray, feats: np.ndarray) -> None:
     """Add the frames of `feats` (frames, bins) to `stats`, in float64."""
-    feats = feats.astype(np.float64)
-    stats[0, :-1] += feats.sum(axis=0)
-    stats[1, :-1] += np.square(feats).sum(axis=0)
-    stats[0, -1] += len(feats)
+    for begin in range(0, len(feats), BLOCK):
+        block = feats[begin:begin + BLOCK].astype(np.float64)
+        stats[0, :-1] += block.sum(axis=0)
+        stats[1, :-1] += np.square(block).sum(axis=0)
+        stats[0, -1] += len(block)
 
 
 def save_cmvn(path: str | os.PathLike, stats: np.ndarray) -> None:

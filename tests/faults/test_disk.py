@@ -1,0 +1,57 @@
+"""A disk that is full, read-only or not ours: one line that says so, and what was there stays."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROWS
+from corpus_trees import lines
+
+from steps.common.errors import run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EMFILE, errno.EIO])
+def test_an_error_of_the_disk_is_one_line(tmp_path, number):
+    def main():
+        raise OSError(number, os.strerror(number), str(tmp_path / "feats.ark"))
+
+    with pytest.raises(SystemExit) as end:
+        run(main)
+    assert str(end.value).startswith(f"error: {tmp_path}/feats.ark: ") and "MB are free on /" in str(end.value)
+
+
+def test_another_oserror_is_a_bug():
+    def main():
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    with pytest.raises(OSError, match="Invalid"):
+        run(main)
+
+
+def limited(project, size: int, module: str, *arguments: str) -> subprocess.CompletedProcess:
+    """A stage that may write no file above `size` bytes."""
+    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=project.root, text=True, capture_output=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+
+
+@pytest.mark.parametrize("size", [0, 1000, 4500])
+def test_stages_1_and_3_on_a_disk_that_is_full(project, size):
+    lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
+    assert project.prepare() == ""
+    before = {path: path.read_bytes() for path in (project.root / "data").rglob("*") if path.is_file()}
+    done = limited(project, size, "steps.stage3_features", "own", "fbank")
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "error: " in done.stderr, done.stderr
+    assert "larger than allowed" in done.stderr
+    assert not [path for path in (project.root / "exp").rglob("*") if path.name in ("feats.scp", "cmvn")]
+    assert not list((project.root / "exp").rglob(".*"))
+    if size == 0:
+        done = limited(project, size, "steps.stage1_prepare", "own")
+        assert done.returncode == 1 and "Traceback" not in done.stderr and "larger than allowed" in done.stderr
+    assert before == {path: path.read_bytes() for path in (project.root / "data").rglob("*") if path.is_file()}
