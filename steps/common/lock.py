@@ -62,8 +62,9 @@ def take_lock(path: Path, what: str) -> int:
     if not path.exists() or not os.path.samestat(os.fstat(handle), os.stat(path)):  # `doit clean` was quicker
         os.close(handle)
         return take_lock(path, what)
-    os.ftruncate(handle, 0)
-    os.write(handle, json.dumps({"what": what, "begin": time.time(), **this_process()}).encode())
+    with contextlib.suppress(OSError):  # on a disk that is full the lock holds all the same
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps({"what": what, "begin": time.time(), **this_process()}).encode())
     return handle
 
 
