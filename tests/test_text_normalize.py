@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.text.normalize import LETTERS, is_hanzi, normalize, spell
+from steps.text.numbers import cardinal
 from steps.text.syllables import all_syllables
 
 HANZI = "我们今天很好的一不地得了着为在北京〇𠮷龘"
@@ -21,7 +22,7 @@ UNREADABLE = "☃α→©かé"
     ("今天是2024年5月1日", "今天是二零二四年五月一日"),
     ("1949年后和5年后", "一九四九年后和五年后"),
     ("2008-08-08开幕", "二零零八年八月八日开幕"),
-    ("气温-5℃", "气温负五摄氏度"),
+    ("气温-5℃", "气温零下五摄氏度"),
     ("价格3.14元", "价格三点一四元"),
     ("12:30开会", "十二点三十分开会"),
     ("1,234,567人", "一百二十三万四千五百六十七人"),
@@ -32,6 +33,28 @@ UNREADABLE = "☃α→©かé"
     ("2个", "两个"),
     ("第3名", "第三名"),
     ("￥25.5", "二十五点五元"),
+    ("手机号是13800138000对吗", "手机号是幺三八零零幺三八零零零对吗"),
+    ("拨打0551-5550100", "拨打零五五幺五五五零幺零零"),
+    ("证号110101190001010008", "证号幺幺零幺零幺幺九零零零幺零幺零零零八"),
+    ("住在502房间", "住在五零二房间"),
+    ("打110", "打幺幺零"),
+    ("1998-2003年", "一九九八到二零零三年"),
+    ("距今2000年", "距今两千年"),
+    ("有1300年的历史", "有一千三百年的历史"),
+    ("第2名", "第二名"),
+    ("第200页", "第二百页"),
+    ("第1-3名", "第一到三名"),
+    ("2-1战胜日本队", "二比一战胜日本队"),
+    ("5·12地震", "五幺二地震"),
+    ("版本2.0.1", "版本二点零点一"),
+    ("下午2点见", "下午两点见"),
+    ("3:2", "三比二"),
+    ("比例1:1.5", "比例一比一点五"),
+    ("14:05开始", "十四点零五分开始"),
+    ("HK$100", "一百港元"),
+    ("3-5个", "三到五个"),
+    ("1000年", "一千年"),
+    ("2023.12.31", "二零二三年十二月三十一日"),
 ])
 def test_numbers_are_read_as_mandarin(raw, spoken):
     assert normalize(raw) == ((spoken,), ("digits",), ())
@@ -51,8 +74,31 @@ def test_full_width_letters_and_compatibility_forms_are_narrowed():
 
 def test_what_cannot_be_read_is_told():
     assert normalize("我☃你") == (("我☃你",), (), ("☃",))
-    assert normalize("a@b").unread == ("@",)
+    assert normalize("你@我").unread == ("@",)
     assert normalize("你#我*他&她").unread == ("#", "*", "&")
+
+
+@pytest.mark.parametrize(("raw", "clauses"), [
+    ("E=MC2", ("E等于MC二",)),
+    ("x>5", ("x大于五",)),
+    ("C++语言", ("C加加语言",)),
+    ("得了A+", ("得了A加",)),
+    ("A/B", ("A B",)),
+    ("AT&T公司", ("AT和T公司",)),
+    ("a@b.cn", ("a艾特b点cn",)),
+    ("路易XIV", ("路易十四",)),
+    ("第Ⅱ章", ("第二章",)),
+    ("VIP和XXL", ("VIP和XXL",)),
+])
+def test_signs_beside_letters_and_roman_numbers_are_read(raw, clauses):
+    assert normalize(raw).clauses == clauses
+    assert normalize(raw).unread == ()
+
+
+@given(st.integers(0, 10**8 - 1))
+def test_cardinals_are_those_of_the_rules(number):
+    theirs = normalize(f"共{number}").clauses[0][1:]
+    assert cardinal(number) == theirs.replace("两", "二")
 
 
 @given(st.text(HANZI + PUNCTUATION + UNREADABLE + "AbZ"))

@@ -67,4 +67,4 @@ def _expanded(pattern: str, classes: dict[str, str]) -> str:
         if inner.startswith("["):
             pattern = re.sub(rf"(\[[^\]]*){re.escape(name)}", rf"\g<1>{inner[1:-1]}", pattern)
         pattern = pattern.replace(name, written)
-    return pattern.replace("$", r"\$")
+    return re.sub(r"(?<!\[)\^", r"\^", pattern).replace("$", r"\$")

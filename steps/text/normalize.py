@@ -5,11 +5,11 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from steps.text.numbers import rewrite
+
 SIGNS = "&@%#*/\\_§†‡‰"  # Unicode counts them as punctuation, but people say them
+ROMAN = re.compile("[IVX]{2}")  # perhaps a Roman number
 TILDE = "~"  # and this, a mark of a drawn-out word, as a mathematical sign
-YEAR = re.compile(r"(?<!\d)(?:1[1-9]|20)\d\d(?=年)")  # the rules count 1949年后 and 2008年来, as they do 5年后
-DIGITS = str.maketrans("0123456789", "零一二三四五六七八九")
-THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # The names that speakers of Mandarin give to the English letters, as near as pinyin comes to them.
 LETTERS = {
     "A": "ei1", "B": "bi4", "C": "xi1", "D": "di4", "E": "yi4", "F": "ai2 fu5", "G": "ji4", "H": "ai2 chi5", "I": "ai4",
@@ -50,7 +50,7 @@ def is_hanzi(char: str) -> bool:
 
 def _is_plain(text: str) -> bool:
     """Whether there is nothing in `text` that the number rules might read."""
-    return all(_is_speakable(char) or _is_punctuation(char) for char in text)
+    return not ROMAN.search(text) and all(_is_speakable(char) or _is_punctuation(char) for char in text)
 
 
 def _is_speakable(char: str) -> bool:
@@ -63,8 +63,7 @@ def _is_punctuation(char: str) -> bool:
 
 
 def _speak_numbers(text: str) -> str:
-    text = YEAR.sub(lambda year: year[0].translate(DIGITS), text)
-    return _rules().normalize(THOUSANDS.sub("", text).replace("\N{FRACTION SLASH}", "/"))
+    return _rules().normalize(rewrite(text.replace("\N{FRACTION SLASH}", "/")))
 
 
 @functools.cache

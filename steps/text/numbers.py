@@ -1,0 +1,148 @@
+"""Numbers and signs that WeTextProcessing's rules read otherwise than people say them, rewritten as hanzi before it.
+
+Telephone numbers, ids and rooms digit by digit, with 幺 for 1; years digit by digit and spans of years as numbers;
+ordinals with 二; times and scores; degrees below zero; Roman numerals; signs beside letters.
+"""
+
+import re
+from collections.abc import Callable
+
+DIGITS = str.maketrans("0123456789", "零一二三四五六七八九")
+SPELLED = str.maketrans("0123456789", "零幺二三四五六七八九")  # as in telephone numbers
+DASH = "[-–—~～至到]"
+NUMBERED = (
+    "电话|手机|号码|热线|传真|账号|帐号|卡号|密码|验证码|学号|工号|编号|证号|身份证|车牌|邮编|房间号|订单|单号|尾号|代码|"
+    "门牌|警号|拨打|拨|致电|客服|微信|QQ|区号|分机|口令|识别码|邮政编码")
+SERVICES = r"1(?:10|19|20|22|14)|12\d{3}|100\d\d|95\d{3}|96\d{3}"
+ROOMS = (
+    "号?(?:房间|房(?!价|租|子)|室(?!内|外|温)|教室|宿舍|病房|会议室|路(?!程|费)|国道|省道|航班|医院|寝室|办公室|公交)")
+LASTING = "(?:距今|[已约近有达过了共隔]|历时|将近|大约|超过|整整|足足|相隔|存在|持续|长达)$"
+SCORED_BEFORE = "(?:比分|以|比例|战成|打成|踢成|扳成|大比分|[胜赢输负平]|领先|落后|比数|之比)[是为了]?$"
+SCORED_BEHIND = (
+    "(?:大|完|险)?(?:战胜|击败|领先|胜|获胜|打平|战平|平|的比分|的比例|的优势|逆转|输|负|落后|横扫|淘汰|完败|惜败|比)")
+ROMAN = {"I": 1, "V": 5, "X": 10}
+SIGNS = {"=": "等于", "<": "小于", ">": "大于", "≤": "小于等于", "≥": "大于等于", "≈": "约等于", "≠": "不等于",
+         "×": "乘", "÷": "除以"}
+
+Match = re.Match[str]
+
+
+def cardinal(number: int) -> str:
+    """A whole number below 10^12 as hanzi, with 二 throughout: 1205 is 一千二百零五, 12 is 十二."""
+    for unit, name in ((10**8, "亿"), (10**4, "万"), (1000, "千"), (100, "百"), (10, "十")):
+        if number >= unit:
+            high, low = divmod(number, unit)
+            head = "" if unit == 10 and high == 1 else cardinal(high)
+            gap = "零" if 0 < low < unit // 10 else ""
+            tail = "一" + cardinal(low) if unit > 10 and 10 <= low < 20 else cardinal(low) if low else ""
+            return head + name + gap + tail
+    return str(number).translate(DIGITS)
+
+
+def rewrite(text: str) -> str:
+    """`text` (in compatibility form NFKC) with the numbers of the kinds above as hanzi."""
+    for pattern, replacement in RULES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _spelled(match: Match) -> str:
+    return match[0].replace("-", "").replace(" ", "").translate(SPELLED)
+
+
+def _digits(match: Match) -> str:
+    return match[0].translate(DIGITS)
+
+
+def _year(match: Match) -> str:
+    """1949年 digit by digit, but a number where it lasts: 距今2000年, 有1300年的历史."""
+    number, behind = int(match[0]), match.string[match.end() :]
+    lasts = re.search(LASTING, match.string[: match.start()]) or re.match("年(?:的?历史|之久)", behind)
+    return _counted(number) if lasts or number < 1100 else match[0].translate(DIGITS)
+
+
+def _counted(number: int) -> str:
+    """As a quantity: 2000 is 两千."""
+    return re.sub("^二(?=[千万亿])", "两", cardinal(number))
+
+
+def _ordinal(match: Match) -> str:
+    return cardinal(int(match[0]))
+
+
+def _time(match: Match) -> str:
+    hour, minute, second = int(match[1]), int(match[2]), match[3]
+    if hour > 24 or minute > 59 or _scored(match):
+        return _score(match) if second is None else match[0]
+    said = ("两" if hour == 2 else cardinal(hour)) + "点"
+    if minute or second:
+        said += ("零" if minute < 10 else "") + cardinal(minute) + "分"
+    return said + (cardinal(int(second)) + "秒" if second else "")
+
+
+def _score(match: Match) -> str:
+    return f"{cardinal(int(match[1]))}比{cardinal(int(match[2]))}"
+
+
+def _scored(match: Match) -> bool:
+    return bool(re.search(SCORED_BEFORE, match.string[: match.start()])
+                or re.match(SCORED_BEHIND, match.string[match.end() :]))
+
+
+def _score_with_dash(match: Match) -> str:
+    return _score(match) if _scored(match) else match[0]
+
+
+def _roman(match: Match) -> str:
+    values = [ROMAN[letter] for letter in match[0]]
+    return cardinal(sum(-one if one < behind else one for one, behind in zip(values, [*values[1:], 0], strict=True)))
+
+
+def _version(match: Match) -> str:
+    return "点".join(cardinal(int(part)) for part in match[0].split("."))
+
+
+def _flight(match: Match) -> str:
+    digits = match[2]
+    return match[1] + (digits.translate(SPELLED) if len(digits) > 2 else cardinal(int(digits)))
+
+
+RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
+    (re.compile(pattern), replacement) for pattern, replacement in (
+        (r"(?<=\d),(?=\d{3}(?!\d))", ""),
+        (r"HK\$\s*(\d[\d.]*[万亿]?)", r"\1港元"),
+        (r"US\$\s*(\d[\d.]*[万亿]?)", r"\1美元"),
+        (r"(?<=[A-Za-z0-9])@(?=[A-Za-z0-9])", "艾特"),
+        (r"(?<=[A-Za-z])\.(?=[A-Za-z]{2})", "点"),
+        (r"(?<=[A-Z])/(?=[A-Z](?![A-Za-z]))", " "),
+        (r"(?<=[A-Za-z])&(?=[A-Za-z])", "和"),
+        (r"(?<=[A-Za-z])\++(?![\dA-Za-z])", lambda match: "加" * len(match[0])),
+        (r"(?<=[A-Za-z0-9)])\+(?=[A-Za-z0-9(])", "加"),
+        (r"(?<=[A-Z])#", "井"),
+        (r"\s*([=<>≤≥≈≠×÷])\s*", lambda match: SIGNS[match[1]]),
+        (r"(?<![A-Za-z])(?=[IVX]{2})(?!X+(?![IV]))X{0,3}(?:IX|IV|V?I{0,3})(?![A-Za-z])", _roman),
+        (r"(?<!\d)\d{17}[\dX](?!\d)", _spelled),
+        (r"(?<![\d.])1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)", _spelled),
+        (r"(?<![\d.])0\d{2,3}-?\d{7,8}(?!\d)|(?<!\d)[48]00-?\d{3}-?\d{4}(?!\d)", _spelled),
+        (rf"(?<=[打拨])(?:{SERVICES})(?!\d)|(?<!\d)(?:{SERVICES})(?=(?:报警|急救|电话|热线|指挥|客服|服务))", _spelled),
+        (rf"(?:{NUMBERED})[号码是为:,\s]*\d[\d-]{{2,}}(?![\d.:年月日元块个人部台条位名次行字页米万亿点])", _spelled),
+        (rf"(?<![\d.])\d{{3,4}}(?={ROOMS})", _spelled),
+        (r"(?<![A-Za-z])([A-Z]{2}|[GDCKTZ](?=\d+次))(\d{1,4})(?![\d.A-Za-z])", _flight),
+        (r"(?<![\d.])0\d{2,}(?![\d.])|(?<![\d.])\d{13,}(?![\d.])", _spelled),
+        (rf"(?<!\d)(?:1\d|20)\d\d(?={DASH}(?:1\d|20)\d\d年)", _digits),
+        (rf"(?<=[零一二三四五六七八九]){DASH}(?=(?:1\d|20)\d\d年)", "到"),
+        (r"(?<=公元前)\d{1,4}(?=年)|(?<=公元)\d{3,4}(?=年)|(?<!\d)0\d(?=年)|(?<!\d)(?:19|20)\d\d(?=[级届款])", _digits),
+        (r"(?<![\d.])[1-9]\d00(?=多?年(?:的?历史|之久))|(?<![\d.])(?:1\d|20)\d\d(?=年)", _year),
+        (r"(?<![\d.:])\d{1,2}[·.]\d{1,2}(?=大?(?:地震|事件|恐怖|惨案|事变|运动|晚会|空难|火灾|爆炸|事故|特大|革命|讲话))",
+         lambda match: re.sub("[·.]", "", match[0]).translate(SPELLED)),
+        (r"(?<![\d.])(?!(?:19|20)\d\d\.\d\d?\.\d\d?)\d+(?:\.\d+){2,}(?![\d.])(?!年)", _version),
+        (r"(?<=[A-Z])2(?=[A-Z])", "二"),
+        (r"(第\d{1,4})[-–~～](?=\d{1,4}[^\d.])", r"\1到"),
+        (r"(?<=第)\s*\d{1,11}(?![\d.])|(?<=到)\d{1,4}(?=[名届章页课次])", _ordinal),
+        (r"(?<![\d:.])(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\d:])分?", _time),
+        (r"(?<![\d:.])(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)(?![\d:])", r"\1比\2"),
+        (r"(?<![\d.-])(\d{1,3})[-–—](\d{1,3})(?![\d.%-])", _score_with_dash),
+        (r"(?<![\d.第十])2(?=点(?![\d零一二三四五六七八九]))", "两"),
+        (r"(?<![\dA-Za-z])[-−](?=\d+(?:\.\d+)?(?:[-~～至到]\d+(?:\.\d+)?)?\s*(?:℃|°C|度|摄氏度))", "零下"),
+    )
+]
