@@ -1,0 +1,210 @@
+"""Decoding graphs: T ∘ L ∘ G of CTC's topology, the lexicon and a language model over words, and decoding with them.
+
+OpenFst (kaldifst), Kaldi's arpa2fst (kaldilm) and Kaldi's FasterDecoder (kaldi-decoder) do the work. Words that the
+lexicon lacks come out as syllables, each an `<unk>` of the language model.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import kaldi_decoder
+import kaldifst
+import kaldilm
+import numpy as np
+
+from steps.common.files import atomic_path, write_lines
+from steps.search.ctc import BLANK, Emission
+from steps.search.words import Readings, Syllables
+
+UNK = "<unk>"
+WORD = 1.0  # nats that each word costs beside its probability: lists of words know nothing of what stands together
+UNKNOWN = 4.0  # nats that an unknown syllable costs beside the language model's <unk> and the choice of a syllable
+BEAM = 16.0  # as Kaldi's
+MAX_ACTIVE = 3000
+SURE = 0.98  # probability of a blank that changes nothing where another such frame stands before it
+IMPOSSIBLE = -1e4  # ln of a probability
+
+Arc = tuple[int, int, int, int, float]  # from, to, input label, output label, cost in nats
+
+
+class Graph(NamedTuple):
+    """A graph in memory. Input labels are ids of tokens plus 1, output labels ids of words."""
+
+    fst: kaldifst.StdVectorFst
+    words: list[str]  # by output label
+    readings: dict[str, set[Syllables]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Graph":
+        """What `build_graph` wrote."""
+        words = [line.split()[0] for line in (folder / "words.txt").read_text(encoding="utf-8").splitlines()]
+        readings: dict[str, set[Syllables]] = {}
+        for line in (folder / "lexicon.txt").read_text(encoding="utf-8").splitlines():
+            word, *syllables = line.split()
+            readings.setdefault(word, set()).add(tuple(syllables))
+        return cls(kaldifst.StdVectorFst.read(str(folder / "graph.fst")), words, readings)
+
+
+def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: list[str], ctc: bool = True) -> None:
+    """Write graph.fst, words.txt and lexicon.txt into `folder`.
+
+    Args:
+        arpa: a language model over the words of `lexicon`, with <unk>.
+        lexicon: readings with a syllable that is no token are left out.
+        tokens: the network's, the blank first.
+        ctc: whether T is CTC's topology, for a network's output; else the graph reads one syllable a frame.
+    """
+    ids = {token: number for number, token in enumerate(tokens) if number != BLANK}
+    kept = [(one.word, syllables, cost) for one in lexicon for syllables, cost in one.readings.items()
+            if all(syllable in ids for syllable in syllables)]
+    words = ["<eps>", UNK, *sorted({word for word, _, _ in kept}), "#0", "<s>", "</s>"]
+    write_lines(folder / "words.txt", (f"{word} {number}" for number, word in enumerate(words)))
+    write_lines(folder / "lexicon.txt", (" ".join([word, *syllables]) for word, syllables, _ in kept))
+    labels = {word: number for number, word in enumerate(words)}
+    lexicon_fst, marks = _lexicon_fst(kept, labels, ids)
+    grammar = _grammar_fst(arpa, folder / "words.txt")
+    graph = kaldifst.compose(lexicon_fst, grammar)
+    del lexicon_fst, grammar
+    kaldifst.determinize_star(graph, use_log=True)
+    kaldifst.minimize_encoded(graph)
+    kaldifst.arcsort(graph, "ilabel")
+    topology = _ctc_fst(list(ids.values()), marks) if ctc else _plain_fst(list(ids.values()), marks)
+    graph = kaldifst.compose(topology, graph)
+    with atomic_path(folder / "graph.fst") as path:
+        graph.write(str(path))
+
+
+def _grammar_fst(arpa: Path, words: Path) -> kaldifst.StdVectorFst:
+    with atomic_path(words.parent / "G.fst") as path:
+        kaldilm.arpa2fst(str(arpa), str(path), disambig_symbol="#0", read_symbol_table=str(words), max_arpa_warnings=0)
+        grammar = kaldifst.StdVectorFst.read(str(path))
+    (words.parent / "G.fst").unlink()
+    return grammar
+
+
+def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping[str, int],
+                 ids: Mapping[str, int]) -> tuple[kaldifst.StdVectorFst, list[int]]:
+    """L, sorted by output labels, and the labels of its disambiguation symbols (as Kaldi's add_lex_disambig.pl)."""
+    begins = {syllables[:end] for _, syllables, _ in entries for end in range(1, len(syllables))}
+    alone = {(syllable,) for syllable in ids}  # the syllables of unknown words, which are the last homophone each
+    number_of: dict[Syllables, int] = {}
+    first = len(ids) + 3  # label of #0 behind the blank's and all tokens', which start from 1; those of #1, #2 … follow
+    arcs: list[Arc] = [(0, 0, first, words["#0"], 0.0)]
+    state, most = 0, 0
+    spellings = [*entries, *((UNK, syllables, -UNKNOWN - math.log(len(ids))) for syllables in sorted(alone))]
+    homophones: dict[Syllables, int] = {}
+    for _, syllables, _ in spellings:
+        homophones[syllables] = homophones.get(syllables, 0) + 1
+    for word, syllables, log_prob in spellings:
+        chain = [ids[syllable] + 1 for syllable in syllables]
+        if homophones[syllables] > 1 or syllables in begins:
+            number_of[syllables] = number_of.get(syllables, 0) + 1
+            most = max(most, number_of[syllables])
+            chain.append(first + number_of[syllables])
+        before = 0
+        for at, label in enumerate(chain):
+            after = 0 if at == len(chain) - 1 else (state := state + 1)
+            arcs.append((before, after, label, words[word] if at == 0 else 0, WORD - log_prob if at == 0 else 0.0))
+            before = after
+    fst = _compile(arcs, [0])
+    kaldifst.arcsort(fst, "olabel")
+    return fst, list(range(first, first + most + 1))
+
+
+def _ctc_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:
+    """T: state 0 behind blanks, one state behind each token. A token's repetition needs a blank between."""
+    blank = BLANK + 1
+    arcs: list[Arc] = [(0, 0, blank, 0, 0.0)]
+    states = {token: number for number, token in enumerate(tokens, 1)}
+    for token, state in states.items():
+        arcs += [(0, state, token + 1, token + 1, 0.0), (state, state, token + 1, 0, 0.0), (state, 0, blank, 0, 0.0)]
+        arcs += [(state, other, following + 1, following + 1, 0.0) for following, other in states.items()
+                 if following != token]
+    arcs += [(state, state, 0, mark, 0.0) for state in (0, *states.values()) for mark in marks]
+    return _compile(arcs, [0, *states.values()])
+
+
+def _plain_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:
+    arcs: list[Arc] = [(0, 0, token + 1, token + 1, 0.0) for token in tokens]
+    return _compile([*arcs, *((0, 0, 0, mark, 0.0) for mark in marks)], [0])
+
+
+def _compile(arcs: Iterable[Arc], finals: Iterable[int]) -> kaldifst.StdVectorFst:
+    lines = ["{} {} {} {} {:.6g}".format(*arc) for arc in arcs]
+    return kaldifst.compile("\n".join([*lines, *map(str, finals), ""]))
+
+
+class Best(NamedTuple):
+    """What a graph makes of an utterance."""
+
+    emissions: list[Emission]
+    words: list[tuple[str, int]]  # each with the number of its syllables; an unknown one's syllable stands for it
+
+
+class GraphSearch:
+    """Decodes utterances with a graph.
+
+    Args:
+        scale: factor of the network's ln probabilities beside the graph's costs.
+    """
+
+    def __init__(self, graph: Graph, tokens: list[str], scale: float, beam: float = BEAM):
+        self._graph = graph
+        self._tokens = tokens
+        self._scale = scale
+        options = kaldi_decoder.FasterDecoderOptions(beam=beam, max_active=MAX_ACTIVE)
+        self._decoder = kaldi_decoder.FasterDecoder(graph.fst, options)
+
+    def __call__(self, log_probs: np.ndarray) -> Best:
+        """The best path of one utterance, float (frames, tokens), natural logarithms; no words where it has no path."""
+        frames = _without_sure_blanks(log_probs)
+        labels, words = self._path(log_probs[frames])
+        emissions = []
+        for at, label in enumerate(labels):
+            token = label - 1
+            if token == BLANK:
+                continue
+            posterior = float(np.exp(log_probs[frames[at], token]))
+            if at and labels[at - 1] == label:
+                before = emissions.pop()
+                emissions.append(Emission(token, before.first, int(frames[at]), max(before.posterior, posterior)))
+            else:
+                emissions.append(Emission(token, int(frames[at]), int(frames[at]), posterior))
+        spelled = [self._tokens[one.token] for one in emissions]
+        return Best(emissions, spread(spelled, [self._graph.words[word] for word in words], self._graph.readings))
+
+    def _path(self, log_probs: np.ndarray) -> tuple[list[int], list[int]]:
+        if len(log_probs) == 0:
+            return [], []
+        scaled = np.ascontiguousarray(np.maximum(log_probs * self._scale, IMPOSSIBLE), np.float32)
+        self._decoder.decode(kaldi_decoder.DecodableCtc(scaled))
+        found, path = self._decoder.get_best_path(use_final_probs=self._decoder.reached_final())
+        if not found:
+            return [], []
+        _, labels, words, _ = kaldifst.get_linear_symbol_sequence(path)
+        return labels, words
+
+
+def spread(syllables: Sequence[str], words: Sequence[str],
+           readings: Mapping[str, set[Syllables]]) -> list[tuple[str, int]]:
+    """The words with the numbers of their syllables, in order; each <unk> is the one syllable that stands there."""
+    found, at = [], 0
+    for word in words:
+        if word == UNK:
+            if at < len(syllables):
+                found.append((syllables[at], 1))
+            at += 1
+            continue
+        lengths = [len(one) for one in readings[word] if tuple(syllables[at:at + len(one)]) == one]
+        length = max(lengths, default=min(map(len, readings[word])))
+        found.append((word, length))
+        at += length
+    return found
+
+
+def _without_sure_blanks(log_probs: np.ndarray) -> np.ndarray:
+    """The frames that matter: of every run of sure blanks the first alone."""
+    sure = log_probs[:, BLANK] > math.log(SURE)
+    return np.flatnonzero(~(sure & np.concatenate([[False], sure[:-1]]))) if len(sure) else np.zeros(0, np.int64)

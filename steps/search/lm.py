@@ -1,0 +1,101 @@
+"""Language models for decoding, from word lists and text: over words for graphs, over syllables for the prefix beam."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from steps.search.kneser_ney import Counts, estimate
+from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, best_weights, mix, perplexity, vocabulary
+from steps.search.words import Readings
+
+UNKNOWN = 1e-3  # share of words that a word list lacks
+SAMPLE = 1_000_000  # words that stand for a word list as text
+POWERS = {"words": 1.0, "words, flattened": 0.5}  # of their counts: running text, vocabulary drills
+NEGLIGIBLE = 0.01  # weight below which a source is left out
+SENTENCE = 12.0  # words of a sentence, where there is no text to tell
+Sentences = Sequence[Sequence[str]]
+
+
+class Mixed(NamedTuple):
+    """A mixture, and what it was made from."""
+
+    model: NGram
+    weights: dict[str, float]  # by source
+    perplexities: dict[str, float]  # of dev, by source and of the mixture; empty without dev
+
+
+def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], text: Sentences, dev: Sentences,
+            order: int) -> Mixed:
+    """A model over the words of `lexicon`: their frequencies, and n-grams of a text of words, where there is one."""
+    words = vocabulary(one.word for one in lexicon)
+    models = {"words": unigram(words, counts, sentence_length(text))} if counts else {}
+    if text:
+        models["text"] = estimate(Counts(words, order).add(text))
+    return _mixed(models, dev)
+
+
+def syllable_lm(tokens: Sequence[str], lexicon: Sequence[Readings], counts: Mapping[str, int], text: Sentences,
+                dev: Sentences, length: float, order: int) -> Mixed:
+    """A model over the network's tokens: words that follow each other at random, and a text of syllables.
+
+    Args:
+        length: words in a sentence of the words, on average.
+    """
+    words = vocabulary(tokens)
+    models = {name: estimate(Counts(words, order).add(random_text(lexicon, counts, words, length, power)))
+              for name, power in POWERS.items()} if counts else {}
+    if text:
+        models["text"] = estimate(Counts(words, order).add(text))
+    return _mixed(models, dev)
+
+
+def sentence_length(text: Sentences) -> float:
+    """Words in a sentence of a text, on average."""
+    return sum(map(len, text)) / len(text) if text else SENTENCE
+
+
+def unigram(words: list[str], counts: Mapping[str, int], length: float) -> NGram:
+    """The words' frequencies as a model; one word in `length` + 1 is the end of a sentence."""
+    occurs = np.array([counts.get(word, 0) for word in words], float)
+    occurs[[UNK, BOS, EOS]] = 0
+    probs = occurs * (1 - UNKNOWN) / occurs.sum()
+    probs[UNK] = UNKNOWN
+    probs *= length / (length + 1)
+    probs[EOS] = 1 / (length + 1)
+    with np.errstate(divide="ignore"):
+        log_probs = np.maximum(np.log10(probs), NEVER)
+    return NGram(words, [Level(np.zeros(len(words), np.int64), np.arange(len(words)), log_probs,
+                               np.zeros(len(words)))])
+
+
+def random_text(lexicon: Sequence[Readings], counts: Mapping[str, int], syllables: Sequence[str], length: float,
+                power: float, size: int = SAMPLE) -> list[tuple[str, ...]]:
+    """Sentences of syllables, made of words drawn at random by their counts to a power; always the same ones.
+
+    Words with a syllable that is not among `syllables` are left out.
+    """
+    known = set(syllables)
+    spellings, weights = [], []
+    for word, readings in lexicon:
+        total = sum(map(math.exp, readings.values()))
+        for spelling, log_prob in readings.items():
+            if known.issuperset(spelling) and counts.get(word, 0):
+                spellings.append(spelling)
+                weights.append(counts[word] ** power * math.exp(log_prob) / total)
+    draw = np.random.default_rng(1)
+    drawn = draw.choice(len(spellings), size, p=np.array(weights) / sum(weights)).tolist() if spellings else []
+    ends = np.flatnonzero(draw.random(len(drawn)) < 1 / max(1.0, length)) + 1
+    return [tuple(syllable for number in drawn[begin:end] for syllable in spellings[number])
+            for begin, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
+
+
+def _mixed(models: dict[str, NGram], dev: Sentences) -> Mixed:
+    weights = dict(zip(models, best_weights(list(models.values()), dev), strict=True))
+    kept = {name: weight for name, weight in weights.items() if weight >= NEGLIGIBLE}
+    total = sum(kept.values())
+    shares = [weight / total for weight in kept.values()]
+    model = mix([models[name] for name in kept], shares) if len(kept) > 1 else models[next(iter(kept))]
+    told = {name: perplexity(one, dev) for name, one in models.items()} if dev else {}
+    return Mixed(model, weights, told | ({"mixed": perplexity(model, dev)} if dev else {}))

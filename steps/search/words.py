@@ -1,0 +1,131 @@
+"""Word lists for decoding: the general list that jieba brings along, lists of one's own, and how words are read."""
+
+import importlib.util
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pypinyin.constants import PINYIN_DICT
+
+from steps.common.errors import UserError
+from steps.config.schema import Pinyin
+from steps.text.normalize import is_hanzi
+from steps.text.reading import Reader
+from steps.text.syllables import from_marked, normalize
+
+DOCUMENTS = 0.2  # share of the frequencies by document in the general list's, beside those by word
+SCALE = 10 ** 8  # words of running text that the general list's counts are out of
+OWN = 100.0  # words in a million that a word of one's own is, where its line gives no number
+RARE = 0.02  # part of a character's readings that each reading is at the least
+POLICIES = (Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early"),
+            Pinyin(sandhi="citation", neutral_tone="spoken", dictionary="corrected"))  # both are heard and written
+Syllables = tuple[str, ...]
+
+
+class Readings(NamedTuple):
+    """How a word may be read, each reading with ln of how likely it is."""
+
+    word: str
+    readings: dict[Syllables, float]
+
+
+def general_words() -> dict[str, int]:
+    """Words of hanzi and how often they occur in SCALE words: jieba's dict.txt, MIT, which counts occurrences, mixed
+    with its idf.txt, which counts documents. Read from the installed package; jieba itself is not imported."""
+    folder = Path(importlib.util.find_spec("jieba").origin).parent
+    occurrences, documents = {}, {}
+    for line in (folder / "dict.txt").read_text(encoding="utf-8").splitlines():
+        word, count, _ = line.rsplit(" ", 2)
+        if all(map(is_hanzi, word)):
+            occurrences[word] = int(count)
+    for line in (folder / "analyse/idf.txt").read_text(encoding="utf-8").splitlines():
+        word, idf = line.split(" ")
+        if word in occurrences:
+            documents[word] = math.exp(-float(idf))
+    by_word = (1 - DOCUMENTS) * SCALE / sum(occurrences.values())
+    by_document = DOCUMENTS * SCALE / sum(documents.values())
+    return {word: 1 + round(count * by_word + documents.get(word, 0) * by_document)
+            for word, count in occurrences.items()}
+
+
+class OwnWords(NamedTuple):
+    """A word list of a user's own."""
+
+    counts: dict[str, int]  # in SCALE words
+    readings: dict[str, set[Syllables]]  # of the words whose lines give them
+
+
+def read_own_words(path: Path) -> OwnWords:
+    """Lines of a word in hanzi, its pinyin (else the dictionary's), and how often it occurs in a million words (else
+    100): `微雨`, `行长 hang2 zhang3`, `行长 hang2 zhang3 250`. # begins a comment. Lines of one word add readings.
+
+    Raises UserError where it is missing or a line is none of these.
+    """
+    counts: dict[str, int] = {}
+    readings: defaultdict[str, set[Syllables]] = defaultdict(set)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; name a list of words, one a line") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not utf-8 (byte {error.start})") from None
+    for number, line in enumerate(lines, 1):
+        word, *rest = line.partition("#")[0].split() or [""]
+        if not word:
+            continue
+        try:
+            times = float(rest.pop()) if rest and rest[-1].replace(".", "", 1).isdigit() else OWN
+            syllables = _own_reading(word, rest)
+        except UserError as error:
+            raise UserError(f"{path}:{number}: {error}") from None
+        counts[word] = max(counts.get(word, 0), math.ceil(times * SCALE / 10 ** 6))
+        if syllables:
+            readings[word].add(syllables)
+    if not counts:
+        raise UserError(f"{path}: no words in it; write one a line")
+    return OwnWords(counts, dict(readings))
+
+
+def _own_reading(word: str, written: list[str]) -> Syllables:
+    hanzi = all(map(is_hanzi, word))
+    if not hanzi and not written:
+        raise UserError(f"{word} is not hanzi alone; give its pinyin, as in WiFi wai1 fei1")
+    if hanzi and written and len(written) != len(word):
+        raise UserError(f"{word}: {len(word)} characters but {len(written)} syllables; write one a character")
+    return tuple(normalize(syllable) for syllable in written)
+
+
+def readings_of(counts: Mapping[str, int], policies: Iterable[Pinyin] = POLICIES,
+                own: Mapping[str, set[Syllables]] | None = None) -> list[Readings]:
+    """The words that can be read, in C order, each with its readings under `policies` or those given in `own`.
+
+    Characters have all the readings that the dictionary knows, each as likely as it is in the words of `counts`.
+    """
+    readers = [Reader(policy) for policy in policies]
+    own = own or {}
+    found = {word: own.get(word) or {_read(reader, word) for reader in readers} for word in counts}
+    in_words: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for word, readings in found.items():
+        for syllables in readings:
+            if len(syllables) == len(word):
+                for character, syllable in zip(word, syllables, strict=True):
+                    in_words[character][syllable] += counts[word]
+    return [Readings(word, _of_character(word, in_words[word]) if len(word) == 1 and word not in own
+                     else dict.fromkeys(sorted(readings), 0.0))
+            for word, readings in sorted(found.items()) if all(readings)]
+
+
+def _read(reader: Reader, word: str) -> Syllables:
+    """A word's reading; empty where the dictionary does not know a character of it."""
+    if reader.unknown(word):
+        return ()
+    return tuple(syllable for part in reader.read(word) for syllable in part.syllables)
+
+
+def _of_character(character: str, in_words: Counter[str]) -> dict[Syllables, float]:
+    known = {from_marked(reading) for reading in PINYIN_DICT.get(ord(character), "").split(",") if reading}
+    total = sum(in_words.values())
+    return {(syllable,): math.log(min(1.0, in_words[syllable] / total + RARE))
+            for syllable in sorted(known | set(in_words))}

@@ -1,0 +1,52 @@
+"""Pinyin to hanzi: what is read from lines, and what a small graph makes of them."""
+
+import json
+
+import pytest
+
+from steps import hanzi
+from steps.common.errors import UserError
+
+
+@pytest.fixture
+def writer(tmp_path, monkeypatch):
+    few = {"我": 900, "我们": 800, "是": 700, "事": 300, "中国": 500, "人": 400, "中": 100, "国": 90, "的": 999}
+    monkeypatch.setattr(hanzi, "general_words", lambda: few)
+    hanzi.general_graph(tmp_path, None, None)
+    return hanzi.Writer(tmp_path)
+
+
+def test_lines_with_and_without_tones(writer):
+    lines = ["wo3 men5 shi4 zhong1 guo2 ren2", "wo men shi zhong guo ren", "Zhong1 guo2 de ren2", ""]
+    assert list(hanzi.written(writer, lines, "x")) == ["我们是中国人", "我们是中国人", "中国的人", ""]
+
+
+def test_syllables_without_a_word_stay_pinyin(writer):
+    assert writer(["lv4", "ren2"]) == ["lv4", "人"]
+
+
+def test_what_is_no_syllable_is_told(writer):
+    with pytest.raises(UserError, match=r"lines.txt:2: 'xyz' is no syllable"):
+        list(hanzi.written(writer, ["wo3", "xyz"], "lines.txt"))
+
+
+def test_words_and_text_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(hanzi, "general_words", lambda: {"是": 700, "事": 300, "好": 500})
+    (tmp_path / "words").write_text("市 shi4 900000\n", encoding="utf-8")
+    hanzi.general_graph(tmp_path / "a", tmp_path / "words", None)
+    assert hanzi.Writer(tmp_path / "a")(["shi4"]) == ["市"]
+    (tmp_path / "text").write_text("好事\n" * 40 + "是好\n" * 10, encoding="utf-8")
+    hanzi.general_graph(tmp_path / "b", None, tmp_path / "text")
+    assert hanzi.Writer(tmp_path / "b")(["hao3", "shi4"]) == ["好", "事"] or \
+           hanzi.Writer(tmp_path / "b")(["hao3", "shi4"]) == ["好事"]
+
+
+def test_graph_is_made_again_only_for_other_sources(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(hanzi, "general_words", lambda: {"是": 7, "事": 3})
+    for _ in range(2):
+        hanzi.general_graph(tmp_path, None, None)
+    assert capsys.readouterr().err.count("making the graph") == 1
+    made_of = json.loads((tmp_path / "made_of.json").read_text(encoding="utf-8"))
+    (tmp_path / "made_of.json").write_text(json.dumps(made_of | {"jieba": "0"}), encoding="utf-8")
+    hanzi.general_graph(tmp_path, None, None)
+    assert capsys.readouterr().err.count("making the graph") == 1

@@ -1,0 +1,150 @@
+"""Decoding graphs against the best of all paths of small cases; word lists; what comes out as words and syllables."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from steps.common.errors import UserError
+from steps.search.arpa import write_arpa
+from steps.search.ctc import greedy
+from steps.search.graph import UNK, UNKNOWN, WORD, Graph, GraphSearch, build_graph, spread
+from steps.search.ngram import Level, NGram, vocabulary
+from steps.search.words import Readings, general_words, read_own_words, readings_of
+
+TOKENS = ["<blk>", "ma1", "shi4", "you3"]
+LEXICON = [Readings("妈", {("ma1",): 0.0}), Readings("妈妈", {("ma1", "ma1"): 0.0}),
+           Readings("事", {("shi4",): 0.0}), Readings("是", {("shi4",): 0.0}),
+           Readings("有事", {("you3", "shi4"): -0.5, ("you3", "ma1"): -1.0})]
+PROBS = {UNK: 0.01, "</s>": 0.09, "妈": 0.1, "妈妈": 0.2, "事": 0.1, "是": 0.3, "有事": 0.2}
+
+
+def unigram(probs):
+    words = vocabulary(probs)
+    log_probs = np.array([math.log10(probs[word]) if word in probs else -99.0 for word in words])
+    return NGram(words, [Level(np.zeros(len(words), np.int64), np.arange(len(words)), log_probs,
+                               np.zeros(len(words)))])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("graph")
+    write_arpa(folder / "arpa", unigram(PROBS))
+    build_graph(folder, folder / "arpa", LEXICON, TOKENS)
+    return folder
+
+
+def cheapest_words(syllables):
+    """The words that spell syllables at the least cost, and the cost; unknown syllables included."""
+    if not syllables:
+        return -math.log(PROBS["</s>"]), []
+    unknown = WORD + UNKNOWN + math.log(len(TOKENS) - 1) - math.log(PROBS[UNK])
+    rest = cheapest_words(syllables[1:])
+    found = [(unknown + rest[0], [syllables[0], *rest[1]])]
+    for word, readings in LEXICON:
+        for reading, log_prob in readings.items():
+            if tuple(syllables[:len(reading)]) == reading:
+                rest = cheapest_words(syllables[len(reading):])
+                found.append((WORD - log_prob - math.log(PROBS[word]) + rest[0], [word, *rest[1]]))
+    return min(found)
+
+
+def best_of_all_paths(log_probs):
+    costs = {}
+    for path in itertools.product(range(len(TOKENS)), repeat=len(log_probs)):
+        spelled = tuple(TOKENS[token] for token, _ in itertools.groupby(path) if token)
+        cost = -log_probs[np.arange(len(path)), path].sum()
+        costs[spelled] = min(costs.get(spelled, math.inf), cost)
+    return min((cost + cheapest_words(spelled)[0], spelled) for spelled, cost in costs.items())
+
+
+matrices = st.integers(1, 5).flatmap(
+    lambda frames: arrays(np.float32, (frames, 4), elements=st.floats(-8, 0, width=32)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(matrices)
+def test_search_finds_the_best_of_all_paths(folder, scores):
+    log_probs = (scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))).astype(np.float32)
+    search = GraphSearch(Graph.read(folder), TOKENS, scale=1.0, beam=1000.0)
+    best = search(log_probs)
+    syllables = [TOKENS[one.token] for one in best.emissions]
+    cost, expected = best_of_all_paths(log_probs)
+    # Cost of what was found, by its own path: others may be as good.
+    path = np.zeros(len(log_probs), int)
+    for one in best.emissions:
+        path[one.first:one.last + 1] = one.token
+    kept = -log_probs[np.arange(len(path)), path].sum() + cheapest_words(syllables)[0]
+    assert syllables == list(expected) or kept == pytest.approx(cost, abs=2e-2)
+    assert "".join(word for word, _ in best.words) == "".join(cheapest_words(syllables)[1])
+
+
+def certain(*tokens):
+    """Frames that are sure of their token."""
+    return np.log(np.eye(4, dtype=np.float32)[list(tokens)] + 1e-6)
+
+
+def test_words_and_syllables_come_out(folder):
+    search = GraphSearch(Graph.read(folder), TOKENS, scale=1.0)
+    best = search(certain(0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0, 1, 0, 3, 1))
+    assert best.words == [("是", 1), ("妈妈", 2), ("有事", 2)]
+    assert [(one.token, one.first, one.last) for one in best.emissions] == \
+           [(2, 3, 4), (1, 9, 9), (1, 11, 11), (3, 13, 13), (1, 14, 14)]
+    assert [one[:3] for one in best.emissions] == \
+           [one[:3] for one in greedy(certain(0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0, 1, 0, 3, 1))]
+    assert search(certain(1, 0, 3)).words == [("妈", 1), ("you3", 1)]  # no word is read you3
+    assert search(np.zeros((0, 4), np.float32)).words == []
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12))
+def test_dropping_sure_blanks_changes_nothing(folder, path):
+    search = GraphSearch(Graph.read(folder), TOKENS, scale=1.0)
+    spread_out = [token for one in path for token in ((0,) * 4 if one == 0 else (one,))]
+    few, many = search(certain(*path)), search(certain(*spread_out))
+    assert few.words == many.words and [one.token for one in few.emissions] == [one.token for one in many.emissions]
+
+
+def test_graph_without_ctc_reads_a_syllable_a_frame(folder, tmp_path):
+    build_graph(tmp_path, folder / "arpa", LEXICON, TOKENS, ctc=False)
+    search = GraphSearch(Graph.read(tmp_path), TOKENS, scale=1.0)
+    assert [word for word, _ in search(certain(1, 1, 2, 3, 2)).words] == ["妈妈", "是", "有事"]
+
+
+def test_spread_follows_the_reading():
+    readings = {"WiFi": {("wai1", "fei1"), ("wai1", "fei1", "a5")}, "好": {("hao3",)}}
+    syllables = ["wai1", "fei1", "a5", "you3", "hao3"]
+    assert spread(syllables, ["WiFi", UNK, "好"], readings) == [("WiFi", 3), ("you3", 1), ("好", 1)]
+
+
+def test_general_words_are_read(tmp_path):
+    general = general_words()
+    assert len(general) > 300000 and general["我们"] > general["雾凇"] > 0
+    few = {word: general[word] for word in ("中国", "行", "银行", "自行车", "一直", "得", "记得")}
+    readings = {word: set(found) for word, found in readings_of(few)}
+    assert readings["中国"] == {("zhong1", "guo2")}
+    assert readings["一直"] == {("yi1", "zhi2"), ("yi4", "zhi2")}
+    assert {("xing2",), ("hang2",)} <= readings["行"] and ("de5",) in readings["得"]
+
+
+def test_own_words(tmp_path):
+    path = tmp_path / "my_words.txt"
+    path.write_text("# commands\n开灯\n行长 hang2 zhang3 250\n行长 xing2 zhang3\nWiFi wai1 fei1  # Latin\n",
+                    encoding="utf-8")
+    own = read_own_words(path)
+    assert own.counts == {"开灯": 10000, "行长": 25000, "WiFi": 10000}
+    assert own.readings == {"行长": {("hang2", "zhang3"), ("xing2", "zhang3")}, "WiFi": {("wai1", "fei1")}}
+    read = {word: set(found) for word, found in readings_of(own.counts, own=own.readings)}
+    assert read == {"开灯": {("kai1", "deng1")}, **own.readings}
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("", "no words"), ("行长 hang2\n", "2 characters but 1"), ("WiFi\n", "give its pinyin"),
+    ("你好 ni3 xx\n", "no syllable")])
+def test_broken_own_words_are_told(tmp_path, content, message):
+    (tmp_path / "words").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_own_words(tmp_path / "words")
