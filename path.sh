@@ -123,31 +123,21 @@ make_venv() {
     mv "$venv/installed.tmp" "$venv/installed"
 }
 
-# Operators that train faster than MindSpore's own, where there is a C++ compiler for them; else those are used.
-kernel_sources() {
-    cat "$root"/steps/model/onednn/*.cpp "$root"/steps/model/onednn/*.h "$root"/steps/model/onednn/headers.txt
+# Operators that train faster than MindSpore's own. The module knows whether they are there for this processor. It
+# compiles them where there is a C++ compiler, once.
+ensure_kernels() {
+    [ -f "$root/steps/model/onednn/build.py" ] || return 0
+    (cd "$root" && "$venv/bin/python" -m steps.model.onednn.build --once >&2) ||
+        say "the operators for training were not built, for the reason above; training will use MindSpore's own"
 }
 
-has_kernels() {
-    command -v g++ > /dev/null && [ -f "$root/steps/model/onednn/headers.txt" ] || return 0
-    [ -f "$venv/kernels" ] && kernel_sources | cmp -s - "$venv/kernels"
-}
-
-# Tried once for these sources: what fails today would fail at every call.
-build_kernels() {
-    say "compiling the operators for training (half a minute, once)"
-    (cd "$root" && "$venv/bin/python" -m steps.model.onednn.build >&2) ||
-        say "they were not built, for the reason above; training will use MindSpore's own"
-    kernel_sources > "$venv/kernels"
-}
-
-if ! is_current || ! has_kernels; then
+if ! is_current; then
     python="$(find_python)"
     wait_for_turn "$python"
     is_current || make_venv "$python"
-    has_kernels || build_kernels
     exec 9>&-
 fi
+ensure_kernels
 
 if [ $# -eq 0 ]; then
     say "the environment is ready; try ./path.sh doit list"

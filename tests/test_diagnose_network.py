@@ -14,7 +14,7 @@ from mindspore import nn, ops
 from tiny_corpus import EXPERIMENT
 
 from steps import diagnose
-from steps.config.load import load_experiment
+from steps.config.load import dump, load_experiment
 from steps.diagnosis import checks
 from steps.diagnosis import network as layers
 from steps.diagnosis import network as objective
@@ -24,6 +24,7 @@ from steps.diagnosis.alignment import check_alignment
 from steps.diagnosis.bench import Bench, summarise
 from steps.diagnosis.context import Context, Finding
 from steps.diagnosis.network import check_output
+from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import Batch
 from steps.model.checkpoints import named_parameters, save_weights
 from steps.model.loss import CTCObjective
@@ -241,6 +242,30 @@ def test_what_a_finished_training_has_left(tiny, tmp_path, monkeypatch):
     heard, emitted = check_output(after), check_alignment(after)
     assert heard.severity == emitted.severity == "ok", (heard, emitted)
     assert emitted.evidence[0].startswith("0 of ") and emitted.evidence[1] == "an output frame sees 0.10 s"
+
+
+def test_the_network_is_the_one_that_training_begins_with(tiny, context, capsys):
+    """Fine-tuning from another experiment: its weights, under the names of a network with dropout, and its CMVN."""
+    source = Path("exp/source")
+    source.mkdir(parents=True)
+    config = load_experiment("tiny")
+    (source / "config.yaml").write_text(dump(config))
+    (source / "tokens.txt").write_text(Path("data/tiny/lang/tokens.txt").read_text())
+    save_weights(source / "final.ckpt", named_parameters(context.bench.network), {})
+    stats = load_cmvn(context.config.feature_dir / "cmvn")
+    stats[1, :-1] += 2 * stats[0, :-1] + stats[0, -1]  # of features that are 1 higher
+    stats[0, :-1] += stats[0, -1]
+    save_cmvn(source / "cmvn", stats)
+    train = {**EXPERIMENT["train"], "kernels": "stock", "init_from": "source"}
+    Path("conf/tuned.yaml").write_text(yaml.safe_dump({**EXPERIMENT, "seed": 2, "train": train}))
+    tuned = Context(load_experiment("tuned"), Path("exp/tuned"))
+    np.testing.assert_allclose(tuned.mean_std[0], context.mean_std[0] + 1, rtol=1e-5)
+    expected = named_parameters(context.bench.network)
+    found = named_parameters(tuned.bench.network)
+    assert found.keys() == expected.keys() and any("dense.1.step" in name for name in found)
+    for name, value in found.items():
+        np.testing.assert_array_equal(value.asnumpy(), expected[name].asnumpy(), err_msg=name)
+    assert "kernels: stock (train.kernels says so)" in capsys.readouterr().err
 
 
 def test_what_ran_before_leaves_no_trace(bench):

@@ -1,9 +1,10 @@
 """A small training for the checks: losses, gradients and activations of some batches.
 
-The experiment's network is compiled once for one shape of batch, and its weights are set back to their start for each
-check. Dropout is off.
+The network is the one that training begins with. It is compiled once for one shape of batch, and its weights are set
+back to their start for each check. Dropout is off, and the precision is float32.
 """
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -18,10 +19,11 @@ from steps.common.errors import UserError
 from steps.diagnosis.context import Context
 from steps.model.batches import ROUND, Batch, labels_fit, make_batch, stack
 from steps.model.checkpoints import Checkpoints, load_weights, named_parameters, tokens_hash
-from steps.model.layers import StockKernels, make_kernels, set_device
+from steps.model.layers import StockKernels, describe_kernels, make_kernels, set_device
 from steps.model.loss import CTCObjective, Inference, TrainStep
-from steps.model.network import DFCNN, out_frames
+from steps.model.network import DFCNN, Dropout, out_frames
 from steps.model.optimizer import optimizer_at
+from steps.model.training import network_at_start
 
 KEPT = 5000  # values of a batch
 
@@ -93,6 +95,14 @@ class GradientNorms(nn.Cell):
         return ops.stack(norms)
 
 
+def without_dropout(network: DFCNN) -> DFCNN:
+    """The network, its dropout off. Its parameters keep their names."""
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, Dropout):
+            cell.p = 0.0
+    return network
+
+
 class Bench:
     """The network with training batches of one shape.
 
@@ -106,12 +116,12 @@ class Bench:
     def __init__(self, context: Context, objective: type[nn.Cell] = CTCObjective):
         experiment = context.config.experiment
         set_device(experiment.device, context.exp_dir / "log")
-        ms.set_seed(experiment.seed)
-        self._model = experiment.model.model_copy(update={"use_dropout": False})
+        print(describe_kernels(experiment), file=sys.stderr)
+        self._model = experiment.model
         self._context = context
         self._tokens = context.tokens
         kernels = make_kernels(experiment)
-        self.network = self._make(kernels)
+        self.network = without_dropout(network_at_start(context.config, self._tokens))
         self.batches = self._choose_batches()
         self._rate = GivenRate()
         optimizer = experiment.train.optimizer
@@ -193,7 +203,8 @@ class Bench:
 
         Runs MindSpore's own operators one by one, which alone can be listened to.
         """
-        twin = self._make(StockKernels(self._model))
+        bins = self._context.config.features.num_bins
+        twin = without_dropout(DFCNN(self._model, bins, self._tokens, StockKernels(self._model)))
         own = named_parameters(self.network)
         for name, value in named_parameters(twin).items():
             value.set_data(Tensor(own[name].asnumpy()))
@@ -239,9 +250,6 @@ class Bench:
         if facts.get("tokens_sha256", tokens_hash(self._tokens)) != tokens_hash(self._tokens):
             raise UserError(f"{path}: its tokens are others")
         return path.name
-
-    def _make(self, kernels) -> DFCNN:
-        return DFCNN(self._model, self._context.config.features.num_bins, self._tokens, kernels)
 
     def _choose_batches(self) -> list[Batch]:
         """Utterances of like, rather short lengths, drawn at random."""

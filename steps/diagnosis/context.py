@@ -125,8 +125,8 @@ class Context:
 
     @cached_property
     def mean_std(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation by bin that features are normalised with."""
-        return mean_std(load_cmvn(self.config.feature_dir / "cmvn"))
+        """Mean and standard deviation by bin that training normalises features with."""
+        return mean_std(load_cmvn(self.config.cmvn))
 
     @cached_property
     def history(self) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """A trained network at inference: log-probabilities of utterances, and the pass over dev."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from steps.config.load import Resolved, load_resolved
 from steps.feats.archive import apply_cmvn, load_cmvn, mean_std
 from steps.model.batches import inference_batches, read_buckets, stack
 from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
-from steps.model.layers import make_kernels, set_device
+from steps.model.layers import describe_kernels, make_kernels, set_device
 from steps.model.loss import Inference
 from steps.model.network import DFCNN, check_size, frames_needed, out_frames, right_reach, time_reduction
 from steps.model.parallel import Workers
@@ -63,6 +64,7 @@ class AcousticModel:
         self.frame_shift_s = time_reduction(self.config.experiment.model) * self.config.features.frame_shift_ms / 1000
         self._mean, self._std = mean_std(load_cmvn(exp_dir / "cmvn"))
         set_device(self.config.experiment.device, exp_dir / "log")
+        print(describe_kernels(self.config.experiment), file=sys.stderr)
         self.network = make_network(self.config, self.tokens)
         self.facts = load_weights(exp_dir / "final.ckpt", named_parameters(self.network))
         if self.facts.get("tokens_sha256") != tokens_hash(self.tokens):

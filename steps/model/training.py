@@ -37,6 +37,7 @@ from steps.model.data import CACHE_BYTES, NormalisedFeatures, load_splicer, trai
 from steps.model.fine_tune import find_source, start_from
 from steps.model.layers import describe_kernels, kernels_for, make_kernels, set_device
 from steps.model.loss import CTCObjective
+from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, check_precision, join_workers, make_step, with_precision
 from steps.model.summary import Summary
@@ -58,11 +59,9 @@ def train(config: Resolved, exp_dir: Path) -> None:
     workers = join_workers(experiment.train.workers)  # from here on one may write: all have looked
     if workers is None:
         return
-    source = find_source(config)
-    ms.set_seed(experiment.seed)
     tokens = experiment_tokens(config)
+    network = with_precision(network_at_start(config, tokens), experiment.train.precision)
     batches, dev_feats, left_out = load_data(config, tokens, workers)
-    network = with_precision(make_network(config, tokens, training=True), experiment.train.precision)
     if workers.writes:
         begin(config, exp_dir, tokens, batches.buckets)
         _report(config, exp_dir, network, left_out)
@@ -75,8 +74,6 @@ def train(config: Resolved, exp_dir: Path) -> None:
     step = make_step(CTCObjective(network, kernels), optimizer, clip, experiment.train, workers)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history = _resume(checkpoints, network, optimizer)
-    if source and not history.rows:
-        start_from(source, network, experiment.model.output, tokens)
     dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
     dev = DevPass(LogProbs(network, config, batches.buckets), dev_feats, dev_pinyin, tokens, workers)
     training = Training(exp_dir, experiment.train, batches.steps_per_epoch, network, optimizer, dev, checkpoints,
@@ -142,6 +139,19 @@ def experiment_tokens(config: Resolved) -> list[str]:
     if config.experiment.tokens == "all":
         tokens = [BLANK, *sorted({*tokens[1:], *all_syllables()})]
     return tokens
+
+
+def network_at_start(config: Resolved, tokens: list[str]) -> DFCNN:
+    """The network with the weights that training begins with: random ones by the seed, or those of `train.init_from`.
+
+    Raises UserError where the source of the weights is not there or of another kind.
+    """
+    source = find_source(config)
+    ms.set_seed(config.experiment.seed)
+    network = make_network(config, tokens, training=True)
+    if source:
+        start_from(source, network, config.experiment.model.output, tokens)
+    return network
 
 
 def load_data(config: Resolved, tokens: list[str], workers: Workers):

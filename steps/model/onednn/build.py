@@ -1,15 +1,14 @@
-"""Builds the library of oneDNN kernels (`python -m steps.model.onednn.build`), and makes MindSpore operators of it.
+"""Builds the library of oneDNN kernels (`python -m steps.model.onednn.build`), and knows whether it is there.
 
 The library's name holds a hash of all that it was made from: a changed source, another MindSpore or another processor
 never meets an old library, and an environment shared by several machines holds one for each. Needs g++.
 """
 
-import ctypes
-import functools
+import argparse
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import re
 import shutil
@@ -20,14 +19,13 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from mindspore import ops
-
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_path
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-pthread", "-fno-math-errno", "-fno-trapping-math",
-         "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-psabi", "-Wl,-z,nodelete")
+         "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-psabi", "-Wl,-z,nodelete",
+         "-Wl,-z,defs")
 
 
 def available() -> str | None:
@@ -39,7 +37,15 @@ def available() -> str | None:
 
 def reason() -> str:
     """Why `available()` is None, in words for a log."""
-    return _unsupported() or f"{library_path()} is not built; run: python -m steps.model.onednn.build"
+    if _unsupported():
+        return _unsupported()
+    failed = f" (the last attempt failed: {_failure().read_text(encoding='utf-8')})" if _failure().exists() else ""
+    return f"{library_path()} is not built{failed}; run: python -m steps.model.onednn.build"
+
+
+def _failure() -> Path:
+    """Where the reason is kept for which the library could not be built."""
+    return library_path().with_suffix(".failed")
 
 
 def has_bfloat16() -> bool:
@@ -128,27 +134,35 @@ def _instructions() -> str:
     return ""
 
 
+def build_once() -> None:
+    """Build the library, unless it is there or an attempt has failed. Raises UserError where this attempt fails."""
+    if available() or _unsupported() or shutil.which("g++") is None:
+        return
+    library_path().parent.mkdir(parents=True, exist_ok=True)
+    with open(library_path().with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several at once, one builds
+        if available():
+            return
+        if _failure().exists():
+            print(f"the oneDNN kernels: {reason()}", file=sys.stderr)
+            return
+        print("compiling the oneDNN kernels for training (half a minute, once)", file=sys.stderr)
+        try:
+            build()
+        except UserError as error:
+            _failure().write_text(str(error).splitlines()[0], encoding="utf-8")
+            raise
+
+
 def main() -> None:
-    path = library_path()
-    print(f"{path} is there" if available() else f"built {build()}")
+    parser = argparse.ArgumentParser(prog="python -m steps.model.onednn.build", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="do not try again what has failed; as path.sh calls it")
+    if parser.parse_args().once:
+        build_once()
+        return
+    print(f"{library_path()} is there" if available() else f"built {build()}")
+    _failure().unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
     run(main)
-
-
-def operator(name: str, out_shape, out_dtype, bprop=None) -> ops.Custom:
-    """The library's function `name`; `out_shape` and `out_dtype` are functions of its inputs' shapes and types."""
-    return ops.Custom(f"{library()}:{name}", out_shape, out_dtype, "aot", bprop=bprop)
-
-
-@functools.cache
-def library() -> str:
-    """The library's path, once loaded. Raises UserError where it is not built."""
-    path = available()
-    if path is None:
-        raise UserError(f"the oneDNN kernels are not there: {reason()}")
-    # MindSpore wants to be told which folder operators may be loaded from.
-    os.environ.setdefault("MS_CUSTOM_AOT_WHITE_LIST", os.path.dirname(path))
-    ctypes.CDLL(path).use_all_instructions()
-    return path

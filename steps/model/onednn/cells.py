@@ -4,13 +4,38 @@ Activations are float32 or bfloat16 (batch, frames, bins, channels), parameters 
 it was given. Shapes are static: MindSpore compiles once for each shape.
 """
 
+import ctypes
+import functools
+import os
+
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, initializer
 
 from steps.common.errors import UserError
 from steps.model import layers
-from steps.model.onednn.build import library, operator
+from steps.model.onednn.build import available, reason
+
+
+def operator(name: str, out_shape, out_dtype, bprop=None) -> ops.Custom:
+    """The library's function `name`; `out_shape` and `out_dtype` are functions of its inputs' shapes and types."""
+    return ops.Custom(f"{library()}:{name}", out_shape, out_dtype, "aot", bprop=bprop)
+
+
+@functools.cache
+def library() -> str:
+    """The library's path, once loaded. Raises UserError where it is not built, or MindSpore's oneDNN is another."""
+    path = available()
+    if path is None:
+        raise UserError(f"the oneDNN kernels are not there: {reason()}")
+    # MindSpore wants to be told which folder operators may be loaded from.
+    os.environ.setdefault("MS_CUSTOM_AOT_WHITE_LIST", os.path.dirname(path))
+    loaded = ctypes.CDLL(path)
+    if not loaded.onednn_fits():
+        raise UserError(f"the oneDNN kernels: {path} was made for another oneDNN than MindSpore's; set `train: "
+                        f"{{kernels: stock}}`")
+    loaded.use_all_instructions()
+    return path
 
 
 class Clip(nn.Cell):

@@ -58,3 +58,9 @@ void* scratch(size_t bytes, Scratch use) {
 void plan_for_all_threads() { dnnl_threadpool_interop_set_max_concurrency(threads()); }
 
 extern "C" void use_all_instructions() { dnnl_set_max_cpu_isa(dnnl_cpu_isa_default); }
+
+extern "C" int onednn_fits() {
+  const dnnl_version_t& there = *dnnl_version();
+  return there.major == DNNL_VERSION_MAJOR && there.minor >= DNNL_VERSION_MINOR &&
+         there.cpu_runtime == DNNL_RUNTIME_THREADPOOL;
+}

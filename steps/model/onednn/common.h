@@ -27,3 +27,7 @@ void plan_for_all_threads();
 // Lifts the limit on oneDNN's instruction sets that ONEDNN_MAX_CPU_ISA sets: it helps MindSpore's own convolutions and
 // harms these. Too late, and without effect, once oneDNN has run anything.
 extern "C" void use_all_instructions();
+
+// Whether the library that is loaded is the one that the headers describe: of the same major version, no older than
+// they are, and with MindSpore's kind of threads.
+extern "C" int onednn_fits();

@@ -5,9 +5,13 @@
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
+#include <stdexcept>
 #include <thread>
+#include <utility>
 
 namespace {
 
@@ -40,8 +44,9 @@ class Pool {
     work_off(work, parts);
     spin_until([this] { return helping_ == 0; });
     std::unique_lock<std::mutex> lock(mutex_);
-    work_ = nullptr;  // whoever wakes only now has come too late, and nobody waits for him
+    work_ = nullptr;  // A thread that wakes up after this finds no work and sleeps again.
     done_.wait(lock, [this] { return helping_ == 0; });
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
@@ -64,12 +69,19 @@ class Pool {
 
   void work_off(const std::function<void(int)>& work, int parts) {
     within = true;
-    for (int part = next_++; part < parts; part = next_++) work(part);
+    try {
+      for (int part = next_++; part < parts; part = next_++) work(part);
+    } catch (...) {  // `run` throws it again: it would end the process here
+      next_ = parts;
+      const std::lock_guard<std::mutex> lock(failure_mutex_);
+      if (!failure_) failure_ = std::current_exception();
+    }
     within = false;
   }
 
-  std::mutex mutex_;
+  std::mutex mutex_, failure_mutex_;
   std::condition_variable wake_, done_;
+  std::exception_ptr failure_;
   const std::function<void(int)>* work_ = nullptr;
   int parts_ = 0;
   std::atomic<int> next_{0}, helping_{0};
@@ -121,4 +133,19 @@ void run_parts(int parts, const std::function<void(int)>& work) {
   }
   if (pool == nullptr) pool = new Pool;
   pool->run(parts, work);
+}
+
+// For tests: all threads but the calling one throw. Returns whether the exception has reached the calling one.
+extern "C" int throw_in_helpers() {
+  const Turn turn = take_turn();
+  const auto caller = std::this_thread::get_id();
+  try {
+    run_parts(200, [&](int) {
+      if (std::this_thread::get_id() != caller) throw std::runtime_error("planted");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+  } catch (const std::runtime_error&) {
+    return 1;
+  }
+  return 0;
 }
