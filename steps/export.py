@@ -59,18 +59,11 @@ def export(exp_dir: Path) -> Path:
 
 
 def facts(config: Resolved, exp_dir: Path) -> dict[str, Any]:
-    """What the exported directory says of itself. The contexts are the frames that an output frame sees."""
-    from steps.model.network import right_reach, sight, time_reduction
+    """What the exported directory says of itself."""
+    from steps.model.network import contexts
 
-    model = config.experiment.model
-    return {
-        "experiment": config.name,
-        "subsampling_factor": time_reduction(model),
-        "left_context": -sight(model)[0],
-        "right_context": max(sight(model)[1], right_reach(model)),
-        "checkpoint_hash": sha256(exp_dir / "final.ckpt"),
-        "git_commit": git_commit(),
-    }
+    return {"experiment": config.name, **contexts(config.experiment.model),
+            "checkpoint_hash": sha256(exp_dir / "final.ckpt"), "git_commit": git_commit()}
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def as_js(log_probs):
 @pytest.mark.parametrize("changes", [
     {}, {"high_freq": 6400.0, "floor_db": -67.0}, {"window": "hamming", "preemphasis": 0.0, "num_bins": 40},
     {"window": "hanning", "frame_shift_ms": 12.5}, {"window": "blackman", "high_freq": -400.0},
+    {"high_freq": -400.0, "snip_edges": False}, {"frame_shift_ms": 12.5, "snip_edges": False},
 ])
 def test_fbank_equals_kaldi_native_fbank(changes):
     config = FBANK.model_copy(update=changes)

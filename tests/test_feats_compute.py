@@ -1,5 +1,6 @@
 """Spectrogram and fbank against independent references, and the properties that they must have."""
 
+import itertools
 from pathlib import Path
 
 import kaldi_native_fbank as knf
@@ -12,10 +13,11 @@ from scipy.signal import stft
 from steps.common.errors import UserError
 from steps.config.load import load_features
 from steps.config.schema import Features
-from steps.feats.compute import check_config, compute_feats, noise_energy, num_frames
+from steps.feats.compute import check_config, compute_feats, noise_energy, num_frames, stream_feats
 
 CONF = Path(__file__).parent.parent / "conf"
-SPECTROGRAM, FBANK = load_features("spectrogram", CONF), load_features("fbank", CONF)
+SPECTROGRAM, SHERPA = load_features("spectrogram", CONF), load_features("fbank", CONF)
+FBANK = SHERPA.model_copy(update={"high_freq": 0.0, "snip_edges": True})  # Kaldi's defaults
 BOTH = pytest.mark.parametrize("config", [SPECTROGRAM, FBANK], ids=["spectrogram", "fbank"])
 
 
@@ -82,6 +84,18 @@ def test_fbank_equals_the_definition():
     np.testing.assert_allclose(feats, naive_fbank(samples), atol=5e-3)
 
 
+def test_mirrored_edges_equal_the_definition():
+    """Frame t has 160 t to 160 (t + 1) for its middle; what lies outside the audio is its mirror image."""
+    samples = speechlike(16_090)
+    config = SHERPA.model_copy(update={"high_freq": 0.0})
+    frames = num_frames(len(samples), config)
+    assert frames == 101
+    mirrored = np.concatenate([samples[:120][::-1], samples, samples[::-1][:400]])
+    feats = compute_feats(samples, config)
+    assert feats.shape == (frames, 80)
+    np.testing.assert_allclose(feats, naive_fbank(mirrored)[:frames], atol=5e-3)
+
+
 def test_fbank_equals_kaldi_native_fbank_at_its_defaults():
     options = knf.FbankOptions()
     options.frame_opts.dither = 0
@@ -94,6 +108,17 @@ def test_fbank_equals_kaldi_native_fbank_at_its_defaults():
     feats, floor = compute_feats(samples, FBANK), np.float32(np.log(noise_energy(FBANK)))
     assert (reference > floor).mean() > 0.99
     np.testing.assert_array_equal(feats, np.maximum(reference, floor))
+
+
+@pytest.mark.parametrize("config", [SPECTROGRAM, FBANK, SHERPA], ids=["spectrogram", "fbank", "sherpa"])
+@settings(deadline=None, max_examples=30)
+@given(cuts=st.lists(st.integers(0, 5000), max_size=6), samples=st.integers(1200, 5000))
+def test_a_stream_gives_what_the_whole_does(config, cuts, samples):
+    """However the audio is cut, also into nothing."""
+    audio = speechlike(samples)
+    edges = [0, *sorted(min(cut, samples) for cut in cuts), samples]
+    parts = stream_feats((audio[begin:end] for begin, end in itertools.pairwise(edges)), config)
+    np.testing.assert_array_equal(np.concatenate(list(parts)), compute_feats(audio, config))
 
 
 @BOTH
@@ -187,6 +212,7 @@ def test_other_rates_and_windows():
 @pytest.mark.parametrize("wrong, word", [
     ({"type": "spectrogram", "num_bins": 202}, "201 bins"),
     ({"type": "spectrogram", "preemphasis": 0.97}, "fbank alone"),
+    ({"type": "spectrogram", "snip_edges": False}, "fbank alone"),
     ({"type": "fbank", "frame_shift_ms": 0.01}, "a sample"),
 ])
 def test_configs_that_make_no_sense(wrong, word):

@@ -140,6 +140,7 @@ class Features(Strict):
     sample_rate: Annotated[int, Field(ge=4000, le=192000)] = 16000
     frame_length_ms: Milliseconds = 25.0
     frame_shift_ms: Milliseconds = 10.0
+    snip_edges: bool = True  # as Kaldi's: frames lie whole within the audio; false mirrors the audio at its ends
     window: Literal["hamming", "hanning", "povey", "rectangular", "blackman"] = "hamming"
     num_bins: upto(4096) = 80
     preemphasis: Fraction = 0.0
@@ -165,8 +166,8 @@ class Features(Strict):
             bins = int(self.sample_rate * self.frame_length_ms * 0.001) // 2 + 1
             if self.num_bins > bins:
                 raise ValueError(f"num_bins: the spectrogram of such a frame has {bins} bins, not {self.num_bins}")
-            if self.preemphasis or self.low_freq or self.high_freq:
-                raise ValueError("preemphasis, low_freq and high_freq belong to type fbank alone")
+            if self.preemphasis or self.low_freq or self.high_freq or not self.snip_edges:
+                raise ValueError("preemphasis, low_freq, high_freq and snip_edges: false belong to type fbank alone")
         return self
 
 

@@ -47,6 +47,14 @@ class AudioInfo(NamedTuple):
         return self.frames / self.rate
 
 
+class _Forward(soundfile.SoundFile):
+    """A file that is read from its begin to its end. soundfile would seek behind each block, to where it is; of an mp3
+    that disturbs the first samples there."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 @contextlib.contextmanager
 def open_audio(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
     """An audio file that libsndfile reads, opened, whose header is plausible.
@@ -56,7 +64,7 @@ def open_audio(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
     """
     path = os.fspath(path)
     raw = _readable(path)
-    with _explained(path), soundfile.SoundFile(raw) as file:
+    with _explained(path), _Forward(raw) as file:
         wrong = _implausible(path, file) or cut_short(file.extra_info) or _joined(path, file.format)
         if wrong:
             raise UserError(f"{path}: {wrong}")
@@ -181,12 +189,21 @@ def _explained(path: str) -> Iterator[None]:
         raise UserError(f"{path}: not readable as audio ({reason}); {_remedy(path)}") from None
 
 
-def _remedy(path: str) -> str:
-    head = b""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        head = file.read(64)
+def foreign_kind(path: str | os.PathLike) -> str | None:
+    """What a file is that libsndfile does not read, by its first bytes, else by its name; None where that tells
+    nothing."""
     suffix = os.path.splitext(path)[1].lower()
-    kind = next((kind for magic, kind in MAGIC if re.match(magic, head, re.DOTALL)), FOREIGN.get(suffix))
+    return next((kind for magic, kind in MAGIC if re.match(magic, _head(path), re.DOTALL)), FOREIGN.get(suffix))
+
+
+def _head(path: str | os.PathLike) -> bytes:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(64)
+    return b""
+
+
+def _remedy(path: str) -> str:
+    head, kind, suffix = _head(path), foreign_kind(path), os.path.splitext(path)[1].lower()
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "it is a page of the web, perhaps a server's error; download it again"
     if head.startswith(b"version https://git-lfs"):

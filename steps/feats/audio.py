@@ -52,7 +52,7 @@ def stream_audio(path: str | os.PathLike, sample_rate: int) -> AudioStream:
     loudest = _loudest_of_inverted(path) if info.channels > 1 else None
     blocks = _mono(path, loudest)
     if info.rate != sample_rate:
-        blocks = _resampled(blocks, info.rate, sample_rate)
+        blocks = resampled(blocks, info.rate, sample_rate)
     return AudioStream(blocks, info.rate, info.channels, loudest is not None)
 
 
@@ -74,7 +74,7 @@ def _loudest_of_inverted(path: str | os.PathLike) -> int | None:
     return int(np.argmax(energies)) if mean_energy < CANCELLED * np.mean(energies) else None
 
 
-def _resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+def resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
     """The blocks at another rate, the same as if they were resampled as a whole."""
     resampler = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
     for block in blocks:

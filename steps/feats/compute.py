@@ -1,6 +1,7 @@
 """Log spectrogram and Kaldi's fbank of an utterance."""
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator
 
 import kaldi_native_fbank as knf
@@ -16,7 +17,7 @@ FULL_SCALE = 32768.0  # Kaldi computes on 16-bit numbers
 
 @functools.lru_cache(maxsize=8)
 def frame_options(config: Features) -> knf.FrameExtractionOptions:
-    """The config as Kaldi's FrameExtractionOptions: no dither, whole frames alone (snip_edges)."""
+    """The config as Kaldi's FrameExtractionOptions: no dither."""
     options = knf.FrameExtractionOptions()
     options.samp_freq = config.sample_rate
     options.frame_length_ms = config.frame_length_ms
@@ -24,7 +25,7 @@ def frame_options(config: Features) -> knf.FrameExtractionOptions:
     options.window_type = config.window
     options.preemph_coeff = config.preemphasis
     options.dither = 0.0
-    options.snip_edges = True
+    options.snip_edges = config.snip_edges
     return options
 
 
@@ -57,8 +58,11 @@ def frame_shift(config: Features) -> int:
 
 
 def num_frames(samples: int, config: Features) -> int:
-    """Frames that fit whole into `samples` (Kaldi's snip_edges): frame t begins at t × frame_shift."""
-    return max(0, 1 + (samples - frame_length(config)) // frame_shift(config))
+    """Frames of `samples`. With snip_edges those that fit whole into it: frame t begins at t × frame_shift. Else one
+    for each frame_shift, whose middle frame t has for its own."""
+    if config.snip_edges:
+        return max(0, 1 + (samples - frame_length(config)) // frame_shift(config))
+    return (samples + frame_shift(config) // 2) // frame_shift(config)
 
 
 def spectrogram_parts(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
@@ -99,9 +103,12 @@ def fbank_parts(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.n
     `blocks` are as `compute_feats` takes them.
     """
     fbank, done = knf.OnlineFbank(fbank_options(config)), 0
-    for block in blocks:
-        scaled = block * np.float32(FULL_SCALE)
-        fbank.accept_waveform(config.sample_rate, scaled.tolist())  # pybind11 converts a list twice as fast as an array
+    for block in itertools.chain(blocks, [None]):
+        if block is None:
+            fbank.input_finished()  # without snip_edges the last frames wait for it
+        else:
+            scaled = block * np.float32(FULL_SCALE)
+            fbank.accept_waveform(config.sample_rate, scaled.tolist())  # pybind11 converts a list twice as fast
         ready = fbank.num_frames_ready
         if ready > done:
             yield np.stack([fbank.get_frame(frame) for frame in range(done, ready)])
@@ -117,8 +124,8 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
     """Features of audio at the config's sample rate, full scale ±1: float32 (frames, num_bins).
 
     `samples` are float32 (samples,), or blocks of such. With `level_db` they are first scaled to that level, for which
-    they are held in memory. Frame t begins t × frame_shift_ms after the first sample; only
-    whole frames count. Raises UserError where there is none, and where a feature is NaN or infinite.
+    they are held in memory. Frame t begins t × frame_shift_ms after the first sample (`num_frames` says more). Raises
+    UserError where there is none, and where a feature is NaN or infinite.
     """
     if config.level_db is not None:
         whole = samples if isinstance(samples, np.ndarray) else np.concatenate([*samples, np.zeros(0, np.float32)])
@@ -134,6 +141,14 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
     if not np.isfinite(feats).all():
         raise UserError("its features are NaN or infinite; the samples are too large")
     return feats
+
+
+def stream_feats(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
+    """Features of audio that comes in blocks, as `compute_feats` takes them: float32 (frames, num_bins) each.
+
+    Together they are what `compute_feats` makes of the whole, bit by bit, where there is no `level_db`.
+    """
+    return PARTS[config.type](blocks, config)
 
 
 def check_config(config: Features, where: str) -> None:

@@ -83,6 +83,14 @@ def right_reach(model: Model) -> int:
                     for frames in range(1 << 10, (1 << 10) + step + 1)))
 
 
+def contexts(model: Model) -> dict[str, int]:
+    """What running the network in windows takes: input frames per output frame, and how many of them output frame i
+    sees before and behind i × subsampling_factor."""
+    first, last = sight(model)
+    return {"subsampling_factor": time_reduction(model), "left_context": -first,
+            "right_context": max(last, right_reach(model))}
+
+
 def frames_needed(labels: list[int]) -> int:
     """Output frames without which CTC has no path: one a label, and a blank between equal neighbours."""
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))

@@ -128,16 +128,27 @@ def _hearing(utts: list[str], feats: Mapping[str, np.ndarray], config: Features,
 
 def _times(model: Acoustic, config: Features, voices: dict[str, Voice],
            emissions: dict[str, list[Emission]]) -> tuple[float, dict[str, list[Timed]]]:
-    reduction = model.frame_shift_s * 1000 / config.frame_shift_ms
-    spikes = {utt: [(one.first + one.last) / 2 * reduction for one in found] for utt, found in emissions.items()}
-    place = spike_place((voices[utt], spikes[utt]) for utt in emissions)
-    times = {}
-    for utt, found in sorted(emissions.items()):
-        edges = np.array(boundaries(voices[utt], spikes[utt], place, config.frame_shift_ms))
-        begins, durations = (values * config.frame_shift_ms / 1000 for values in (edges[:-1], np.diff(edges)))
-        times[utt] = [Timed(begin, duration, model.tokens[one.token], one.posterior)
-                      for begin, duration, one in zip(begins, durations, found, strict=True)]
-    return place, times
+    factor = round(model.frame_shift_s * 1000 / config.frame_shift_ms)
+    place = spike_place((voices[utt], _spikes(found, factor)) for utt, found in emissions.items())
+    return place, {utt: timed(found, voices[utt], model.tokens, place, factor, config.frame_shift_ms)
+                   for utt, found in sorted(emissions.items())}
+
+
+def timed(found: list[Emission], voice: Voice, tokens: list[str], place: float, factor: int,
+          frame_shift_ms: float) -> list[Timed]:
+    """Emissions, at least one, as syllables that fill the time from the voice's onset to its offset.
+
+    Args:
+        place: see `spike_place`.
+        factor: input frames per output frame.
+    """
+    edges = np.array(boundaries(voice, _spikes(found, factor), place, frame_shift_ms)) * frame_shift_ms / 1000
+    return [Timed(begin, end - begin, tokens[one.token], one.posterior)
+            for begin, end, one in zip(edges[:-1].tolist(), edges[1:].tolist(), found, strict=True)]
+
+
+def _spikes(found: list[Emission], factor: int) -> list[float]:
+    return [(one.first + one.last) / 2 * factor for one in found]
 
 
 def write_aligned(out_dir: Path, aligned: Aligned) -> None:

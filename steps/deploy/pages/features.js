@@ -65,11 +65,20 @@ function melFilters(config, size) {
   });
 }
 
+/** The sample that stands at i where the sound is mirrored at its ends. */
+function mirrored(i, length) {
+  while (i < 0 || i >= length) i = i < 0 ? -1 - i : 2 * length - 1 - i;
+  return i;
+}
+
 /** Log mel energies of samples (full scale 1) at the config's rate: {frames, bins, data (frames × bins)}. */
 function fbank(samples, config) {
   const length = Math.floor(config.sample_rate * config.frame_length_ms * 0.001);
   const shift = Math.floor(config.sample_rate * config.frame_shift_ms * 0.001);
-  const frames = samples.length < length ? 0 : 1 + Math.floor((samples.length - length) / shift);
+  const {frames, at} = config.snip_edges
+    ? {frames: samples.length < length ? 0 : 1 + Math.floor((samples.length - length) / shift), at: i => samples[i]}
+    : {frames: Math.floor((samples.length + Math.floor(shift / 2)) / shift), at: i => samples[mirrored(i, samples.length)]};
+  const before = config.snip_edges ? 0 : Math.floor(length / 2) - Math.floor(shift / 2);
   let size = 1;
   while (size < length) size *= 2;
   const taper = windowFunction(config.window, length), filters = melFilters(config, size);
@@ -79,9 +88,9 @@ function fbank(samples, config) {
     real.fill(0);
     imag.fill(0);
     let mean = 0;
-    for (let i = 0; i < length; i++) mean += samples[frame * shift + i];
+    for (let i = 0; i < length; i++) mean += at(frame * shift + i - before);
     mean /= length;
-    for (let i = 0; i < length; i++) real[i] = (samples[frame * shift + i] - mean) * FULL_SCALE;
+    for (let i = 0; i < length; i++) real[i] = (at(frame * shift + i - before) - mean) * FULL_SCALE;
     for (let i = length - 1; i >= 0; i--) {
       real[i] = (real[i] - config.preemphasis * real[Math.max(i - 1, 0)]) * taper[i];
     }

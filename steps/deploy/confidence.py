@@ -1,0 +1,95 @@
+"""How far a decoded syllable's highest probability can be trusted: its calibration, measured on dev."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import kaldialign
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from steps.search.ctc import Emission
+
+CLOSEST = 1e-6  # that a probability may come to 0 and 1
+BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)  # edges of the reliability table: most syllables are sure
+
+
+class Calibration(NamedTuple):
+    """Platt scaling (Platt 1999): a logistic function of the logit of a probability. By default it changes nothing."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, probability: float) -> float:
+        """The share of syllables of this probability that are right."""
+        return float(expit(self.slope * logit(np.clip(probability, CLOSEST, 1 - CLOSEST)) + self.offset))
+
+
+class Bin(NamedTuple):
+    """A row of a reliability table."""
+
+    low: float
+    high: float
+    syllables: int
+    confidence: float  # mean
+    right: float  # share
+
+
+def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence[str]],
+          tokens: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities of all decoded syllables, float (syllables,), and whether each is right, bool (syllables,).
+
+    A syllable is right where the alignment of least edits pairs it with its equal.
+    """
+    probabilities, right = [], []
+    for utt, found in emissions.items():
+        pairs = kaldialign.align(list(pinyin[utt]), [tokens[one.token] for one in found], "*")
+        right += [ref == hyp for ref, hyp in pairs if hyp != "*"]
+        probabilities += [one.posterior for one in found]
+    return np.array(probabilities), np.array(right, bool)
+
+
+def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
+    """The likeliest calibration, with Platt's targets, which lie a little off 0 and 1, lest it be without bounds."""
+    x = logit(np.clip(probabilities, CLOSEST, 1 - CLOSEST))
+    positive, negative = int(right.sum()), int((~right).sum())
+    target = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        z = weights[0] * x + weights[1]
+        error = expit(z) - target
+        return float(np.sum(np.logaddexp(0, z) - target * z)), np.array([error @ x, error.sum()])
+
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=[(0, None), (None, None)]).x
+    return Calibration(float(slope), float(offset))
+
+
+def reliability(confidences: np.ndarray, right: np.ndarray) -> list[Bin]:
+    """The table: syllables of like confidence, and how many of them are right. Empty bins are left out."""
+    where = np.clip(np.searchsorted(BINS, confidences, side="right") - 1, 0, len(BINS) - 2)
+    return [Bin(BINS[number], BINS[number + 1], int(mine.sum()), float(confidences[mine].mean()),
+                float(right[mine].mean()))
+            for number in range(len(BINS) - 1) if (mine := where == number).any()]
+
+
+def calibration_error(table: list[Bin]) -> float:
+    """The mean distance of confidence and share of right syllables (ECE, Naeini et al. 2015)."""
+    total = sum(row.syllables for row in table)
+    return sum(row.syllables * abs(row.confidence - row.right) for row in table) / total if total else 0.0
+
+
+def out_of_fold(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Confidences by a calibration that has not seen them: each half's by the other's, so that a table is honest."""
+    confidences = np.empty(len(probabilities))
+    half = np.arange(len(probabilities)) % 2 == 0
+    for mine in (half, ~half):
+        calibration = fit(probabilities[~mine], right[~mine])
+        confidences[mine] = [calibration(one) for one in probabilities[mine]]
+    return confidences
+
+
+def table_lines(table: list[Bin]) -> list[str]:
+    """The table as text."""
+    rows = [f"{row.low:.2f}–{row.high:.2f}  {row.syllables:>9}  {row.confidence:>10.3f}  {row.right:>6.3f}"
+            for row in table]
+    return ["confidence  syllables  mean confid.   right", *rows]

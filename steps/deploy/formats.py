@@ -1,0 +1,130 @@
+"""What a recording's syllables are written as: txt, json, ctm, srt, vtt, TextGrid."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from pypinyin.contrib.tone_convert import to_tone
+
+from steps.deploy.recognizer import Phrase
+from steps.search.ctm import Timed, ctm_line
+from steps.text.syllables import NEUTRAL
+
+LINE_SYLLABLES = 18  # of a subtitle, at the most
+
+
+class Heard(NamedTuple):
+    """A recording and what was heard in it."""
+
+    name: str  # its path as given
+    seconds: float
+    phrases: list[Phrase]
+
+
+def accented(syllable: str) -> str:
+    """`ni3` as `nǐ`, `lv4` as `lǜ`, `de5` as `de`."""
+    return to_tone(syllable.removesuffix(NEUTRAL).replace("v", "ü"))
+
+
+def txt(heard: Heard) -> str:
+    """A line a phrase."""
+    return "".join(f"{_text(phrase.syllables)}\n" for phrase in heard.phrases)
+
+
+def one_json(heard: Heard) -> str:
+    """One line: the recording, its text, and each syllable with its times in seconds and its confidence."""
+    return json.dumps({
+        "file": heard.name,
+        "duration": round(heard.seconds, 3),
+        "text": " ".join(_text(phrase.syllables) for phrase in heard.phrases),
+        "phrases": [{
+            "begin": round(phrase.begin, 3),
+            "end": round(phrase.end, 3),
+            "text": _text(phrase.syllables),
+            "syllables": [{"syllable": one.syllable, "begin": round(one.begin, 3),
+                           "end": round(one.begin + one.duration, 3), "confidence": round(one.confidence, 4)}
+                          for one in phrase.syllables],
+        } for phrase in heard.phrases],
+    }, ensure_ascii=False) + "\n"
+
+
+def ctm(heard: Heard) -> str:
+    """NIST's: `file channel begin duration syllable confidence`; the file's name has no blanks."""
+    name = "_".join(heard.name.split())
+    return "".join(f"{ctm_line(name, one)}\n" for phrase in heard.phrases for one in phrase.syllables)
+
+
+def srt(heard: Heard) -> str:
+    """SubRip subtitles."""
+    return "".join(f"{number}\n{_clock(line.begin, ',')} --> {_clock(line.end, ',')}\n{_text(line.syllables)}\n\n"
+                   for number, line in enumerate(_lines(heard.phrases), 1))
+
+
+def vtt(heard: Heard) -> str:
+    """WebVTT subtitles."""
+    return "WEBVTT\n\n" + "".join(
+        f"{_clock(line.begin, '.')} --> {_clock(line.end, '.')}\n{_text(line.syllables)}\n\n"
+        for line in _lines(heard.phrases))
+
+
+def textgrid(heard: Heard) -> str:
+    """Praat's, with a tier of phrases and one of syllables; both fill the whole recording, as Praat wants it."""
+    syllables = [one for phrase in heard.phrases for one in phrase.syllables]
+    tiers = {
+        "phrases": [(phrase.begin, phrase.end, _text(phrase.syllables)) for phrase in heard.phrases],
+        "syllables": [(one.begin, one.begin + one.duration, one.syllable) for one in syllables],
+    }
+    end = max([heard.seconds, *(phrase.end for phrase in heard.phrases)])
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.3f}",
+             "tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    for number, (name, intervals) in enumerate(tiers.items(), 1):
+        filled = _filled(intervals, end)
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"',
+                  "        xmin = 0", f"        xmax = {end:.3f}", f"        intervals: size = {len(filled)}"]
+        for at, (begin, until, text) in enumerate(filled, 1):
+            lines += [f"        intervals [{at}]:", f"            xmin = {begin:.3f}",
+                      f"            xmax = {until:.3f}", f'            text = "{text}"']
+    return "\n".join(lines) + "\n"
+
+
+FORMATS: dict[str, Callable[[Heard], str]] = {"txt": txt, "json": one_json, "ctm": ctm, "srt": srt, "vtt": vtt,
+                                              "TextGrid": textgrid}
+ONE_RECORDING = ("srt", "vtt", "TextGrid")  # these cannot stand one behind the other in a stream
+
+
+def _text(syllables: Sequence[Timed]) -> str:
+    return " ".join(one.syllable for one in syllables)
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = round(seconds * 1000)
+    return (f"{milliseconds // 3_600_000:02d}:{milliseconds // 60_000 % 60:02d}:{milliseconds // 1000 % 60:02d}"
+            f"{point}{milliseconds % 1000:03d}")
+
+
+def _lines(phrases: list[Phrase]) -> list[Phrase]:
+    """Phrases that fit a subtitle: a longer one is divided behind its longest syllable, which a short pause follows."""
+    lines = []
+    for phrase in phrases:
+        found = phrase.syllables
+        if len(found) <= LINE_SYLLABLES:
+            lines.append(phrase)
+            continue
+        middle = range(len(found) // 4, len(found) - len(found) // 4)
+        cut = max(middle, key=lambda number: found[number].duration) + 1
+        lines += _lines([Phrase(part[0].begin, part[-1].begin + part[-1].duration, part)
+                         for part in (found[:cut], found[cut:])])
+    return lines
+
+
+def _filled(intervals: list[tuple[float, float, str]], end: float) -> list[tuple[float, float, str]]:
+    """Intervals in milliseconds' steps, with empty ones between them, from 0 to `end`."""
+    filled, at = [], 0.0
+    for begin, until, text in intervals:
+        begin, until = max(at, round(begin, 3)), round(until, 3)
+        if begin > at:
+            filled.append((at, begin, ""))
+        if until > begin:
+            filled.append((begin, until, text))
+            at = until
+    return [*filled, (at, end, "")] if round(end, 3) > at else filled

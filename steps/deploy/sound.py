@@ -1,0 +1,144 @@
+"""Sound of any length and kind, block by block: files that libsndfile, PyAV or ffmpeg reads, and raw PCM."""
+
+import io
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from steps.common.errors import UserError
+from steps.corpus.audio import READ, audio_info, foreign_kind
+from steps.feats.audio import resampled, stream_audio
+
+BLOCK_S = 10  # seconds of sound that a pipe is read by
+LIVE_S = 0.2  # and that are waited for, at the most, where they are wanted as they come
+MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b"#!AMR")  # first bytes of a file; m4a has `ftyp` in there
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".amr", ".3gp", ".wma", ".webm",
+            ".aiff", ".aif", ".au", ".caf")  # of the files in a folder that are taken for recordings
+
+
+class Sound(NamedTuple):
+    """A recording."""
+
+    blocks: Iterator[np.ndarray]  # float32 (samples,), one channel, full scale ±1
+    seconds: float | None  # None: not known before its end
+
+
+def open_sound(path: Path, sample_rate: int) -> Sound:
+    """A file at `sample_rate` Hz, its channels averaged.
+
+    Raises UserError, at once or while blocks are read, that names a file which is missing, broken, empty, or of a kind
+    that nothing installed can read.
+    """
+    try:
+        return Sound(stream_audio(path, sample_rate).blocks, audio_info(path).seconds)
+    except UserError:
+        kind = foreign_kind(path)
+        if not path.is_file() or not path.stat().st_size or (kind is None and path.suffix.lower() in READ):
+            raise
+    try:
+        return _pyav(path, sample_rate)
+    except ImportError:
+        pass
+    if shutil.which("ffmpeg"):
+        return _ffmpeg(path, sample_rate)
+    raise UserError(f"{path}: not readable as audio: it is {kind or 'of a kind'}, which libsndfile does not read; "
+                    "install PyAV (./path.sh pip install av) or ffmpeg, which do")
+
+
+def by_size(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same samples in blocks of `size`, but for the last."""
+    rest = np.empty(0, np.float32)
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        while len(rest) >= size:
+            yield rest[:size]
+            rest = rest[size:]
+    if len(rest):
+        yield rest
+
+
+def piped_sound(stream: io.BufferedReader, file_rate: int, channels: int, sample_rate: int, live: bool) -> Sound:
+    """What comes through a pipe: a whole file, known by its first bytes, or signed 16-bit little-endian PCM, such as
+    `arecord -t raw -f S16_LE` writes.
+
+    Args:
+        file_rate, channels: of PCM, which says nothing of itself.
+        live: PCM is wanted as it comes, in small blocks; a file is refused, since it is read when it is whole.
+    """
+    head = stream.peek(8)
+    if not head.startswith(MAGIC) and head[4:8] != b"ftyp":
+        blocks = _pcm(stream, file_rate, channels, LIVE_S if live else BLOCK_S)
+        return Sound(_at_rate(blocks, file_rate, sample_rate), None)
+    if live:
+        raise UserError("standard input holds a file, not PCM; of arecord ask `-t raw -f S16_LE -r 16000 -c 1`")
+
+    def spooled_blocks() -> Iterator[np.ndarray]:
+        with tempfile.NamedTemporaryFile(prefix="yinjie.") as spooled:
+            shutil.copyfileobj(stream, spooled)
+            spooled.flush()
+            yield from open_sound(Path(spooled.name), sample_rate).blocks
+
+    return Sound(spooled_blocks(), None)
+
+
+def _pcm(stream: io.BufferedReader, rate: int, channels: int, block_s: float) -> Iterator[np.ndarray]:
+    rest = b""
+    while data := stream.read1(2 * channels * max(1, int(block_s * rate))):
+        data = rest + data
+        whole = len(data) // (2 * channels) * 2 * channels
+        rest = data[whole:]
+        yield np.frombuffer(data[:whole], "<i2").reshape(-1, channels) / np.float32(32768)
+
+
+def _at_rate(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+    """Blocks float32 (samples, channels) as one channel at another rate."""
+    mixed = (block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32) for block in blocks)
+    return mixed if rate == wanted else resampled(mixed, rate, wanted)
+
+
+def _pyav(path: Path, sample_rate: int) -> Sound:
+    import av
+
+    try:
+        container = av.open(f"file:{path}")
+        stream = container.streams.audio[0]
+    except av.FFmpegError as error:
+        raise UserError(f"{path}: not readable as audio: {error.strerror}") from None
+    except IndexError:
+        raise UserError(f"{path}: holds no sound") from None
+    resampler = av.AudioResampler(format="fltp")  # floats, a row for each channel; rate and channels stay
+
+    def blocks() -> Iterator[np.ndarray]:
+        with container:
+            try:
+                for frame in container.decode(stream):
+                    for part in resampler.resample(frame):
+                        yield part.to_ndarray().T
+            except av.FFmpegError as error:
+                raise UserError(f"{path}: not readable to its end: {error.strerror}") from None
+
+    seconds = container.duration and container.duration / av.time_base
+    return Sound(_at_rate(blocks(), stream.rate, sample_rate), seconds)
+
+
+def _ffmpeg(path: Path, sample_rate: int) -> Sound:
+    words = ["ffmpeg", "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0", "-ac", "1", "-ar",
+             str(sample_rate), "-f", "f32le", "pipe:1"]
+
+    def blocks() -> Iterator[np.ndarray]:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                while data := process.stdout.read(4 * BLOCK_S * sample_rate):
+                    yield np.frombuffer(data, "<f4")
+                said = process.stderr.read().decode(errors="replace").strip()
+                if process.wait():
+                    raise UserError(f"{path}: not readable as audio: {said.splitlines()[-1] if said else 'ffmpeg'}")
+            finally:
+                process.kill()
+
+    return Sound(blocks(), None)

@@ -1,0 +1,430 @@
+"""Recognition: windows that equal the whole, phrases, formats, sound of every kind, and the command."""
+
+import io
+import itertools
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_export import write_trained
+from test_onnx_model import KINDS, TOKENS
+
+from steps import recognize
+from steps.common.errors import UserError
+from steps.common.files import write_json
+from steps.config.load import load_resolved
+from steps.deploy.confidence import Calibration, calibration_error, fit, out_of_fold, reliability
+from steps.deploy.formats import FORMATS, Heard, accented
+from steps.deploy.mindir import read_network
+from steps.deploy.model import OnnxModel, load_model
+from steps.deploy.recognizer import Phrase, Recognizer, segments, windows
+from steps.deploy.sound import open_sound, piped_sound
+from steps.export import export
+from steps.feats.archive import load_cmvn, mean_std
+from steps.feats.audio import read_audio
+from steps.feats.compute import compute_feats
+from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
+from steps.search.ctc import greedy
+from steps.search.ctm import Timed
+from steps.text.syllables import all_syllables, from_marked
+
+ROOT = Path(__file__).parent.parent
+
+
+def speech(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """Tones of 0.2 s in noise, with a pause of a second now and then: float32."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * rate)) / rate
+    hertz = rng.uniform(150, 3500, int(seconds / 0.2) + 1)[(time / 0.2).astype(int)]
+    return ((0.3 * np.sin(2 * np.pi * hertz * time) + 0.01 * rng.normal(size=len(time)))
+            * (time % 5 < 4)).astype(np.float32)
+
+
+def write_lively(exp_dir: Path, **features) -> None:
+    """A trained experiment whose weights are random, but such that it hears one thing after the other in `speech`."""
+    write_trained(exp_dir, {**KINDS["residual"], "output": "plain"}, "fbank", **features)
+    write_json(exp_dir / "buckets.json", [96, 160])
+    config = load_resolved(exp_dir)
+    network = read_network(exp_dir, config, TOKENS)
+    parameters = named_parameters(network)
+    parameters["output.weight"].set_data(parameters["output.weight"] * 10)
+    mean, std = mean_std(load_cmvn(exp_dir / "cmvn"))
+    feats = (compute_feats(speech(10), config.features) - mean) / std
+    logits = network(ms.Tensor(feats[None])).asnumpy()
+    parameters["output.bias"].set_data(parameters["output.bias"] - ms.Tensor(logits.mean(axis=(0, 1))))
+    save_weights(exp_dir / "final.ckpt", parameters, {"tokens_sha256": tokens_hash(TOKENS)})
+    export(exp_dir)
+
+
+@pytest.fixture(scope="module")
+def exp_dir(tmp_path_factory) -> Path:
+    """An exported experiment whose weights are random."""
+    exp_dir = tmp_path_factory.mktemp("exp") / "small"
+    write_lively(exp_dir)
+    return exp_dir
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def model(request, tmp_path_factory) -> OnnxModel:
+    exp_dir = tmp_path_factory.mktemp("exp") / "small"
+    write_trained(exp_dir, KINDS[request.param])
+    return OnnxModel(export(exp_dir))
+
+
+@pytest.mark.parametrize("frames", [1000, 1003, 35])
+@pytest.mark.parametrize("window_s", [0.05, 0.7, 4.0])
+def test_windows_equal_the_whole_bit_by_bit(model, frames, window_s):
+    rng = np.random.default_rng(frames)
+    feats = rng.normal(size=(frames, 20)).astype(np.float32) * 3 + 9
+    parts = np.split(feats, np.sort(rng.integers(0, frames, 12)))
+    found = list(windows(model, parts, window_s))
+    np.testing.assert_array_equal(np.concatenate([part for part, _ in found]), feats)
+    np.testing.assert_array_equal(np.concatenate([log_probs for _, log_probs in found]), model.one(feats))
+
+
+def test_no_frame_at_all(model):
+    with pytest.raises(UserError, match="shorter than a frame of 25 ms"):
+        list(windows(model, [np.empty((0, 20), np.float32)], 1.0))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), max_size=20), st.lists(st.integers(0, 99), max_size=4),
+       st.integers(2, 7), st.integers(12, 60))
+def test_phrases_lose_nothing_and_do_not_depend_on_the_parts(runs, cuts, pause, longest):
+    path = np.array([token for token, length in runs for _ in range(length)], int)
+    rng = np.random.default_rng(len(path))
+    log_probs = np.log(rng.dirichlet(np.ones(3), len(path)) * 0.1 + 0.9 * np.eye(3)[path]).reshape(-1, 3)
+    feats = np.arange(2 * len(path))[:, None]
+    edges = sorted(min(cut, len(path)) for cut in cuts)
+    parts = list(zip(np.split(feats, [2 * edge for edge in edges]), np.split(log_probs, edges), strict=True))
+    found = list(segments(parts, 2, pause, longest))
+    whole = list(segments([(feats, log_probs)], 2, pause, longest))
+    assert [one.first for one in found] == [one.first for one in whole]
+    for one, other in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(one.log_probs, other.log_probs)
+        np.testing.assert_array_equal(one.feats[:, 0], np.arange(2 * one.first, 2 * (one.first + len(one.log_probs))))
+        assert len(one.log_probs) <= longest
+    left = np.setdiff1d(np.arange(len(path)), [one.first + at for one in found for at in range(len(one.log_probs))])
+    assert not path[left].any()
+    if longest > len(path):  # no cut but in silence
+        tokens = [emission.token for one in found for emission in greedy(one.log_probs)]
+        assert tokens == [emission.token for emission in greedy(log_probs)]
+
+
+def test_memory_and_time_of_silence_are_bounded():
+    """An hour of silence makes no phrase, and is not kept."""
+    quiet = np.log(np.full((250, 3), [0.98, 0.01, 0.01]))
+    assert list(segments(((np.zeros((500, 1)), quiet) for _ in range(200)), 2, 10, 400))[-1].log_probs.shape[0] <= 10
+
+
+def test_mindspore_hears_what_onnx_runtime_does(exp_dir, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for path in exp_dir.iterdir():
+        if path.is_file():
+            (bare / path.name).write_bytes(path.read_bytes())
+    samples = speech(6)
+    ours, theirs = (list(Recognizer(folder).phrases([samples])) for folder in (exp_dir, bare))
+    assert type(load_model(bare)) is not type(load_model(exp_dir))
+    assert [[one.syllable for one in phrase.syllables] for phrase in ours] == [
+        [one.syllable for one in phrase.syllables] for phrase in theirs]
+    assert sum(len(phrase.syllables) for phrase in ours) > 5
+    times = [(one.begin, one.begin + one.duration) for phrase in ours for one in phrase.syllables]
+    assert all(begin < end for begin, end in times)
+    assert all(end <= begin + 1e-9 for (_, end), (begin, _) in itertools.pairwise(times))
+
+
+@pytest.fixture(scope="module")
+def levelled(tmp_path_factory) -> Recognizer:
+    """A model whose features are normalised by the utterance: by its level and by its mean."""
+    exp_dir = tmp_path_factory.mktemp("exp") / "small"
+    write_lively(exp_dir, cmn_frames=30, level_db=-20.0)
+    return Recognizer(exp_dir)
+
+
+@pytest.mark.parametrize("gain", [1, 0.1])
+def test_an_utterance_that_is_normalised_by_itself(levelled, gain):
+    samples = speech(12)
+    expected = [one.token for one in greedy(levelled.model.one(compute_feats(samples, levelled.model.features)))]
+    blocks = np.array_split(samples * np.float32(gain), 7)
+    heard = [one.syllable for phrase in levelled.phrases(blocks) for one in phrase.syllables]
+    assert heard == [levelled.model.tokens[token] for token in expected] != []
+    assert list(levelled.stream(blocks))
+
+
+def test_long_sound_is_several_utterances(levelled):
+    samples = speech(75.02)
+    phrases = list(levelled.phrases([samples]))
+    times = [(one.begin, one.begin + one.duration) for phrase in phrases for one in phrase.syllables]
+    assert times[-1][1] > 65 and times == sorted(times)
+    assert max(end for _, end in times) <= 75.02
+    assert phrases == list(levelled.phrases(np.split(samples, [5, 16000, 700_000])))
+
+
+def test_an_export_of_an_earlier_training_is_not_used(exp_dir, tmp_path, capsys):
+    write_trained(tmp_path, KINDS["plain"], "fbank")
+    write_json(tmp_path / "buckets.json", [96])
+    (tmp_path / "export").mkdir()
+    for path in (exp_dir / "export").iterdir():
+        (tmp_path / "export" / path.name).write_bytes(path.read_bytes())
+    assert not isinstance(load_model(tmp_path), OnnxModel)
+    assert "earlier training" in capsys.readouterr().err
+    assert isinstance(load_model(tmp_path / "export"), OnnxModel)
+
+
+def test_no_model(tmp_path):
+    with pytest.raises(UserError, match="no trained experiment"):
+        load_model(tmp_path)
+
+
+PHRASES = [Phrase(0.5, 1.1, [Timed(0.5, 0.25, "ni3", 0.9), Timed(0.75, 0.35, "hao3", 0.8)]),
+           Phrase(3661.5, 3662.0004, [Timed(3661.5, 0.5004, "lv4", 0.7)])]
+HEARD = Heard("a b.wav", 3663.0, PHRASES)
+
+
+def test_formats():
+    assert FORMATS["txt"](HEARD) == "ni3 hao3\nlv4\n"
+    assert FORMATS["ctm"](HEARD).splitlines() == ["a_b.wav 1 0.500 0.250 ni3 0.900", "a_b.wav 1 0.750 0.350 hao3 0.800",
+                                                  "a_b.wav 1 3661.500 0.500 lv4 0.700"]
+    assert FORMATS["srt"](HEARD) == ("1\n00:00:00,500 --> 00:00:01,100\nni3 hao3\n\n"
+                                     "2\n01:01:01,500 --> 01:01:02,000\nlv4\n\n")
+    assert FORMATS["vtt"](HEARD).startswith("WEBVTT\n\n00:00:00.500 --> 00:00:01.100\nni3 hao3\n\n01:01:01.500 -->")
+    found = json.loads(FORMATS["json"](HEARD))
+    assert (found["file"], found["text"], found["duration"]) == ("a b.wav", "ni3 hao3 lv4", 3663.0)
+    assert found["phrases"][0]["syllables"][1] == {"syllable": "hao3", "begin": 0.75, "end": 1.1, "confidence": 0.8}
+
+
+def test_praats_tiers_fill_the_recording():
+    text = FORMATS["TextGrid"](HEARD)
+    for tier in text.split("item [")[2:]:
+        edges = [(float(low), float(high)) for low, high in re.findall(r"xmin = (\S+)\s+xmax = (\S+)\s+text", tier)]
+        assert edges[0][0] == 0 and edges[-1][1] == 3663
+        assert all(high == low for (_, high), (low, _) in itertools.pairwise(edges))
+        assert int(re.search(r"size = (\d+)", tier)[1]) == len(edges)
+
+
+def test_long_phrases_become_several_subtitles():
+    syllables = [Timed(i * 0.2, 0.3 if i == 11 else 0.2, "ma1", 1.0) for i in range(40)]
+    lines = FORMATS["srt"](Heard("a", 9.0, [Phrase(0, 8.1, syllables)])).split("\n\n")[:-1]
+    counts = [len(line.split("\n")[2].split()) for line in lines]
+    assert sum(counts) == 40 and max(counts) <= 18 and counts[0] == 12
+
+
+@pytest.mark.parametrize("syllable", ["ni3", "lv4", "nve4", "de5", "er2", "xiong1", "gui4", "m2", "ju1"])
+def test_accents(syllable):
+    marked = {"ni3": "nǐ", "lv4": "lǜ", "nve4": "nüè", "de5": "de", "er2": "ér", "xiong1": "xiōng", "gui4": "guì",
+              "m2": "ḿ", "ju1": "jū"}[syllable]
+    assert accented(syllable) == marked
+
+
+def test_accents_and_digits_say_the_same():
+    for syllable in all_syllables():
+        assert from_marked(accented(syllable)) == syllable
+
+
+@pytest.mark.parametrize(("rate", "channels", "kind"), [(16000, 1, "wav"), (44100, 2, "flac"), (8000, 1, "wav"),
+                                                        (48000, 3, "wav"), (22050, 1, "mp3"), (48000, 2, "ogg")])
+def test_sound_in_blocks_equals_the_whole_file(tmp_path, rate, channels, kind):
+    path = tmp_path / f"a.{kind}"
+    soundfile.write(path, np.stack([speech(25, rate, seed) for seed in range(channels)], axis=1), rate)
+    sound = open_sound(path, 16000)
+    blocks = list(sound.blocks)
+    assert len(blocks) >= 3 and abs(sound.seconds - 25) < 0.2
+    samples = soundfile.read(path, dtype="float32", always_2d=True)[0]
+    mono = samples[:, 0] if channels == 1 else samples.mean(axis=1, dtype=np.float32)
+    expected = mono if rate == 16000 else soxr.resample(mono, rate, 16000, quality="HQ")
+    np.testing.assert_allclose(np.concatenate(blocks), expected, atol=1e-6)
+
+
+def test_channels_that_cancel_each_other_out(tmp_path):
+    samples = speech(1)
+    soundfile.write(tmp_path / "a.wav", np.stack([samples, -samples], axis=1), 16000, subtype="FLOAT")
+    np.testing.assert_array_equal(np.concatenate(list(open_sound(tmp_path / "a.wav", 16000).blocks)), samples)
+
+
+class Trickle(io.RawIOBase):
+    """A pipe that gives a few bytes at a time, not whole samples."""
+
+    def __init__(self, data: bytes, size: int):
+        self.data, self.size = data, size
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        size = min(self.size, len(buffer))
+        part, self.data = self.data[:size], self.data[size:]
+        buffer[:len(part)] = part
+        return len(part)
+
+
+@pytest.mark.parametrize(("channels", "size", "live"), [(1, 333, True), (2, 4097, True), (2, 101, False)])
+def test_pcm_from_a_pipe(channels, size, live):
+    pcm = (np.stack([speech(1, seed=seed) for seed in range(channels)], axis=1) * 32767).astype("<i2")
+    sound = piped_sound(io.BufferedReader(Trickle(pcm.tobytes(), size), 64), 16000, channels, 16000, live)
+    expected = (pcm / np.float32(32768)).mean(axis=1, dtype=np.float32)
+    np.testing.assert_allclose(np.concatenate(list(sound.blocks)), expected, atol=1e-7)
+
+
+def test_a_whole_file_from_a_pipe(tmp_path):
+    soundfile.write(tmp_path / "a.flac", speech(1), 16000)
+    pipe = io.BufferedReader(io.BytesIO((tmp_path / "a.flac").read_bytes()))
+    np.testing.assert_array_equal(np.concatenate(list(piped_sound(pipe, 8000, 2, 16000, False).blocks)),
+                                  read_audio(tmp_path / "a.flac", 16000))
+    with pytest.raises(UserError, match="arecord"):
+        piped_sound(io.BufferedReader(io.BytesIO(b"RIFF....WAVE")), 16000, 1, 16000, True)
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (None, "no such file"), (b"", "the file is empty"), (b"not sound", "install PyAV"),
+])
+def test_files_that_hold_no_sound(tmp_path, monkeypatch, content, message):
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "a.m4a"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"a\.m4a: .*{message}"):
+        list(open_sound(path, 16000).blocks)
+
+
+def test_a_wav_cut_short(tmp_path):
+    soundfile.write(tmp_path / "a.wav", speech(1), 16000)
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:9000])
+    with pytest.raises(UserError, match=r"a\.wav: "):
+        list(open_sound(tmp_path / "a.wav", 16000).blocks)
+
+
+def test_pyav_reads_what_libsndfile_cannot(tmp_path):
+    av = pytest.importorskip("av")
+    samples = np.stack([speech(2, 44100, seed) for seed in range(2)])
+    with av.open(str(tmp_path / "a.m4a"), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(samples, "fltp", "stereo")
+        frame.rate = 44100
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+    sound = open_sound(tmp_path / "a.m4a", 16000)
+    heard = np.concatenate(list(sound.blocks))
+    assert abs(sound.seconds - 2) < 0.1 and abs(len(heard) / 16000 - 2) < 0.1
+    assert np.sqrt(np.mean(np.square(heard))) == pytest.approx(np.sqrt(np.mean(np.square(samples.mean(0)))), rel=0.5)
+    (tmp_path / "b.m4a").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"b\.m4a: not readable as audio"):
+        list(open_sound(tmp_path / "b.m4a", 16000).blocks)
+
+
+def test_ffmpeg_reads_where_there_is_no_pyav(tmp_path, monkeypatch):
+    """A stand-in for ffmpeg, which checks what it is asked."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    fake = tmp_path / "ffmpeg"
+    fake.write_text(f"#!{sys.executable}\nimport sys, numpy\n"
+                    "if 'broken' in ' '.join(sys.argv): sys.exit('Invalid data found')\n"
+                    "assert '-nostdin' in sys.argv and sys.argv[-5:] == '-ar 16000 -f f32le pipe:1'.split(), sys.argv\n"
+                    "sys.stdout.buffer.write(numpy.full(48000, 0.25, '<f4').tobytes())\n")
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    for name in ("a.amr", "broken.amr"):
+        (tmp_path / name).write_bytes(b"#!AMR\n....")
+    heard = np.concatenate(list(open_sound(tmp_path / "a.amr", 16000).blocks))
+    assert len(heard) == 48000 and (heard == 0.25).all()
+    with pytest.raises(UserError, match=r"broken\.amr: not readable as audio: Invalid data found"):
+        list(open_sound(tmp_path / "broken.amr", 16000).blocks)
+
+
+def command(*words: str, **more) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "steps.recognize", *map(str, words)], cwd=ROOT, capture_output=True,
+                          timeout=120, **more)
+
+
+def test_a_broken_file_among_many_is_named_and_the_rest_goes_on(exp_dir, tmp_path):
+    for name in ("a.wav", "sub/c.flac"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, speech(3, 22050), 22050)
+    (tmp_path / "b.wav").write_bytes(b"RIFF broken")
+    (tmp_path / "notes.txt").write_text("not a recording")
+    done = command(exp_dir, tmp_path, "--format", "json")
+    assert done.returncode == 1
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(one["file"]).name for one in found] == ["a.wav", "c.flac"]
+    assert found[0]["text"] == found[1]["text"] != "" and found[0]["duration"] == 3.0
+    assert b"b.wav: not readable" in done.stderr and b"1 of 3 recordings" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_results_beside_each_file_take_no_other_files_place(exp_dir, tmp_path):
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, speech(3), 16000)
+    assert command(exp_dir, tmp_path, "--format", "srt").returncode == 1
+    done = command(exp_dir, tmp_path, "--format", "srt", "--beside")
+    assert done.returncode == 0 and done.stdout == b""
+    assert (tmp_path / "a.srt").read_text().startswith("1\n00:00:0")
+    again = command(exp_dir, tmp_path / "a.wav", "--format", "srt", "--beside")
+    assert again.returncode == 1 and b"a.srt: there already" in again.stderr
+    assert command(exp_dir, tmp_path / "a.wav", "--format", "srt", "--beside", "--overwrite").returncode == 0
+
+
+def test_a_stream_says_what_the_file_does(exp_dir, tmp_path):
+    samples = speech(8)
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    pcm = (tmp_path / "a.wav").read_bytes()[44:]
+    streamed = command(exp_dir, "-", "--stream", input=pcm)
+    assert streamed.returncode == 0
+    whole = command(exp_dir, tmp_path / "a.wav")
+    assert streamed.stdout.split() == whole.stdout.split() != []
+
+
+def test_live_syllables_come_before_the_sound_ends(exp_dir):
+    process = subprocess.Popen([sys.executable, "-m", "steps.recognize", str(exp_dir), "-", "--stream"], cwd=ROOT,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        process.stdin.write((speech(4) * 32767).astype("<i2").tobytes())
+        process.stdin.flush()
+        assert process.stdout.read(1)  # while standard input is open
+        process.stdin.close()
+        process.stdout.read()
+    assert process.returncode == 0
+
+
+def test_a_reader_that_has_enough(exp_dir, tmp_path):
+    soundfile.write(tmp_path / "a.wav", speech(2), 16000)
+    words = [sys.executable, "-m", "steps.recognize", str(exp_dir), *[str(tmp_path / "a.wav")] * 3]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("words", [["{exp}", "{exp}"], ["{exp}", "-", "x.wav", "--stream"], ["nothing", "x.wav"],
+                                   ["{exp}", "-", "--beside"]])
+def test_mistakes_are_told(exp_dir, words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["recognize", *(word.format(exp=exp_dir) for word in words)])
+    with pytest.raises(UserError):
+        recognize.main()
+
+
+def test_calibration_finds_the_truth():
+    """Syllables that are right as often as a known function of their probability says."""
+    rng = np.random.default_rng(0)
+    truth = Calibration(0.6, -0.5)
+    probabilities = rng.beta(4, 0.5, 20_000)
+    right = rng.random(20_000) < [truth(one) for one in probabilities]
+    found = fit(probabilities, right)
+    assert found == pytest.approx(truth, abs=0.1)
+    raw = calibration_error(reliability(probabilities, right))
+    assert calibration_error(reliability(out_of_fold(probabilities, right), right)) < 0.02 < raw
+
+
+def test_calibration_of_a_dev_set_without_errors():
+    found = fit(np.linspace(0.5, 1, 100), np.ones(100, bool))
+    assert 0.9 < found(0.99) < 1
+    assert Calibration()(0.3) == pytest.approx(0.3)
