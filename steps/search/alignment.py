@@ -65,7 +65,7 @@ def boundaries(voice: Voice, spikes: list[float], place: float, frame_shift_ms: 
     found = [voice.onset]
     for spike, following in itertools.pairwise(spikes):
         expected = round(spike + (1 - place) * (following - spike))
-        found.append(_boundary(voice.level, expected, round(spike), found[-1], frame_shift_ms))
+        found.append(max(found[-1] + 1, _boundary(voice.level, expected, round(spike), found[-1], frame_shift_ms)))
     return [*found, max(voice.offset + 1, found[-1] + 1)]
 
 
