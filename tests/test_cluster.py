@@ -22,7 +22,6 @@ from steps.common.files import write_lines
 from steps.common.parallel import CLUSTER, ordered_map
 from steps.common.yaml import check, load
 from steps.config.load import experiment_names
-from steps.config.schema import Cluster
 from steps.corpus.audio import check_audios
 
 ROOT = Path(__file__).parent.parent
@@ -305,7 +304,7 @@ def test_a_queue_that_takes_no_job(project, monkeypatch, kind):
 ])
 def test_mistakes_in_the_file(config, message):
     with pytest.raises(UserError) as error:
-        check(config, Cluster, CLUSTER)
+        check(config, cluster.Cluster, CLUSTER)
     assert message in str(error.value) and str(error.value).startswith("conf/cluster.yaml: ")
 
 
@@ -313,4 +312,4 @@ def test_it_is_no_experiment(project):
     configure("scheduler: tcp://127.0.0.1:8786")
     write_lines("conf/mine.yaml", [])
     assert experiment_names(Path("conf")) == ["mine"]
-    assert load(CLUSTER, Cluster).scheduler == "tcp://127.0.0.1:8786"
+    assert load(CLUSTER, cluster.Cluster).scheduler == "tcp://127.0.0.1:8786"

@@ -21,6 +21,7 @@ from steps.config.load import (
     read_corpus,
 )
 from steps.config.schema import PRESETS, Corpus, Experiment, Features, Model, Train
+from steps.tasks.changes import SameConfig
 
 ROOT = Path(__file__).parent.parent
 MINIMAL = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channels": 8}]}}
@@ -75,6 +76,22 @@ def test_a_mistake_names_file_key_and_remedy(path, value, message):
     assert str(error.value).startswith("conf/x.yaml: ")
 
 
+@pytest.mark.parametrize(("path", "value"), [
+    ("train.optimizer.learning_rate", float("inf")), ("train.optimizer.learning_rate", float("nan")),
+    ("train.augment.level", float("inf")), ("train.augment.time_warp", [1.2, 0.8]), ("train.augment.time_warp", [0, 1]),
+    ("train.augment.freq_shift", 10000), ("train.epochs", 10**18), ("seed", 2**32), ("model.blocks", []),
+    ("model.blocks.0.channels", 10**9), ("model.dense", [10**7]), ("decode.sets", ["dev", "dev"]), ("decode.sets", []),
+    ("corpus", "a/b"), ("corpus", "a*"), ("corpus", "-a"), ("corpus", "a+"), ("features", "a b")])
+def test_values_have_bounds(path, value):
+    with pytest.raises(UserError, match=rf"x\.yaml: {path}"):
+        check(with_key(path, value), Experiment, "x.yaml")
+
+
+def test_names_are_of_any_script():
+    for name in ("录音", "录音+a.b-c_d", "ñ1", "é"):
+        assert check(with_key("corpus", name), Experiment, "x").corpus == name
+
+
 def test_all_mistakes_of_a_file_are_told_at_once():
     config = with_key("train.epoch", 3)
     del config["corpus"]
@@ -95,6 +112,10 @@ def test_a_key_with_a_letter_lost_is_recognised(data):
     (b"corpus: \xff\xfe\n", "x.yaml: not readable as YAML: "),
     (b"", "x.yaml: (the whole file): "),
     (b"- corpus\n", "x.yaml: (the whole file): "),
+    (b"corpus: a\nfeatures: b\ncorpus: c\n", "the key 'corpus' is there twice in \"<unicode string>\", line 3"),
+    (b"model: {dense: [1], dense: [2]}\n", "the key 'dense' is there twice"),
+    (b"a: " + b"[" * 3000, "x.yaml: line 1: more than 50 mappings and lists within each other"),
+    (b"a: " + b"[" * 100_000 + b"]" * 100_000, "x.yaml: line 1: more than 50 mappings and lists within each other"),
 ])
 def test_an_unreadable_file_is_named(tmp_path, content, message):
     (tmp_path / "x.yaml").write_bytes(content)
@@ -175,6 +196,44 @@ def test_corpora_can_be_combined(conf):
     assert config.corpus.sets == ["train", "dev", "test"]  # those of the first
     assert config.data_dir == Path("data/mini+real")
     assert config.feature_dir == Path("exp/features/mini+real_fbank")
+
+
+def test_an_experiment_of_another_version_is_read_with_a_warning(conf, tmp_path, capsys):
+    config = load_experiment("first", conf)
+    old = yaml.safe_load(dump(config))
+    old["experiment"]["train"]["consistency"] = 0.3  # a key that was removed
+    old["experiment"]["model"]["blocks"][0]["inter_ctc"] = True
+    del old["experiment"]["train"]["balance"]  # a key that has come since
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
+    for _ in range(2):
+        assert load_resolved(tmp_path) == config
+    assert capsys.readouterr().err == (
+        f"warning: {tmp_path}/config.yaml: another version of the recipe wrote it; passed over: "
+        "experiment.model.blocks.0.inter_ctc, experiment.train.consistency\n")
+    old["experiment"]["train"]["epochs"] = "many"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
+    with pytest.raises(UserError, match=r"config\.yaml: experiment\.train\.epochs: "):
+        load_resolved(tmp_path)
+
+
+def test_what_was_recorded_is_compared_as_todays_schema_reads_it():
+    """A key that came later counts as its default, one that is no more does not count: neither reruns a stage."""
+    train = Train(epochs=7)
+    recorded = train.model_dump(mode="json")
+    del recorded["balance"]
+    recorded["consistency"] = 0.0
+    check_now = SameConfig({"train": train, "sets": ["dev"]})
+    assert check_now(Task, {"config": {"train": recorded, "sets": ["dev"]}})
+    assert not check_now(Task, {"config": {"train": {**recorded, "epochs": 8}, "sets": ["dev"]}})
+    assert not check_now(Task, {"config": {"train": {**recorded, "epochs": "many"}, "sets": ["dev"]}})
+    assert check_now.differences({"config": {"train": {**recorded, "epochs": 8}}}) == [
+        "train.epochs: 8, now 7", "sets.0: not there, now dev"]
+
+
+class Task:
+    """What SameConfig needs of a doit task."""
+
+    value_savers = []
 
 
 @pytest.mark.parametrize("name", PRESETS)

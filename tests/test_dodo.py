@@ -360,3 +360,33 @@ def test_a_broken_corpus_stops_its_experiments_alone(finished):
     assert err.splitlines() == ["warning: conf/corpora/real.yaml: rot: unknown key; did you mean 'root'?"]
     out, _ = finished.doit("train:real", status=1)
     assert "did you mean 'root'?" in out
+
+
+def test_names_that_doit_or_a_shell_would_misread_stop_themselves_alone(finished):
+    """No command of doit ends for them, and clean removes nothing that a pattern among them matches."""
+    experiment = (finished.folder / "conf/mini.yaml").read_text()
+    for name in ("m?ni", "[m]ini", "a=b", "-x", "features", "log"):
+        finished.write(f"conf/{name}.yaml", experiment)
+    finished.write("conf/corpora/录音.yaml", "module: mini\n")
+    finished.write("conf/own.yaml", experiment.replace("corpus: mini", "corpus: 录音"))
+    finished.write("conf/corpora/a b.yaml", "module: mini\n")
+    _, err = finished.doit()
+    assert len(err.splitlines()) == 7 and all("rename" in line for line in err.splitlines())
+    assert finished.ran() == []
+    assert "rename it" in finished.doit("train:m_ni", status=1)[0]
+    names = [line.split()[0] for line in finished.doit("list", "--all")[0].splitlines()]
+    assert {"prepare:录音", "features:录音_fbank", "train:own", "train:a_b", "train:log"} <= {*names}
+    finished.doit("clean", "train:m_ni", "train:_m_ini", "report:features")
+    assert (finished.folder / "exp/mini/final.ckpt").exists()
+
+
+def test_a_damaged_database_is_told(finished):
+    database = finished.folder / ".doit.db"
+    content = database.read_bytes()
+    database.write_bytes(content[: len(content) // 2])
+    _, err = finished.doit("list", status=1)
+    assert err.startswith("error: .doit.db, where doit notes what is done, is damaged; remove it: rm .doit.db")
+    database.write_bytes(b"no database" * 1000)
+    assert "is damaged" in finished.doit("list", status=1)[1]
+    database.unlink()
+    finished.doit("list")

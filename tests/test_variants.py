@@ -1,15 +1,17 @@
 """Seeds and sweeps: which experiments a file makes, what they hold, what is said of mistakes."""
 
 import re
+import sys
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import steps.config.__main__
 from steps.common.errors import UserError
 from steps.config.load import experiment_names, load_experiment
-from steps.config.variants import families, without_seed
+from steps.config.variants import families
 
 BASE = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channels": 8}]}, "train": {"epochs": 3}}
 
@@ -111,6 +113,18 @@ MISTAKES = [
     ("sweeps/s", {"base": "base", "vary": {"train.epochs": [2, -2]}}, "conf/sweeps/s.yaml: train.epochs: "),
     ("sweeps/s", {"base": "base", "vary": {"corpus.name": [2]}}, "corpus is no mapping in the base, but 'mini'"),
     ("sweeps/s", {"base": "base", "vary": {"model.preset": ["a b", "a_b"]}}, "would both be called s@preset-a_b"),
+    ("sweeps/s", {"base": "base", "vary": {"train.epochs": list(range(1, 102)), "seed": list(range(10))}},
+     "conf/sweeps/s.yaml: vary: makes 1010 experiments, of which 1000 are allowed"),
+    ("y", {"base": "bse"}, "conf/y.yaml: base: "),
+    ("y", {"base": "y"}, "conf/y.yaml: base: y is made on the base of this very file"),
+    ("y", {"base": "base", "train": {"epoch": 3}}, "conf/y.yaml: train.epoch: unknown key; did you mean 'epochs'?"),
+    ("t?ny", BASE, "conf/t?ny.yaml: rename it: names have letters and digits"),
+    ("a=b", BASE, "conf/a=b.yaml: rename it"),
+    ("-x", BASE, "conf/-x.yaml: rename it"),
+    ("x.", BASE, "conf/x..yaml: rename it"),
+    ("features", BASE, "conf/features.yaml: rename the file: exp/features/ is no experiment's folder"),
+    ("log", BASE, "exp/log/ is no experiment's folder"),
+    ("sweeps/[s]", {"base": "base", "vary": {"seed": [1]}}, "sweeps/[s].yaml: rename it"),
     ("sweeps/base", {"base": "base", "vary": {"seed": [1]}}, "there is a "),
 ]
 
@@ -136,4 +150,25 @@ def test_families():
     assert families(["a", "x@1", "x@2", "s@e-1@1", "s@e-1@2", "s@e-2@1"]) == {
         "x": ["x@1", "x@2"], "s": ["s@e-1@1", "s@e-1@2", "s@e-2@1"], "s@e-1": ["s@e-1@1", "s@e-1@2"],
         "s@e-2": ["s@e-2@1"]}
-    assert [*map(without_seed, ["a", "x@12", "s@e-1@1", "s@e-1"])] == ["a", "x", "s@e-1", "s@e-1"]
+
+
+def test_a_base_and_only_what_differs(conf):
+    optimizer = {"name": "adam", "warmup_steps": 3}
+    write(conf, "x", {**BASE, "train": {"epochs": 7, "optimizer": optimizer}, "seeds": [1, 2]})
+    write(conf, "y", {"base": "x", "train": {"epochs": 8, "optimizer": {"warmup_steps": 4}}, "seeds": []})
+    write(conf, "z", {"base": "y", "corpora": ["mini"], "model": {"blocks": [{"channels": 9}]}})
+    assert experiment_names(conf)[1:] == ["x@1", "x@2", "y", "z"]
+    y, z = (load_experiment(name, conf).experiment for name in "yz")
+    assert (y.train.epochs, y.train.optimizer.name, y.train.optimizer.warmup_steps) == (8, "adam", 4)
+    assert z.train == y.train and [block.channels for block in z.model.blocks] == [9]
+    write(conf, "sweeps/s", {"base": "z", "vary": {"train.epochs": [1]}})
+    swept = load_experiment("s@epochs-1", conf).experiment
+    assert (swept.train.epochs, swept.train.optimizer.warmup_steps) == (1, 4)
+
+
+def test_the_resolved_config_can_be_printed(conf, monkeypatch, capsys):
+    write(conf, "y", {"base": "base", "train": {"epochs": 8}})
+    monkeypatch.chdir(conf.parent)
+    monkeypatch.setattr(sys, "argv", ["config", "y"])
+    steps.config.__main__.main()
+    assert yaml.safe_load(capsys.readouterr().out) == load_experiment("y", conf).model_dump(mode="json")

@@ -18,19 +18,42 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cloudpickle
 import distributed
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steps.common.errors import UserError
 from steps.common.yaml import load
-from steps.config.schema import Cluster
 
 CODE = Path(__file__).resolve().parents[2]
 RUN = uuid.uuid4().hex
 CONNECT_S = 15
 ASK_EVERY_S = 10  # for workers that came or went
+
+
+class Cluster(BaseModel):
+    """conf/cluster.yaml: a Dask cluster, either one that runs, or one that dask-jobqueue starts in a queue."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls)://.+:\d+$")] | None = None
+    jobqueue: Literal["slurm", "pbs", "sge"] | None = None
+    queue: str | None = None
+    cores: Annotated[int, Field(ge=1, le=4096)] = 1  # of a job: as many worker processes
+    memory: str = "4GB"  # of a job
+    walltime: str = "24:00:00"  # of a job
+    workers: Annotated[int, Field(ge=1, le=100_000)] = 1  # worker processes in all
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Cluster":
+        if (self.scheduler is None) == (self.jobqueue is None):
+            raise ValueError("either scheduler (tcp://host:8786) or jobqueue (slurm, pbs or sge) must be given")
+        queued = self.model_fields_set & {"queue", "cores", "memory", "walltime", "workers"}
+        if self.scheduler and queued:
+            raise ValueError(f"{sorted(queued)[0]} belongs to jobqueue alone")
+        return self
 
 
 class ClusterExecutor:

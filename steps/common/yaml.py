@@ -13,7 +13,21 @@ from pydantic import BaseModel, ValidationError
 from steps.common.errors import UserError
 
 Schema = TypeVar("Schema", bound=BaseModel)
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is some ten times as fast
+DEEPEST = 50  # mappings and lists within each other: more is no config, and ends Python's own stack
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's is some ten times as fast
+    """YAML of plain values, without a key twice in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As YAML's own. Raises ConstructorError for a key that is there twice: of two, one would be lost."""
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, key.value) in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is there twice",
+                                                        key.start_mark)
+            seen.add((key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
 
 
 def load(path: Path, schema: type[Schema]) -> Schema:
@@ -37,7 +51,14 @@ def read_yaml(path: Path) -> Any:
 @functools.lru_cache(maxsize=1000)  # a sweep's base is read for each of its points
 def _parse(absolute: Path, path: Path, mtime_ns: int, size: int) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
+        text = path.read_text(encoding="utf-8")
+        depth = 0
+        for event in yaml.parse(text, Loader):  # needs no recursion, unlike load
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise UserError(f"{path}: line {event.start_mark.line + 1}: more than {DEEPEST} mappings and lists "
+                                "within each other; is a bracket not closed?")
+        return yaml.load(text, Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 

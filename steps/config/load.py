@@ -4,6 +4,7 @@ import functools
 import operator
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from steps.common.errors import UserError
 from steps.common.yaml import check, load, read_yaml
 from steps.config.schema import Corpus, Decode, Experiment, Features, Strict, Train
-from steps.config.variants import read_variant, variant_names
+from steps.config.variants import check_name, read_variant, variant_names
 
 CONF = Path("conf")
 Model = TypeVar("Model", bound=BaseModel)
@@ -120,6 +121,7 @@ def read_corpus(name: str, conf: Path = CONF) -> Corpus:
     A combination has the sets of its first corpus; the others add to those that they have.
     """
     if "+" not in name:
+        check_name(name, conf / "corpora")
         return load(conf / "corpora" / f"{name}.yaml", Corpus)
     names = name.split("+")
     parts = [read_corpus(part, conf) for part in names]
@@ -151,6 +153,7 @@ def shapes_weights(config: Resolved) -> dict[str, BaseModel]:
 
 def load_features(name: str, conf: Path = CONF) -> Features:
     """conf/features/<name>.yaml."""
+    check_name(name, conf / "features")
     return load(conf / "features" / f"{name}.yaml", Features)
 
 
@@ -179,8 +182,19 @@ def load_experiment(name: str, conf: Path = CONF) -> Resolved:
 
 
 def load_resolved(exp_dir: Path | str) -> Resolved:
-    """The config that an experiment directory was trained with."""
-    return load(Path(exp_dir) / "config.yaml", Resolved)
+    """The config that an experiment directory was trained with.
+
+    Keys that this version of the recipe does not know are passed over, with a warning.
+    """
+    config, unknown = load_known(exp_dir)
+    if unknown:
+        _warn_of(f"{exp_dir}/config.yaml", tuple(unknown))
+    return config
+
+
+@functools.cache  # once is enough
+def _warn_of(path: str, keys: tuple[str, ...]) -> None:
+    print(f"warning: {path}: another version of the recipe wrote it; passed over: {', '.join(keys)}", file=sys.stderr)
 
 
 def load_known(exp_dir: Path | str) -> tuple[Resolved, dict[str, Any]]:

@@ -6,38 +6,23 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 # The student project's DFCNN, layer for layer, save for the ReLU on its logits.
 DFCNN = {
-    "blocks": [
-        {"channels": 64, "layers": 2, "pool": 2},
-        {"channels": 128, "layers": 2, "pool": 2},
-        {"channels": 256, "layers": 3, "pool": 2},
-        {"channels": 512, "layers": 3},
-        {"channels": 512, "layers": 3},
-    ],
+    "blocks": [{"channels": 64, "layers": 2, "pool": 2}, {"channels": 128, "layers": 2, "pool": 2},
+               {"channels": 256, "layers": 3, "pool": 2},
+               {"channels": 512, "layers": 3}, {"channels": 512, "layers": 3}],
     "final_norm": True,
     "dense": [4096, 4096],
 }
 
 # The same stack at a quarter of its widths: trains on two cores.
-DFCNN_SMALL = {
-    "blocks": [
-        {"channels": 16, "layers": 2, "pool": 2},
-        {"channels": 32, "layers": 2, "pool": 2},
-        {"channels": 64, "layers": 3, "pool": 2},
-        {"channels": 128, "layers": 3},
-        {"channels": 128, "layers": 3},
-    ],
-    "final_norm": True,
-    "dense": [256],
-}
+DFCNN_SMALL = {**DFCNN, "blocks": [{**block, "channels": block["channels"] // 4} for block in DFCNN["blocks"]],
+               "dense": [256]}
 
 # A stem that leaves full resolution at once, then residual units (He et al. 2016).
 RESNET_SMALL = {
-    "blocks": [
-        {"channels": 16, "layers": 1, "stride": 2},
-        {"channels": 32, "layers": 2, "residual": True},
-        {"channels": 64, "layers": 2, "stride": 2, "residual": True},
-        {"channels": 128, "layers": 2, "stride": 2, "residual": True},
-    ],
+    "blocks": [{"channels": 16, "layers": 1, "stride": 2},
+               {"channels": 32, "layers": 2, "residual": True},
+               {"channels": 64, "layers": 2, "stride": 2, "residual": True},
+               {"channels": 128, "layers": 2, "stride": 2, "residual": True}],
     "final_norm": False,
     "dense": [256],
 }
@@ -74,6 +59,12 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+def _distinct(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise ValueError("the same value twice")
+    return values
+
+
 def upto(most: int) -> Any:
     """A whole number from 1 to `most`. All bounds are far above what anybody trained with: they catch slips."""
     return Annotated[int, Field(ge=1, le=most)]
@@ -91,9 +82,11 @@ Factor = Annotated[float, Field(ge=0.25, le=4)]  # of time or frequency
 Factors = Annotated[tuple[Factor, Factor], AfterValidator(_ordered)]  # the range that a factor is drawn from
 Milliseconds = Annotated[float, Field(gt=0, le=1000)]
 Decibels = Annotated[float, Field(ge=-200, le=0)]  # against full scale
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Names = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(\+[A-Za-z0-9][A-Za-z0-9_.-]*)*$")]  # a, or a+b+c
-SetName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]*/)?[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # or corpus/set
+NAME = r"[^\W_](?:[\w.-]*[^\W_])?"  # letters and digits of any script, with . _ - between them
+NAMES = rf"{NAME}(?:\+{NAME})*"
+Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=100)]
+Names = Annotated[str, Field(pattern=f"^{NAMES}$", max_length=200)]  # a, or a+b+c
+SetName = Annotated[str, Field(pattern=f"^(?:{NAMES}/)?{NAME}$", max_length=300)]  # test, or corpus/test
 
 
 class Pinyin(Strict):
@@ -111,7 +104,7 @@ class Corpus(Strict):
 
     module: Name
     root: str | None = None
-    sets: list[Name] = ["train", "dev", "test"]
+    sets: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)] = ["train", "dev", "test"]
     expected: dict[Names, PositiveInt] = {}  # utterances by set, or by sets a+b, as the corpus' documentation says
     skip_bad: bool = False  # leave out recordings that can't be used, and list them, instead of stopping
     pinyin: Pinyin = Pinyin()
@@ -275,8 +268,9 @@ class Train(Strict):
 class Decode(Strict):
     """Stages 5 and 6."""
 
-    methods: list[Literal["greedy"]] = ["greedy"]
-    sets: list[SetName] = ["dev", "test"]  # of the experiment's corpus, or of another: seedlingo/test
+    methods: Annotated[list[Literal["greedy"]], Field(min_length=1), AfterValidator(_distinct)] = ["greedy"]
+    # sets of the experiment's corpus, or of another one: seedlingo/test
+    sets: Annotated[list[SetName], Field(min_length=1), AfterValidator(_distinct)] = ["dev", "test"]
 
 
 class Experiment(Strict):
@@ -303,24 +297,3 @@ class Experiment(Strict):
             raise ValueError("corpora: a list of names, in place of corpus")
         rest = {key: part for key, part in value.items() if key != "corpora"}
         return {"corpus": "+".join(map(str, value["corpora"])), **rest}
-
-
-class Cluster(Strict):
-    """conf/cluster.yaml: a Dask cluster, either one that runs, or one that dask-jobqueue starts in a queue."""
-
-    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls)://.+:\d+$")] | None = None
-    jobqueue: Literal["slurm", "pbs", "sge"] | None = None
-    queue: str | None = None
-    cores: upto(4096) = 1  # of a job: as many worker processes
-    memory: str = "4GB"  # of a job
-    walltime: str = "24:00:00"  # of a job
-    workers: upto(10**5) = 1  # worker processes in all
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "Cluster":
-        if (self.scheduler is None) == (self.jobqueue is None):
-            raise ValueError("either scheduler (tcp://host:8786) or jobqueue (slurm, pbs or sge) must be given")
-        queued = self.model_fields_set & {"queue", "cores", "memory", "walltime", "workers"}
-        if self.scheduler and queued:
-            raise ValueError(f"{sorted(queued)[0]} belongs to jobqueue alone")
-        return self

@@ -1,4 +1,7 @@
-"""Many experiments from one file: `seeds` in conf/<x>.yaml, and the points of conf/sweeps/<sweep>.yaml.
+"""Experiments as they are written: one on the base of another, and many from one file.
+
+`base: x` in conf/y.yaml makes y as x, but for the keys that conf/y.yaml has: mappings are merged key by key, and every
+other value replaces the base's, whole lists, too.
 
 `seeds: [1, 2]` in conf/x.yaml makes x@1 and x@2. A sweep's points are called <sweep>@<key>-<value>,<key>-<value>, by
 the shortest tails of their keys that tell them apart, with @<seed> behind where the sweep or its base has seeds. (Not
@@ -7,6 +10,7 @@ the shortest tails of their keys that tell them apart, with @<seed> behind where
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,9 +20,11 @@ from pydantic import AfterValidator, Field
 
 from steps.common.errors import UserError
 from steps.common.yaml import check, load, read_yaml
-from steps.config.schema import Experiment, Name, Strict
+from steps.config.schema import NAME, Experiment, Name, Strict
 
 LONGEST_VALUE = 40  # characters of a value in a name
+MOST_EXPERIMENTS = 1000  # that one file may make
+RESERVED = ("features", "log")  # folders of exp/ that belong to no experiment
 
 
 def _different(values: list[Any]) -> list[Any]:
@@ -36,6 +42,7 @@ class Written(Experiment):
     """conf/*.yaml as it is written: one experiment, or with `seeds` one for each of them."""
 
     seeds: Seeds = []
+    base: Name | None = None
 
 
 class Sweep(Strict):
@@ -77,7 +84,7 @@ def read_variant(name: str, conf: Path) -> Variant:
     changes = _changes(where)
     if name not in changes:
         raise UserError(f"{where}: makes no experiment {name}, but {', '.join(changes)}")
-    value = read_yaml(_base(where))
+    value = _whole(_base(where))
     for key, new in changes[name].items():
         value = _put(value, key, new, where)
     return Variant(where, check({key: part for key, part in value.items() if key != "seeds"}, Experiment, where))
@@ -93,11 +100,6 @@ def families(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def without_seed(name: str) -> str:
-    """The name that an experiment shares with those that differ in the seed alone."""
-    return re.sub(r"@\d+$", "", name)
-
-
 def _base(path: Path) -> Path:
     """The file that holds the whole experiment: for a sweep its base's, else `path` itself."""
     if path.parent.name != "sweeps":
@@ -110,13 +112,54 @@ def _base(path: Path) -> Path:
     return base
 
 
+def check_name(name: str, folder: Path) -> None:
+    """Raise UserError where <folder>/<name>.yaml cannot name folders, tasks and experiments."""
+    path = folder / f"{name}.yaml"
+    if not re.fullmatch(NAME, name):
+        raise UserError(f"{path}: rename it: names have letters and digits of any script, with . _ - between them")
+    if name in RESERVED and folder.name not in ("corpora", "features"):
+        raise UserError(f"{path}: rename the file: exp/{name}/ is no experiment's folder")
+
+
+def _whole(path: Path, above: tuple[Path, ...] = ()) -> Any:
+    """What a file of conf/ says of its experiment, with what its base says."""
+    value = read_yaml(path)
+    if not isinstance(value, dict) or not isinstance(value.get("base"), str):
+        return value
+    base = path.with_name(f"{value['base']}.yaml")
+    if base in (path, *above):
+        raise UserError(f"{path}: base: {value['base']} is made on the base of this very file")
+    own = {key: part for key, part in value.items() if key != "base"}
+    try:
+        whole = _whole(base, (path, *above))
+    except UserError as error:
+        raise UserError(f"{path}: base: {error}") from None
+    if not isinstance(whole, dict):
+        return whole
+    if own.keys() & {"corpus", "corpora"}:  # either of them replaces either
+        whole = {key: part for key, part in whole.items() if key not in ("corpus", "corpora")}
+    return _merge(whole, own)
+
+
+def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `own` in place of its own, mappings merged key by key."""
+    merged = {key: _merge(base[key], part) if isinstance(part, dict) and isinstance(base.get(key), dict) else part
+              for key, part in own.items()}
+    return {**base, **merged}
+
+
 def _changes(path: Path) -> dict[str, dict[str, Any]]:
     """The experiments that a file makes: which dotted keys of the base have which values."""
-    base = load(_base(path), Written)
+    check_name(path.stem, path.parent)
+    base = check(_whole(_base(path)), Written, _base(path))
     if _base(path) == path:
         return _seeded(path.stem, {}, base.seeds)
     sweep = load(path, Sweep)
     tails = _tails(list(sweep.vary))
+    count = math.prod(map(len, sweep.vary.values())) * max(1, len(base.seeds if sweep.seeds is None else sweep.seeds))
+    if count > MOST_EXPERIMENTS:
+        raise UserError(f"{path}: vary: makes {count} experiments, of which {MOST_EXPERIMENTS} are allowed; "
+                        "vary fewer keys at once")
     labels = [[f"{tails[key]}-{_slug(value, number)}" for number, value in enumerate(values, 1)]
               for key, values in sweep.vary.items()]
     changes: dict[str, dict[str, Any]] = {}

@@ -1,5 +1,6 @@
 """What dodo.py declares tasks with, beside stages: what `doit clean` removes, and configs that are broken."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -64,13 +65,21 @@ def _remove(path: Path) -> None:
 
 
 def read_each(load: Callable[[str], Config], names: Iterable[str]) -> tuple[dict[str, Config], dict[str, str]]:
-    """`load(name)` by name, and the messages of those that raised a UserError, by name."""
+    """`load(name)` by name, and the messages of those that raised a UserError, by name.
+
+    doit takes `a=b` for a variable and `-x` for an option: such a broken name has _ in place of what is wrong in it.
+    """
     configs, broken = {}, {}
     for name in names:
         try:
             configs[name] = load(name)
         except UserError as error:
             broken[name] = str(error)
+    for name in [name for name in broken if not re.fullmatch(r"\w[\w.@,+-]*", name)]:
+        harmless = re.sub(r"[^\w.@,+]", "_", name)
+        while harmless in {*configs, *broken}:
+            harmless += "_"
+        broken[harmless] = broken.pop(name)
     return configs, broken
 
 
