@@ -82,7 +82,7 @@ def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str
     write_json(score_dir / "score.json", scores)
     low, high = scores["ci95"]
     print(f"{score_dir}: {wer[0]}, 95 % between {100 * low:.2f} and {100 * high:.2f}; without tones "
-          f"{100 * scores['toneless_error_rate']:.2f}")
+          f"{100 * scores['toneless_error_rate']:.2f}, blind to sandhi {100 * scores['sandhi_blind_error_rate']:.2f}")
 
 
 def parse_args() -> argparse.Namespace:

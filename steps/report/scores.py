@@ -25,8 +25,10 @@ from steps.report.errors import (
     operation,
     rate,
     rate_intervals,
+    syllable_error_rate,
     total,
 )
+from steps.text.tones import sandhi_blind
 
 
 def read_hypotheses(path: Path) -> dict[str, list[str]]:
@@ -146,6 +148,8 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
     - toneless_error_rate: the same with the tone digits taken off, aligned anew, per reference syllable.
     - tone_error_rate: among the pairs of that second alignment whose bases are equal (tone_tokens of them), those whose
       tones differ. Where the bases can be aligned in several ways, the one with the fewest wrong tones counts.
+    - sandhi_blind_error_rate: as syllable_error_rate, aligned anew, with readings that differ by tone sandhi alone
+      counted as right (steps.text.tones.sandhi_blind): trainings on spoken and on citation tones can be compared.
     - sentence_error_rate: utterances with any error, per utterance.
     - tone_confusion: the pairs of tone_error_rate, rows reference tones 1 to 5, columns hypothesis tones 1 to 5.
     - ci95, and intervals by rate: [low, high], see `confidence_interval`.
@@ -166,6 +170,8 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
         "toneless_error_rate": rate(tones.base_errors, tones.ref_tokens),
         "tone_error_rate": rate(tones.wrong_tones, tones.right_bases),
         "tone_tokens": tones.right_bases,
+        "sandhi_blind_error_rate": syllable_error_rate(*({utt: sandhi_blind(side[utt]) for utt in alignments}
+                                                         for side in (refs, hyps))),
         "sentence_error_rate": rate(sum(one.errors > 0 for one in by_utt), len(by_utt)),
         "intervals": _intervals(by_utt, tones_by_utt),
         "tone_confusion": tones.matrix,

@@ -61,13 +61,15 @@ def split(syllable: str) -> Parts:
 def all_syllables() -> tuple[str, ...]:
     """Every tonal syllable of Mandarin, in C order.
 
-    Those that pypinyin's dictionaries of characters and phrases know, and each base in the neutral tone, into which any
-    syllable falls where it is not stressed (看看 kan4 kan5).
+    Those that pypinyin's dictionaries of characters and phrases know; each base in the neutral tone, into which any
+    syllable falls where it is not stressed (看看 kan4 kan5); and for each in the third tone the one in the second,
+    which it has before another third one (口语 kou2 yu3).
     """
     phrases = (syllable for readings in PHRASES_DICT.values() for syllables in readings for syllable in syllables)
     characters = (syllable for readings in PINYIN_DICT.values() for syllable in readings.split(","))
     known = {from_marked(syllable) for syllable in {*phrases, *characters}}
-    return tuple(sorted(known | {syllable[:-1] + NEUTRAL for syllable in known}))
+    raised = {f"{syllable[:-1]}2" for syllable in known if syllable.endswith("3")}
+    return tuple(sorted(known | raised | {syllable[:-1] + NEUTRAL for syllable in known}))
 
 
 @functools.cache

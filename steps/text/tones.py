@@ -2,9 +2,14 @@
 
 sandhi: `citation` gives 一 and 不 their own tone (yi1, bu4) everywhere. `lexical` changes it in the words for which the
 dictionary says so (一直 yi4 zhi2, 不是 bu2 shi4) and nowhere else, as THCHS-30's transcripts do. `spoken` changes it as
-speech does: 一 to yi2 and 不 to bu2 before a fourth tone, 一 to yi4 before the others, save in numbers and ordinals.
-Third-tone sandhi is never written.
+speech does: 一 to yi2 and 不 to bu2 before a fourth tone, 一 to yi4 before the others, save in numbers and ordinals. It
+changes a third tone before another to a second (你好 ni2 hao3): within words first (展览馆 zhan2 lan2 guan3, but
+小老虎 xiao3 lao2 hu3), then in pairs of words of one character, then from left to right (Chen 2000, Tone Sandhi).
 """
+
+from collections.abc import Iterable, Sequence
+
+from pypinyin.constants import PHRASES_DICT
 
 from steps.text.grammar import DIGITS, Clause
 
@@ -41,7 +46,8 @@ def spoken_tones(clause: Clause, syllables: list[str]) -> dict[int, str]:
             continue
         base = "yi" if char == "一" else "bu"
         behind = clause.text[at + 1 : at + 2]
-        if at and behind and clause.text[at - 1] == behind and behind not in DIGITS:
+        again = at > 1 and clause.text[at - 2] == char  # 一步一步
+        if at and behind and clause.text[at - 1] == behind and behind not in DIGITS and not again:
             found[at] = base + "5"
         elif char == "一":
             found[at] = base + _tone_of_yi(clause, at, syllables)
@@ -76,3 +82,65 @@ def _verb_ends_at(clause: Clause, at: int) -> bool:
 def sounds_otherwise(syllable: str, following: str) -> bool:
     """Whether speech changes the tone that pinyin writes: a third one before another sounds like a second."""
     return syllable.endswith("3") and following.endswith("3")
+
+
+def third_tones(words: Iterable[str], syllables: Sequence[str]) -> dict[int, str]:
+    """Third tones that become second ones before a third, by the place of the syllable in the clause.
+
+    `syllables` are those of the words' characters. A syllable changes where, at the joint of two parts, the second part
+    begins with a third tone as it then sounds; smaller parts are joined first.
+    """
+    said = list(syllables)
+    start, feet = 0, []
+    for word in words:
+        _join_halves(word, start, said)
+        feet.append((start, len(word)))
+        start += len(word)
+    before = 0  # characters of the foot before, a single one that is open for a second
+    for start, length in feet:
+        if start and length == 1 and before == 1:
+            _join(start, said)
+            before = 0
+        else:
+            before = length
+    for start, _ in feet[1:]:
+        _join(start, said)
+    return {at: syllable for at, syllable in enumerate(said) if syllable != syllables[at]}
+
+
+def _join(start: int, said: list[str]) -> None:
+    if said[start - 1].endswith("3") and said[start].endswith("3"):
+        said[start - 1] = said[start - 1][:-1] + "2"
+
+
+def _join_halves(word: str, start: int, said: list[str]) -> None:
+    """Join the parts of a word of two and more: 展览|馆, 小|老虎, 理想|主义."""
+    if len(word) < 2:
+        return
+    right = len(word) == 3 and word[1:] in PHRASES_DICT and word[:2] not in PHRASES_DICT
+    cut = 1 if right or len(word) == 2 else 2
+    _join_halves(word[:cut], start, said)
+    _join_halves(word[cut:], start + cut, said)
+    _join(start + cut, said)
+
+
+def sandhi_blind(syllables: Sequence[str]) -> list[str]:
+    """The syllables with what sandhi may change written in one way, so that any policy's labels come out alike.
+
+    In a row of second and third tones, those before its last third tone are second (你好 is ni2 hao3 in either policy,
+    小老虎 xiao2 lao2 hu3); yi and bu before a tone that sandhi answers to are yi1 and bu4.
+    """
+    found = list(syllables)
+    third = False  # whether a third tone follows in this row of second and third tones
+    for at in reversed(range(len(found))):
+        base, tone = found[at][:-1], found[at][-1]
+        behind = found[at + 1][-1] if at + 1 < len(found) else ""
+        if base == "yi" and behind and tone == ("2" if behind == "4" else "4"):
+            found[at] = "yi1"
+        elif base == "bu" and tone == "2" and behind == "4":
+            found[at] = "bu4"
+        if tone == "3":
+            found[at] = base + ("2" if third else "3")
+            third = True
+        third = third and tone in "23"
+    return found
