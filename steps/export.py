@@ -50,7 +50,7 @@ def export(exp_dir: Path) -> Path:
     with atomic_path(out_dir / "model.onnx") as beside:
         beside.write_bytes(model.SerializeToString())
     if has_demo(config):
-        write_demo(out_dir / "demo.html", model, config, tokens)
+        write_demo(out_dir / "demo.html", model, config, tokens, mean, std)
     write_mindir(out_dir / "model.mindir", network, config, mean, std)
     write_lines(out_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     write_json(out_dir / "features.json", config.features.model_dump(mode="json"))

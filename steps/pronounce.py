@@ -52,10 +52,11 @@ def read_list(path: Path) -> list[tuple[Path, str]]:
 def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path | None) -> int:
     """Print a line of JSON for each recording, and write the page. Returns the exit status: 1 where one failed."""
     from steps.deploy.judge import Judge  # slow imports: not for --help or a mistake
+    from steps.deploy.model import load_model
     from steps.deploy.pronounce_page import page
     from steps.deploy.pronunciation import azure
 
-    judge, recorded, failed = Judge(exp_dir), [], 0
+    judge, recorded, failed = Judge(load_model(exp_dir)), [], 0
     for path, reading in track(readings, len(readings), "judging"):
         try:
             found = judge.recording(path, reading)

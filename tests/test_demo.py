@@ -1,5 +1,6 @@
 """The scripts of demo.html in node, against Python."""
 
+import itertools
 import json
 import re
 
@@ -11,6 +12,7 @@ from steps.common.errors import UserError
 from steps.config.schema import Features
 from steps.deploy.assess import TokenParts, assess
 from steps.deploy.demo import _dictionary, write_demo
+from steps.deploy.judge import without_pauses
 from steps.deploy.onnx_model import onnx_model
 from steps.deploy.pronounce_page import accent
 from steps.deploy.reading_aloud import reading_aloud
@@ -51,11 +53,12 @@ def as_js(log_probs):
     {}, {"high_freq": 6400.0, "floor_db": -67.0}, {"window": "hamming", "preemphasis": 0.0, "num_bins": 40},
     {"window": "hanning", "frame_shift_ms": 12.5}, {"window": "blackman", "high_freq": -400.0},
     {"high_freq": -400.0, "snip_edges": False}, {"frame_shift_ms": 12.5, "snip_edges": False},
+    {"level_db": -14.0},
 ])
 def test_fbank_equals_kaldi_native_fbank(changes):
     config = FBANK.model_copy(update=changes)
     samples = np.concatenate([voice(), np.zeros(3000, np.float32), 1e-4 * voice(0.2, 1)])
-    found = run_js("({samples, config}) => fbank(samples, config)",
+    found = run_js("({samples, config}) => fbank(levelled(samples, config), config)",
                    {"samples": samples.astype(float), "config": {**config.model_dump(), "floor": noise_energy(config)}})
     expected = compute_feats(samples, config)
     assert (found["frames"], found["bins"]) == expected.shape
@@ -83,13 +86,17 @@ def test_greedy_and_alignment():
 
 
 def test_times_of_syllables():
-    samples = np.concatenate([np.zeros(3000, np.float32), voice(0.3), voice(0.5, 2), np.zeros(5000, np.float32)])
-    feats, spikes = compute_feats(samples, FBANK), [30, 52, 70]
+    silence = np.zeros(5000, np.float32)
+    samples = np.concatenate([silence, voice(0.3), silence, voice(0.5, 2), silence])
+    feats, spikes = compute_feats(samples, FBANK), [44, 100, 115]
+    level = voice_of(feats, FBANK).level
     edges = boundaries(voice_of(feats, FBANK), spikes, 0.4, 10.0)
+    expected = [without_pauses(level, *edge, 12) for edge in itertools.pairwise(edges)]
+    assert [first for first, _ in expected] + [expected[-1][1]] != edges
     emissions = [{"first": spike / 2 - 1, "last": spike / 2 + 1} for spike in spikes]
     found = run_js("([emissions, features]) => spans(emissions, features, 2, 0.4, 10)", [
         emissions, {"frames": feats.shape[0], "bins": feats.shape[1], "data": feats.astype(float).ravel()}])
-    np.testing.assert_allclose([one["begin"] for one in found] + [found[-1]["end"]], np.array(edges) / 100)
+    np.testing.assert_allclose([[one["begin"], one["end"]] for one in found], np.array(expected) / 100)
 
 
 @pytest.mark.parametrize("labels", [[], [3], [3, 3, 7, 1]])
@@ -146,15 +153,16 @@ def small_page(path, kind, features=FBANK, std=3):
     config = experiment(KINDS[kind]).model_copy(update={"features": features})
     network = random_network(config, TOKENS, features.num_bins)
     weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
-    model = onnx_model(config, TOKENS, weights, np.full(features.num_bins, 8, np.float32),
-                       np.full(features.num_bins, std, np.float32))
-    write_demo(path, model, config, TOKENS)
+    statistics = np.linspace(7, 9, features.num_bins, dtype=np.float32), np.full(features.num_bins, std, np.float32)
+    model = onnx_model(config, TOKENS, weights, *statistics)
+    write_demo(path, model, config, TOKENS, *statistics)
     return config, model
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_network_equals_onnx_runtime(tmp_path, kind):
-    config, model = small_page(tmp_path / "demo.html", kind, FBANK.model_copy(update={"num_bins": 20}))
+@pytest.mark.parametrize("kind,cmn_frames", [*((kind, 0) for kind in KINDS), ("residual", 200)])
+def test_network_equals_onnx_runtime(tmp_path, kind, cmn_frames):
+    changes = {"num_bins": 20, "cmn_frames": cmn_frames}
+    config, model = small_page(tmp_path / "demo.html", kind, FBANK.model_copy(update=changes))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     page = (tmp_path / "demo.html").read_text(encoding="utf-8")
     for frames in (33, 64, 71):

@@ -74,7 +74,7 @@ def test_one_bad_recording_does_not_stop_the_others(tmp_path, monkeypatch, capsy
     class Judge:
         tokens = TOKENS
 
-        def __init__(self, exp_dir):
+        def __init__(self, model):
             pass
 
         def recording(self, path, reading):
@@ -83,6 +83,7 @@ def test_one_bad_recording_does_not_stop_the_others(tmp_path, monkeypatch, capsy
             return recorded(reading.text, "ni3 hao3", path.name)
 
     monkeypatch.setattr("steps.deploy.judge.Judge", Judge)
+    monkeypatch.setattr("steps.deploy.model.load_model", lambda exp_dir: None)
     readings = [(Path(name), reading_aloud("你好")) for name in ("a.wav", "bad.wav", "c.wav")]
     assert pronounce.judge(Path("exp/x"), readings, tmp_path / "page.html") == 1
     out, err = capsys.readouterr()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
@@ -14,6 +15,7 @@ from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.config.load import Resolved
 from steps.config.schema import Model
+from steps.deploy.model import NOT_MEASURED
 from steps.deploy.onnx_model import ROUND, right_reach
 from steps.deploy.pronounce_page import PAGES, environment
 from steps.feats.compute import noise_energy
@@ -26,24 +28,25 @@ SCRIPTS = ("features.js", "network.js", "ctc.js", "pinyin.js", "demo.js")
 CHARACTERS = [bytes([high, low]).decode("gb2312", "ignore") for high in range(0xB0, 0xF8) for low in range(0xA1, 0xFF)]
 FREQUENT = 3760  # of those, in the first of GB 2312's two levels
 LONGEST = 4  # characters of a phrase in the page's dictionary
-SPIKE_PLACE = 0.5  # where in a syllable its spike is taken to be
 
 
-def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: list[str]) -> None:
+def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: list[str], mean: np.ndarray,
+               std: np.ndarray) -> None:
     """Write the page of a model that `steps.deploy.onnx_model` made of `config`.
 
-    Raises UserError where its features are not fbank at 16 kHz.
+    `mean` and `std` are of each bin in training, float32 (bins,). Raises UserError where its features are not fbank at
+    16 kHz.
     """
     if not has_demo(config):
         raise UserError(f"{path}: a page can be made of a model whose features are of type fbank at 16 kHz")
-    weights, description = _network(model, config.experiment.model)
+    weights, description = _network(model, config, mean, std)
     description |= {
         "experiment": config.name,
         "features": {**config.features.model_dump(mode="json"), "floor": noise_energy(config.features)},
         "tokens": tokens,
         "parts": [["", "", ""], *(list(split(token)) for token in tokens[1:])],
         "reduction": time_reduction(config.experiment.model),
-        "spike_place": SPIKE_PLACE,
+        "spike_place": NOT_MEASURED,
     }
     template = environment().get_template("demo.html.jinja")
     page = template.render(
@@ -63,32 +66,43 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _network(model: onnx.ModelProto, config: Model) -> tuple[str, dict[str, Any]]:
+def _network(model: onnx.ModelProto, config: Resolved, mean: np.ndarray,
+             std: np.ndarray) -> tuple[str, dict[str, Any]]:
     """The weights in base64, one behind the other, and what the page's interpreter needs beside them."""
     constants = {constant.name: numpy_helper.to_array(constant) for constant in model.graph.initializer}
-    nodes = list(_nodes(model, config))
+    constants |= {"floor": np.log(noise_energy(config.features)), "mean": mean, "std": std}
+    nodes = [
+        {"op": "Max", "inputs": ["x", "floor"], "output": "floored"},
+        {"op": "Normalize", "inputs": ["floored", "mean", "std"], "output": "normalized",
+         "cmn_frames": config.features.cmn_frames},
+        {"op": "Pad", "inputs": ["normalized"], "output": "padded", "reach": right_reach(config.experiment.model),
+         "round": ROUND},
+        *_nodes(model),
+    ]
     used = [name for node in nodes for name in node["inputs"] if name in constants]
     arrays = {name: constants[name].astype("<f4") for name in dict.fromkeys(used)}
     content = b"".join(array.tobytes() for array in arrays.values())
     shapes = [[name, list(array.shape) or [1]] for name, array in arrays.items()]
-    return base64.b64encode(content).decode(), {"nodes": nodes, "shapes": shapes, "lengths": list(_lengths(config))}
+    lengths = list(_lengths(config.experiment.model))
+    return base64.b64encode(content).decode(), {"nodes": nodes, "shapes": shapes, "lengths": lengths}
 
 
-def _nodes(model: onnx.ModelProto, config: Model) -> Iterator[dict[str, Any]]:
-    """The nodes that an utterance's values pass, without those that only count frames."""
-    names = {"x": "x"}  # of values, by the output of the node that the page computes them with
+def _nodes(model: onnx.ModelProto) -> Iterator[dict[str, Any]]:
+    """The nodes behind the padding that an utterance's values pass, without those that only change a shape."""
+    names: dict[str, str] = {}  # of values, by the output of the node that the page computes them with
     for node in model.graph.node:
+        if node.op_type == "Pad":
+            names[node.output[0]] = "padded"
+            continue
+        if not any(name in names for name in node.input):
+            continue
+        if node.op_type in ("Unsqueeze", "Reshape", "Slice"):
+            names[node.output[0]] = names[node.input[0]]
+            continue
         attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
-        if node.op_type == "Shape" or not any(name in names for name in node.input):
-            continue
-        if node.op_type in ("Mul", "Unsqueeze", "Reshape", "Slice"):  # of zeros behind the end, or of shapes alone
-            names[node.output[0]] = names[next(name for name in node.input if name in names)]
-            continue
         made = {"op": {"Transpose": "Flatten"}.get(node.op_type, node.op_type), "output": node.output[0],
                 "inputs": [names.get(name, name) for name in node.input]}
-        if node.op_type == "Pad":
-            made |= {"inputs": made["inputs"][:1], "reach": right_reach(config), "round": ROUND}
-        elif node.op_type in ("Conv", "MaxPool"):
+        if node.op_type in ("Conv", "MaxPool"):
             made |= {"kernel": attributes["kernel_shape"], "stride": attributes["strides"]}
             made |= {"pads": attributes["pads"]} if "pads" in attributes else {}
         elif node.op_type == "BatchNormalization":

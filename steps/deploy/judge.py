@@ -7,32 +7,32 @@ import numpy as np
 
 from steps.common.errors import UserError
 from steps.deploy.assess import TokenParts
+from steps.deploy.model import NOT_MEASURED, Model
 from steps.deploy.pronounce_page import Recorded
 from steps.deploy.pronunciation import Span, assess_utterance
 from steps.deploy.reading_aloud import ReadingAloud
-from steps.feats.audio import read_audio
+from steps.deploy.sound import open_sound
 from steps.feats.compute import compute_feats
 from steps.search.alignment import boundaries, voice_of
 from steps.search.ctc import align
 
-SPIKE_PLACE = 0.5  # where in a syllable its spike is taken to be
+SILENCE_MS = 120.0  # at a syllable's end that may belong to it: a stop's closure is shorter
 LONGEST_S = 60.0  # of a recording: whoever reads aloud a longer one should cut it
 
 
 class Judge:
-    """The model of an experiment, judging recordings. Raises UserError where there is none."""
+    """Judges recordings by a model."""
 
-    def __init__(self, exp_dir: Path):
-        from steps.model.acoustic import AcousticModel
-
-        self._model = AcousticModel(exp_dir)
-        self.features = self._model.config.features
-        self.tokens = self._model.tokens
-        self._parts = TokenParts(self.tokens)
+    def __init__(self, model: Model):
+        self._model = model
+        self.features = model.features
+        self.tokens = model.tokens
+        self._parts = TokenParts(model.tokens)
+        self._place = model.facts.get("spike_place", NOT_MEASURED)
 
     def recording(self, path: Path, reading: ReadingAloud) -> Recorded:
         """Judge an audio file. Raises UserError, naming it, where it cannot be read or the text does not fit."""
-        samples = read_audio(path, self.features.sample_rate)
+        samples = np.concatenate(list(open_sound(path, self.features.sample_rate).blocks))
         try:
             return self.samples(path.name, samples, reading)
         except UserError as error:
@@ -44,7 +44,7 @@ class Judge:
         if duration > LONGEST_S:
             raise UserError(f"{duration:.0f} s are too long to judge at once; cut it into parts of {LONGEST_S:.0f} s")
         feats = compute_feats(samples, self.features)
-        [(_, log_probs)] = self._model.log_probs([(name, feats)])
+        log_probs = self._model.one(feats)
         assessment = assess_utterance(log_probs, reading, self._parts,
                                       lambda said: self._spans(said, log_probs, feats), duration)
         return Recorded(name, assessment, samples, self.features.sample_rate, feats)
@@ -52,8 +52,21 @@ class Judge:
     def _spans(self, said: list[int], log_probs: np.ndarray, feats: np.ndarray) -> list[Span]:
         if not said:
             return []
-        shift_ms = self.features.frame_shift_ms
-        reduction = self._model.frame_shift_s * 1000 / shift_ms
-        spikes = [(one.first + one.last) / 2 * reduction for one in align(log_probs, said)]
-        edges = boundaries(voice_of(feats, self.features), spikes, SPIKE_PLACE, shift_ms)
-        return [Span(begin * shift_ms / 1000, end * shift_ms / 1000) for begin, end in itertools.pairwise(edges)]
+        shift_ms, factor = self.features.frame_shift_ms, self._model.subsampling_factor
+        spikes = [(one.first + one.last) / 2 * factor for one in align(log_probs, said)]
+        voice = voice_of(feats, self.features)
+        edges = boundaries(voice, spikes, self._place, shift_ms)
+        spans = [without_pauses(voice.level, *edge, SILENCE_MS / shift_ms) for edge in itertools.pairwise(edges)]
+        return [Span(begin * shift_ms / 1000, end * shift_ms / 1000) for begin, end in spans]
+
+
+def without_pauses(level: np.ndarray, begin: int, end: int, longest: float) -> tuple[int, int]:
+    """A syllable's frames without a silence at either end that is longer than `longest` frames.
+
+    `level` (frames,) is the utterance's; silent is what lies below halfway between its quiet and its loud frames.
+    """
+    loud = begin + np.flatnonzero(level[begin:end] >= np.quantile(level, [0.05, 0.95]).mean())
+    if not len(loud):
+        return begin, end
+    return (int(loud[0]) if loud[0] - begin > longest else begin,
+            int(loud[-1]) + 1 if end - 1 - loud[-1] > longest else end)

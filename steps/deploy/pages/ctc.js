@@ -79,7 +79,20 @@ function spans(emissions, features, reduction, place, shiftMs) {
     edges.push(boundary(voice.level, expected, Math.round(spikes[i]), edges[i], shiftMs));
   }
   edges.push(Math.max(voice.offset + 1, edges[edges.length - 1] + 1));
-  return emissions.map((_, i) => ({begin: edges[i] * shiftMs / 1000, end: edges[i + 1] * shiftMs / 1000}));
+  return emissions.map((_, i) => {
+    const [begin, end] = withoutPauses(voice.level, edges[i], edges[i + 1], 120 / shiftMs);
+    return {begin: begin * shiftMs / 1000, end: end * shiftMs / 1000};
+  });
+}
+
+/** A syllable's frames without a silence at either end that is longer than longest. As in steps/deploy/judge.py. */
+function withoutPauses(level, begin, end, longest) {
+  const threshold = (quantile(level, 0.05) + quantile(level, 0.95)) / 2;
+  let first = begin, last = Math.min(end, level.length) - 1;
+  while (first <= last && level[first] < threshold) first++;
+  if (first > last) return [begin, end];
+  while (level[last] < threshold) last--;
+  return [first - begin > longest ? first : begin, end - 1 - last > longest ? last + 1 : end];
 }
 
 function voiceOf({frames, bins, data}) {
@@ -95,12 +108,7 @@ function voiceOf({frames, bins, data}) {
     for (let k = -2; k <= 2; k++) sum += level[Math.min(Math.max(frame + k, 0), frames - 1)] / 5;
     return sum;
   });
-  const sorted = Float64Array.from(loudness).sort();
-  const quantile = part => {
-    const at = part * (frames - 1), below = Math.floor(at), above = Math.min(below + 1, frames - 1);
-    return sorted[below] + (sorted[above] - sorted[below]) * (at - below);
-  };
-  const threshold = (quantile(0.05) + quantile(0.95)) / 2, speech = [];
+  const threshold = (quantile(loudness, 0.05) + quantile(loudness, 0.95)) / 2, speech = [];
   loudness.forEach((value, frame) => { if (value >= threshold) speech.push(frame); });
   return {level: smooth, onset: speech[0], offset: speech[speech.length - 1]};
 }

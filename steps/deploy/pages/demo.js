@@ -37,7 +37,7 @@ const LONGEST_S = 120, HEIGHT = 160;
 
 /** What the page hears in samples: features, log-probabilities, syllables with begin and end. */
 function recognize(model, samples) {
-  const features = fbank(samples, model.features);
+  const features = fbank(levelled(samples, model.features), model.features);
   if (!features.frames) return null;
   const logProbs = runNetwork(model, features), emissions = greedy(logProbs);
   return {features, logProbs, syllables: timed(model, features, emissions)};
@@ -274,8 +274,7 @@ function start() {
     canvas.style.height = `${HEIGHT}px`;
     canvas.width = width * dense;
     canvas.height = HEIGHT * dense;
-    const sorted = Float32Array.from(features.data).sort(), quantile = part => sorted[Math.floor(part * (sorted.length - 1))];
-    const low = quantile(0.02), high = quantile(0.998);
+    const low = quantile(features.data, 0.02), high = quantile(features.data, 0.998);
     const small = document.createElement("canvas");
     [small.width, small.height] = [features.frames, features.bins];
     const image = new ImageData(features.frames, features.bins);

@@ -105,6 +105,23 @@ function fbank(samples, config) {
   return {frames, bins, data};
 }
 
+/** Samples at the level of speech that the config asks for, as steps/feats/perturb.py scales them. */
+function levelled(samples, config) {
+  if (config.level_db === null || config.level_db === undefined || !samples.length) return samples;
+  const length = Math.min(samples.length, Math.floor(config.sample_rate * 0.025));
+  const energies = new Float64Array(Math.floor(samples.length / length));
+  energies.forEach((_, frame) => {
+    for (let i = 0; i < length; i++) energies[frame] += samples[frame * length + i] ** 2 / length;
+  });
+  const level = Math.sqrt(quantile(energies, 0.9));
+  return level > 0 ? samples.map(value => value * 10 ** (config.level_db / 20) / level) : samples;
+}
+
+function quantile(values, part) {
+  const sorted = Float64Array.from(values).sort(), at = part * (sorted.length - 1), below = Math.floor(at);
+  return sorted[below] + (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]) * (at - below);
+}
+
 /** Pitch in hertz for every 10 ms, NaN where unvoiced; samples are at 16000 Hz. See steps/feats/pitch.py. */
 function pitch(samples) {
   const RATE = 4000, FACTOR = 4, WINDOW = 100, SHIFT = 40, STEPS = 140, REACH = 12, LOWEST = 60, HIGHEST = 500;

@@ -25,8 +25,18 @@ function byLastAxis(operation) {
 
 const OPERATORS = {
   Max: byLastAxis((a, b) => Math.max(a, b)),
-  Sub: byLastAxis((a, b) => a - b),
-  Div: byLastAxis((a, b) => a / b),
+
+  /** As apply_cmvn in steps/feats/archive.py: the mean is that of training, or the utterance's with that as prior. */
+  Normalize([x, mean, std], node) {
+    const bins = mean.data.length, frames = x.data.length / bins, data = new Float32Array(x.data.length);
+    for (let bin = 0; bin < bins; bin++) {
+      let total = node.cmn_frames * mean.data[bin];
+      if (node.cmn_frames) for (let frame = 0; frame < frames; frame++) total += x.data[frame * bins + bin];
+      const offset = node.cmn_frames ? total / (frames + node.cmn_frames) : mean.data[bin];
+      for (let i = bin; i < data.length; i += bins) data[i] = (x.data[i] - offset) / std.data[bin];
+    }
+    return {shape: x.shape, data};
+  },
 
   Add([x, y]) {
     if (y.data.length !== x.data.length) return byLastAxis((a, b) => a + b)([x, y]);

@@ -1,0 +1,53 @@
+"""Serve a trained experiment: OpenAI's transcriptions API, pronounce, and the page to try it."""
+
+import argparse
+import contextlib
+import logging
+import sys
+from pathlib import Path
+
+from steps.common.errors import UserError, run
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def main() -> None:
+    """Parse the arguments and serve until Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m steps.serve", description=__doc__)
+    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/hsk, or an exported one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 127.0.0.1 is for this machine alone")
+    parser.add_argument("--port", type=int, default=8000)
+    args = parser.parse_args()
+    try:
+        import multipart  # noqa: F401
+        import uvicorn
+
+        from steps.deploy.limits import Limits
+        from steps.deploy.server import make_app
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed; run: ./path.sh pip install fastapi uvicorn python-multipart"
+                        ) from None
+    check_model(args.exp_dir)
+    if args.host not in LOOPBACK:
+        print(f"warning: whoever can reach {args.host}:{args.port} can use this server; it knows no passwords",
+              file=sys.stderr)
+    app = make_app(args.exp_dir, Limits())
+    if args.host in LOOPBACK:
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])  # against DNS rebinding
+    print(f"http://{args.host}:{args.port} (its API: /docs); Ctrl-C ends it", flush=True)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed request
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_keep_alive=10,
+                    timeout_graceful_shutdown=10)
+
+
+def check_model(exp_dir: Path) -> None:
+    """Raise UserError where there is neither a trained experiment nor an exported one."""
+    if not any((exp_dir / name).exists() for name in ("final.ckpt", "export.json", "export/export.json")):
+        raise UserError(f"{exp_dir}: holds no trained experiment; train it first, or name another directory")
+
+
+if __name__ == "__main__":
+    run(main)

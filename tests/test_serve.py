@@ -1,0 +1,306 @@
+"""The server: its API, its limits, and what it leaves behind."""
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+import uvicorn
+from fastapi.testclient import TestClient
+
+from steps import serve
+from steps.common.errors import UserError
+from steps.config.schema import Features
+from steps.deploy import server
+from steps.deploy.limits import Limits
+from steps.deploy.server import make_app
+from tests.test_demo import voice
+
+TOKENS = ["<blk>", "hao3", "ma5", "ni3", "ni4"]
+
+
+class HearingModel:
+    """Says ni3 hao3 whatever it hears: in the first half the one, in the second the other."""
+
+    tokens = TOKENS
+    features = Features(type="fbank", num_bins=20)
+    facts = {"experiment": "small"}
+    frame_shift_s, subsampling_factor, left_context, right_context = 0.04, 4, 0, 0
+
+    def __init__(self):
+        self.delay_s = 0.0
+
+    def one(self, feats):
+        time.sleep(self.delay_s)
+        frames = -(-len(feats) // 4)
+        log_probs = np.full((frames, len(TOKENS)), -8.0, np.float32)
+        log_probs[:, 0] = -0.01
+        for place, token in ((frames // 4, "ni3"), (3 * frames // 4, "hao3")):
+            log_probs[place, 0] = -8
+            log_probs[place, TOKENS.index(token)] = -0.01
+        return log_probs
+
+
+@pytest.fixture
+def model(monkeypatch):
+    made = HearingModel()
+    monkeypatch.setattr("steps.deploy.recognizer.load_model", lambda exp_dir: made)
+    return made
+
+
+@pytest.fixture
+def client(model, tmp_path):
+    with TestClient(make_app(tmp_path, Limits(sound_s=5.0)), raise_server_exceptions=False) as made:
+        yield made
+
+
+def wav(seconds=1.0, rate=16000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, voice(seconds), rate, format="WAV")
+    return file.getvalue()
+
+
+def transcribe(client, content, **fields):
+    return client.post("/v1/audio/transcriptions", files={"file": ("a.wav", content)}, data=fields)
+
+
+def test_transcriptions_in_every_format(client):
+    assert transcribe(client, wav(), model="whisper-1").json() == {"text": "ni3 hao3"}
+    assert transcribe(client, wav(), response_format="text", language="zh", temperature="0").text == "ni3 hao3\n"
+    assert "00:00:00" in transcribe(client, wav(), response_format="srt").text
+    assert transcribe(client, wav(), response_format="vtt").text.startswith("WEBVTT")
+    verbose = transcribe(client, wav(), response_format="verbose_json").json()
+    assert verbose["duration"] == pytest.approx(1.0)
+    assert [one["word"] for one in verbose["words"]] == ["ni3", "hao3"]
+    assert verbose["words"][0]["end"] <= verbose["words"][1]["start"] + 1e-6
+    assert [one["text"] for one in verbose["segments"]] == ["ni3 hao3"]
+
+
+def test_pronounce(client):
+    answer = client.post("/pronounce", files={"file": ("a.wav", wav())}, data={"text": "你好吗"})
+    best = answer.json()["NBest"][0]
+    assert [word["PronunciationAssessment"]["ErrorType"] for word in best["Words"]] == ["None", "Omission"]
+    wrong = client.post("/pronounce", files={"file": ("a.wav", wav())}, data={"text": "中国"})
+    assert wrong.status_code == 400 and "does not know zhong1" in wrong.json()["error"]["message"]
+
+
+def test_health_page_and_openapi(client, tmp_path):
+    assert client.get("/healthz").json() == {"status": "ok", "experiment": "small"}
+    assert "no demo.html" in client.get("/").text
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export/demo.html").write_text("the page")
+    assert client.get("/").text == "the page"
+    assert {"/v1/audio/transcriptions", "/pronounce", "/healthz"} <= set(client.get("/openapi.json").json()["paths"])
+
+
+@pytest.mark.parametrize("content,code,words", [
+    (b"", 400, "the upload: the file is empty"), (b"no sound at all" * 99, 400, "the upload: not readable"),
+    (wav()[:3000], 400, "the upload"), (wav(8.0), 413, "longer than 5 s"), (wav(0.01), 400, "shorter than a frame"),
+])
+def test_bad_sound_is_refused_and_no_path_is_told(client, content, code, words):
+    answer = transcribe(client, content)
+    message = answer.json()["error"]["message"]
+    assert (answer.status_code, words in message) == (code, True), message
+    assert tempfile.gettempdir() not in message
+
+
+@pytest.mark.parametrize("body,kind", [
+    (b"", "multipart/form-data; boundary=x"), (b"--x\r\nbroken", "multipart/form-data; boundary=x"),
+    (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nab', "multipart/form-data; boundary=x"),
+    (b"abc", "multipart/form-data"), (b"{}", "application/json"), (b"\xff\xfe", "text/plain"),
+    (b"--x\r\n\r\n\r\n--x--\r\n", "multipart/form-data; boundary=x"),
+    (b"file=abc", "application/x-www-form-urlencoded"),
+])
+def test_malformed_requests_are_the_clients_errors(client, body, kind):
+    answer = client.post("/v1/audio/transcriptions", content=body, headers={"Content-Type": kind})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]["message"]
+
+
+def test_a_clients_file_name_is_never_a_path(client, tmp_path):
+    for name in ("../../../etc/passwd", "/etc/passwd", str(tmp_path / "x.wav"), "a\0b", "-"):
+        answer = client.post("/v1/audio/transcriptions", files={"file": (name, wav())})
+        assert answer.status_code in (200, 400)
+    assert not (tmp_path / "x.wav").exists()
+    missing = client.post("/pronounce", files={"file": ("a.wav", wav())}, data={"text": "x" * 501})
+    assert missing.status_code == 422
+
+
+def test_the_temporary_folder_is_gone_afterwards(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with TestClient(make_app(tmp_path, Limits())) as client:
+        [folder] = tmp_path.glob("yinjie-serve.*")
+        assert transcribe(client, wav(30.0)).status_code == 200
+        assert list(folder.iterdir()) == []
+        assert transcribe(client, b"RIFF" + bytes(2 << 20)).status_code == 400
+        assert list(folder.iterdir()) == []
+    assert list(tmp_path.glob("yinjie-serve.*")) == []
+    assert tempfile.tempdir == str(tmp_path)
+
+
+# ---- a real server on loopback ----
+
+
+@contextlib.contextmanager
+def serving(app):
+    """The address of a server at work."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error")
+    made = uvicorn.Server(config)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    while not made.started:
+        time.sleep(0.01)
+    try:
+        port = made.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        made.should_exit = True
+        thread.join()
+
+
+async def upload_many(address, count, content):
+    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=None)) as client:
+        sent = [client.post(f"{address}/v1/audio/transcriptions", files={"file": ("a.wav", content)})
+                for _ in range(count)]
+        health = client.get(f"{address}/healthz")
+        *answers, alive = await asyncio.gather(*sent, health)
+    return [answer.status_code for answer in answers], alive.status_code
+
+
+def test_a_hundred_uploads_at_once(model, tmp_path):
+    model.delay_s = 0.02
+    with serving(make_app(tmp_path, Limits(workers=2, waiting=8))) as address:
+        codes, alive = asyncio.run(upload_many(address, 100, wav()))
+        assert alive == 200
+        assert set(codes) == {200, 429}
+        assert codes.count(200) >= 10
+        codes, _ = asyncio.run(upload_many(address, 5, wav()))
+        assert codes == [200] * 5
+
+
+def test_with_room_for_all_a_hundred_uploads_succeed(model, tmp_path):
+    with serving(make_app(tmp_path, Limits(workers=2, waiting=98))) as address:
+        codes, _ = asyncio.run(upload_many(address, 100, wav(0.3)))
+        assert codes == [200] * 100
+
+
+def head(length):
+    return (f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\n\r\n").encode()
+
+
+def body(content):
+    disposition = b'Content-Disposition: form-data; name="file"; filename="a.wav"'
+    return b"--x\r\n" + disposition + b"\r\n\r\n" + content + b"\r\n--x--\r\n"
+
+
+def connect(address):
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("sent", [None, 1000], ids=["computing", "uploading"])
+def test_a_client_that_goes_frees_its_place(model, tmp_path, sent):
+    model.delay_s = 2.0
+    content = body(wav())
+    with serving(make_app(tmp_path, Limits(workers=1, waiting=0))) as address:
+
+        def full():
+            return httpx.post(f"{address}/pronounce", timeout=20).status_code == 429
+
+        with connect(address) as gone:
+            gone.sendall(head(len(content)) + content[:sent])
+            wait_until(full)
+        model.delay_s = 0.0
+        wait_until(lambda: not full())
+        answer = httpx.post(f"{address}/v1/audio/transcriptions", files={"file": ("a.wav", wav())}, timeout=20)
+        assert answer.json() == {"text": "ni3 hao3"}
+
+
+def test_slow_and_large_uploads_are_cut_off(model, tmp_path):
+    with serving(make_app(tmp_path, Limits(upload_s=0.4, upload_bytes=50_000, work_s=0.4))) as address:
+        with connect(address) as slow:
+            slow.sendall(head(1000) + b"--x\r\n")
+            assert b" 408 " in slow.recv(1000)
+        with connect(address) as large:
+            large.sendall(head(60_000))
+            assert b" 413 " in large.recv(1000)
+        with connect(address) as unsaid:
+            unsaid.sendall(head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"))
+            with contextlib.suppress(OSError):
+                for _ in range(20):
+                    unsaid.sendall(b"2000\r\n" + b"a" * 0x2000 + b"\r\n")
+            assert b" 413 " in unsaid.recv(1000)
+        model.delay_s = 1.0
+        answer = httpx.post(f"{address}/v1/audio/transcriptions", files={"file": ("a.wav", wav(0.5))}, timeout=20)
+        assert answer.status_code == 408
+
+
+def test_the_openai_client(model, tmp_path):
+    openai = pytest.importorskip("openai", reason="the openai client is not installed")
+    (tmp_path / "a.wav").write_bytes(wav())
+    with serving(make_app(tmp_path, Limits())) as address:
+        client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+        with (tmp_path / "a.wav").open("rb") as file:
+            assert client.audio.transcriptions.create(file=file, model="yinjie").text == "ni3 hao3"
+        with (tmp_path / "a.wav").open("rb") as file:
+            verbose = client.audio.transcriptions.create(file=file, model="yinjie", response_format="verbose_json",
+                                                         timestamp_granularities=["word"])
+        assert [one.word for one in verbose.words] == ["ni3", "hao3"]
+        with pytest.raises(openai.BadRequestError):
+            client.audio.transcriptions.create(file=("x.wav", b"nothing"), model="yinjie")
+
+
+# ---- the command ----
+
+
+def test_the_command_says_what_is_wrong(tmp_path):
+    with pytest.raises(UserError, match="no trained experiment"):
+        serve.check_model(tmp_path)
+
+
+def test_the_command_serves_on_loopback_until_it_is_stopped(tmp_path):
+    (tmp_path / "final.ckpt").touch()
+    program = (f"import sys; sys.argv = ['serve', {str(tmp_path)!r}, '--port', '0']\n"
+               "from tests.test_serve import HearingModel\nimport steps.deploy.recognizer as recognizer\n"
+               "recognizer.load_model = lambda exp_dir: HearingModel()\n"
+               "from steps.common.errors import run\nfrom steps.serve import main\nrun(main)")
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**os.environ, "TMPDIR": str(tmp_path)}, text=True)
+    line = process.stdout.readline()
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("yinjie-serve.*")):
+        assert process.poll() is None and time.monotonic() < end, process.stderr.read()
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert "http://127.0.0.1:0" in line
+    assert "Traceback" not in err
+    assert list(tmp_path.glob("yinjie-serve.*")) == []
+
+
+def test_verbose_json_is_json(model):
+    heard = server.Heard("x", 1.0, [])
+    assert json.loads(json.dumps(server.verbose_json(heard)))["words"] == []
+    assert Path(serve.__file__).name == "serve.py"
