@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from steps.common.files import sha256, write_json, write_lines
-from steps.config.load import Resolved, dump
+from steps.config.load import Resolved, dump, set_file
 from steps.config.schema import Corpus, Experiment, Features
 from steps.corpus.table import write_table
 from steps.feats.archive import feature_writer
@@ -64,12 +64,13 @@ def write_decoding(exp_dir: Path, part, method, refs, hyps) -> None:
     write_table(pinyin, {utt: " ".join(ref) for utt, ref in refs.items()})
     ctm = [f"{utt} 1 {FRAMES * place / 100:.3f} 0.020 {one} 0.900"
            for utt, hyp in hyps.items() for place, one in enumerate(hyp)]
-    write_lines(exp_dir / "decode" / f"{part}_{method}" / "ctm", ctm)
+    write_lines(exp_dir / "decode" / f"{set_file(part)}_{method}" / "ctm", ctm)
     alignments = {utt: align(refs[utt], hyps[utt]) for utt in sorted(refs)}
     scores = {"set": part, "method": method, **error_rates(refs, hyps, alignments), "real_time_factor": 0.0123,
               "ref_hash": sha256(pinyin), "tokens_hash": sha256(exp_dir / "tokens.txt"),
               "checkpoint_hash": sha256(exp_dir / "final.ckpt")}
-    write_scores(exp_dir / "score" / f"{part}_{method}", alignments, {utt: utt.split("-")[0] for utt in refs}, scores)
+    speakers = {utt: utt.split("-")[0] for utt in refs}
+    write_scores(exp_dir / "score" / f"{set_file(part)}_{method}", alignments, speakers, scores)
 
 
 def write_features(refs, part="test", corpus="toy") -> None:

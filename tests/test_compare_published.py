@@ -79,6 +79,18 @@ def test_results_tell_what_was_reached(publish):
     assert readme.endswith(f" |\n{END}\n\nThe end.\n") and row["syllables"] in readme
 
 
+def test_sets_of_other_corpora_stand_by_themselves(publish):
+    before = make("b", 0.1) and publish() and results()["b"]
+    assert "other sets" not in before
+    make_run(Path("exp/b"), REFS, {"far/test": noisy(REFS, 0.5, 2), "near/dev": noisy(REFS, 0.2, 3)})
+    publish()
+    rates = {part: json.loads(Path(f"exp/b/score/{part.replace('/', '.')}_greedy/score.json").read_text())
+             for part in ("far/test", "near/dev")}
+    said = ", ".join(f"{part} {100 * scores['syllable_error_rate']:.2f}" for part, scores in rates.items())
+    assert results()["b"] == {**before, "other sets": said}
+    assert results()["a"]["other sets"] == "" and said in Path("README.md").read_text()
+
+
 def test_publishing_again_changes_nothing(publish):
     publish()
     files = [Path("conf/RESULTS.md"), Path("README.md")]

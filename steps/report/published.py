@@ -17,9 +17,10 @@ from steps.report.tables import Table, as_markdown, minutes_cell, rate_cell, wei
 
 RESULTS, README = CONF / "RESULTS.md", Path("README.md")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-COLUMNS = ["experiment", "what it is", "corpus", "dev syllables", *RATES.values(), "weights", "minutes", "RTF",
-           "commit", "trained"]
-README_COLUMNS = ["experiment", "what it is", "syllables", "toneless", "tones", "characters", "weights", "minutes"]
+COLUMNS = ["experiment", "what it is", "corpus", "dev syllables", *RATES.values(), "other sets", "weights", "minutes",
+           "RTF", "commit", "trained"]
+README_COLUMNS = ["experiment", "what it is", "syllables", "toneless", "tones", "characters", "other sets", "weights",
+                  "minutes"]
 Rows = dict[str, dict[str, str]]  # by experiment: cells by column
 
 
@@ -67,9 +68,14 @@ def _cells(row: Row, config: Path) -> dict[str, str]:
     test = row.main_set
     cells = [row.label, first_line.removeprefix("#").strip() if first_line.startswith("#") else "",
              row.first.config.experiment.corpus, rate_cell(row.value("dev", SER)),
-             *(rate_cell(row.value(test, rate)) for rate in RATES), weights_cell(row), minutes_cell(row),
-             f"{row.real_time_factor:.4f}", row.commit, row.date]
+             *(rate_cell(row.value(test, rate)) for rate in RATES), _other_sets(row), weights_cell(row),
+             minutes_cell(row), f"{row.real_time_factor:.4f}", row.commit, row.date]
     return dict(zip(COLUMNS, cells, strict=True))
+
+
+def _other_sets(row: Row) -> str:
+    """The syllable error rates of other corpora's sets, each by its name."""
+    return ", ".join(f"{part} {100 * row.value(part, SER).mean:.2f}" for part in row.sets if "/" in part)
 
 
 def _table(rows: Rows, names: Sequence[str], columns: Sequence[str]) -> Table:
