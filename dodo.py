@@ -57,6 +57,7 @@ FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
 TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "left_out", "progress.json",
                 ".[!.]*", "log/train.*", "log/workers", "log/rank_*")
+EXPORT_FILES = ("model.onnx", "model.mindir", "tokens.txt", "features.json", "export.json")
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 COMPARED = ("exp/*/score/*/score.json", "exp/*/config.yaml", "exp/*/env.json", "exp/*/train.csv", "exp/*/final.ckpt",
             "conf/*.yaml", "conf/sweeps/*.yaml")
@@ -221,6 +222,23 @@ def task_align():
             "clean": [Remove([exp_dir / "ali", exp_dir / "log/align.*"])],
         }
     yield from family_groups("align", ["ali", "log/align.*"], "After 4: alignment of all")
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_export():
+    """After 4: the network as files that run without MindSpore, exp/<experiment>/export/"""
+    for name, config in EXPERIMENTS.items():
+        exp_dir = EXP / name
+        yield {
+            "name": name,
+            "doc": f"After 4: export of {name}",
+            "actions": [Step("steps.export", str(exp_dir))],
+            "file_dep": [*heard_by_model(config, "dev"), *in_sets(config.data_dir, ["dev"], ["pinyin"])],
+            "uptodate": [SameSources("steps.export")],
+            "targets": [exp_dir / "export" / file for file in EXPORT_FILES],
+            "clean": [Remove([exp_dir / "export", exp_dir / "log/export.*"])],
+        }
+    yield from family_groups("export", ["export", "log/export.*"], "After 4: export of all")
     yield from broken_tasks(BROKEN_EXPERIMENTS)
 
 

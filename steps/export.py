@@ -8,7 +8,8 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_path, sha256, write_json, write_lines
 from steps.common.provenance import git_commit
 from steps.config.load import Resolved, load_resolved
-from steps.feats.archive import load_cmvn, mean_std
+from steps.corpus.write import read_pinyin
+from steps.feats.archive import FeatureReader, load_cmvn, mean_std
 from steps.text.syllables import read_tokens
 
 FILES = ("export.json", "features.json", "model.mindir", "model.onnx", "tokens.txt")
@@ -54,8 +55,23 @@ def export(exp_dir: Path) -> Path:
     write_mindir(out_dir / "model.mindir", network, config, mean, std)
     write_lines(out_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     write_json(out_dir / "features.json", config.features.model_dump(mode="json"))
-    write_json(out_dir / "export.json", facts(config, exp_dir))
+    told = facts(config, exp_dir)
+    write_json(out_dir / "export.json", told | on_dev(out_dir, config, told))
     return out_dir
+
+
+def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any]) -> dict[str, Any]:
+    """What dev tells of the exported model (`steps.deploy.confidence.measure`); nothing where dev is not there."""
+    from steps.deploy.confidence import measure, table_lines
+    from steps.deploy.model import OnnxModel
+
+    feats, pinyin = config.feature_dir / "dev" / "feats.scp", config.data_dir / "dev" / "pinyin"
+    if not feats.exists() or not pinyin.exists():
+        print(f"no {feats if pinyin.exists() else pinyin}: confidences stay as the network has them, uncalibrated")
+        return {}
+    measured = measure(OnnxModel(out_dir, told), config.features, FeatureReader(feats), read_pinyin(pinyin))
+    print("\n".join(table_lines(measured)))
+    return measured
 
 
 def facts(config: Resolved, exp_dir: Path) -> dict[str, Any]:

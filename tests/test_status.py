@@ -78,7 +78,7 @@ def test_done(finished):
     stages = found["experiments"]["mini"]["stages"]
     assert {stage: found["state"] for stage, found in stages.items()} == {
         **dict.fromkeys(("prepare", "lexicon", "features", "train", "decode", "score", "report"), "done"),
-        "align": "never run", "diagnose": "never run"}
+        "align": "never run", "export": "never run", "diagnose": "never run"}
     assert found["now"]["tasks"] == []
     assert found["experiments"]["mini"]["bytes"] == sum(
         path.stat().st_size for path in (finished.folder / "exp/mini").rglob("*") if path.is_file())

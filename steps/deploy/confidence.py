@@ -1,14 +1,17 @@
 """How far a decoded syllable's highest probability can be trusted: its calibration, measured on dev."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import kaldialign
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from steps.config.schema import Features
+from steps.search.alignment import align_set
 from steps.search.ctc import Emission
+from steps.search.decode import Acoustic, decode_set
 
 CLOSEST = 1e-6  # that a probability may come to 0 and 1
 BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)  # edges of the reliability table: most syllables are sure
@@ -35,6 +38,31 @@ class Bin(NamedTuple):
     right: float  # share
 
 
+def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
+            pinyin: Mapping[str, list[str]]) -> dict[str, Any]:
+    """What a dev set tells of a model: where in a syllable its spike lies, and its calibration with its reliability.
+
+    Args:
+        config: of the features.
+        feats: float32 (frames, bins) by utterance, as stored.
+        pinyin: the syllables of the same utterances, and perhaps of others.
+    """
+    place = align_set(model, config, feats, pinyin, "aligning dev").place
+    emissions = decode_set(model, feats, "greedy", "decoding dev").emissions
+    probabilities, right = judge(emissions, pinyin, model.tokens)
+    raw = reliability(probabilities, right)
+    table = reliability(out_of_fold(probabilities, right), right)
+    return {
+        "spike_place": place,
+        "calibration": fit(probabilities, right)._asdict(),
+        "syllables": len(right),
+        "right": int(right.sum()),
+        "calibration_error_before": calibration_error(raw),
+        "calibration_error": calibration_error(table),
+        "reliability": [row._asdict() for row in table],
+    }
+
+
 def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence[str]],
           tokens: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """The probabilities of all decoded syllables, float (syllables,), and whether each is right, bool (syllables,).
@@ -43,6 +71,8 @@ def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence
     """
     probabilities, right = [], []
     for utt, found in emissions.items():
+        if utt not in pinyin:
+            continue
         pairs = kaldialign.align(list(pinyin[utt]), [tokens[one.token] for one in found], "*")
         right += [ref == hyp for ref, hyp in pairs if hyp != "*"]
         probabilities += [one.posterior for one in found]
@@ -60,6 +90,8 @@ def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
         error = expit(z) - target
         return float(np.sum(np.logaddexp(0, z) - target * z)), np.array([error @ x, error.sum()])
 
+    if not len(x):
+        return Calibration()
     slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=[(0, None), (None, None)]).x
     return Calibration(float(slope), float(offset))
 
@@ -88,8 +120,12 @@ def out_of_fold(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
     return confidences
 
 
-def table_lines(table: list[Bin]) -> list[str]:
-    """The table as text."""
-    rows = [f"{row.low:.2f}–{row.high:.2f}  {row.syllables:>9}  {row.confidence:>10.3f}  {row.right:>6.3f}"
-            for row in table]
-    return ["confidence  syllables  mean confid.   right", *rows]
+def table_lines(measured: Mapping[str, Any]) -> list[str]:
+    """The reliability that `measure` gives, as text."""
+    lines = [f"confidences on dev, where {measured['right']} of {measured['syllables']} syllables are right: the mean "
+             f"distance from the share that is right is {measured['calibration_error']:.4f}; uncalibrated it was "
+             f"{measured['calibration_error_before']:.4f}", "confidence  syllables  mean confidence  right"]
+    for row in measured["reliability"]:
+        lines.append(f"{row['low']:.2f}–{row['high']:.2f}  {row['syllables']:>9}  {row['confidence']:>15.3f}  "
+                     f"{row['right']:>5.3f}")
+    return lines

@@ -28,19 +28,14 @@ class OnnxModel:
         facts: all of export.json.
     """
 
-    def __init__(self, folder: Path, threads: int = 0):
-        try:
-            import onnxruntime
-        except ImportError:
-            raise UserError("onnxruntime is not installed; run: ./path.sh pip install onnxruntime") from None
-        self.facts = read_facts(folder)
+    def __init__(self, folder: Path, facts: dict[str, Any] | None = None):
+        import onnxruntime
+
+        self.facts = read_facts(folder) if facts is None else facts
         self.tokens = read_tokens(folder / "tokens.txt")
         self.features = Features(**json.loads((folder / "features.json").read_text(encoding="utf-8")))
         _share(self)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads  # 0: all cores
-        self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options,
-                                                     providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
 
     def one(self, feats: np.ndarray) -> np.ndarray:
         """Raw features float32 (frames, bins) → log-probabilities float32 (out_frames, tokens)."""
