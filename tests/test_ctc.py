@@ -68,7 +68,7 @@ def kernels(kind: str):
     from steps.model.onednn import build
 
     if kind == "stock":
-        return StockKernels(Model(blocks=[]))
+        return StockKernels(Model(preset="dfcnn"))
     if build.available() is None:
         pytest.skip(build.reason())
     from steps.model.onednn.cells import OnednnKernels

@@ -131,7 +131,7 @@ def test_factored_rows_are_sums_of_their_parts():
     assert len(np.unique(parts, axis=1).T) == len(tokens)
     assert split("ma1").initial == "m"
 
-    layer = FactoredOutput(3, TOKENS, StockKernels(Model(blocks=[])))
+    layer = FactoredOutput(3, TOKENS, StockKernels(Model(preset="dfcnn")))
     x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     weight, bias = layer.weight.asnumpy(), layer.bias.asnumpy()
     rows = syllable_parts(TOKENS)
@@ -208,8 +208,8 @@ def test_what_the_weights_need_is_counted():
 
 
 @pytest.mark.parametrize(("config", "message"), [
-    ({"blocks": [{"channels": 10**9}]}, r"needs \d+\.\d GiB at the least"),
-    ({"blocks": [{"channels": 8}], "dense": [10**7, 10**7]}, "GiB at the least"),
+    ({"blocks": [{"channels": 8192, "layers": 64}]}, r"needs \d+\.\d GiB at the least"),
+    ({"blocks": [{"channels": 8}], "dense": [65536, 65536]}, "GiB at the least"),
     ({"blocks": [{"channels": 8, "pool": [1, 64]}]}, "nothing is left of 40 bins"),
     ({"blocks": [{"channels": 8}] * 30, "pad_mode": "valid", "padding": 0}, "nothing is left of 40 bins"),
 ])

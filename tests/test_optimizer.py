@@ -19,7 +19,7 @@ SCHEDULE = Optimizer(learning_rate=0.1, warmup_steps=3)
 def make(kind):
     ms.set_context(mode=ms.GRAPH_MODE)
     if kind == "stock":
-        return StockKernels(Model(blocks=[]))
+        return StockKernels(Model(preset="dfcnn"))
     from steps.model.onednn.cells import OnednnKernels
 
     return OnednnKernels()

@@ -196,7 +196,7 @@ def test_micro_batches_equal_one_batch_of_them_all():
     from steps.model.loss import CTCObjective, TrainStep
     from steps.model.parallel import AccumulatedStep
 
-    kernels = StockKernels(Model(blocks=[]))
+    kernels = StockKernels(Model(preset="dfcnn"))
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(1)
     batches = []
