@@ -20,7 +20,7 @@ from steps.corpus.rows import Row, find_column, read_rows
 from steps.corpus.table import half_width, refuse_or_leave_out, shorten
 from steps.corpus.validate import text_fault
 from steps.corpus.write import Utterance, split_speakers
-from steps.text.syllables import normalize
+from steps.text.transcripts import written_syllables
 
 NAMES = {  # the usual ones of each column; the first wins over the others
     "audio": ("audio", "path", "wav", "file", "filename", "file_name", "audio_path", "wav_path", "audio_filepath",
@@ -111,7 +111,7 @@ def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
     wav = root / audio
     if "\\" in audio and not wav.exists():
         wav = root / audio.replace("\\", "/")  # as Windows writes paths
-    syllables = " ".join(normalize(written) for written in pinyin.split())
+    syllables = " ".join(written_syllables(pinyin))
     return Utterance("", row.cells[columns.speaker] if columns.speaker else "", str(wav), text, syllables or None)
 
 

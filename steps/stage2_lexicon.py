@@ -96,7 +96,7 @@ def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSumm
 def _refuse_or_warn(directory: Path, summary: SetSummary, policy: Pinyin) -> None:
     message = summary.unread_message(directory)
     if policy.unreadable == "stop":
-        remedy = "Add theirs" if summary.shipped else "Mend them, give their readings in a pinyin.user_dict"
+        remedy = "Add theirs" if summary.shipped else "Mend them, give readings in a pinyin.user_dict (WiFi wai1 fai1)"
         raise UserError(f"{message}\n  {remedy}, or leave them out with pinyin: {{unreadable: skip}}, all in the "
                         f"corpus' yaml")
     print(f"WARNING: {message}\n  left out of {summary.name}/pinyin", file=sys.stderr)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from steps.common.errors import UserError
 from steps.text.syllables import NEUTRAL, all_syllables, from_marked, normalize, split, token_lines
+from steps.text.transcripts import written_syllables
 
 ALONE = {"i": "yi", "ia": "ya", "ian": "yan", "iang": "yang", "iao": "yao", "ie": "ye", "in": "yin", "ing": "ying",
          "io": "yo", "iong": "yong", "iou": "you", "u": "wu", "ua": "wa", "uai": "wai", "uan": "wan", "uang": "wang",
@@ -72,6 +73,22 @@ def test_other_spellings_are_brought_into_ours(written, syllable):
 def test_what_is_no_syllable_is_refused(written):
     with pytest.raises(UserError, match="is no syllable"):
         normalize(written)
+
+
+@pytest.mark.parametrize("line", ["ni3 hao3", "wo3 men", "shi2 hou", "de", "wo3 de shu1", "kan4 kan5", "yi1 hui4 r5"])
+def test_lines_with_tones_are_read(line):
+    assert all(syllable[-1] in "12345" for syllable in written_syllables(line))
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("ni hao", "'ni hao' has no tones; write digits"),
+    ("ni3 hao", "'hao' has no tone digit; write hao1 to hao4, or hao5"),
+    ("wo3 de5 ma", "'ma' has no tone digit"),
+    ("zher4 ne5", "'zher4': write 儿 as a syllable of its own: zhe4 er5"),
+])
+def test_missing_tones_and_merged_suffixes_are_told(line, said):
+    with pytest.raises(UserError, match=said):
+        written_syllables(line)
 
 
 def test_marks_become_digits():

@@ -1,6 +1,7 @@
 """Dictionaries of readings: pypinyin's characters and phrases, and files of `word syllable…` lines that win."""
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -138,6 +139,17 @@ def weak_entries(entries: Entries) -> dict[str, tuple[str, ...]]:
         *full, weak = [syllable for span in phrases.spans(word) for syllable in span.syllables]
         found[word] = (*full, weak[:-1] + NEUTRAL)
     return found
+
+
+@functools.cache
+def neutral_bases() -> frozenset[str]:
+    """The syllables, without tone, that are commonly neutral: by pypinyin's dictionaries, or in three words and more of
+    neutral.txt."""
+    phrases = (syllable for readings in PHRASES_DICT.values() for syllables in readings for syllable in syllables)
+    characters = (syllable for readings in PINYIN_DICT.values() for syllable in readings.split(","))
+    known = {syllable[:-1] for syllable in map(from_marked, {*phrases, *characters}) if syllable.endswith(NEUTRAL)}
+    weak = Counter(reading[-1][:-1] for reading in weak_entries({}).values())
+    return frozenset(known | {base for base, words in weak.items() if words > 2})
 
 
 def _weak_words() -> Iterator[str]:

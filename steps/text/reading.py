@@ -5,6 +5,7 @@ grammar for particles and suffixes, phrases of the dictionaries that do not stra
 the characters around it, and the dictionary's first reading. `dictionary: early` stops at phrases.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,8 @@ WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")
 WORD_OR_RUN = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z][^a-zA-Z]*")
 SEGMENTED = re.compile(r"[^\sa-zA-Z] +[^\sa-zA-Z]")  # blanks beside Latin words are typography
 TOGETHER = re.compile(r"[^\sa-zA-Z]{2}")  # where there is none, blanks part characters, not words
-PARTICLES = frozenset("的地得了着儿子为吧呢吗嘛啊呀哇么上大会说过没那哪把个一不")  # for rules, not for the network
+CERTAIN = 0.95  # probability from which a guess of the network is no doubt
+PARTICLES = frozenset("的地得了着儿子为吧呢吗嘛啊呀哇啦么上大会说过没那哪把个一不")  # for rules, not for the network
 
 
 class Word(NamedTuple):
@@ -35,6 +37,15 @@ class Word(NamedTuple):
 
     written: str  # hanzi, or a Latin word
     syllables: tuple[str, ...]  # one a hanzi
+
+
+class Doubt(NamedTuple):
+    """A character whose reading the network guessed, and was not sure of."""
+
+    before: str
+    hanzi: str
+    behind: str
+    odds: list[tuple[str, float]]  # readings and their probabilities, the likeliest first
 
 
 class Run:
@@ -101,6 +112,20 @@ class Reader:
             for draft, odds in zip(pending, polyphones().log_odds([draft.text for draft in pending]), strict=True):
                 _decide(draft, odds)
         return [self._words(draft) for draft in drafts]
+
+    def doubts(self, clause: str) -> list[Doubt]:
+        """The characters of a clause that the network reads with a probability below CERTAIN."""
+        draft = self._draft(clause)
+        [odds] = polyphones().log_odds([draft.text])
+        found = []
+        for at in [run.start + at for run in draft.runs for at in run.undecided]:
+            weights = {syllable: math.exp(score - max(odds[at].values())) for syllable, score in odds[at].items()}
+            likely = sorted(((one, weight / sum(weights.values())) for one, weight in weights.items()),
+                            key=lambda entry: -entry[1])
+            if likely[0][1] < CERTAIN:
+                found.append(Doubt(draft.text[max(0, at - 5) : at], draft.text[at], draft.text[at + 1 : at + 6],
+                                   [entry for entry in likely if entry[1] >= 0.01]))
+        return found
 
     def _lookup(self, part: str) -> tuple[str, ...]:
         """The reading of a Latin word, or of one hanzi; empty where there is none."""

@@ -40,6 +40,8 @@ def normalize(written: str) -> str:
     base = match[1].replace("u:", "v").replace("ü", "v")
     base = re.sub(r"^([jqxy])v", r"\1u", "er" if base == "r" else base)
     base = re.sub(r"^([ln])ue$", r"\1ve", base)
+    if base not in _bases() and base.removesuffix("r") in _bases():
+        raise UserError(f"{written!r}: write 儿 as a syllable of its own: {base[:-1]}{match[2]} er5")
     if base not in _bases():
         raise UserError(f"{written!r} is no syllable of Mandarin")
     return base + (match[2] if match[2] not in ("", "0") else NEUTRAL)

@@ -12,6 +12,7 @@ from steps.config.schema import Pinyin
 from steps.corpus.table import read_table
 from steps.text import syllables
 from steps.text.normalize import Normalized, normalize
+from steps.text.phrases import neutral_bases
 from steps.text.reading import Reader, Word
 
 CHUNK = 1000  # utterances a process is handed at once
@@ -85,8 +86,27 @@ def read_pinyin(path: Path) -> dict[str, list[str]]:
     return {utt: _syllables(path, utt, value) for utt, value in read_table(path).items()}
 
 
+def written_syllables(line: str) -> list[str]:
+    """The syllables of a line of pinyin, in the recipe's spelling.
+
+    Raises UserError for what is no syllable, and where tones are missing: a syllable without a digit has the neutral
+    tone only if that is common for it (de, zi), and if the line does not write it as 5 elsewhere.
+    """
+    written = line.split()
+    found = [syllables.normalize(syllable) for syllable in written]
+    toneless = [one for one in written if not one[-1].isdigit()]
+    if len(toneless) == len(written) > 1:
+        raise UserError(f"{line!r} has no tones; write digits behind the syllables, such as ni3 hao3, or de5")
+    marked = any(one[-1] in "05" for one in written)
+    for one in toneless:
+        base = syllables.normalize(one)[:-1]
+        if marked or base not in neutral_bases():
+            raise UserError(f"{one!r} has no tone digit; write {base}1 to {base}4, or {base}5 for the neutral tone")
+    return found
+
+
 def _syllables(path: Path, utt: str, value: str) -> list[str]:
     try:
-        return [syllables.normalize(syllable) for syllable in value.split()]
+        return written_syllables(value)
     except UserError as error:
         raise UserError(f"{path}: {utt}: {error}; mend the corpus' pinyin or leave the utterance out") from None

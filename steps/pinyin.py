@@ -1,0 +1,78 @@
+"""Read text aloud: lines of hanzi from standard input, lines of tonal syllables to standard output.
+
+A line that cannot be read gives an empty line, and a message on standard error. With status 1 if there was one.
+"""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from pypinyin.contrib.tone_convert import to_tone
+
+from steps.common.errors import run
+from steps.common.yaml import load
+from steps.config.schema import Corpus, Pinyin
+from steps.text.normalize import normalize
+from steps.text.reading import Reader
+from steps.text.syllables import NEUTRAL
+from steps.text.transcripts import Reading, transcribe
+
+AT_ONCE = 1000  # lines read before any is written; one by one where somebody types
+
+
+def main() -> None:
+    """Parse the arguments and read."""
+    args = parse_args()
+    policy = load(args.policy, Corpus).pinyin if args.policy else Pinyin()
+    reader = Reader(policy)
+    lines = enumerate((line.rstrip("\n") for line in sys.stdin), 1)
+    failed = False
+    while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
+        texts = dict(chunk)
+        for reading in transcribe(texts, policy):
+            print(*(marked(reading.syllables) if args.marks else reading.syllables), flush=sys.stdin.isatty())
+            failed |= not tell(reading, texts[reading.utt])
+            if args.doubtful:
+                tell_doubts(reading, texts[reading.utt], reader)
+    sys.exit(failed)
+
+
+def marked(syllables: Iterable[str]) -> list[str]:
+    """`nǐ hǎo` for `ni3 hao3`."""
+    return [to_tone(syllable.removesuffix(NEUTRAL).replace("v", "ü")) for syllable in syllables]
+
+
+def tell(reading: Reading, text: str) -> bool:
+    """Whether the line has a reading, or nothing to read; if not, say why."""
+    if reading.unread:
+        parts = ", ".join(dict.fromkeys(reading.unread))
+        print(f"line {reading.utt}: cannot be read: {parts} in {text}; write it in hanzi, or give its reading in a "
+              "file that pinyin.user_dict in the policy names, a line such as WiFi wai1 fai1", file=sys.stderr)
+    return not reading.unread
+
+
+def tell_doubts(reading: Reading, text: str, reader: Reader) -> None:
+    """List the readings of a line that were guessed from context and may be wrong."""
+    if reading.unread:
+        return
+    for clause in normalize(text).clauses:
+        for doubt in reader.doubts(clause):
+            others = " ".join(f"{syllable} {probability:.2f}" for syllable, probability in doubt.odds)
+            print(f"line {reading.utt}: {doubt.before}[{doubt.hanzi}]{doubt.behind}: {others}", file=sys.stderr)
+
+
+def parse_args() -> argparse.Namespace:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(prog="python -m steps.pinyin", description=__doc__.split("\n")[0])
+    parser.add_argument("--policy", type=Path, help="a corpus' yaml, whose `pinyin:` says how, such as "
+                                                    "conf/corpora/thchs30.yaml; without it, standard Mandarin")
+    parser.add_argument("--marks", action="store_true", help="nǐ hǎo instead of ni3 hao3")
+    parser.add_argument("--doubtful", action="store_true",
+                        help="list on standard error the readings that were guessed, with their probabilities")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)
