@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steps.common.errors import UserError
-from steps.deploy.assess import DOUBT, TokenParts, assess, listen
+from steps.deploy.assess import DOUBT, TokenParts, assess, listen, wrong_parts
 from steps.deploy.pronunciation import Span, assess_utterance, azure, scores
 from steps.deploy.reading_aloud import reading_aloud
 from steps.search.ctc import ctc_cost
@@ -107,6 +107,18 @@ def test_what_is_a_little_likelier_than_the_text_is_not_taken_for_said():
     unsure = np.logaddexp(sound("ni4"), sound("ni3") - 1)
     _, [verdict] = assess(unsure, reading_aloud("ni3"), PARTS)
     assert (verdict.error, verdict.said, verdict.nbest[0][0]) == ("None", "ni3", "ni4")
+
+
+def test_of_right_forms_the_likeliest_was_said_and_neither_tone_is_wrong():
+    reading = reading_aloud("你好")
+    heard, [verdict, _] = assess(np.logaddexp(sound("ni2 hao3"), sound("ni3 hao3") - 1), reading, PARTS)
+    assert (verdict.error, verdict.said, TOKENS[heard[0].token]) == ("None", "ni2", "ni2")
+    _, [verdict, _] = assess(sound("li3 hao3"), reading, PARTS)
+    assert wrong_parts(reading.targets[0], verdict) == ["initial"]
+    _, [verdict, _] = assess(sound("nin2 hao3"), reading, PARTS)
+    assert wrong_parts(reading.targets[0], verdict) == ["final"]  # the second tone is right before a third one
+    _, [verdict, _] = assess(sound("hao3"), reading, PARTS)
+    assert wrong_parts(reading.targets[0], verdict) == []
 
 
 def test_errors_of_the_user():

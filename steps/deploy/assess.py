@@ -32,6 +32,13 @@ class Verdict(NamedTuple):
     nbest: tuple[tuple[str, float], ...]  # the likeliest syllables with their probabilities
 
 
+def wrong_parts(target: Target, verdict: Verdict) -> list[str]:
+    """Which of initial, final and tone were said otherwise than in any right form; none where nothing was said."""
+    forms = [split(form) for form in target.accepted]
+    return [part for part in PARTS if verdict.said and getattr(verdict.heard, part) not in
+            [getattr(form, part) for form in forms]]
+
+
 class TokenParts:
     """The tokens of a model by their initials, finals and tones."""
 
@@ -131,20 +138,28 @@ def _cost(target: Target, syllable: str) -> float:
     return 0.5 + sum(a != b for a, b in zip(split(target.syllable), split(syllable), strict=True)) / 3
 
 
-def judge(reading: ReadingAloud, heard: list[Heard], found: Edits, parts: TokenParts) -> list[Verdict]:
-    """The verdict on each syllable of the text; `found` are the edits of what was said (`listen`, `match`)."""
-    verdicts, said = [], 0
+def judge(reading: ReadingAloud, heard: list[Heard], found: Edits,
+          parts: TokenParts) -> tuple[list[Heard], list[Verdict]]:
+    """The verdict on each syllable of the text; `found` are the edits of what was said (`listen`, `match`).
+
+    Returns also `heard`, in which a syllable that is right is the likeliest of the forms that are.
+    """
+    judged, verdicts, said = [], [], 0
     for one in heard:
         row = found.instead[said] if one.token else found.between[said]
         said += one.token != BLANK
         if one.target is not None:
-            verdicts.append(_verdict(reading.targets[one.target], one.token, row, parts))
-    return verdicts
+            target = reading.targets[one.target]
+            right = [parts.ids[form] for form in target.accepted if form in parts.ids]
+            if one.token in right:
+                one = one._replace(token=max(right, key=row.__getitem__))
+            verdicts.append(_verdict(target, one.token, right, row, parts))
+        judged.append(one)
+    return judged, verdicts
 
 
-def _verdict(target: Target, token: int, row: np.ndarray, parts: TokenParts) -> Verdict:
+def _verdict(target: Target, token: int, right: list[int], row: np.ndarray, parts: TokenParts) -> Verdict:
     log_probs = row - np.logaddexp.reduce(row)
-    right = [parts.ids[form] for form in target.accepted if form in parts.ids]
     log_odds = Parts(*(part_log_odds(log_probs, target, part, parts) for part in PARTS))
     said = parts.tokens[token] if token else ""
     error = "Omission" if not said else "None" if token in right else "Mispronunciation"
@@ -180,5 +195,4 @@ def assess(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenParts) -> t
         raise UserError(f"text {reading.text!r}: {len(labels)} syllables do not fit into the recording; "
                         "read the whole text, or take a shorter one")
     said, found = listen(log_probs, labels)
-    heard = match(said, reading, parts)
-    return heard, judge(reading, heard, found, parts)
+    return judge(reading, match(said, reading, parts), found, parts)

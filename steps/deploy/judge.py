@@ -54,18 +54,17 @@ class Judge:
             return []
         shift_ms, factor = self.features.frame_shift_ms, self._model.subsampling_factor
         spikes = [(one.first + one.last) / 2 * factor for one in align(log_probs, said)]
-        voice = voice_of(feats, self.features)
-        edges = boundaries(voice, spikes, self._place, shift_ms)
-        spans = [without_pauses(voice.level, *edge, SILENCE_MS / shift_ms) for edge in itertools.pairwise(edges)]
+        edges = boundaries(voice_of(feats, self.features), spikes, self._place, shift_ms)
+        spans = [without_pauses(feats.mean(axis=1), *edge, SILENCE_MS / shift_ms) for edge in itertools.pairwise(edges)]
         return [Span(begin * shift_ms / 1000, end * shift_ms / 1000) for begin, end in spans]
 
 
-def without_pauses(level: np.ndarray, begin: int, end: int, longest: float) -> tuple[int, int]:
+def without_pauses(loudness: np.ndarray, begin: int, end: int, longest: float) -> tuple[int, int]:
     """A syllable's frames without a silence at either end that is longer than `longest` frames.
 
-    `level` (frames,) is the utterance's; silent is what lies below halfway between its quiet and its loud frames.
+    `loudness` (frames,) is the utterance's; silent is what lies below halfway between its quiet and its loud frames.
     """
-    loud = begin + np.flatnonzero(level[begin:end] >= np.quantile(level, [0.05, 0.95]).mean())
+    loud = begin + np.flatnonzero(loudness[begin:end] >= np.quantile(loudness, [0.05, 0.95]).mean())
     if not len(loud):
         return begin, end
     return (int(loud[0]) if loud[0] - begin > longest else begin,

@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 from pypinyin.contrib.tone_convert import to_tone
 
+from steps.deploy.assess import wrong_parts
 from steps.deploy.pronunciation import Assessment, scores
 from steps.feats.pitch import SHIFT_S, pitch
 from steps.text.syllables import split
@@ -18,7 +19,6 @@ from steps.text.syllables import split
 PAGES = Path(__file__).parent / "pages"
 PIXELS = 260  # a second
 HEIGHT = 160  # of the spectrogram
-ERRORS = {"None": "right", "Mispronunciation": "wrong", "Omission": "left out", "Insertion": "not in the text"}
 
 
 class Recorded(NamedTuple):
@@ -106,8 +106,8 @@ def _strip(assessment: Assessment, tokens: list[str], pixels: float):
 
 def _row(assessment: Assessment, one, tokens: list[str]) -> dict[str, Any]:
     if one.target is None:
-        return {"grapheme": "+", "accent": "", "said": accent(tokens[one.token]), "error": "Insertion",
-                "verdict": ERRORS["Insertion"], "cells": [None] * 4}
+        return {"grapheme": "+", "accent": "", "said": accent(tokens[one.token]), "error": "Insertion", "wrong": [],
+                "cells": [None] * 4}
     target, verdict = assessment.reading.targets[one.target], assessment.verdicts[one.target]
     wanted = split(target.syllable)
     cells: list[int | None] = [None] * 4
@@ -115,8 +115,6 @@ def _row(assessment: Assessment, one, tokens: list[str]) -> dict[str, Any]:
         cells = [*(round(100 * float(np.exp(odds))) for odds in verdict.log_odds), round(100 * verdict.accuracy)]
         if not wanted.initial and not verdict.heard.initial:
             cells[0] = None
-    wrong = [part for part in wanted._fields if getattr(verdict.heard, part) != getattr(wanted, part)]
-    what = f" {', '.join(wrong)}" if verdict.error == "Mispronunciation" else ""
     return {"grapheme": target.grapheme, "accent": accent(target.syllable), "error": verdict.error,
-            "said": accent(verdict.said) if verdict.said else "", "verdict": ERRORS[verdict.error] + what,
+            "wrong": wrong_parts(target, verdict), "said": accent(verdict.said) if verdict.said else "",
             "cells": cells}

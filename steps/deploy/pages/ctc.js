@@ -80,18 +80,18 @@ function spans(emissions, features, reduction, place, shiftMs) {
   }
   edges.push(Math.max(voice.offset + 1, edges[edges.length - 1] + 1));
   return emissions.map((_, i) => {
-    const [begin, end] = withoutPauses(voice.level, edges[i], edges[i + 1], 120 / shiftMs);
+    const [begin, end] = withoutPauses(voice.loudness, edges[i], edges[i + 1], 120 / shiftMs);
     return {begin: begin * shiftMs / 1000, end: end * shiftMs / 1000};
   });
 }
 
 /** A syllable's frames without a silence at either end that is longer than longest. As in steps/deploy/judge.py. */
-function withoutPauses(level, begin, end, longest) {
-  const threshold = (quantile(level, 0.05) + quantile(level, 0.95)) / 2;
-  let first = begin, last = Math.min(end, level.length) - 1;
-  while (first <= last && level[first] < threshold) first++;
+function withoutPauses(loudness, begin, end, longest) {
+  const threshold = (quantile(loudness, 0.05) + quantile(loudness, 0.95)) / 2;
+  let first = begin, last = Math.min(end, loudness.length) - 1;
+  while (first <= last && loudness[first] < threshold) first++;
   if (first > last) return [begin, end];
-  while (level[last] < threshold) last--;
+  while (loudness[last] < threshold) last--;
   return [first - begin > longest ? first : begin, end - 1 - last > longest ? last + 1 : end];
 }
 
@@ -110,7 +110,7 @@ function voiceOf({frames, bins, data}) {
   });
   const threshold = (quantile(loudness, 0.05) + quantile(loudness, 0.95)) / 2, speech = [];
   loudness.forEach((value, frame) => { if (value >= threshold) speech.push(frame); });
-  return {level: smooth, onset: speech[0], offset: speech[speech.length - 1]};
+  return {level: smooth, loudness, onset: speech[0], offset: speech[speech.length - 1]};
 }
 
 function boundary(level, expected, spike, before, shiftMs) {
@@ -288,17 +288,21 @@ function match(said, targets, tokens, parts) {
 function judge(logProbs, targets, tokens, parts) {
   const labels = targets.map(target => tokens.indexOf(target.syllable));
   if (edits(logProbs, labels).total === -Infinity) return null;
-  const {said, found} = listen(logProbs, labels), heard = match(said, targets, tokens, parts), verdicts = [];
+  const {said, found} = listen(logProbs, labels), verdicts = [];
   let place = 0;
-  for (const one of heard) {
+  const heard = match(said, targets, tokens, parts).map(one => {
     const row = one.token ? found.instead[place++] : found.between[place];
-    if (one.target !== null) verdicts.push(verdict(targets[one.target], one.token, row, tokens, parts));
-  }
-  return {heard, said, verdicts};
+    if (one.target === null) return one;
+    const right = targets[one.target].accepted.map(form => tokens.indexOf(form)).filter(q => q > 0);
+    const token = right.includes(one.token) ? right.reduce((a, b) => (row[b] > row[a] ? b : a)) : one.token;
+    verdicts.push(verdict(token, right, row, parts));
+    return {...one, token};
+  });
+  return {heard, said: heard.map(one => one.token).filter(token => token), verdicts};
 }
 
-function verdict(target, token, row, tokens, parts) {
-  const whole = logSum(Array.from(row)), right = target.accepted.map(form => tokens.indexOf(form)).filter(q => q > 0);
+function verdict(token, right, row, parts) {
+  const whole = logSum(Array.from(row));
   const ofRight = logSum(right.map(q => row[q]));
   const odds = [0, 1, 2].map(part => {
     const wanted = right.map(q => parts[q]);

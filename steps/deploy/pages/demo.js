@@ -249,9 +249,10 @@ function start() {
         row(["+", "", said, words.Insertion, "", "", ""], "td", "Insertion");
         continue;
       }
-      const wanted = targets[one.target], ids = [wanted.syllable, ...(one.token ? [model.tokens[one.token]] : [])];
-      const [own, other] = ids.map(syllable => model.parts[model.tokens.indexOf(syllable)]);
-      const off = words.parts.filter((_, part) => other && own[part] !== other[part]);
+      const wanted = targets[one.target], partsOf = syllable => model.parts[model.tokens.indexOf(syllable)];
+      const own = partsOf(wanted.syllable), other = one.token ? model.parts[one.token] : null;
+      const off = words.parts.filter((_, part) => other && wanted.accepted.every(
+        form => !model.tokens.includes(form) || partsOf(form)[part] !== other[part]));
       const wrong = one.verdict.error === "Mispronunciation";
       row([wanted.grapheme, accent(wanted.syllable), said, words[one.verdict.error] + (wrong ? ` · ${off.join(" ")}` : ""),
            ...one.verdict.parts.map((value, part) => (one.token && (own[part] || other[part]) ? meter(value) : ""))],
