@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from steps.common.checksums import SUMS
 from steps.config.load import (
     CONF,
     Resolved,
@@ -56,7 +57,7 @@ DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2audio")  # `text`
 FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
 TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "left_out", "progress.json",
-                ".[!.]*", "log/train.*", "log/workers", "log/rank_*")
+                SUMS, ".[!.]*", "log/train.*", "log/workers", "log/rank_*")
 EXPORT_FILES = ("model.onnx", "model.mindir", "tokens.txt", "features.json", "export.json")
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 COMPARED = ("exp/*/score/*/score.json", "exp/*/config.yaml", "exp/*/env.json", "exp/*/train.csv", "exp/*/final.ckpt",

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from steps.common.checksums import AGAIN, TRAINED, check_sums
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_path, sha256, write_json, write_lines
 from steps.common.provenance import git_commit
@@ -34,6 +35,7 @@ def export(exp_dir: Path) -> Path:
     config = load_resolved(exp_dir)
     if not (exp_dir / "final.ckpt").exists():
         raise UserError(f"{exp_dir}/final.ckpt: no such file; run stage 4 (train) to its end first")
+    check_sums(exp_dir, AGAIN.format("4 (train)"), TRAINED)
     tokens = read_tokens(exp_dir / "tokens.txt")
     mean, std = mean_std(load_cmvn(exp_dir / "cmvn"))
     out_dir = exp_dir / "export"

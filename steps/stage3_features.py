@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from steps.common.checksums import forget_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_open, disk_usage, megabytes
 from steps.common.lock import output_lock
@@ -55,6 +56,7 @@ def extract_all(data_dir: Path, out_dir: Path, sets: list[str], config: Features
             save_cmvn(out_dir / "cmvn", done.stats)
             for name, copy in zip(config.copy_sets, config.copies, strict=True):
                 extract_set(data_dir / part, out_dir / name, config, jobs, copy)
+    write_sums(out_dir, ["cmvn", "features.yaml"])
     tell_conversions(formats, config.sample_rate)
 
 
@@ -81,6 +83,7 @@ def check_room(data_dir: Path, out_dir: Path, sets: list[str], config: Features)
 
 def discard_all(out_dir: Path, sets: list[str]) -> None:
     """Remove what an earlier or failed run left: a stage that fails leaves no target behind."""
+    forget_sums(out_dir)
     (out_dir / "cmvn").unlink(missing_ok=True)
     for part in [*(out_dir / part for part in sets), *out_dir.glob("train_copy*")]:
         discard(part)

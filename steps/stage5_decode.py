@@ -28,7 +28,6 @@ def main() -> None:
 def decode(args: argparse.Namespace, config: Resolved) -> None:
     """Decode a set and write the result."""
     out_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{args.method}"
-    discard(out_dir)
     feature_dir = config.set_feats(args.set, args.exp_dir)
     if "/" in args.set:
         extract_set(config.set_data(args.set), feature_dir, config.features)
@@ -37,6 +36,7 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 
     model = AcousticModel(args.exp_dir)
+    discard(out_dir)
     checkpoint_hash = sha256(args.exp_dir / "final.ckpt")  # of what was read, whatever happens to it meanwhile
     what = f"decoding {args.set}"
     if on_cluster():

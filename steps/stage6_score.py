@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from steps.common.checksums import AGAIN, SUMS, check_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import sha256, write_json, write_lines
 from steps.common.lock import output_lock
@@ -38,8 +39,9 @@ def score(args: argparse.Namespace, data_dir: Path) -> None:
     """Count the errors of a decoded set against the pinyin in `data_dir` and write them."""
     decode_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{args.method}"
     score_dir = args.exp_dir / "score" / decode_dir.name
-    for name in FILES:
+    for name in (SUMS, *FILES):
         (score_dir / name).unlink(missing_ok=True)
+    check_sums(decode_dir, AGAIN.format("5 (decode)"))
     hyps = read_hypotheses(decode_dir / "pinyin")
     decoding = read_decode_json(decode_dir / "decode.json")
     refs, utt2spk = read_pinyin(data_dir / "pinyin"), read_table(data_dir / "utt2spk")
@@ -80,6 +82,7 @@ def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str
     write_lines(score_dir / "ops", ops_lines(alignments))
     write_lines(score_dir / "confusion", confusion_lines(alignments))
     write_json(score_dir / "score.json", scores)
+    write_sums(score_dir, FILES)
     low, high = scores["ci95"]
     print(f"{score_dir}: {wer[0]}, 95 % between {100 * low:.2f} and {100 * high:.2f}; without tones "
           f"{100 * scores['toneless_error_rate']:.2f}, blind to sandhi {100 * scores['sandhi_blind_error_rate']:.2f}")

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from steps.common.checksums import all_lists, wrong_files
 from steps.common.errors import UserError, run
 from steps.common.files import megabytes
+from steps.common.parallel import track
 from steps.tasks.states import Standing, about, survey
 
 STYLES = {"done": "green", "running": "bold cyan", "failed": "bold red", "interrupted": "red", "stale": "yellow",
@@ -24,6 +26,9 @@ LOG_WIDTH = 160
 
 def main() -> None:
     args = parse_args()
+    if args.verify:
+        verify()
+        return
     if not Path("dodo.py").exists():
         raise UserError("dodo.py: no such file here; go to the project's root, or run ./path.sh python -m steps.status")
     import dodo  # from the project's root
@@ -37,6 +42,16 @@ def main() -> None:
         print(json.dumps({**standing._asdict(), "broken": dodo.BROKEN_EXPERIMENTS}, ensure_ascii=False, indent=2))
     else:
         show(standing, Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH))
+
+
+def verify() -> None:
+    """Compare all that stages wrote with their lists of checksums. Raises UserError that names what differs."""
+    folders = list(all_lists([Path("data"), Path("exp")]))
+    faults = [fault for folder in track(folders, len(folders), "verifying")
+              for fault in wrong_files(folder, by_content=True)]
+    if faults:
+        raise UserError("\n  ".join(faults) + "\n  run the stages that write them again")
+    print(f"{len(folders)} folders of results are as they were written")
 
 
 def show(standing: Standing, console: Console) -> None:
@@ -98,6 +113,7 @@ def listed(tasks: list[str]) -> str:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.status", description=__doc__)
     parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'lr@*' (default: all)")
+    parser.add_argument("--verify", action="store_true", help="read all results, and compare them with SHA256SUMS")
     parser.add_argument("--json", action="store_true", help="everything, for machines")
     return parser.parse_args()
 

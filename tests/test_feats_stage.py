@@ -79,9 +79,9 @@ def left() -> list[str]:
 def test_files_and_contents(project):
     status, output = stage()
     assert status == 0, output
-    names = ("feats.ark", "feats.scp", "utt2num_frames")
-    assert left() == sorted(["cmvn", "features.yaml", *(f"{part}/{name}" for part in ("train", "dev", "test")
-                                                        for name in names)])
+    names = ("SHA256SUMS", "feats.ark", "feats.scp", "utt2num_frames")
+    in_sets = [f"{part}/{name}" for part in ("train", "dev", "test") for name in names]
+    assert left() == sorted(["SHA256SUMS", "cmvn", "features.yaml", *in_sets])
     config = load(OUT / "features.yaml", Features)
     assert config == load(Path("conf/features/fbank.yaml"), Features)
     feats = FeatureReader(OUT / "train/feats.scp").read_all()

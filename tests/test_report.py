@@ -121,6 +121,7 @@ def test_features_that_are_gone(monkeypatch, scored):
 
 
 def test_nothing_wrong(monkeypatch, scored):
+    (scored / "decode/test_greedy/SHA256SUMS").unlink()
     (scored / "decode/test_greedy/pinyin").write_text("".join(f"{utt} {ref}\n" for utt, ref in REFERENCE.items()))
     run_script(monkeypatch, score, str(scored), "test")
     Path("exp/features/toy_fbank/test/feats.scp").unlink()
@@ -211,6 +212,7 @@ def test_recordings_are_in_the_page(monkeypatch, scored):
 
 
 def test_no_tones_to_judge_is_a_dash(monkeypatch, scored):
+    (scored / "decode/test_greedy/SHA256SUMS").unlink()
     (scored / "decode/test_greedy/pinyin").write_text("".join(f"{utt}\n" for utt in REFERENCE))
     (scored / "decode/test_greedy/ctm").write_text("")
     run_script(monkeypatch, score, str(scored), "test")

@@ -151,6 +151,10 @@ def test_refusals_leave_no_score_behind(monkeypatch, exp_dir, scored, name, cont
     Path(name).unlink()
     if content is not None:
         Path(name).write_text(content)
+    if "decode" in name:
+        with pytest.raises(UserError, match=r"run stage 5 \(decode\) again"):
+            run_script(monkeypatch, score, str(exp_dir), "test")
+        Path("exp/small/decode/test_greedy/SHA256SUMS").unlink()
     with pytest.raises(UserError, match=said):
         run_script(monkeypatch, score, str(exp_dir), "test")
     assert list(scored.iterdir()) == []

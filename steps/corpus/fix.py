@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from steps.common.checksums import SUMS, write_sums
 from steps.common.errors import UserError
 from steps.corpus.audio import check_audios
 from steps.corpus.table import half_width, scan_table, shorten, write_table
@@ -18,7 +19,7 @@ from steps.corpus.validate import (
     read_valid,
     speaker_order_fault,
 )
-from steps.corpus.write import folder_beside, replace_dir, validate_beside, write_speakers
+from steps.corpus.write import SUMMED, folder_beside, replace_dir, validate_beside, write_speakers
 
 BACKUP = ".backup"  # as Kaldi's fix_data_dir.sh calls it
 REQUIRED = ("wav.scp", "utt2spk")
@@ -57,6 +58,8 @@ def fix(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -> Fix
         raise UserError(f"{data_dir}: {hopeless}\n  " + "\n  ".join(said))
     _back_up(data_dir, [*tables, *SPK_TABLES])
     _write(data_dir, kept, said)
+    if (data_dir / SUMS).exists():
+        write_sums(data_dir, SUMMED)
     return Fixed(len(kept["utt2spk"]), total, said)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from steps.common.checksums import write_sums
 from steps.common.errors import UserError
 from steps.common.files import size_and_time
 from steps.corpus.table import read_table, refuse, write_table
@@ -26,6 +27,7 @@ class Utterance(NamedTuple):
     pinyin: str | None = None  # tonal syllables separated by spaces, where the corpus ships them
 
 
+SUMMED = "wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2audio"  # not text and pinyin, which people mend by hand
 SHARE = 0.1  # of dev, and of test
 
 
@@ -121,6 +123,7 @@ def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], S
         for name, (utterances, durations) in sets.items():
             write_data_dir(beside / name, utterances, durations)
             summaries[name] = validate_beside(beside / name, corpus_dir / name)
+            write_sums(beside / name, SUMMED)
         for name in sets:
             replace_dir(beside / name, corpus_dir / name)
     return summaries

@@ -8,9 +8,12 @@ from pathlib import Path
 import kaldi_native_io as kio
 import numpy as np
 
+from steps.common.checksums import AGAIN, SUMS, check_sums
 from steps.common.errors import UserError
 from steps.common.files import atomic_path
 from steps.corpus.table import read_table, write_table
+
+FILES = "feats.scp", "feats.ark", "utt2num_frames"
 
 
 @contextlib.contextmanager
@@ -53,7 +56,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
 
 def discard(folder: Path) -> None:
     """Remove what an earlier run left in `folder`, whole or in parts: feats.scp first."""
-    for name in ("feats.scp", "feats.ark", "utt2num_frames", "skipped"):
+    for name in (SUMS, *FILES, "skipped"):
         (folder / name).unlink(missing_ok=True)
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink()
@@ -70,6 +73,7 @@ class FeatureReader:
         self.scp = Path(scp)
         if not self.scp.exists():
             raise UserError(f"{scp}: no such file; run stage 3 (features) first")
+        check_sums(self.scp.parent, AGAIN.format("3 (features)"), FILES)
         self._where = read_table(scp)
 
     def __len__(self) -> int:
@@ -124,6 +128,7 @@ def save_cmvn(path: str | os.PathLike, stats: np.ndarray) -> None:
 
 def load_cmvn(path: str | os.PathLike) -> np.ndarray:
     """Statistics float64 (2, bins + 1). Raises UserError where the file is missing or isn't such a matrix."""
+    check_sums(Path(path).parent, "run stage 3 (features) again, and what follows", [Path(path).name])
     try:
         stats = kio.DoubleMatrix.read(os.fspath(path)).numpy().copy()
     except RuntimeError:

@@ -137,7 +137,10 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
     parts = list(PARTS[config.type](blocks, config))
     if not parts:
         raise UserError(f"the audio is shorter than a frame of {config.frame_length_ms:g} ms")
-    feats = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    feats, done = np.empty((sum(map(len, parts)), config.num_bins), np.float32), 0
+    for part in _used_up(parts):
+        feats[done:done + len(part)] = part
+        done += len(part)
     if not np.isfinite(feats).all():
         raise UserError("its features are NaN or infinite; the samples are too large")
     return feats
@@ -149,6 +152,13 @@ def stream_feats(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.
     Together they are what `compute_feats` makes of the whole, bit by bit, where there is no `level_db`.
     """
     return PARTS[config.type](blocks, config)
+
+
+def _used_up(parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """The parts in order, each freed when the next is asked for."""
+    parts.reverse()
+    while parts:
+        yield parts.pop()
 
 
 def check_config(config: Features, where: str) -> None:

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from steps.common.checksums import write_sums
 from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Copy, Features
 from steps.corpus.table import read_table
-from steps.feats.archive import accumulate, empty_stats, feature_writer
+from steps.feats.archive import FILES, accumulate, empty_stats, feature_writer
 from steps.feats.audio import stream_audio
 from steps.feats.compute import compute_feats
 from steps.feats.perturb import perturb
@@ -73,6 +74,7 @@ def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | Non
             raise UserError(f"{data_dir / 'wav.scp'}: no usable utterance; the first: {skipped[0]}")
         if skipped:
             write_lines(out_dir / "skipped", skipped)
+    write_sums(out_dir, [*FILES, "skipped"])
     return Extraction(stats, formats, skipped, doubts)
 
 

@@ -9,6 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from steps.common.checksums import AGAIN, TRAINED, check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved, load_resolved
 from steps.feats.archive import apply_cmvn, load_cmvn, mean_std
@@ -59,6 +60,7 @@ class AcousticModel:
 
     def __init__(self, exp_dir: Path | str):
         exp_dir = Path(exp_dir)
+        check_sums(exp_dir, AGAIN.format("4 (train)"), TRAINED)
         self.config = load_resolved(exp_dir)
         self.tokens = read_tokens(exp_dir / "tokens.txt")
         self.frame_shift_s = time_reduction(self.config.experiment.model) * self.config.features.frame_shift_ms / 1000

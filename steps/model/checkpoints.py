@@ -17,6 +17,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import nn
 
+from steps.common.checksums import SUMS, forget_sums
 from steps.common.errors import UserError
 from steps.common.files import atomic_open, sha256, write_json, write_lines
 from steps.config.load import Resolved, dump, load_known, load_resolved, shapes_weights
@@ -203,7 +204,7 @@ def is_same_training(config: Resolved, exp_dir: Path) -> bool:
 
 # What a training writes, and what old.<date>/ keeps of it. Logs stay: doit is writing them.
 WRITTEN = ("final.ckpt", "train.csv", "checkpoints", "summary", "config.yaml", "env.json", "inputs.json", "tokens.txt",
-           "cmvn", "buckets.json", "left_out", "progress.json")
+           "cmvn", "buckets.json", "left_out", "progress.json", SUMS)
 
 
 def move_aside(exp_dir: Path) -> None:
@@ -226,6 +227,7 @@ def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]
     """Write what decoding will read. A training of another config or other data is moved aside before."""
     if not is_same_training(config, exp_dir):
         move_aside(exp_dir)
+    forget_sums(exp_dir)
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     write_buckets(exp_dir, buckets)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import mindspore as ms
 from mindspore import nn
 
+from steps.common.checksums import TRAINED, check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved, load_known
 from steps.model.checkpoints import named_parameters, tokens_hash
@@ -48,6 +49,7 @@ def find_source(config: Resolved) -> Source | None:
         said = ", ".join(f"{key}: {theirs[key]}, here {ours[key]}" for key in different)
         raise UserError(f"train.init_from: {config.source} was trained on other features ({said}); give `features` a "
                         f"file with the same values")
+    check_sums(config.source_dir, f"take another source than {config.source}, or train it again", TRAINED)
     return Source(config.source, other.experiment.model.output, read_tokens(config.source_dir / "tokens.txt"))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import dataset, nn
 
+from steps.common.checksums import SUMS, TRAINED, write_sums
 from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.common.process import cores, end_progress
@@ -52,6 +53,8 @@ def train(config: Resolved, exp_dir: Path) -> None:
     """
     experiment = config.experiment
     if is_finished(config, exp_dir):
+        if not (exp_dir / SUMS).exists():  # as where the training was killed just before
+            write_sums(exp_dir, TRAINED)
         print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
         return
     check_precision(experiment)
@@ -129,6 +132,7 @@ def _finish(training: Training, tokens: list[str]) -> None:
         average(paths, network)
     facts = {"tokens_sha256": tokens_hash(tokens), "epoch": best[0]}
     save_weights(exp_dir / "final.ckpt", named_parameters(network), facts)
+    write_sums(exp_dir, TRAINED)
     end_progress(exp_dir)
     print(f"{exp_dir}/final.ckpt: epoch {', '.join(map(str, sorted(best)))}", file=sys.stderr)
 

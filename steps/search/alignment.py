@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from steps.common.checksums import forget_sums, write_sums
 from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.common.parallel import track
@@ -153,7 +154,9 @@ def _spikes(found: list[Emission], factor: int) -> list[float]:
 
 def write_aligned(out_dir: Path, aligned: Aligned) -> None:
     """Write ali.json, with what was left out and why, and ctm, which comes last."""
+    forget_sums(out_dir)
     (out_dir / "ctm").unlink(missing_ok=True)
     write_json(out_dir / "ali.json", {"utterances": len(aligned.times), "spike_place": aligned.place,
                                       "left_out": aligned.left_out})
     write_lines(out_dir / "ctm", (ctm_line(utt, one) for utt, found in aligned.times.items() for one in found))
+    write_sums(out_dir, ["ali.json", "ctm"])

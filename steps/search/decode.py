@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from steps.common.checksums import SUMS, write_sums
 from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.common.parallel import ordered_map, track
@@ -65,7 +66,7 @@ def decode_set(model: Acoustic, feats: Mapping[str, np.ndarray], method: str, wh
 
 def discard(out_dir: Path) -> None:
     """Remove an earlier result, `text` (hanzi made from it) included."""
-    for name in (*FILES, "text"):
+    for name in (SUMS, *FILES, "text"):
         (out_dir / name).unlink(missing_ok=True)
 
 
@@ -77,6 +78,7 @@ def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, facts: Mappi
     write_lines(out_dir / "ctm", (line for utt, emissions in decoded.emissions.items()
                                   for line in ctm_lines(utt, emissions, tokens, model.frame_shift_s)))
     write_json(out_dir / "decode.json", facts)
+    write_sums(out_dir, FILES)
 
 
 PART = 256  # utterances: some seconds of work

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from steps.common.checksums import forget_sums, write_sums
 from steps.common.files import write_lines
 from steps.text.reading import Word
 from steps.text.syllables import token_lines
@@ -46,9 +47,11 @@ def word_lines(words: Iterable[str]) -> list[str]:
 
 def write_lang(lang: Path, lexicon: Lexicon, train_syllables: Iterable[str]) -> None:
     """Write lexicon.txt, words.txt and tokens.txt."""
+    forget_sums(lang)
     write_lines(lang / "lexicon.txt", lexicon.lines())
     write_lines(lang / "words.txt", word_lines(lexicon.words()))
     write_lines(lang / "tokens.txt", token_lines(train_syllables))
+    write_sums(lang, ["lexicon.txt", "words.txt", "tokens.txt"])
 
 
 @dataclass

@@ -1,0 +1,112 @@
+"""Results by checksum: each folder that a stage writes has a list, SHA256SUMS, that `sha256sum -c` can read, too.
+
+Who reads a result checks it against the list: small files by content, large ones by size and time, and by content only
+where the time is another, as of a copy. `python -m steps.status --verify` checks all by content.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from steps.common.errors import UserError
+from steps.common.files import sha256, write_lines
+
+SUMS = "SHA256SUMS"
+LARGE = 1 << 24  # bytes from which on reading a file each time takes too long
+
+
+TRAINED = "final.ckpt", "config.yaml", "tokens.txt", "cmvn", "buckets.json"  # of an experiment: what decoding reads
+AGAIN = "run stage {} again"
+
+
+class Entry(NamedTuple):
+    """A file as it was written."""
+
+    digest: str
+    facts: tuple[int, int] | None = None  # of a large file: bytes, and time of its last change in ns since 1970
+
+
+def write_sums(folder: Path, names: Iterable[str]) -> None:
+    """Write the list of a folder's files; those that are not there are left out. A stage does this last."""
+    entries = {}
+    for name in sorted(names):
+        with contextlib.suppress(FileNotFoundError):
+            facts = _facts(folder / name)
+            entries[name] = Entry(sha256(folder / name), facts if facts[0] >= LARGE else None)
+    _write(folder, entries)
+
+
+def forget_sums(folder: Path) -> None:
+    """Remove the list: its files are about to change. A stage does this first."""
+    (folder / SUMS).unlink(missing_ok=True)
+
+
+def check_sums(folder: Path, again: str, names: Sequence[str] | None = None) -> None:
+    """Raise UserError where one of a folder's files is not as it was written; `again` says how to write it anew.
+
+    Files that are not in the list, and those of a folder without a list, as older versions wrote it, pass.
+    """
+    faults = wrong_files(folder, names)
+    if faults:
+        raise UserError("\n  ".join(faults) + f"\n  {again}; or, if you changed it on purpose, remove {folder / SUMS}")
+
+
+def wrong_files(folder: Path, names: Sequence[str] | None = None, by_content: bool = False) -> list[str]:
+    """The files of a folder's list, or those of them that `names` has, that are not as they were written, and how."""
+    entries, faults = _read(folder), []
+    for name, entry in entries.items():
+        if names is not None and name not in names:
+            continue
+        path = folder / name
+        try:
+            facts = _facts(path)
+        except FileNotFoundError:
+            faults.append(f"{path}: is gone")
+            continue
+        if facts == entry.facts and not by_content:
+            continue
+        if sha256(path) != entry.digest:
+            faults.append(f"{path}: is not as it was written: it is damaged, or another file")
+        elif facts[0] >= LARGE and facts != entry.facts:
+            with contextlib.suppress(OSError):  # a copy: note its time, lest it be read each time
+                _write(folder, entries | {name: Entry(entry.digest, facts)})
+    return faults
+
+
+def _facts(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns
+
+
+def all_lists(roots: Iterable[Path]) -> Iterator[Path]:
+    """The folders below `roots` that have a list."""
+    for root in roots:
+        for folder, _, names in os.walk(root):
+            if SUMS in names:
+                yield Path(folder)
+
+
+def _write(folder: Path, entries: dict[str, Entry]) -> None:
+    facts = [f"# {entry.facts[0]} {entry.facts[1]} {name}" for name, entry in entries.items() if entry.facts]
+    # sha256sum passes lines over that begin with #
+    write_lines(folder / SUMS, [*facts, *(f"{entry.digest}  {name}" for name, entry in entries.items())])
+
+
+def _read(folder: Path) -> dict[str, Entry]:
+    """The list by file; empty where there is none. Raises UserError for one that cannot be read."""
+    path = folder / SUMS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a list of checksums; remove it, or run the stage again") from None
+    try:
+        facts = {name: (int(size), int(time)) for size, time, name in
+                 (line[2:].split(" ", 2) for line in lines if line.startswith("# "))}
+        return {name: Entry(digest, facts.get(name)) for digest, name in
+                (line.split("  ", 1) for line in lines if not line.startswith("# "))}
+    except ValueError:
+        raise UserError(f"{path}: not a list of checksums; remove it, or run the stage again") from None

@@ -1,0 +1,101 @@
+"""Results that are not as a stage wrote them: who reads them says so, with the file and what to do."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import ROWS
+from corpus_trees import lines
+
+import steps.status
+from steps.common.checksums import LARGE, SUMS, check_sums, write_sums, wrong_files
+from steps.common.errors import UserError
+from steps.feats.archive import FeatureReader, load_cmvn, save_cmvn
+
+OUT = "exp/features/own_fbank"
+
+
+@pytest.fixture
+def done(project):
+    """Stages 1 and 3 are done."""
+    lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
+    assert project.prepare() == "" and project.features() == ""
+    return project
+
+
+def flip(path) -> None:
+    """Change one byte in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_is_whole_passes(done, capsys):
+    assert len(FeatureReader(f"{OUT}/train/feats.scp")) == 2
+    load_cmvn(f"{OUT}/cmvn")
+    assert done.stage(steps.status, "--verify") == ""
+    assert "7 folders of results are as they were written" in capsys.readouterr().out
+
+
+def test_sha256sum_reads_the_lists(done):
+    for folder in (done.root / OUT, done.root / OUT / "dev", done.root / "data/own/train"):
+        subprocess.run(["sha256sum", "--strict", "--quiet", "-c", SUMS], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("name", ["feats.ark", "feats.scp", "utt2num_frames"])
+@pytest.mark.parametrize("damage", ["flipped", "half", "gone", "another's"])
+def test_features_that_are_damaged(done, name, damage):
+    path = done.root / OUT / "train" / name
+    if damage == "flipped":
+        flip(path)
+    elif damage == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "gone":
+        path.unlink()
+    else:
+        shutil.copy(done.root / OUT / "dev" / name, path)
+    with pytest.raises(UserError) as error:
+        FeatureReader(f"{OUT}/train/feats.scp")
+    assert f"{OUT}/train/{name}: " in str(error.value) and "run stage 3" in str(error.value)
+    assert f"{OUT}/train/{name}: " in done.stage(steps.status, "--verify")
+    assert done.features() == ""  # the remedy
+    assert len(FeatureReader(f"{OUT}/train/feats.scp")) == 2
+
+
+def test_cmvn_that_is_damaged(done):
+    flip(done.root / OUT / "cmvn")
+    with pytest.raises(UserError, match="cmvn: is not as it was written"):
+        load_cmvn(f"{OUT}/cmvn")
+
+
+@pytest.mark.parametrize(("row", "column", "value"), [(0, 0, float("nan")), (1, 3, -1.0), (0, -1, 0.0), (1, 0, 1e-3)])
+def test_cmvn_without_a_list_must_be_possible(done, row, column, value):
+    stats = load_cmvn(f"{OUT}/cmvn")
+    stats[row, column] = value
+    save_cmvn("cmvn", stats)
+    with pytest.raises(UserError, match="statistics"):
+        load_cmvn("cmvn")
+
+
+def test_large_files_are_read_only_where_their_time_is_another(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(LARGE))
+    write_sums(tmp_path, ["a"])
+    facts = os.stat(tmp_path / "a")
+    flip(tmp_path / "a")
+    os.utime(tmp_path / "a", ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    check_sums(tmp_path, "again")
+    assert "a: is not as it was written" in wrong_files(tmp_path, by_content=True)[0]
+    os.utime(tmp_path / "a")
+    with pytest.raises(UserError, match="again"):
+        check_sums(tmp_path, "again")
+    flip(tmp_path / "a")
+    check_sums(tmp_path, "again")
+    assert str(os.stat(tmp_path / "a").st_mtime_ns) in (tmp_path / SUMS).read_text()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"nonsense\n", b"# 1 2\n", b"# x y a\n"])
+def test_a_list_that_is_damaged_itself(tmp_path, content):
+    (tmp_path / SUMS).write_bytes(content)
+    with pytest.raises(UserError, match="not a list of checksums"):
+        check_sums(tmp_path, "again")
