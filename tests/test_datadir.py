@@ -252,11 +252,6 @@ def test_script_validate_exits_with_1_and_names_the_fix(data_dir):
     assert f"steps.data_dir fix {data_dir}" in done.stderr
 
 
-def test_a_key_keeps_its_set_in_all_versions():
-    """Another split would let words of test into a training that goes on from an older one."""
-    assert [set_of(key) for key in "abcdfgjn"] == ["train", "train", "dev", "test", "dev", "train", "test", "dev"]
-
-
 def test_splits_are_stable():
     assert [set_of(word) for word in ("你好", "北京", "学习", "八")] == ["train", "train", "dev", "dev"]
     sets = split_speakers(f"speaker{number}" for number in range(50))
