@@ -16,13 +16,14 @@ DOUBLED = tuple("看试想说听问走坐等找写读学玩谈聊歇尝管帮洗
 CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄运产形能潮")  # 幸运儿, 早产儿
 STATE_TAGS = ("a", "d", "i", "l", "z")
 FIELD = re.compile("[这那几两二三四五十百]+[块片亩]$")  # before 地: land
-DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞")  # of 很 … 十分, 有点, 飞快: how it is done
+DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
           "看来", "大概", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
 GAINED = tuple("了过到奖冠第病癌分金银铜名利钱感肺胃零满一两几流糖抑胜罪")  # what one gets, in 得奖, 得第一, 得感冒
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
 NAMING = tuple("称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
+MAIN = (*"主辅首准止荣例限先本重", "己任", "主要", "核心", "中心", "基础")  # behind 为, in 以 … 为主
 MEASURED = tuple("率度高长重积量值价龄额数间期速温比号名径宽深厚距寿史")
 
 
@@ -100,7 +101,9 @@ def _reading_of_de(before: Token | None, token: Token, behind: Token | None) -> 
         return "de2"
     if before is None or before.hanzi in MODALS or before.tag[0] == "r" or before.tag in ("t", "c"):
         return "dei3"
-    if before.tag[0] in "vaizg" or len(before.hanzi) == 1 or behind.hanzi.startswith(DEGREES):
+    if before.tag[0] in "vabizg" or before.hanzi[-1] == "心" or len(before.hanzi) == 1:
+        return "de5"
+    if behind.hanzi.startswith(DEGREES):
         return "de5"
     return "de5" if behind.tag[0] in "az" else "dei3"
 
@@ -124,7 +127,7 @@ def able_liao(clause: Clause) -> dict[int, str]:
 def _is_able(clause: Clause, before: Token, at: int) -> bool:
     """Whether 得了 at `at` is behind a verb of one character, and nothing that one gets is behind it."""
     behind = clause.text[at + 2 : at + 3]
-    verb = (len(before.hanzi) == 1 and before.tag[0] in "vag") or before.end > at
+    verb = (len(before.hanzi) == 1 and before.tag[0] in "vag") or before.end > at + 1
     return verb and before.hanzi not in MODALS and (not behind or behind in "吗吧呢么的这那你我他她谁多啊")
 
 
@@ -160,7 +163,7 @@ def _is_copula(clause: Clause, index: int) -> bool:
         return True
     if before is not None and (before.hanzi[-1] in NAMING or before.hanzi[-1] in MEASURED):
         return True
-    if behind.tag[0] == "m" and behind.hanzi[0] != "一":
+    if (behind.tag[0] == "m" and behind.hanzi[0] != "一") or behind.hanzi in MAIN:
         return True
     return before is not None and not any(later.tag[0] == "v" for later in clause.tokens[index + 1 :])
 
