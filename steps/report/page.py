@@ -18,6 +18,7 @@ from steps.config.load import dump
 from steps.feats.audio import read_audio
 from steps.report.errors import EPS, TONES, Counts, Pair, confusion_kind, count, operation, rate
 from steps.report.experiment import Results, Scored
+from steps.report.mistakes import Mistakes, advice
 from steps.report.plots import learning_curves, spectrogram
 from steps.report.rows import is_measured
 from steps.report.scores import confusions
@@ -98,13 +99,14 @@ def audio_uri(path: str) -> str:
 
 
 def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping[str, str],
-                wavs: Mapping[str, str]) -> str:
+                wavs: Mapping[str, str], mistakes: Mistakes | None = None) -> str:
     """The report's HTML.
 
     Args:
         feats: raw features (frames, bins) of the main set; utterances that are not in it get no picture.
         text: hanzi of the main set's utterances, as far as there are any.
         wavs: paths of the main set's recordings, as far as they are there.
+        mistakes: where the main set's errors lie.
     """
     config, env, main = results.config, results.env, results.main
     facts = [f"corpus {config.experiment.corpus}", f"features {config.experiment.features}",
@@ -117,6 +119,8 @@ def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping
         utterances=[] if main is None else _utterances(results, main, feats, text, wavs), has_features=bool(feats),
         confusions=[] if main is None else [(ref, hyp, times, confusion_kind(ref, hyp))
                                             for ref, hyp, times in confusions(main.alignments)[:SHOWN_CONFUSIONS]],
+        mistakes=[] if mistakes is None else _mistake_tables(mistakes),
+        advice=[] if mistakes is None else advice(mistakes),
         tones=[f"tone {tone}" for tone in TONES], speakers=speakers[:SHOWN_SPEAKERS],
         more_speakers=len(speakers) if len(speakers) > SHOWN_SPEAKERS else 0, config=dump(config),
         environment=json.dumps(env, ensure_ascii=False, indent=2))
@@ -174,6 +178,14 @@ def _badness(utt: str, counts: Counts) -> tuple:
     """Sorts the best first. Of those without errors the longest is best, of the wholly wrong the longest is worst."""
     length = counts.ref_tokens
     return (rate(counts.errors, length), length if counts.errors else -length, utt)
+
+
+def _mistake_tables(found: Mistakes) -> list[tuple[str, list[tuple]]]:
+    """(what its groups have in common, rows) of each table of mistakes."""
+    tables = [("times in training", found.by_seen), ("place in the utterance", found.by_place),
+              ("speaking rate", found.by_tempo), *found.by_part.items()]
+    return [(kind, [(translated(group.name), percent(group.rate), group.errors, group.deletions, group.syllables)
+                    for group in groups]) for kind, groups in tables if groups]
 
 
 def _speakers(main: Scored) -> list[tuple]:
