@@ -52,13 +52,14 @@ def export(exp_dir: Path) -> Path:
     model = onnx_model(config, tokens, weights, mean, std)
     with atomic_path(out_dir / "model.onnx") as beside:
         beside.write_bytes(model.SerializeToString())
-    if has_demo(config):
-        write_demo(out_dir / "demo.html", model, config, tokens, mean, std)
     write_mindir(out_dir / "model.mindir", network, config, mean, std)
     write_lines(out_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     write_json(out_dir / "features.json", config.features.model_dump(mode="json"))
     told = facts(config, exp_dir)
-    write_json(out_dir / "export.json", told | on_dev(out_dir, config, told))
+    told |= on_dev(out_dir, config, told)
+    if has_demo(config):
+        write_demo(out_dir / "demo.html", model, config, tokens, (mean, std), told)
+    write_json(out_dir / "export.json", told)
     return out_dir
 
 

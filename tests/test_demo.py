@@ -11,6 +11,7 @@ import pytest
 from steps.common.errors import UserError
 from steps.config.schema import Features
 from steps.deploy.assess import TokenParts, assess
+from steps.deploy.confidence import Calibration
 from steps.deploy.demo import _dictionary, write_demo
 from steps.deploy.judge import without_pauses
 from steps.deploy.onnx_model import onnx_model
@@ -154,7 +155,7 @@ def small_page(path, kind, features=FBANK, std=3):
     weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
     statistics = np.linspace(7, 9, features.num_bins, dtype=np.float32), np.full(features.num_bins, std, np.float32)
     model = onnx_model(config, TOKENS, weights, *statistics)
-    write_demo(path, model, config, TOKENS, *statistics)
+    write_demo(path, model, config, TOKENS, statistics, {"spike_place": 0.4})
     return config, model
 
 
@@ -174,6 +175,12 @@ def test_network_equals_onnx_runtime(tmp_path, kind, cmn_frames):
             "feats": {"frames": frames, "bins": 20, "data": feats.astype(float).ravel()}})
         assert found["frames"] == out_frames(config.experiment.model, frames) == expected.shape[1]
         np.testing.assert_allclose(np.reshape(found["data"], expected[0].shape), expected[0], atol=1e-4)
+
+
+def test_confidences_are_calibrated():
+    probabilities = [0.0, 0.2, 0.9, 0.999, 1.0]
+    found = run_js("values => values.map(value => calibrated({slope: 0.7, offset: -0.3}, value))", probabilities)
+    np.testing.assert_allclose(found, [Calibration(0.7, -0.3)(one) for one in probabilities], rtol=1e-9)
 
 
 def test_nothing_in_the_page_comes_from_elsewhere(tmp_path):

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.config.load import Resolved
 from steps.config.schema import Model
+from steps.deploy.confidence import Calibration
 from steps.deploy.model import NOT_MEASURED
 from steps.deploy.onnx_model import ROUND, right_reach
 from steps.deploy.pronounce_page import PAGES, environment
@@ -30,23 +31,27 @@ FREQUENT = 3760  # of those, in the first of GB 2312's two levels
 LONGEST = 4  # characters of a phrase in the page's dictionary
 
 
-def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: list[str], mean: np.ndarray,
-               std: np.ndarray) -> None:
+def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: list[str],
+               statistics: tuple[np.ndarray, np.ndarray], facts: Mapping[str, Any]) -> None:
     """Write the page of a model that `steps.deploy.onnx_model` made of `config`.
 
-    `mean` and `std` are of each bin in training, float32 (bins,). Raises UserError where its features are not fbank at
-    16 kHz.
+    Args:
+        statistics: mean and standard deviation of each bin in training, float32 (bins,) both.
+        facts: those of export.json, with or without what dev told.
+
+    Raises UserError where its features are not fbank at 16 kHz.
     """
     if not has_demo(config):
         raise UserError(f"{path}: a page can be made of a model whose features are of type fbank at 16 kHz")
-    weights, description = _network(model, config, mean, std)
+    weights, description = _network(model, config, *statistics)
     description |= {
         "experiment": config.name,
         "features": {**config.features.model_dump(mode="json"), "floor": noise_energy(config.features)},
         "tokens": tokens,
         "parts": [["", "", ""], *(list(split(token)) for token in tokens[1:])],
         "reduction": time_reduction(config.experiment.model),
-        "spike_place": NOT_MEASURED,
+        "spike_place": facts.get("spike_place", NOT_MEASURED),
+        "calibration": Calibration(**facts.get("calibration", {}))._asdict(),
     }
     template = environment().get_template("demo.html.jinja")
     page = template.render(

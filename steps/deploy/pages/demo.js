@@ -45,7 +45,13 @@ function recognize(model, samples) {
 
 function timed(model, features, emissions) {
   const times = spans(emissions, features, model.reduction, model.spike_place, model.features.frame_shift_ms);
-  return emissions.map((one, i) => ({...times[i], token: one.token, confidence: one.posterior}));
+  return emissions.map((one, i) => ({...times[i], token: one.token, confidence: calibrated(model.calibration, one.posterior)}));
+}
+
+/** How often a syllable of this probability is right, as steps/deploy/confidence.py has it. */
+function calibrated({slope, offset}, probability) {
+  const clipped = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
+  return 1 / (1 + Math.exp(-(slope * Math.log(clipped / (1 - clipped)) + offset)));
 }
 
 /** How targets were read in what `recognize` found; null where they do not fit into it. */
