@@ -1,5 +1,8 @@
-"""Remove what no result needs any more: all but the best checkpoints of finished trainings, features that no experiment
-names. Says first what that is and how much; removes it with --yes."""
+"""Remove what no result needs any more; say first what that is and how much, and remove it with --yes.
+
+It is all but the best checkpoints of finished trainings, trainings that others have replaced
+(exp/<experiment>/old.<date>), and features that no experiment names.
+"""
 
 import argparse
 import fnmatch
@@ -20,6 +23,7 @@ def main() -> None:
     found = {}
     for exp_dir in experiment_dirs(args.names):
         found |= unneeded_checkpoints(exp_dir, args.keep)
+        found |= {path: "a training that another one replaced" for path in sorted(exp_dir.glob("old.*"))}
     if not args.names:
         found |= unneeded_features()
     if not found:

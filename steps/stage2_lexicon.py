@@ -17,7 +17,7 @@ from steps.common.lock import output_lock
 from steps.common.parallel import track
 from steps.config.load import load_corpus
 from steps.config.schema import Pinyin
-from steps.text.derived import is_derived, write_derived
+from steps.corpus.derived import is_derived, is_own, note_own, write_derived
 from steps.text.lang import Lexicon, SetSummary, write_lang
 from steps.text.reading import Word
 from steps.text.transcripts import Reading, read_pinyin, read_texts, transcribe
@@ -105,7 +105,10 @@ def _refuse_or_warn(directory: Path, summary: SetSummary, policy: Pinyin) -> Non
 def _respell(path: Path, table: list[str]) -> None:
     """Bring the corpus' own pinyin into the recipe's spelling, leaving a file alone that is in it."""
     if path.read_text(encoding="utf-8").splitlines() != table:
+        own = is_own(path.parent)
         write_lines(path, table)
+        if own:
+            note_own(path.parent)
 
 
 def _tell(path: Path, summaries: list[SetSummary], train: Counter[str]) -> None:

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks", "steps/text/__init__.py",
-        "steps/text/derived.py")
+KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks", "steps/corpus/__init__.py",
+        "steps/corpus/derived.py", "steps/corpus/table.py")
 
 # Tasks of plain doit.
 FROM_TRAIN = ["train:mini", "decode:mini:dev", "decode:mini:test", "score:mini:dev", "score:mini:test", "report:mini"]

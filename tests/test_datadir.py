@@ -1,5 +1,6 @@
 """Data directories: written, validated, mended, cut and combined as Kaldi has it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 import steps.data_dir
 from steps.common.errors import UserError
 from steps.corpus.audio import check_audio
+from steps.corpus.derived import write_derived
 from steps.corpus.fix import combine, fix, spread, subset
 from steps.corpus.table import read_table, scan_table, write_table
 from steps.corpus.validate import validate
@@ -259,3 +261,30 @@ def test_splits_are_stable():
     assert sets == split_speakers(f"speaker{number}" for number in reversed(range(50)))
     with pytest.raises(UserError, match="2 speakers can't be split"):
         split_speakers(["a", "b"])
+
+
+def test_a_hand_mended_pinyin_survives_stage_1(tmp_path, capsys):
+    """Derived pinyin goes with its directory; what was mended stays, of the utterances that are still there."""
+    def prepare(pinyin, utts=IDS):
+        said = [Utterance(utt, utt[:4], str(speech(tmp_path / f"wav/{utt}.wav")), "你 好", pinyin) for utt in utts]
+        write_sets(tmp_path / "data", {"train": (said, [0.4] * len(utts))})
+        return tmp_path / "data/train/pinyin"
+
+    path = prepare(None)
+    write_derived(tmp_path / "data", {"train": [f"{utt} ni3 hao3" for utt in IDS]})
+    assert not prepare(None).exists()  # stage 2 will derive it again
+    write_derived(tmp_path / "data", {"train": [f"{utt} ni3 hao3" for utt in IDS]})
+    edit(path, "anna-2 ni3", "anna-2 ni2")
+    prepare(None, IDS[:3])
+    assert path.read_text() == "anna-1 ni3 hao3\nanna-2 ni2 hao3\nbert-1 ni3 hao3\n"
+    assert "mended by hand, stays: 3 of its 4 utterances" in capsys.readouterr().err
+
+    for mended in (False, True):  # of a corpus that ships pinyin
+        shutil.rmtree(tmp_path / "data")
+        path = prepare("ni3 hao3")
+        if mended:
+            edit(path, "anna-2 ni3", "anna-2 ni2")
+        prepare("ni3 hao4")
+        prepare("ni3 hao4")
+        assert read_table(path)["anna-1"] == ("ni3 hao3" if mended else "ni3 hao4")
+        assert read_table(path)["anna-2"] == ("ni2 hao3" if mended else "ni3 hao4")

@@ -83,6 +83,20 @@ def test_it_keeps_the_best_and_what_is_needed(folder):
     assert prune(folder) == "nothing to remove\n"
 
 
+def test_what_another_training_replaced(folder):
+    write(folder, "exp/a/old.20260102-030405/final.ckpt", "x" * 1000000)
+    assert "   1.0 MB  exp/a/old.20260102-030405  (a training that another one replaced)" in prune(folder)
+    prune(folder, "--yes")
+    assert not (folder / "exp/a/old.20260102-030405").exists()
+
+
+def test_an_experiment_of_another_version_can_be_pruned(folder):
+    config = folder / "exp/gone/config.yaml"
+    config.write_text(config.read_text().replace("  train:\n", "  train:\n    consistency: 0.5\n"))
+    assert "another version of the recipe wrote it; passed over: experiment.train.consistency" in prune(folder, "--yes")
+    assert checkpoints(folder, "gone") == ["epoch-0002.ckpt"]
+
+
 def test_how_many_and_of_which(folder):
     prune(folder, "--yes", "--keep", "3", "a")
     assert checkpoints(folder, "a") == ["epoch-0002.ckpt", "epoch-0003.ckpt", "epoch-0004.ckpt"]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from steps.common.checksums import write_sums
 from steps.common.errors import UserError
 from steps.common.files import size_and_time
+from steps.corpus.derived import keep_mended
 from steps.corpus.table import read_table, refuse, write_table
 from steps.corpus.validate import Summary, read_valid, text_fault, validate
 
@@ -116,12 +117,14 @@ def write_speakers(data_dir: Path, utt2spk: Mapping[str, str]) -> None:
 def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], Sequence[float]]]) -> dict[str, Summary]:
     """Write {set: (utterances, durations)} below `corpus_dir`, each a directory that replaces the one before.
 
-    All are written and validated beside their place first, so that an error leaves what was there.
+    All are written and validated beside their place first, so that an error leaves what was there. A `pinyin` that was
+    mended by hand stays.
     """
     summaries = {}
     with folder_beside(corpus_dir) as beside:
         for name, (utterances, durations) in sets.items():
             write_data_dir(beside / name, utterances, durations)
+            keep_mended(corpus_dir, name, beside / name)
             summaries[name] = validate_beside(beside / name, corpus_dir / name)
             write_sums(beside / name, SUMMED)
         for name in sets:

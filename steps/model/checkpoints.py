@@ -223,14 +223,17 @@ def move_aside(exp_dir: Path) -> None:
     print(f"{exp_dir}: the training there had another config or other data; it was moved to {old}/", file=sys.stderr)
 
 
-def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]) -> None:
-    """Write what decoding will read. A training of another config or other data is moved aside before."""
+def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int], read: dict[str, str]) -> None:
+    """Write what decoding will read. A training of another config or other data is moved aside before.
+
+    `read` are the `inputs` as they were before this training read them: they may be edited while it runs.
+    """
     if not is_same_training(config, exp_dir):
         move_aside(exp_dir)
     forget_sums(exp_dir)
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     write_buckets(exp_dir, buckets)
-    write_json(exp_dir / "inputs.json", inputs(config))
+    write_json(exp_dir / "inputs.json", read)
     with atomic_open(exp_dir / "config.yaml") as file:
         file.write(dump(config))

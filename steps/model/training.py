@@ -28,6 +28,7 @@ from steps.model.checkpoints import (
     Checkpoints,
     average,
     begin,
+    inputs,
     is_finished,
     load_weights,
     named_parameters,
@@ -62,11 +63,12 @@ def train(config: Resolved, exp_dir: Path) -> None:
     workers = join_workers(experiment.train.workers)  # from here on one may write: all have looked
     if workers is None:
         return
+    read = inputs(config)
     tokens = experiment_tokens(config)
     network = with_precision(network_at_start(config, tokens), experiment.train.precision)
     batches, dev_feats, left_out = load_data(config, tokens, workers)
     if workers.writes:
-        begin(config, exp_dir, tokens, batches.buckets)
+        begin(config, exp_dir, tokens, batches.buckets, read)
         _report(config, exp_dir, network, left_out)
     workers.wait()  # until what others must not go on from has gone
 

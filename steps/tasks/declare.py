@@ -11,8 +11,8 @@ from doit.exceptions import TaskFailed
 
 from steps.common.errors import UserError
 from steps.common.lock import busy
+from steps.corpus.derived import is_derived
 from steps.tasks.record import directory
-from steps.text.derived import is_derived
 
 Config = TypeVar("Config")
 
