@@ -20,7 +20,7 @@ from steps.config.load import (
     set_file,
     shapes_weights,
 )
-from steps.config.schema import Corpus, Pinyin
+from steps.config.schema import GENERAL, TRAIN, Corpus, Pinyin
 from steps.config.variants import families
 from steps.tasks.changes import (
     SameAudio,
@@ -59,6 +59,7 @@ TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt
 TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "left_out", "progress.json",
                 SUMS, ".[!.]*", "log/train.*", "log/workers", "log/rank_*")
 EXPORT_FILES = ("model.onnx", "model.mindir", "tokens.txt", "features.json", "export.json")
+TUNING = "decode/tuning.json"
 SCORE_FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")
 COMPARED = ("exp/*/score/*/score.json", "exp/*/config.yaml", "exp/*/env.json", "exp/*/train.csv", "exp/*/final.ckpt",
             "conf/*.yaml", "conf/sweeps/*.yaml")
@@ -158,7 +159,8 @@ def task_decode():
                 "doc": f"Stage 5: decode {part} of {name}",
                 "actions": [Step("steps.stage5_decode", str(exp_dir), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": heard_by_model(config, part),
+                "file_dep": [*heard_by_model(config, part), *graph_files(config),
+                             *([EXP / name / TUNING] if graph_files(config) else [])],
                 "uptodate": [SameSources("steps.stage5_decode")],
                 "targets": [folder / file for folder in found for file in ("pinyin", "ctm", "decode.json")],
                 "clean": [Remove([*found, EXP / name / "feats" / set_file(part),
@@ -206,6 +208,45 @@ def task_report():
             "clean": [Remove([EXP / name / "report.html", EXP / name / "log/report.*"])],
         }
     yield from family_groups("report", ["report.html", "log/report.*"], "After 6: report all")
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_graph():
+    """After 4: language models and decoding graph, exp/<experiment>/graph/"""
+    for name, config in EXPERIMENTS.items():
+        lm, made = config.experiment.decode.lm, graph_files(config)
+        if made:
+            yield {
+                "name": name,
+                "doc": f"After 4: language models and decoding graph of {name}",
+                "actions": [Step("steps.make_graph", name)],
+                "file_dep": [EXP / name / "tokens.txt", *in_sets(config.data_dir, ["train", "dev"], ["pinyin"])],
+                "uptodate": [SameConfig({"lm": lm, "pinyin": config.corpus.pinyin,
+                                         "methods": config.experiment.decode.methods}),
+                             SameFiles([*in_sets(config.data_dir, ["train", "dev"], ["text"]),
+                                        *({*lm.words, *lm.text} - {GENERAL, TRAIN})]),
+                             SameSources("steps.make_graph")],
+                "targets": made,
+                "clean": [Remove([EXP / name / "graph", EXP / name / "log/graph.*"])],
+            }
+    yield from broken_tasks(BROKEN_EXPERIMENTS)
+
+
+def task_tune():
+    """Before 5: weights of the language models by dev, exp/<experiment>/decode/tuning.json"""
+    for name, config in EXPERIMENTS.items():
+        methods = [method for method in config.experiment.decode.methods if method != "greedy"]
+        if methods:
+            yield {
+                "name": name,
+                "doc": f"Before 5: weights of {', '.join(methods)} of {name}, chosen on dev",
+                "actions": [Step("steps.tune", str(EXP / name), *methods)],
+                "file_dep": [*heard_by_model(config, "dev"), *graph_files(config),
+                             *in_sets(config.data_dir, ["dev"], ["pinyin"])],
+                "uptodate": [SameConfig({"methods": methods}), SameSources("steps.tune")],
+                "targets": [EXP / name / TUNING],
+                "clean": [Remove([EXP / name / TUNING, EXP / name / "log/tune.*"])],
+            }
     yield from broken_tasks(BROKEN_EXPERIMENTS)
 
 
@@ -308,6 +349,13 @@ def family_groups(stage: str, writes: Iterable[str], doc: str) -> Iterator[dict]
         yield {"name": family, "doc": f"{doc} {len(names)} of {family}", "actions": None,
                "task_dep": [f"{stage}:{name}" for name in names],
                "clean": [Remove(EXP / name / file for name in names for file in writes)]}
+
+
+def graph_files(config: Resolved) -> list[Path]:
+    """What the experiment's methods need of exp/<experiment>/graph/; nothing where it decodes greedily alone."""
+    files = {"prefix": ["syllables.arpa"], "wfst": ["graph.fst", "words.txt", "lexicon.txt"]}
+    wanted = [file for method in config.experiment.decode.methods for file in files.get(method, [])]
+    return [EXP / config.name / "graph" / file for file in (*wanted, "lm.json")] if wanted else []
 
 
 def heard_by_model(config: Resolved, part: str) -> list[Path]:

@@ -12,7 +12,7 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_open
 
 FORMATS = ("txt", "json", "ctm", "srt", "vtt", "TextGrid")  # those of steps.deploy.formats, which is slow to import
-METHODS = ("greedy",)
+METHODS = ("greedy", "prefix", "wfst")
 LONG_S = 60.0  # seconds of sound from which on progress is shown
 STDIN = Path("-")
 

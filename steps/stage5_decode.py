@@ -15,7 +15,19 @@ from steps.config.load import Resolved, set_argument, set_file
 from steps.feats.archive import FeatureReader
 from steps.feats.extract import extract_set
 from steps.model.checkpoints import finished_training
-from steps.search.decode import SEARCHES, Decoded, decode_in_parts, decode_set, discard, write_decoded
+from steps.search.decode import (
+    METHODS,
+    Decoded,
+    chosen_weights,
+    decode_in_parts,
+    decode_set,
+    discard,
+    make_search,
+    write_decoded,
+)
+from steps.search.lm import own_graph
+
+OWN_SCALE = 1.5  # of the network's ln probabilities beside a list of one's own, which no dev set has weighed
 
 
 def main() -> None:
@@ -27,7 +39,9 @@ def main() -> None:
 
 def decode(args: argparse.Namespace, config: Resolved) -> None:
     """Decode a set and write the result."""
-    out_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{args.method}"
+    name = f"{args.method}+{args.words.stem}" if args.words else args.method
+    out_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{name}"
+    weights = {"scale": OWN_SCALE} if args.words else chosen_weights(args.exp_dir, args.method)
     feature_dir = config.set_feats(args.set, args.exp_dir)
     if "/" in args.set:
         extract_set(config.set_data(args.set), feature_dir, config.features)
@@ -39,25 +53,30 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     discard(out_dir)
     checkpoint_hash = sha256(args.exp_dir / "final.ckpt")  # of what was read, whatever happens to it meanwhile
     what = f"decoding {args.set}"
-    if on_cluster():
+    if on_cluster() and not args.words:
         decoded = decode_in_parts(args.exp_dir, feature_dir, args.method, what)
     else:
-        decoded = decode_set(model, feats, args.method, what)
+        folder = args.exp_dir / "graph"
+        if args.words:
+            folder = own_graph(args.words, folder / args.words.stem, model.tokens, config.corpus.pinyin)
+        decoded = decode_set(model, feats, make_search(folder, args.method, model.tokens, weights), what)
     audio_seconds = decoded.frames * config.features.frame_shift_ms / 1000
     write_decoded(out_dir, decoded, model, {
         "set": args.set,
-        "method": args.method,
-        "utterances": len(decoded.emissions),
+        "method": name,
+        "weights": weights,
+        "utterances": len(decoded.found),
         "skipped": skipped_utterances(feature_dir),
         "frames": decoded.frames,
         "audio_seconds": audio_seconds,
         "seconds": decoded.seconds,
+        "search_seconds": decoded.search_seconds,
         "real_time_factor": decoded.seconds / audio_seconds if audio_seconds else 0.0,
         "git_commit": git_commit(),
         "checkpoint_hash": checkpoint_hash,
         "tokens_hash": sha256(args.exp_dir / "tokens.txt"),
     })
-    print(f"{out_dir}: {len(decoded.emissions)} utterances, {audio_seconds:.0f} s of audio in {decoded.seconds:.1f} s")
+    print(f"{out_dir}: {len(decoded.found)} utterances, {audio_seconds:.0f} s of audio in {decoded.seconds:.1f} s")
     warn_if_silent(decoded)
 
 
@@ -69,7 +88,7 @@ def skipped_utterances(feature_dir: Path) -> list[str]:
 
 def warn_if_silent(decoded: Decoded) -> None:
     """Say it where the network emitted nothing at all."""
-    if not any(decoded.emissions.values()):
+    if not any(best.emissions for best in decoded.found.values()):
         print("warning: every utterance decoded to nothing: the network only emits blanks; train it longer")
 
 
@@ -77,8 +96,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.stage5_decode", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
     parser.add_argument("set", type=set_argument, help="a set of its corpus, such as test, or data/<corpus>/<set>")
-    parser.add_argument("--method", choices=sorted(SEARCHES), default="greedy")
-    return parser.parse_args()
+    parser.add_argument("--method", choices=METHODS, default="greedy")
+    parser.add_argument("--words", type=Path, help="decode with these words alone, into decode/<set>_wfst+<file>: "
+                        "lines of a word, its pinyin where you like, its frequency in a million where you like")
+    args = parser.parse_args()
+    if args.words:
+        args.method = "wfst"
+    return args
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from steps.common.lock import output_lock
 from steps.config.load import load_resolved, set_argument, set_file
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
+from steps.report.characters import character_rates
 from steps.report.errors import align, check_same_utterances, count, total
 from steps.report.scores import (
     Alignments,
@@ -52,8 +53,14 @@ def score(args: argparse.Namespace, data_dir: Path) -> None:
     skipped = [refs.pop(utt) for utt in decoding["skipped"] if utt in refs]
     check_same_utterances(refs, hyps, f"{data_dir / 'pinyin'}", f"{decode_dir / 'pinyin'}")
 
+    hanzi = {}
+    if (decode_dir / "text").exists() and (data_dir / "text").exists():
+        words = {utt: " ".join(found) for utt, found in read_hypotheses(decode_dir / "text").items()}
+        texts = read_table(data_dir / "text")
+        hanzi = character_rates({utt: texts[utt] for utt in refs if utt in texts}, refs, words, hyps)
+
     alignments = {utt: align(refs[utt], hyps[utt]) for utt in sorted(refs)}
-    scores = {"set": args.set, "method": args.method, **error_rates(refs, hyps, alignments),
+    scores = {"set": args.set, "method": args.method, **error_rates(refs, hyps, alignments), **hanzi,
               "skipped": len(skipped),
               "unread": len(unread),
               "real_time_factor": decoding["real_time_factor"],
@@ -85,7 +92,9 @@ def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str
     write_sums(score_dir, FILES)
     low, high = scores["ci95"]
     print(f"{score_dir}: {wer[0]}, 95 % between {100 * low:.2f} and {100 * high:.2f}; without tones "
-          f"{100 * scores['toneless_error_rate']:.2f}, blind to sandhi {100 * scores['sandhi_blind_error_rate']:.2f}")
+          f"{100 * scores['toneless_error_rate']:.2f}, blind to sandhi {100 * scores['sandhi_blind_error_rate']:.2f}"
+          + (f"; characters {100 * scores['character_error_rate']:.2f}, homophones forgiven "
+             f"{100 * scores['homophone_error_rate']:.2f}" if "character_error_rate" in scores else ""))
 
 
 def parse_args() -> argparse.Namespace:

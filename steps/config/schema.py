@@ -265,10 +265,29 @@ class Train(Strict):
         return self
 
 
+GENERAL, TRAIN = "general", "train"  # names of sources of language models
+
+
+class Lm(Strict):
+    """What the language models of prefix and wfst are made from (steps/make_graph.py)."""
+
+    words: list[str] = [GENERAL]  # jieba's words; or files of your own: lines of a word, its pinyin, its frequency
+    text: list[str] = [TRAIN]  # transcripts of the training set; or files of sentences
+    order: Annotated[int, Field(ge=2, le=6)] = 3  # words, or syllables, of the longest n-grams
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> "Lm":
+        if not self.words and not self.text:
+            raise ValueError("neither words nor text: give one of them at least")
+        return self
+
+
 class Decode(Strict):
     """Stages 5 and 6."""
 
-    methods: Annotated[list[Literal["greedy"]], Field(min_length=1), AfterValidator(_distinct)] = ["greedy"]
+    methods: Annotated[list[Literal["greedy", "prefix", "wfst"]], Field(min_length=1),
+                       AfterValidator(_distinct)] = ["greedy"]
+    lm: Lm = Lm()
     # sets of the experiment's corpus, or of another one: seedlingo/test
     sets: Annotated[list[SetName], Field(min_length=1), AfterValidator(_distinct)] = ["dev", "test"]
 

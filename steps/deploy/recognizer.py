@@ -5,7 +5,7 @@ output is cut into phrases where the network hears nothing for a while, and each
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from steps.feats.compute import compute_feats, frame_length, frame_shift, num_fr
 from steps.search.alignment import timed, voice_of
 from steps.search.ctc import BLANK, Emission
 from steps.search.ctm import Timed
-from steps.search.decode import SEARCHES
+from steps.search.decode import chosen_weights, make_search
 
 WINDOW_S = 20.0  # seconds of sound that the network sees at once
 CHUNK_S = 30.0  # of an utterance, where features are normalised by the utterance
@@ -58,7 +58,8 @@ class Recognizer:
 
     def __init__(self, exp_dir: Path, method: str = "greedy"):
         self.model = load_model(exp_dir)
-        self._search: Callable[[np.ndarray], list[Emission]] = SEARCHES[method]
+        weights = chosen_weights(exp_dir, method)
+        self._search = make_search(exp_dir / "graph", method, self.model.tokens, weights)
         self._place = self.model.facts.get("spike_place", NOT_MEASURED)
         self._calibration = Calibration(**self.model.facts.get("calibration", {}))
 
@@ -70,7 +71,7 @@ class Recognizer:
         frame_shift_s = self.model.frame_shift_s
         for segment in segments(self._heard(blocks), self.model.subsampling_factor, round(PAUSE_S / frame_shift_s),
                                 round(LONGEST_S / frame_shift_s)):
-            found = self._search(segment.log_probs)
+            found = self._search(segment.log_probs).emissions
             if found:
                 syllables = self._timed(segment, found)
                 yield Phrase(syllables[0].begin, syllables[-1].begin + syllables[-1].duration, syllables)

@@ -30,6 +30,18 @@ def ctm_lines(utt: str, emissions: list[Emission], tokens: list[str], frame_shif
                                 tokens[one.token], one.posterior)) for one in emissions]
 
 
+def word_lines(utt: str, emissions: list[Emission], words: list[tuple[str, int]], frame_shift_s: float) -> list[str]:
+    """As `ctm_lines`, of words, each given with the number of its syllables; from its first syllable to its last."""
+    lines, at = [], 0
+    for word, syllables in words:
+        own = emissions[at:at + syllables]
+        at += syllables
+        if own:
+            begin, end = own[0].first * frame_shift_s, (own[-1].last + 1) * frame_shift_s
+            lines.append(ctm_line(utt, Timed(begin, end - begin, word, min(one.posterior for one in own))))
+    return lines
+
+
 def ctm_line(utt: str, one: Timed) -> str:
     """The line of a syllable of `utt`."""
     return f"{utt} 1 {one.begin:.3f} {one.duration:.3f} {one.syllable} {one.confidence:.3f}"

@@ -1,6 +1,7 @@
 """Stage 5: decodes a set, on one machine or in parts on a cluster."""
 
 import functools
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,11 +15,47 @@ from steps.common.files import write_json, write_lines
 from steps.common.parallel import ordered_map, track
 from steps.corpus.table import read_table
 from steps.feats.archive import FeatureReader
-from steps.search.ctc import Emission, greedy
-from steps.search.ctm import ctm_lines
+from steps.search.ctc import Emission, align, greedy
+from steps.search.ctm import ctm_lines, word_lines
+from steps.search.graph import Best, Graph, GraphSearch
+from steps.search.prefix import SyllableLm, prefix_search
 
-SEARCHES: dict[str, Callable[[np.ndarray], list[Emission]]] = {"greedy": greedy}
-FILES = ("decode.json", "ctm", "pinyin")  # decode.json is written last and removed first: where it is, all is
+METHODS = ("greedy", "prefix", "wfst")
+FILES = ("decode.json", "ctm", "pinyin")  # decode.json comes last and goes first
+OF_WORDS = ("ctm_words", "text")  # where the search finds words
+TUNING = Path("decode/tuning.json")  # in an experiment's directory
+Search = Callable[[np.ndarray], Best]
+
+
+def make_search(folder: Path, method: str, tokens: list[str], weights: Mapping[str, float]) -> Search:
+    """A search from log-probabilities, float (frames, tokens), to syllables and, by wfst, words.
+
+    Args:
+        folder: what `steps.make_graph` wrote; greedy needs none.
+        weights: as the method's grid in `steps.tune` names them.
+    """
+    if method == "greedy":
+        return lambda log_probs: Best(greedy(log_probs), [])
+    if method == "wfst":
+        return GraphSearch(Graph.read(folder), tokens, weights["scale"])
+    lm = SyllableLm(folder / "syllables.arpa", tokens, weights["weight"], weights["insertion"])
+    return lambda log_probs: Best(_timed(log_probs, list(prefix_search(log_probs, lm)[0].tokens)), [])
+
+
+def _timed(log_probs: np.ndarray, tokens: list[int]) -> list[Emission]:
+    return (align(log_probs, tokens) or []) if tokens else []
+
+
+def chosen_weights(exp_dir: Path, method: str) -> dict[str, float]:
+    """What dev chose for a method; none for greedy. Raises UserError where it has not been asked."""
+    if method == "greedy":
+        return {}
+    try:
+        best = json.loads((exp_dir / TUNING).read_text(encoding="utf-8"))[method]["best"]
+    except (FileNotFoundError, KeyError):
+        raise UserError(f"{exp_dir / TUNING}: {method} has not been tuned; name it in decode.methods of "
+                        f"conf/{exp_dir.name}.yaml and run ./path.sh doit tune:{exp_dir.name}") from None
+    return {key: value for key, value in best.items() if key != "syllable_error_rate"}
 
 
 class Acoustic(Protocol):
@@ -33,17 +70,18 @@ class Acoustic(Protocol):
 class Decoded(NamedTuple):
     """A decoded set."""
 
-    emissions: dict[str, list[Emission]]  # by utterance, in C order
+    found: dict[str, Best]  # by utterance, in C order
     frames: int  # feature frames
     seconds: float  # of wall time, reading features included, making the model not
+    search_seconds: float  # of them, in the search behind the network
 
 
-def decode_set(model: Acoustic, feats: Mapping[str, np.ndarray], method: str, what: str) -> Decoded:
+def decode_set(model: Acoustic, feats: Mapping[str, np.ndarray], search: Search, what: str) -> Decoded:
     """Decode all utterances of `feats` (float32 (frames, bins) each); `what` is what progress calls it.
 
     Raises UserError for an utterance whose log-probabilities are not numbers.
     """
-    search, frames = SEARCHES[method], 0
+    frames, searching = 0, 0.0
 
     def utterances() -> Iterator[tuple[str, np.ndarray]]:
         nonlocal frames
@@ -53,32 +91,39 @@ def decode_set(model: Acoustic, feats: Mapping[str, np.ndarray], method: str, wh
             yield utt, matrix
 
     begin = time.perf_counter()
-    emissions = {}
+    found = {}
     for utt, log_probs in track(model.log_probs(utterances()), len(feats), what):
         if np.isnan(log_probs).any():
             raise UserError(f"utterance {utt}: the network's output is not a number; its training diverged, or the "
                             "features are broken: look at dev_loss in train.csv, and run stage 3 (features) again")
-        emissions[utt] = search(log_probs)
-    if len(emissions) != len(feats):
-        raise RuntimeError(f"{what}: {len(feats)} utterances went into the network, {len(emissions)} came out")
-    return Decoded(dict(sorted(emissions.items())), frames, time.perf_counter() - begin)
+        before = time.perf_counter()
+        found[utt] = search(log_probs)
+        searching += time.perf_counter() - before
+    if len(found) != len(feats):
+        raise RuntimeError(f"{what}: {len(feats)} utterances went into the network, {len(found)} came out")
+    return Decoded(dict(sorted(found.items())), frames, time.perf_counter() - begin, searching)
 
 
 def discard(out_dir: Path) -> None:
-    """Remove an earlier result, `text` (hanzi made from it) included."""
-    for name in (SUMS, *FILES, "text"):
+    """Remove an earlier result."""
+    for name in (SUMS, *FILES, *OF_WORDS):
         (out_dir / name).unlink(missing_ok=True)
 
 
 def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, facts: Mapping[str, Any]) -> None:
-    """Write pinyin, ctm and decode.json, which holds `facts`."""
-    tokens = model.tokens
-    write_lines(out_dir / "pinyin", (" ".join([utt, *(tokens[one.token] for one in emissions)])
-                                     for utt, emissions in decoded.emissions.items()))
-    write_lines(out_dir / "ctm", (line for utt, emissions in decoded.emissions.items()
-                                  for line in ctm_lines(utt, emissions, tokens, model.frame_shift_s)))
+    """Write pinyin, ctm and decode.json, which holds `facts`; of words, where there are any, text and ctm_words."""
+    tokens, shift = model.tokens, model.frame_shift_s
+    write_lines(out_dir / "pinyin", (" ".join([utt, *(tokens[one.token] for one in best.emissions)])
+                                     for utt, best in decoded.found.items()))
+    write_lines(out_dir / "ctm", (line for utt, best in decoded.found.items()
+                                  for line in ctm_lines(utt, best.emissions, tokens, shift)))
+    if any(best.words for best in decoded.found.values()):
+        write_lines(out_dir / "text", (" ".join([utt, *(word for word, _ in best.words)])
+                                       for utt, best in decoded.found.items()))
+        write_lines(out_dir / "ctm_words", (line for utt, best in decoded.found.items()
+                                            for line in word_lines(utt, best.emissions, best.words, shift)))
     write_json(out_dir / "decode.json", facts)
-    write_sums(out_dir, FILES)
+    write_sums(out_dir, (*FILES, *OF_WORDS))
 
 
 PART = 256  # utterances: some seconds of work
@@ -94,14 +139,14 @@ def decode_in_parts(exp_dir: Path, feature_dir: Path, method: str, what: str) ->
     parts = [utts[begin:begin + PART] for begin in range(0, len(utts), PART)]
     results = ordered_map(functools.partial(_decode_part, exp_dir, feature_dir / "feats.scp", method), parts)
     done = list(track(results, len(parts), f"{what}, in parts"))
-    emissions = {utt: found for part in done for utt, found in part.emissions.items()}
-    return Decoded(dict(sorted(emissions.items())), sum(part.frames for part in done),
-                   sum(part.seconds for part in done))
+    found = {utt: best for part in done for utt, best in part.found.items()}
+    return Decoded(dict(sorted(found.items())), sum(part.frames for part in done),
+                   sum(part.seconds for part in done), sum(part.search_seconds for part in done))
 
 
 def _decode_part(exp_dir: Path, scp: Path, method: str, utts: list[str]) -> Decoded:
     feats = _reader(scp)
-    return decode_set(_model(exp_dir), {utt: feats[utt] for utt in utts}, method, "decoding")
+    return decode_set(_model(exp_dir), {utt: feats[utt] for utt in utts}, _search(exp_dir, method), "decoding")
 
 
 @functools.cache
@@ -114,3 +159,8 @@ def _model(exp_dir: Path) -> Acoustic:
     from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import
 
     return AcousticModel(exp_dir)
+
+
+@functools.cache
+def _search(exp_dir: Path, method: str) -> Search:
+    return make_search(exp_dir / "graph", method, _model(exp_dir).tokens, chosen_weights(exp_dir, method))

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from steps.config.schema import Pinyin
+from steps.search.arpa import write_arpa
+from steps.search.graph import build_graph
 from steps.search.kneser_ney import Counts, estimate
 from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, best_weights, mix, perplexity, vocabulary
-from steps.search.words import Readings
+from steps.search.words import Readings, read_own_words, readings_of
 
 UNKNOWN = 1e-3  # share of words that a word list lacks
 SAMPLE = 1_000_000  # words that stand for a word list as text
@@ -99,3 +103,15 @@ def _mixed(models: dict[str, NGram], dev: Sentences) -> Mixed:
     model = mix([models[name] for name in kept], shares) if len(kept) > 1 else models[next(iter(kept))]
     told = {name: perplexity(one, dev) for name, one in models.items()} if dev else {}
     return Mixed(model, weights, told | ({"mixed": perplexity(model, dev)} if dev else {}))
+
+
+def own_graph(words: Path, folder: Path, tokens: list[str], policy: Pinyin) -> Path:
+    """Make the decoding graph of a list of one's own, and of nothing but its words, in `folder`.
+
+    Raises UserError for a list that is missing or malformed.
+    """
+    own = read_own_words(words)
+    lexicon = readings_of(own.counts, [policy], own.readings)
+    write_arpa(folder / "words.arpa", unigram(vocabulary(own.counts), own.counts, length=1.0))
+    build_graph(folder, folder / "words.arpa", lexicon, tokens)
+    return folder

@@ -37,7 +37,9 @@ class SyllableLm:
     """
 
     def __init__(self, path: Path, tokens: list[str], weight: float, insertion: float):
-        self._model = kenlm.Model(str(path))
+        config = kenlm.Config()
+        config.show_progress, config.arpa_complain = False, kenlm.ARPALoadComplain.NONE
+        self._model = kenlm.Model(str(path), config)
         self._tokens = tokens
         self._exponent = weight * math.log(10)
         self._insertion = insertion

@@ -112,7 +112,7 @@ def readings_of(counts: Mapping[str, int], policies: Iterable[Pinyin] = POLICIES
             if len(syllables) == len(word):
                 for character, syllable in zip(word, syllables, strict=True):
                     in_words[character][syllable] += counts[word]
-    return [Readings(word, _of_character(word, in_words[word]) if len(word) == 1 and word not in own
+    return [Readings(word, _of_character(word, in_words[word]) if len(word) == 1 and is_hanzi(word) and word not in own
                      else dict.fromkeys(sorted(readings), 0.0))
             for word, readings in sorted(found.items()) if all(readings)]
 

@@ -1,0 +1,121 @@
+"""Language models and decoding graph of an experiment, exp/<experiment>/graph/: what `decode.lm` in conf/ names.
+
+syllables.arpa is for the prefix beam; words.arpa, graph.fst, words.txt and lexicon.txt are for wfst; lm.json tells what
+they were made from, the sources' weights, which minimise the perplexity of dev, and that perplexity.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from steps.common.errors import UserError, run
+from steps.common.files import write_json
+from steps.common.lock import output_lock
+from steps.config.load import Resolved, load_experiment
+from steps.config.schema import GENERAL, TRAIN, Pinyin
+from steps.corpus.write import read_pinyin
+from steps.search.arpa import write_arpa
+from steps.search.graph import build_graph
+from steps.search.lm import Mixed, sentence_length, syllable_lm, word_lm
+from steps.search.words import POLICIES, Readings, Syllables, general_words, read_own_words, readings_of
+from steps.text.syllables import read_tokens
+from steps.text.transcripts import read_texts, transcribe
+
+
+class Text(NamedTuple):
+    """Sentences as words and as syllables."""
+
+    words: list[list[str]]
+    syllables: list[list[str]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m steps.make_graph", description=__doc__.split("\n")[0])
+    parser.add_argument("experiment", help="names conf/<experiment>.yaml and exp/<experiment>, which is trained")
+    name = parser.parse_args().experiment
+    config, exp_dir = load_experiment(name), Path("exp") / name
+    with output_lock(exp_dir, "graph"):
+        make_graph(config, exp_dir / "graph", read_tokens(exp_dir / "tokens.txt"))
+
+
+def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
+    """Write what the experiment's methods need; lm.json comes last."""
+    begin = time.monotonic()
+    lm, policy = config.experiment.decode.lm, config.corpus.pinyin
+    (folder / "lm.json").unlink(missing_ok=True)
+    text = _joined([_of_set(config, TRAIN) if name == TRAIN else _of_file(Path(name), policy) for name in lm.text])
+    dev = _of_set(config, "dev")
+    counts, readings = word_counts(lm.words, text)
+    lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
+    told = {"lm": lm.model_dump(mode="json")}
+    if "prefix" in config.experiment.decode.methods:
+        mixed = syllable_lm(tokens[1:], lexicon, counts, text.syllables, dev.syllables, sentence_length(text.words),
+                            lm.order)
+        write_arpa(folder / "syllables.arpa", mixed.model)
+        told["syllables"] = _facts(mixed)
+    if "wfst" in config.experiment.decode.methods:
+        mixed = word_lm(lexicon, counts, text.words, dev.words, lm.order)
+        write_arpa(folder / "words.arpa", mixed.model)
+        build_graph(folder, folder / "words.arpa", lexicon, tokens)
+        told["words"] = _facts(mixed)
+    write_json(folder / "lm.json", told | {"seconds": time.monotonic() - begin})
+    _tell(folder, lexicon, told)
+
+
+def word_counts(sources: Sequence[str], text: Text) -> tuple[dict[str, int], dict[str, set[Syllables]]]:
+    """How often words occur by the word lists `sources`, and the readings that lists give; the text's words, too."""
+    counts, readings = dict.fromkeys((word for sentence in text.words for word in sentence), 1), {}
+    for source in sources:
+        if source == GENERAL:
+            counts |= general_words()
+        else:
+            own = read_own_words(Path(source))
+            counts |= own.counts
+            readings |= own.readings
+    return counts, readings
+
+
+def _of_set(config: Resolved, part: str) -> Text:
+    folder = config.data_dir / part
+    pinyin = read_pinyin(folder / "pinyin")
+    readings = transcribe({utt: text for utt, text in read_texts(folder, pinyin).items() if text},
+                          config.corpus.pinyin)
+    return Text([[word.written for word in reading.words] for reading in readings if reading.words],
+                list(pinyin.values()))
+
+
+def _of_file(path: Path, policy: Pinyin) -> Text:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; mend decode.lm.text in the experiment's yaml") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not utf-8 (byte {error.start})") from None
+    read = [one for one in transcribe({str(at): line for at, line in enumerate(lines)}, policy) if one.words]
+    if not read:
+        raise UserError(f"{path}: no sentences in it; write hanzi, one sentence a line")
+    return Text([[word.written for word in reading.words] for reading in read], [one.syllables for one in read])
+
+
+def _joined(texts: Sequence[Text]) -> Text:
+    return Text([line for text in texts for line in text.words], [line for text in texts for line in text.syllables])
+
+
+def _facts(mixed: Mixed) -> dict:
+    return {"ngrams": mixed.model.sizes(), "weights": mixed.weights, "dev_perplexity": mixed.perplexities}
+
+
+def _tell(folder: Path, lexicon: Sequence[Readings], told: dict) -> None:
+    for name in ("syllables", "words"):
+        if name in told:
+            weights = ", ".join(f"{source} {weight:.2f}" for source, weight in told[name]["weights"].items())
+            perplexity = told[name]["dev_perplexity"].get("mixed")
+            print(f"{folder}/{name}.arpa: {sum(told[name]['ngrams'])} n-grams of {weights}"
+                  + (f"; perplexity of dev {perplexity:.1f}" if perplexity else ""))
+    print(f"{folder}: {len(lexicon)} words")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,126 @@
+"""Graph, tuning, decoding and scoring by prefix and wfst, over a small experiment whose network hears its features."""
+
+import json
+from pathlib import Path
+
+import pytest
+from small_experiment import HEARD, REFERENCE, TEXT, make_experiment, run_script, write_features
+
+from steps import make_graph, stage5_decode, stage6_score, tune
+from steps.common.errors import UserError
+from steps.config.load import load_resolved
+from steps.config.schema import Lm
+from steps.corpus.table import write_table
+from steps.report.characters import character_rates
+from steps.search.lm import random_text, syllable_lm, unigram, word_lm
+from steps.search.ngram import perplexity, vocabulary
+from steps.search.words import Readings
+
+GENERAL = {"你好": 900, "中国": 800, "好": 300, "你": 400, "四": 90, "死": 10, "中": 70, "国": 60}
+
+
+@pytest.fixture
+def exp_dir(monkeypatch, tmp_path):
+    exp_dir = make_experiment(monkeypatch, tmp_path)
+    for part in ("train", "dev"):
+        write_table(Path("data/toy") / part / "pinyin", REFERENCE)
+        write_table(Path("data/toy") / part / "text", TEXT)
+        write_features(Path("exp/features/toy_fbank") / part, HEARD)
+    monkeypatch.setattr(make_graph, "general_words", lambda: GENERAL)
+    grids = {"prefix": {"weight": (0.1, 0.5), "insertion": (0.0,)}, "wfst": {"scale": (1.0,)}}
+    monkeypatch.setattr(tune, "GRIDS", grids)
+    return exp_dir
+
+
+def with_lm(exp_dir, **lm):
+    """The experiment's config with all methods, and its graph's folder and tokens."""
+    config = load_resolved(exp_dir)
+    decode = config.experiment.decode.model_copy(update={"methods": ["greedy", "prefix", "wfst"], "lm": Lm(**lm)})
+    tokens = [line.split()[0] for line in (exp_dir / "tokens.txt").read_text().splitlines()]
+    return config.model_copy(update={"experiment": config.experiment.model_copy(update={"decode": decode})}), tokens
+
+
+def test_all_methods_from_graph_to_score(monkeypatch, exp_dir, capsys):
+    config, tokens = with_lm(exp_dir, order=2)
+    make_graph.make_graph(config, exp_dir / "graph", tokens)
+    facts = json.loads((exp_dir / "graph/lm.json").read_text())
+    assert facts["words"]["dev_perplexity"]["mixed"] <= min(facts["words"]["dev_perplexity"].values()) + 1e-6
+    run_script(monkeypatch, tune, str(exp_dir), "prefix", "wfst")
+    tuning = json.loads((exp_dir / "decode/tuning.json").read_text())
+    assert len(tuning["prefix"]["grid"]) == 2 and tuning["wfst"]["best"]["scale"] == 1.0
+    for method in ("greedy", "prefix", "wfst"):
+        run_script(monkeypatch, stage5_decode, str(exp_dir), "test", "--method", method)
+        run_script(monkeypatch, stage6_score, str(exp_dir), "test", "--method", method)
+        scores = json.loads((exp_dir / f"score/test_{method}/score.json").read_text())
+        assert scores["method"] == method
+        assert ("character_error_rate" in scores) == (method == "wfst")
+    found = exp_dir / "decode/test_wfst"
+    assert (found / "text").read_text(encoding="utf-8").splitlines()[0] == "amy-1 你好"
+    assert (found / "pinyin").read_text().splitlines()[0] == "amy-1 ni3 hao3"
+    assert (found / "ctm_words").read_text(encoding="utf-8").splitlines()[0].startswith("amy-1 1 0.020 0.080 你好 ")
+    assert (exp_dir / "decode/test_prefix/pinyin").read_text().splitlines()[0] == "amy-1 ni3 hao3"
+
+
+def test_a_method_that_does_not_pay_is_told(monkeypatch, exp_dir, capsys):
+    config, tokens = with_lm(exp_dir, text=[], order=2)
+    make_graph.make_graph(config, exp_dir / "graph", tokens)
+    monkeypatch.setattr(tune, "GRIDS", {"prefix": {"weight": (0.0,), "insertion": (-99.0,)}})
+    run_script(monkeypatch, tune, str(exp_dir), "prefix")
+    assert "WARNING: prefix is no better than greedy" in capsys.readouterr().out
+    assert json.loads((exp_dir / "decode/tuning.json").read_text())["prefix"]["pays"] is False
+
+
+def test_untuned_methods_are_refused(monkeypatch, exp_dir):
+    with pytest.raises(UserError, match=r"prefix has not been tuned.*doit tune:small"):
+        run_script(monkeypatch, stage5_decode, str(exp_dir), "test", "--method", "prefix")
+
+
+def test_words_of_ones_own_on_the_command_line(monkeypatch, exp_dir):
+    Path("mine.txt").write_text("妮好 ni3 hao3\n中国\n", encoding="utf-8")
+    run_script(monkeypatch, stage5_decode, str(exp_dir), "test", "--words", "mine.txt")
+    run_script(monkeypatch, stage6_score, str(exp_dir), "test", "--method", "wfst+mine")
+    lines = (exp_dir / "decode/test_wfst+mine/text").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "amy-1 妮好" and "中国" in lines[1]
+    assert json.loads((exp_dir / "score/test_wfst+mine/score.json").read_text())["homophone_error_rate"] < \
+           json.loads((exp_dir / "score/test_wfst+mine/score.json").read_text())["character_error_rate"]
+
+
+def test_character_rates_forgive_homophones():
+    texts = {"a": "他是人。", "b": "ni3 hao3", "c": "用 WiFi 的"}
+    refs = {"a": ["ta1", "shi4", "ren2"], "b": ["ni3", "hao3"], "c": ["yong4", "wai4", "fei1", "de5"]}
+    hyps = {"a": ["ta1", "shi4", "ren4"], "b": ["ni3"], "c": ["yong4", "wai4", "fei1", "de5"]}
+    written = {"a": "她 是 认", "b": "你", "c": "用 wifi de5"}
+    assert character_rates(texts, refs, written, hyps) == {
+        "ref_characters": 6, "character_error_rate": 3 / 6, "homophone_error_rate": 2 / 6}
+    assert character_rates({"b": "ni3 hao3"}, refs, written, hyps) == {}
+
+
+LEXICON = [Readings("中国", {("zhong1", "guo2"): 0.0}), Readings("好", {("hao3",): 0.0, ("hao4",): -1.0})]
+
+
+def test_random_text_has_the_words_shares_and_the_sentences_length():
+    text = random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0, 4000)
+    words = [syllable for line in text for syllable in line if syllable != "guo2"]
+    assert set(words) == {"zhong1", "hao3"}  # hao4 is no token
+    assert words.count("zhong1") / len(words) == pytest.approx(300 / (300 + 100 / (1 + 0.368)), abs=0.03)
+    assert len(words) / len(text) == pytest.approx(4, rel=0.1)
+    assert text == random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0, 4000)
+
+
+def test_dev_weighs_the_sources(monkeypatch):
+    monkeypatch.setattr("steps.search.lm.SAMPLE", 2000)
+    text = [["hao3", "hao3", "hao3"]] * 50
+    tokens, counts = ["zhong1", "guo2", "hao3"], {"中国": 300, "好": 100}
+    like_text, like_words = (syllable_lm(tokens, LEXICON, counts, text, dev, 4.0, 2)
+                             for dev in (text[:9], [["zhong1", "guo2"]] * 9))
+    assert like_text.weights["text"] > 0.9 and like_words.weights["text"] < 0.1
+    assert perplexity(like_text.model, text) < perplexity(like_words.model, text)
+    alone = word_lm(LEXICON, {}, [["好", "好"]], [], 2)
+    assert alone.weights == {"text": 1.0} and alone.perplexities == {}
+
+
+def test_unigram_is_a_distribution():
+    words = vocabulary(["中国", "好"])
+    probs = 10 ** unigram(words, {"中国": 3, "好": 1}, 3.0).levels[0].log_prob
+    assert probs.sum() == pytest.approx(1) and probs[2] == pytest.approx(0.25)
+    assert probs[words.index("中国")] == pytest.approx(3 * probs[words.index("好")])
