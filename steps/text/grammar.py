@@ -108,6 +108,13 @@ def _reading_of_de(before: Token | None, token: Token, behind: Token | None) -> 
     return "de5" if behind.tag[0] in "az" else "dei3"
 
 
+def distance_back(text: str, at: int) -> int:
+    """How far before `at` the same character stands that is read alike: 量了量, 数一数, 一只只; 0 where it does not."""
+    if at > 1 and text[at] == text[at - 2] and text[at - 1] in "了一":
+        return 2
+    return int(at > 1 and text[at] == text[at - 1] and text[at - 2] == "一")
+
+
 def able_liao(clause: Clause) -> dict[int, str]:
     """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3: can, can't."""
     found = {}

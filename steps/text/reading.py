@@ -191,11 +191,13 @@ class Reader:
     def _rules_of_corrected(self, run: Run) -> dict[int, str]:
         clause = run.clause
         text = f"^{clause.text}$"
+        again = {at: run.syllables[at - back] for at in run.alone
+                 if (back := grammar.distance_back(clause.text, at))}
         strong = {at: find(contexts().strong[char], text, at + 1) for at, char in enumerate(clause.text)
                   if char in contexts().strong}
         particles = grammar.readings_of_wei(clause) | grammar.readings_of_de(clause) | grammar.adverbial_di(clause)
         return ({at: syllable for at, syllable in particles.items() if at in run.alone}
-                | grammar.able_liao(clause) | grammar.attained_zhao(clause)
+                | again | grammar.able_liao(clause) | grammar.attained_zhao(clause)
                 | {at: syllable for at, syllable in strong.items() if syllable})
 
 
