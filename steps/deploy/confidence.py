@@ -8,10 +8,11 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from steps.common.parallel import track
 from steps.config.schema import Features
 from steps.search.alignment import align_set
-from steps.search.ctc import Emission
-from steps.search.decode import Acoustic, decode_set
+from steps.search.ctc import Emission, greedy
+from steps.search.decode import Acoustic
 
 CLOSEST = 1e-6  # that a probability may come to 0 and 1
 BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)  # edges of the reliability table: most syllables are sure
@@ -48,7 +49,8 @@ def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
         pinyin: the syllables of the same utterances, and perhaps of others.
     """
     place = align_set(model, config, feats, pinyin, "aligning dev").place
-    emissions = decode_set(model, feats, "greedy", "decoding dev").emissions
+    found = track(model.log_probs((utt, feats[utt]) for utt in feats), len(feats), "decoding dev")
+    emissions = {utt: greedy(log_probs) for utt, log_probs in found}
     probabilities, right = judge(emissions, pinyin, model.tokens)
     raw = reliability(probabilities, right)
     table = reliability(out_of_fold(probabilities, right), right)
