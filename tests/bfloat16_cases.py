@@ -22,9 +22,9 @@ TOKENS = ["<blk>", "a1", "a4", "ba1", "bao4", "ma1", "ma3"]
 @pytest.fixture(scope="module")
 def kernels():
     ms.set_context(mode=ms.GRAPH_MODE)
-    from steps.model.onednn.cells import OnednnKernels
+    from steps.model.onednn.cells import OnednnLayers
 
-    return OnednnKernels()
+    return OnednnLayers()
 
 
 class Narrowed(nn.Cell):

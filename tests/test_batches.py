@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steps.config.schema import Augment, Model, Train
+from steps.model.augment import augment, resample, warped_frames
 from steps.model.batches import (
     TrainingBatches,
-    augment,
     balanced,
     batch_size,
     choose_buckets,
@@ -16,8 +16,6 @@ from steps.model.batches import (
     labels_fit,
     padded_length,
     plan_epoch,
-    resample,
-    warped_frames,
 )
 from steps.model.network import frames_needed, out_frames
 

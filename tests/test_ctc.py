@@ -64,16 +64,16 @@ def forward_backward(logits, labels):
 def kernels(kind: str):
     """The makers of both losses; skips the test where there is only one."""
     from steps.config.schema import Model
-    from steps.model.layers import StockKernels
+    from steps.model.layers import StockLayers
     from steps.model.onednn import build
 
     if kind == "stock":
-        return StockKernels(Model(preset="dfcnn"))
+        return StockLayers(Model(preset="dfcnn"))
     if build.available() is None:
         pytest.skip(build.reason())
-    from steps.model.onednn.cells import OnednnKernels
+    from steps.model.onednn.cells import OnednnLayers
 
-    return OnednnKernels()
+    return OnednnLayers()
 
 
 labels_strategy = st.lists(st.integers(1, TOKENS - 1), max_size=3)

@@ -103,7 +103,7 @@ class BareLogits(CTCObjective):
 
 def test_the_compiled_loss(context):
     assert objective.check_loss(context).severity == "ok"
-    assert objective.check_outputs(context).severity == "ok"
+    assert objective.check_logits(context).severity == "ok"
 
 
 @pytest.mark.parametrize(("flawed", "words"), [(TwoSoftmaxes, "twice"), (BareLogits, "logits are passed")])
@@ -115,11 +115,11 @@ def test_a_compiled_loss_with_a_mistake(context, flawed, words):
 
 def test_outputs():
     log_probs = log_softmax(LOGITS)
-    assert objective.judge_outputs(LOGITS, log_probs).severity == "ok"
+    assert objective.judge_logits(LOGITS, log_probs).severity == "ok"
     for logits, decoded, words in ((np.exp(log_probs), log_probs, "ends with a softmax"),
                                    (np.maximum(LOGITS, 0), log_probs, "ReLU"), (LOGITS, LOGITS, "no log-probabilities"),
                                    (LOGITS * np.nan, log_probs, "NaN")):
-        finding = objective.judge_outputs(logits, decoded)
+        finding = objective.judge_logits(logits, decoded)
         assert finding.severity == "error" and words in finding.finding
 
 

@@ -7,14 +7,13 @@ from mindspore import nn
 
 from steps.common.errors import UserError
 from steps.config.schema import Model
-from steps.model.layers import StockKernels
+from steps.model.acoustic import check_size, memory_needed
+from steps.model.layers import StockLayers
 from steps.model.loss import Inference
 from steps.model.network import (
     DFCNN,
     Dropout,
     FactoredOutput,
-    check_size,
-    memory_needed,
     out_frames,
     out_sizes,
     sight,
@@ -29,7 +28,7 @@ TOKENS = ["<blk>", "ba1", "ma1", "ma3", "zhong1"]
 
 def make(bins=16, tokens=TOKENS, **config):
     model = Model(**config)
-    return model, DFCNN(model, bins, tokens, StockKernels(model))
+    return model, DFCNN(model, bins, tokens, StockLayers(model))
 
 
 def test_the_dfcnn_preset_is_the_student_projects_network():
@@ -131,7 +130,7 @@ def test_factored_rows_are_sums_of_their_parts():
     assert len(np.unique(parts, axis=1).T) == len(tokens)
     assert split("ma1").initial == "m"
 
-    layer = FactoredOutput(3, TOKENS, StockKernels(Model(preset="dfcnn")))
+    layer = FactoredOutput(3, TOKENS, StockLayers(Model(preset="dfcnn")))
     x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     weight, bias = layer.weight.asnumpy(), layer.bias.asnumpy()
     rows = syllable_parts(TOKENS)
@@ -208,8 +207,8 @@ def test_what_the_weights_need_is_counted():
 
 
 @pytest.mark.parametrize(("config", "message"), [
-    ({"blocks": [{"channels": 8192, "layers": 64}]}, r"needs \d+\.\d GiB at the least"),
-    ({"blocks": [{"channels": 8}], "dense": [65536, 65536]}, "GiB at the least"),
+    ({"blocks": [{"channels": 8192, "layers": 64}]}, r"needs \d+\.\d GiB or more"),
+    ({"blocks": [{"channels": 8}], "dense": [65536, 65536]}, "GiB or more"),
     ({"blocks": [{"channels": 8, "pool": [1, 64]}]}, "nothing is left of 40 bins"),
     ({"blocks": [{"channels": 8}] * 30, "pad_mode": "valid", "padding": 0}, "nothing is left of 40 bins"),
 ])

@@ -19,7 +19,7 @@ from mindspore import nn, ops  # noqa: E402
 from onednn_cases import CONVOLUTIONS, NORMS, close, conv_float64, norm_float64, run  # noqa: E402
 
 from steps.config.schema import Model, Optimizer  # noqa: E402
-from steps.model.layers import StockKernels  # noqa: E402
+from steps.model.layers import StockLayers  # noqa: E402
 from steps.model.loss import CTCObjective, TrainStep  # noqa: E402
 from steps.model.network import DFCNN  # noqa: E402
 from steps.model.optimizer import make_optimizer  # noqa: E402
@@ -28,14 +28,14 @@ from steps.model.optimizer import make_optimizer  # noqa: E402
 @pytest.fixture(scope="module")
 def onednn():
     ms.set_context(mode=ms.GRAPH_MODE)
-    from steps.model.onednn.cells import OnednnKernels
+    from steps.model.onednn.cells import OnednnLayers
 
-    return OnednnKernels()
+    return OnednnLayers()
 
 
 @pytest.fixture(scope="module")
 def stock():
-    return StockKernels(Model(preset="dfcnn"))
+    return StockLayers(Model(preset="dfcnn"))
 
 
 def nchw(x: np.ndarray) -> np.ndarray:
@@ -254,11 +254,11 @@ FORK = """
 import multiprocessing, os
 import numpy as np, mindspore as ms
 from mindspore import nn
-from steps.model.onednn.cells import OnednnKernels
+from steps.model.onednn.cells import OnednnLayers
 
 ms.set_context(mode=ms.GRAPH_MODE)
 ms.set_device("CPU")
-kernels = OnednnKernels()
+kernels = OnednnLayers()
 net = nn.SequentialCell([kernels.conv(16, 32), kernels.conv(32, 32), kernels.norm_relu(32), kernels.max_pool((2, 2))])
 x = ms.Tensor(np.random.default_rng(1).standard_normal((8, 64, 40, 16), np.float32))
 
@@ -293,14 +293,14 @@ import numpy as np, mindspore as ms
 from mindspore import nn
 from mindspore.communication import get_rank, init
 from steps.config.schema import Model
-from steps.model.onednn.cells import OnednnKernels
-from steps.model.layers import StockKernels
+from steps.model.onednn.cells import OnednnLayers
+from steps.model.layers import StockLayers
 
 ms.set_context(mode=ms.GRAPH_MODE)
 ms.set_device("CPU")
 init()
 ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
-for kind, kernels in (("onednn", OnednnKernels()), ("stock", StockKernels(Model(preset="dfcnn")))):
+for kind, kernels in (("onednn", OnednnLayers()), ("stock", StockLayers(Model(preset="dfcnn")))):
     ms.set_seed(1)
     net = nn.SequentialCell([kernels.conv(1, 32), kernels.norm_relu(32), kernels.max_pool((2, 2)),
                              kernels.conv(32, 32), kernels.conv(32, 8, (2, 2)), kernels.norm(8)])

@@ -9,7 +9,7 @@ from steps.config.load import Resolved, experiment_names, load_experiment
 from steps.config.schema import Corpus, Experiment, Features, Model
 from steps.deploy.onnx_model import onnx_model
 from steps.model.checkpoints import named_parameters
-from steps.model.layers import StockKernels
+from steps.model.layers import StockLayers
 from steps.model.loss import Inference
 from steps.model.network import DFCNN, out_frames, right_reach
 
@@ -40,7 +40,7 @@ def experiment(model: dict, kind="spectrogram", **features) -> Resolved:
 def random_network(config: Resolved, tokens: list[str], bins: int) -> DFCNN:
     """Random weights, and statistics of batch norm that are not the identity."""
     rng = np.random.default_rng(0)
-    network = DFCNN(config.experiment.model, bins, tokens, StockKernels(config.experiment.model))
+    network = DFCNN(config.experiment.model, bins, tokens, StockLayers(config.experiment.model))
     for name, parameter in named_parameters(network).items():
         ranges = {"moving_variance": (0.3, 3), "gamma": (-1.5, 1.5), "beta": (-1, 1), "moving_mean": (-1, 1),
                   "bias": (-1, 1)}

@@ -6,7 +6,7 @@ import pytest
 from mindspore import nn, ops
 
 from steps.config.schema import Model, Optimizer
-from steps.model.layers import StockKernels
+from steps.model.layers import StockLayers
 from steps.model.onednn import build
 from steps.model.optimizer import WarmupCosine, learning_rate
 
@@ -19,10 +19,10 @@ SCHEDULE = Optimizer(learning_rate=0.1, warmup_steps=3)
 def make(kind):
     ms.set_context(mode=ms.GRAPH_MODE)
     if kind == "stock":
-        return StockKernels(Model(preset="dfcnn"))
-    from steps.model.onednn.cells import OnednnKernels
+        return StockLayers(Model(preset="dfcnn"))
+    from steps.model.onednn.cells import OnednnLayers
 
-    return OnednnKernels()
+    return OnednnLayers()
 
 
 class Updates(nn.Cell):

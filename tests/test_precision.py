@@ -20,7 +20,7 @@ def make_step(scaled):
     import mindspore as ms
     from mindspore import amp, nn
 
-    from steps.model.layers import StockKernels
+    from steps.model.layers import StockLayers
     from steps.model.loss import CTCObjective
     from steps.model.parallel import AccumulatedStep, keep_with
 
@@ -29,7 +29,7 @@ def make_step(scaled):
     network = nn.SequentialCell([nn.Dense(5, 8, activation="relu"), nn.Dense(8, 4)])
     optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
     scaler = keep_with(optimizer, amp.DynamicLossScaler(1024.0, 2, 2)) if scaled else None
-    kernels = StockKernels(Model(preset="dfcnn"))
+    kernels = StockLayers(Model(preset="dfcnn"))
     step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros=2, workers=1,
                            scaler=scaler)
     step.set_train(True)
@@ -103,14 +103,14 @@ def test_float16_trains_as_float32_does():
     import mindspore as ms
     from mindspore import nn
 
-    from steps.model.layers import StockKernels
+    from steps.model.layers import StockLayers
     from steps.model.loss import CTCObjective
     from steps.model.network import DFCNN
     from steps.model.parallel import AccumulatedStep, loss_scaler, with_precision
 
     ms.set_context(mode=ms.GRAPH_MODE)
     model = Model(blocks=[{"channels": 8, "layers": 1, "pool": 2}], dense=[16], output="factored")
-    kernels, said = StockKernels(model), {}
+    kernels, said = StockLayers(model), {}
     for precision in ("fp32", "amp"):
         ms.set_seed(1)
         network = with_precision(DFCNN(model, 5, ["<blk>", "ba1", "guo2", "ma4"], kernels), precision)
@@ -149,7 +149,7 @@ def test_bf16_is_refused_where_it_cannot_be_had(monkeypatch):
     precision.check_precision(experiment("bf16"))
     with pytest.raises(UserError, match=r"precision: bf16 is for the CPU; on GPU set it to amp"):
         precision.check_precision(experiment("bf16", device="GPU"))
-    with pytest.raises(UserError, match=r"bf16 needs the onednn kernels.*without bias"):
+    with pytest.raises(UserError, match=r"bf16 needs the onednn kernels.*have no bias"):
         precision.check_precision(experiment("bf16", model={**EXPERIMENT["model"], "has_bias": True}))
     monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
     with pytest.raises(UserError, match="needs a processor that has avx512_bf16"):

@@ -192,11 +192,11 @@ def test_micro_batches_equal_one_batch_of_them_all():
     import mindspore as ms
     from mindspore import Tensor, nn
 
-    from steps.model.layers import StockKernels
+    from steps.model.layers import StockLayers
     from steps.model.loss import CTCObjective, TrainStep
     from steps.model.parallel import AccumulatedStep
 
-    kernels = StockKernels(Model(preset="dfcnn"))
+    kernels = StockLayers(Model(preset="dfcnn"))
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(1)
     batches = []

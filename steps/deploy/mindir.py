@@ -11,7 +11,7 @@ from mindspore import nn, ops
 from steps.config.load import Resolved
 from steps.deploy.onnx_model import length_steps
 from steps.model.checkpoints import load_weights, named_parameters
-from steps.model.layers import StockKernels
+from steps.model.layers import StockLayers
 from steps.model.loss import Inference
 from steps.model.network import DFCNN, right_reach
 
@@ -41,7 +41,7 @@ class FromFeatures(nn.Cell):
 def read_network(exp_dir: Path, config: Resolved, tokens: list[str]) -> DFCNN:
     """The network of exp_dir/final.ckpt, of MindSpore's own operators, for inference."""
     ms.set_context(mode=ms.GRAPH_MODE)
-    network = DFCNN(config.experiment.model, config.features.num_bins, tokens, StockKernels(config.experiment.model))
+    network = DFCNN(config.experiment.model, config.features.num_bins, tokens, StockLayers(config.experiment.model))
     load_weights(exp_dir / "final.ckpt", named_parameters(network))
     network.set_train(False)
     return network

@@ -19,7 +19,7 @@ from steps.common.errors import UserError
 from steps.diagnosis.context import Context
 from steps.model.batches import ROUND, Batch, labels_fit, make_batch, stack
 from steps.model.checkpoints import Checkpoints, load_weights, named_parameters, tokens_hash
-from steps.model.layers import StockKernels, describe_kernels, make_kernels, set_device
+from steps.model.layers import StockLayers, describe_kernels, layer_maker, set_device
 from steps.model.loss import CTCObjective, Inference, TrainStep
 from steps.model.network import DFCNN, Dropout, out_frames
 from steps.model.optimizer import optimizer_at
@@ -42,7 +42,7 @@ class Activations(NamedTuple):
     finite: bool
 
     def joined(self, other: "Activations") -> "Activations":
-        """Of two batches together."""
+        """Both batches together."""
         return Activations(np.concatenate([self.values, other.values]), self.alive | other.alive,
                            self.finite and other.finite)
 
@@ -107,7 +107,7 @@ class Bench:
     """The network with training batches of one shape.
 
     Attributes:
-        network: its weights as training would begin, but for what ran since `reset`.
+        network: with the weights that training begins with, and what has run since `reset`.
         batches: the data of short trainings, not augmented.
 
     Raises UserError where no utterance's labels fit.
@@ -120,14 +120,14 @@ class Bench:
         self._model = experiment.model
         self._context = context
         self._tokens = context.tokens
-        kernels = make_kernels(experiment)
+        make = layer_maker(experiment)
         self.network = without_dropout(network_at_start(context.config, self._tokens))
         self.batches = self._choose_batches()
         self._rate = GivenRate()
         optimizer = experiment.train.optimizer
-        self._step = TrainStep(objective(self.network, kernels),
-                               optimizer_at(self._rate, optimizer, self.network, kernels),
-                               kernels.clip(optimizer.clip_norm))
+        self._step = TrainStep(objective(self.network, make),
+                               optimizer_at(self._rate, optimizer, self.network, make),
+                               make.clip(optimizer.clip_norm))
         self._gradient_norms = GradientNorms(self._step.objective, self.network.trainable_params())
         self._inference = Inference(self.network)
         self._start = {name: value.asnumpy().copy() for name, value in self._step.parameters_and_names()}
@@ -201,10 +201,10 @@ class Bench:
     def activations(self) -> dict[str, Activations]:
         """What each ReLU lets through of all batches with the weights as they are now, by layer, in order.
 
-        Runs MindSpore's own operators one by one, which alone can be listened to.
+        Runs MindSpore's own operators one by one. Hooks work only with these.
         """
         bins = self._context.config.features.num_bins
-        twin = without_dropout(DFCNN(self._model, bins, self._tokens, StockKernels(self._model)))
+        twin = without_dropout(DFCNN(self._model, bins, self._tokens, StockLayers(self._model)))
         own = named_parameters(self.network)
         for name, value in named_parameters(twin).items():
             value.set_data(Tensor(own[name].asnumpy()))
@@ -232,7 +232,7 @@ class Bench:
             self.reset()
 
     def load(self) -> None:
-        """The trained weights, where there are any; else those of the start."""
+        """Load the trained weights if there are any, or set the weights back to the start."""
         self.reset()
         if self.trained:
             self._load_trained()

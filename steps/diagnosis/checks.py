@@ -23,7 +23,7 @@ from steps.diagnosis.labels import (
     check_set_levels,
     check_set_tokens,
 )
-from steps.diagnosis.network import check_gradients, check_loss, check_output, check_outputs, check_relus
+from steps.diagnosis.network import check_gradients, check_logits, check_loss, check_output, check_relus
 from steps.diagnosis.training import check_divergence, check_oscillation, check_overfit, check_plateau, check_rate
 
 Check = Callable[[Context], Finding]
@@ -36,14 +36,14 @@ ON_DATA: dict[str, Check] = {
     "divergence": check_divergence, "oscillation": check_oscillation, "plateau": check_plateau,
 }
 ON_NETWORK: dict[str, Check] = {
-    "loss": check_loss, "outputs": check_outputs, "output": check_output, "alignment": check_alignment,
+    "loss": check_loss, "logits": check_logits, "output": check_output, "alignment": check_alignment,
     "relus": check_relus, "gradients": check_gradients, "overfit": check_overfit, "learning rate": check_rate,
 }
 BEFORE_NETWORK = ("blank", "ids", "labels fit", "finite")  # whose errors leave nothing to be trained
 
 
 def run_checks(context: Context) -> Iterator[Finding]:
-    """The findings as they come, those about data first. What a check can't read is an error that it finds."""
+    """Run all checks, those of the data first, and yield each finding. A file that cannot be read is an error."""
     errors = set()
     for name, check in ON_DATA.items():
         finding = _call(name, check, context)
@@ -53,7 +53,7 @@ def run_checks(context: Context) -> Iterator[Finding]:
     obstacles = [name for name in BEFORE_NETWORK if name in errors]
     for name, check in ON_NETWORK.items():
         if obstacles:
-            yield Finding(name, "skipped", f"can't be made before the error of {', '.join(obstacles)} is mended")
+            yield Finding(name, "skipped", f"cannot be run before the error of {', '.join(obstacles)} is mended")
         else:
             yield _call(name, check, context)
 

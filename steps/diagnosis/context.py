@@ -19,7 +19,7 @@ Severity = Literal["ok", "warning", "error", "skipped"]
 
 
 class Finding(NamedTuple):
-    """A check's result, in words for whoever runs the recipe.
+    """A check's result, in words for the user of the recipe.
 
     A `warning` is likely to cost accuracy, an `error` makes training fail or its result worthless; `skipped` says why
     a check could not be made.
@@ -58,7 +58,7 @@ SAMPLE = 200  # utterances of a set whose features are kept in memory
 
 
 class Context:
-    """Reads leniently what stages 2 to 4 would refuse, so that checks can say what is wrong with it.
+    """Reads the files of stages 2 to 4, also those that the stages refuse, so that checks can say what is wrong.
 
     Args:
         config: the experiment's.

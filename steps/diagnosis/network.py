@@ -142,30 +142,30 @@ def judge_gradients(norms: Mapping[str, tuple[float, float]], clip_norm: float) 
 CLOSE = 2e-3  # relative; float32 on a device is within 1e-4
 
 
-def check_outputs(context: Context) -> Finding:
+def check_logits(context: Context) -> Finding:
     """The network ends with logits, and its inference with log-probabilities that sum to 1."""
-    return judge_outputs(context.bench.logits(), context.bench.inference())
+    return judge_logits(context.bench.logits(), context.bench.inference())
 
 
-def judge_outputs(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
+def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
     """(batch, frames, tokens) both: what the network gives, and what decoding gets."""
     sums = np.exp(log_probs.astype(np.float64)).sum(axis=-1)
     off = float(np.abs(sums - 1).max())
     evidence = [f"each frame's probabilities sum to 1 within {off:.1e}",
                 f"logits lie between {logits.min():.2f} and {logits.max():.2f}"]
     if not np.isfinite(logits).all():
-        return Finding("outputs", "error", "the network's outputs are NaN or infinite", evidence,
+        return Finding("logits", "error", "the network's outputs are NaN or infinite", evidence,
                        "see the checks of features and of layers; lower the learning rate")
     if off > 1e-3:
-        return Finding("outputs", "error", "what decoding gets are no log-probabilities", evidence,
+        return Finding("logits", "error", "what decoding gets are no log-probabilities", evidence,
                        "put one log-softmax, over the tokens, behind the network's output (steps/model/loss.py)")
     if logits.min() >= 0 and np.abs(logits.sum(axis=-1) - 1).max() < 1e-3:
-        return Finding("outputs", "error", "the network ends with a softmax, and the loss applies another", evidence,
+        return Finding("logits", "error", "the network ends with a softmax, and the loss applies another", evidence,
                        "take the softmax off the network's output")
     if logits.min() >= 0:
-        return Finding("outputs", "error", "the network ends with a ReLU: no token can get a logit below 0", evidence,
+        return Finding("logits", "error", "the network ends with a ReLU: no token can get a logit below 0", evidence,
                        "take the activation off the output layer (activation=None)")
-    return Finding("outputs", "ok", "the network gives logits, decoding log-probabilities", evidence)
+    return Finding("logits", "ok", "the network gives logits, decoding log-probabilities", evidence)
 
 
 def check_loss(context: Context) -> Finding:

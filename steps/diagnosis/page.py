@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from steps.config.load import dump
 from steps.diagnosis.bench import Activations
 from steps.diagnosis.context import Context, Finding, spread_sample
-from steps.model.batches import augment, draw_time_factors, warped_frames
+from steps.model.augment import augment, draw_time_factors, warped_frames
 from steps.report.page import render
 from steps.report.plots import BLUE, FAINT, STYLE, to_svg
 

@@ -112,13 +112,13 @@ MOST = 6  # rates
 STEPS = (120, 160)  # of each training, at least and at most
 WARMUP = 0.4  # of the steps; the rest is decay
 SHARE = 0.6  # of the minutes, for all
-# Of the plateau's loss: whoever ends above DEAF has not learnt to hear, above SLOW little, below LEARNT well.
+# Shares of the plateau's loss. A network that ends above DEAF has learnt nothing, above SLOW little, below LEARNT well.
 DEAF, SLOW, LEARNT = 0.7, 0.4, 0.2
 BETTER = 0.4  # of the configured rate's loss: what another must come below to be recommended
 
 
 def check_rate(context: Context) -> Finding:
-    """The configured learning rate is about the best of those tried."""
+    """The configured learning rate is close to the best of those that were tried."""
     configured = context.config.experiment.train.optimizer.learning_rate
     bench, begin = context.bench, time.monotonic()
     seconds = 60 * SHARE * context.minutes

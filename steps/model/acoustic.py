@@ -1,5 +1,7 @@
 """A trained network at inference: log-probabilities of utterances, and the pass over dev."""
 
+import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,12 +14,22 @@ from mindspore import nn
 from steps.common.checksums import AGAIN, TRAINED, check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved, load_resolved
+from steps.config.schema import Model
 from steps.feats.archive import apply_cmvn, load_cmvn, mean_std
 from steps.model.batches import inference_batches, read_buckets, stack
 from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
-from steps.model.layers import describe_kernels, make_kernels, set_device
+from steps.model.layers import describe_kernels, layer_maker, set_device
 from steps.model.loss import Inference
-from steps.model.network import DFCNN, check_size, frames_needed, out_frames, right_reach, time_reduction
+from steps.model.network import (
+    DFCNN,
+    conv_size,
+    convolutions,
+    frames_needed,
+    out_frames,
+    out_sizes,
+    right_reach,
+    time_reduction,
+)
 from steps.model.parallel import Workers
 from steps.report.errors import rate
 from steps.search.ctc import ctc_cost, greedy
@@ -90,7 +102,34 @@ def make_network(config: Resolved, tokens: list[str], training: bool = False) ->
     """
     model = config.experiment.model
     check_size(model, config.features.num_bins, len(tokens), config.experiment.train.batch_frames if training else 0)
-    return DFCNN(model, config.features.num_bins, tokens, make_kernels(config.experiment))
+    return DFCNN(model, config.features.num_bins, tokens, layer_maker(config.experiment))
+
+
+def memory_needed(model: Model, bins: int, tokens: int, batch_frames: int) -> int:
+    """A lower bound of the bytes that the network needs: for its weights, and in training (batch_frames > 0) also for
+    gradients, the optimizer's two moments and what the convolutions make of a batch."""
+    sizes, channels, weights, values = [batch_frames, bins], 1, 0, 0
+    for block in model.blocks:
+        for stride, kernel in convolutions(block):
+            sizes = [conv_size(*of_axis, model) for of_axis in zip(sizes, stride, kernel, strict=True)]
+            weights += channels * block.channels * kernel[0] * kernel[1]
+            channels = block.channels
+            values += 2 * max(0, sizes[0]) * sizes[1] * channels  # behind the convolution, and behind norm and ReLU
+        sizes = [size // pool for size, pool in zip(sizes, block.pool, strict=True)]
+    widths = [channels * sizes[1], *model.dense, tokens if model.output == "plain" else 0]
+    weights += sum(before * after for before, after in itertools.pairwise(widths))
+    return 4 * (4 * weights + values if batch_frames else weights)
+
+
+def check_size(model: Model, bins: int, tokens: int, batch_frames: int) -> None:
+    """Raise UserError where the network leaves no bins, or needs more memory than this machine has."""
+    if min(out_sizes(model, 1 << 20, bins)) < 1:
+        raise UserError(f"model: nothing is left of {bins} bins behind the last block; lower its strides and pools")
+    needed = memory_needed(model, bins, tokens, batch_frames)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UserError(f"model: the network needs {needed / 2**30:.1f} GiB or more, and this machine has "
+                        f"{there / 2**30:.1f} GiB; lower channels or dense in model, or train.batch_frames")
 
 
 class DevPass:
@@ -121,7 +160,7 @@ class DevPass:
         for utt, log_probs in self._log_probs((utt, self._feats[utt]) for utt in self._pinyin):
             hyps[utt] = [self._tokens[label.token] for label in greedy(log_probs)]
             ids = self._ids.get(utt)
-            if ids is not None and frames_needed(ids) <= len(log_probs):  # else no path has a probability
+            if ids is not None and frames_needed(ids) <= len(log_probs):  # without a path the cost is infinite
                 loss += ctc_cost(log_probs, ids)
                 syllables += len(ids)
         found = kaldialign.batch_error_rate(self._pinyin.values(), [hyps[utt] for utt in self._pinyin])

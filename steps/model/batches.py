@@ -1,4 +1,4 @@
-"""Batches of utterances: padded lengths (buckets), augmentation, the order of an epoch.
+"""Batches of utterances: padded lengths (buckets), and the order of an epoch.
 
 Every batch has one of a few shapes, and the network is compiled once for each. An utterance's padded length depends on
 its own length alone, so its result does not depend on the other utterances of its batch.
@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.common.files import write_json
-from steps.config.schema import Augment, Model, Train
+from steps.config.schema import Model, Train
+from steps.model.augment import augment, draw_time_factors, warped_frames
 from steps.model.network import frames_needed, out_frames
 from steps.model.splice import Segment, Splicer, Take
 
@@ -92,55 +93,6 @@ def read_buckets(exp_dir: Path) -> list[int]:
 def write_buckets(exp_dir: Path, buckets: list[int]) -> None:
     """Keep the padded lengths beside the model."""
     write_json(exp_dir / "buckets.json", buckets)
-
-
-def draw_time_factors(config: Augment, count: int, rng: np.random.Generator) -> np.ndarray:
-    """How much longer each of `count` utterances becomes: float64 (count,)."""
-    return rng.uniform(*config.time_warp, size=count)
-
-
-def warped_frames(frames: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Lengths after stretching by `factors`: int64, at least 1."""
-    return np.maximum(1, np.rint(frames * factors)).astype(np.int64)
-
-
-def resample(feats: np.ndarray, frames: int, bin_factor: float, bin_shift: float) -> np.ndarray:
-    """Stretch (frames_in, bins) to `frames` frames, and its frequency axis by `bin_factor` after shifting it.
-
-    Linear interpolation; beyond the edges the last bin repeats. float32 in and out.
-    """
-    if frames != len(feats):
-        feats = _interpolate(feats, np.linspace(0, len(feats) - 1, frames), axis=0)
-    if bin_factor != 1 or bin_shift != 0:
-        feats = _interpolate(feats, np.arange(feats.shape[1]) / bin_factor - bin_shift, axis=1)
-    return feats
-
-
-def augment(feats: np.ndarray, frames: int, config: Augment, rng: np.random.Generator) -> np.ndarray:
-    """One random variant of `feats` (frames_in, bins), `frames` long: float32 (frames, bins)."""
-    shift = float(rng.integers(-config.freq_shift, config.freq_shift + 1))
-    feats = resample(feats, frames, rng.uniform(*config.freq_warp), shift)
-    feats = feats + np.float32(rng.uniform(-config.level, config.level))
-    for _ in range(config.time_masks):
-        _mask(feats, min(config.time_mask_frames, len(feats) // 5), rng)
-    for _ in range(config.freq_masks):
-        _mask(feats.T, config.freq_mask_bins, rng)
-    return feats
-
-
-def _interpolate(feats: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
-    positions = np.clip(positions, 0, feats.shape[axis] - 1)
-    low = np.minimum(positions.astype(np.int64), max(0, feats.shape[axis] - 2))
-    high = np.minimum(low + 1, feats.shape[axis] - 1)
-    weight = (positions - low).astype(np.float32)
-    weight = weight[:, None] if axis == 0 else weight
-    return feats.take(low, axis) * (1 - weight) + feats.take(high, axis) * weight
-
-
-def _mask(feats: np.ndarray, widest: int, rng: np.random.Generator) -> None:
-    width = int(rng.integers(0, widest + 1))
-    begin = int(rng.integers(0, max(1, len(feats) - width + 1)))
-    feats[begin:begin + width] = 0  # the mean, since features are normalised
 
 
 class Batch(NamedTuple):

@@ -1,4 +1,4 @@
-"""What happens while a training runs: progress, a stop at NaN, and after each epoch dev, train.csv and a checkpoint."""
+"""What happens while a training runs: progress, a stop at NaN; after each epoch dev, train.csv and a checkpoint."""
 
 import math
 import sys
@@ -47,7 +47,7 @@ class History:
         return self.rows[-1].epoch if self.rows else 0
 
     def add(self, row: Epoch) -> Epoch:
-        """Append an epoch, marked as best where it is."""
+        """Append an epoch, and mark it as best if it is."""
         row = row._replace(best=not self.rows or row.dev_ser < min(before.dev_ser for before in self.rows))
         self.rows.append(row)
         return row
@@ -103,8 +103,8 @@ LOG_EVERY_S = 15.0
 
 
 class StepLog(ms.Callback):
-    """Reads every step's loss and gradient norm, stops where they are not finite, and says now and then how far
-    training is and when it will end.
+    """Reads the loss and gradient norm of every step, and stops where they are not finite. Every 15 seconds it says how
+    far training is and when it will end.
 
     Attributes:
         losses, norms: of the current epoch's steps.
@@ -179,7 +179,7 @@ def remedy(training: Training) -> str:
 
 
 class EpochEnd(ms.Callback):
-    """After each epoch: the dev pass, a row of train.csv, a checkpoint; and the end, where dev no longer improves.
+    """After each epoch: the dev pass, a row of train.csv, a checkpoint. Ends training where dev no longer improves.
 
     All workers take part and know the same history. One writes.
     """

@@ -31,9 +31,9 @@ def tokens_hash(tokens: list[str]) -> str:
 
 
 def named_parameters(cell: nn.Cell, without: nn.Cell | None = None) -> dict[str, ms.Parameter]:
-    """A cell's parameters by their place in it, but those of `without`.
+    """A cell's parameters by their place in it, without those of the cell `without`.
 
-    A parameter's own name won't do: it grows a prefix whenever the cell becomes part of another.
+    A parameter's own name is of no use: it gets a prefix whenever the cell becomes part of another.
     """
     known = {id(parameter) for parameter in without.get_parameters()} if without else set()
     return {name: parameter for name, parameter in cell.parameters_and_names() if id(parameter) not in known}
@@ -46,7 +46,7 @@ def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[st
     rows = [{"name": name, "data": parameter} for name, parameter in parameters.items()]
     ms.save_checkpoint(rows, str(beside), append_dict=facts)
     digest = sha256(beside)
-    beside.chmod(0o644)  # MindSpore lets nobody but its owner read it
+    beside.chmod(0o644)  # MindSpore makes it readable for its owner only
     with open(beside, "rb") as file:
         os.fsync(file.fileno())
     os.replace(beside, path)

@@ -1,7 +1,7 @@
-"""Fine-tuning: a network that starts from another experiment's weights, perhaps with other tokens.
+"""Fine-tuning: a network that starts from another experiment's weights. Its tokens may be others.
 
-Features are normalised by the source's CMVN, as in WeNet, where it is a layer of the network: the same sound is then
-the same input.
+Features are normalised by the source's CMVN, so that the same sound is the same input. WeNet does so, too: there CMVN
+is a layer of the network.
 """
 
 import sys
@@ -32,7 +32,7 @@ class Source(NamedTuple):
 
 
 def find_source(config: Resolved) -> Source | None:
-    """What training starts from; None where it starts from random weights.
+    """Find what training starts from. Returns None where it starts from random weights.
 
     Raises UserError where it is not there or was trained on other features.
     """
@@ -54,10 +54,10 @@ def find_source(config: Resolved) -> Source | None:
 
 
 def start_from(source: Source, network: nn.Cell, output: str, tokens: list[str]) -> None:
-    """Copy the source's weights into `network`, whose output layer is of the kind `output` over `tokens`; say which.
+    """Copy the source's weights into `network`, and say which. Its output layer is of the kind `output` over `tokens`.
 
     Of the output layer, the rows of those tokens (or parts of syllables, where it is factored) are copied that both
-    have; the others stay as they are. Raises UserError where the networks are not alike in all else.
+    have. The others stay as they are. Raises UserError where the other layers of the networks differ.
     """
     try:
         loaded = ms.load_checkpoint(str(source.checkpoint))

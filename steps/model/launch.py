@@ -1,4 +1,4 @@
-"""Starting the workers of an experiment by MindSpore's msrun, and watching over them. Needs no MindSpore itself."""
+"""Starts the workers of an experiment by MindSpore's msrun, and watches them. Does not import MindSpore."""
 
 import functools
 import os
@@ -23,7 +23,7 @@ def is_worker() -> bool:
 
 
 def follow_msrun() -> None:
-    """In a worker: end as soon as msrun does, so that nobody trains on when stage 4 was interrupted or killed."""
+    """In a worker: end as soon as msrun ends, so that no worker trains on after stage 4 was interrupted or killed."""
     die_with_parent()
     if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
         sys.exit("msrun is gone")
@@ -32,16 +32,16 @@ def follow_msrun() -> None:
 def launch(config: Resolved, exp_dir: Path) -> None:
     """Train with `train.workers` processes; where the experiment is finished, do nothing.
 
-    What worker 0 says goes to stderr; all logs lie in <exp_dir>/log/workers/. On several hosts this must be called on
-    each, with NODE_RANK, MASTER_ADDR and perhaps MASTER_PORT in the environment. Raises UserError where a worker
-    fails; the others have then ended, too.
+    The output of worker 0 goes to stderr. All logs are in <exp_dir>/log/workers/. With several hosts, this must be
+    called on each of them, with NODE_RANK, MASTER_ADDR and, if not the default, MASTER_PORT in the environment. Raises
+    UserError where a worker fails. The other workers have then ended, too.
     """
     if is_finished(config, exp_dir):
         print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
         return
     train = config.experiment.train
     local = train.workers // train.hosts
-    node, address, port = _place(train.hosts)
+    node, address, port = _address(train.hosts)
     log_dir = exp_dir / "log" / "workers"
     log_dir.mkdir(parents=True, exist_ok=True)
     first = log_dir / f"worker_{node * local}.log"
@@ -55,11 +55,11 @@ def launch(config: Resolved, exp_dir: Path) -> None:
                                  preexec_fn=functools.partial(_enter, _variables(config, local)))
     status = _wait(msrun, first)
     if status:
-        raise UserError(f"a worker of {config.name} has failed; its own words stand in {log_dir}/worker_*.log, what "
-                        f"msrun saw of it in {log_dir}/msrun_{node}.log; run again to go on at the last checkpoint")
+        raise UserError(f"a worker of {config.name} has failed; see {log_dir}/worker_*.log and "
+                        f"{log_dir}/msrun_{node}.log; run again to go on from the last checkpoint")
 
 
-def _place(hosts: int) -> tuple[int, str, int]:
+def _address(hosts: int) -> tuple[int, str, int]:
     """This machine's number, and address and port of the scheduler, which runs on machine 0."""
     if hosts == 1:
         with socket.socket() as free:
@@ -77,7 +77,7 @@ def _place(hosts: int) -> tuple[int, str, int]:
 
 def _variables(config: Resolved, local: int) -> dict[str, str]:
     variables = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}  # msrun's `python`
-    variables["GLOG_v"] = os.environ.get("GLOG_v", "3")  # noqa: SIM112  else how they met fills the log
+    variables["GLOG_v"] = os.environ.get("GLOG_v", "3")  # noqa: SIM112  fewer messages of MindSpore in the log
     if config.experiment.device == "CPU":
         variables["OMP_NUM_THREADS"] = str(max(1, threads() // local))
     return variables
@@ -91,7 +91,7 @@ def _enter(variables: dict[str, str]) -> None:
 
 
 def _wait(msrun: subprocess.Popen, log: Path) -> int:
-    """msrun's exit status; meanwhile, what a worker's log says goes to stderr (msrun's own `tail` would live on)."""
+    """Wait for msrun and copy a worker's log to stderr. Returns the exit status. (msrun's own `tail` would not end.)"""
     seen = 0
     try:
         while True:

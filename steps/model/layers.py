@@ -18,7 +18,8 @@ def set_device(target: str, log_dir: Path) -> None:
 
     Raises UserError where this MindSpore has no such device.
     """
-    for variable in ("MS_OM_PATH", "MS_COMPILER_CACHE_PATH"):  # rank_0/ and kernel_meta/; else the current directory
+    # MindSpore makes rank_0/ and kernel_meta/ there. By default they are in the current directory.
+    for variable in ("MS_OM_PATH", "MS_COMPILER_CACHE_PATH"):
         os.environ.setdefault(variable, str(log_dir.absolute()))
     ms.set_context(mode=ms.GRAPH_MODE)
     if ms.get_context("device_target") == target:  # set_device refuses to be called once anything has run
@@ -26,7 +27,7 @@ def set_device(target: str, log_dir: Path) -> None:
     try:
         ms.set_device(target)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"device: {target} is not to be had here ({str(error).splitlines()[0]}); "
+        raise UserError(f"device: {target}: MindSpore has no such device here ({str(error).splitlines()[0]}); "
                         f"set `device: CPU` in the experiment's config") from None
 
 
@@ -38,7 +39,7 @@ class Add(nn.Cell):
 
 
 class Fork(nn.Cell):
-    """x for two readers."""
+    """x, twice: for the two branches of a residual unit."""
 
     def construct(self, x):
         return x, x
@@ -59,10 +60,10 @@ class SumRows(nn.Cell):
 
 
 class CTCLoss(nn.Cell):
-    """CTC behind a softmax of its own.
+    """Softmax and CTC.
 
-    MindSpore has three CTC operators. `ops.CTCLoss` applies a softmax of its own and takes the last class for the
-    blank; `nn.CTCLoss` wants log-probabilities and takes class 0. This one is used, behind the network's only softmax.
+    MindSpore has three CTC operators. `ops.CTCLoss` applies a softmax of its own, and its blank is the last class.
+    `nn.CTCLoss` takes log-probabilities, and its blank is class 0. This one is used, behind the only softmax.
     """
 
     def __init__(self):
@@ -75,7 +76,7 @@ class CTCLoss(nn.Cell):
 
 
 class Clip(nn.Cell):
-    """Clips gradients to the norm `limit`; 0: they are not."""
+    """Clips gradients to the norm `limit`. A limit of 0 leaves them as they are."""
 
     def __init__(self, limit: float):
         super().__init__()
@@ -129,8 +130,8 @@ class AdamW(nn.AdamWeightDecay):
         return rate * root2 / bias1, self.eps * root2, self.decay * bias1 / root2
 
 
-class StockKernels:
-    """Makes the parts of a network."""
+class StockLayers:
+    """Makes the layers of a network of MindSpore's own operators."""
 
     layout = "NCHW"
 
@@ -149,11 +150,11 @@ class StockKernels:
         return NormReLU(channels)
 
     def norm(self, channels: int) -> nn.Cell:
-        """Batch norm alone."""
+        """Batch norm without ReLU."""
         return nn.BatchNorm2d(channels)
 
     def fork(self) -> nn.Cell:
-        """x for two readers."""
+        """x, twice: for the two branches of a residual unit."""
         return Fork()
 
     def add(self) -> nn.Cell:
@@ -169,11 +170,11 @@ class StockKernels:
         return SumRows()
 
     def ctc_loss(self) -> nn.Cell:
-        """The loss of each utterance."""
+        """A cell that gives the loss of each utterance."""
         return CTCLoss()
 
     def clip(self, limit: float) -> nn.Cell:
-        """Clips gradients to the norm `limit` (0: does not), and says what it was."""
+        """A cell that clips gradients to the norm `limit` (0: it does not), and gives the norm before."""
         return Clip(limit)
 
     def adamw(self, groups: list[dict], rate) -> nn.Optimizer:
@@ -203,13 +204,13 @@ def describe_kernels(experiment: Experiment) -> str:
     return f"kernels: {kernels} ({why})"
 
 
-def make_kernels(experiment: Experiment):
-    """The maker of the network's parts."""
+def layer_maker(experiment: Experiment):
+    """What makes the layers of the experiment's network: StockLayers or OnednnLayers."""
     if kernels_for(experiment)[0] == "stock":
-        return StockKernels(experiment.model)
-    from steps.model.onednn.cells import OnednnKernels
+        return StockLayers(experiment.model)
+    from steps.model.onednn.cells import OnednnLayers
 
-    return OnednnKernels()
+    return OnednnLayers()
 
 
 def _obstacle(experiment: Experiment) -> str | None:
@@ -217,7 +218,7 @@ def _obstacle(experiment: Experiment) -> str | None:
         return f"device: {experiment.device} has operators of its own"
     model = experiment.model
     if (model.pad_mode, model.padding, model.has_bias) not in (("pad", 1, False), ("same", 0, False)):
-        return "the kernels know convolutions padded by 1 without bias alone"
+        return "the onednn kernels have only convolutions that are padded by 1 and have no bias"
     if model.pad_mode == "same" and any(block.stride != (1, 1) for block in model.blocks):
-        return "the kernels pad strided convolutions on both sides, pad_mode same does not"
+        return "the onednn kernels pad strided convolutions on both sides, and pad_mode same does not"
     return None if available() else reason()

@@ -6,10 +6,10 @@ from mindspore import dtype, nn, ops
 class CTCObjective(nn.Cell):
     """The network and its CTC loss: nats per label, summed over the batch and divided by its number of labels."""
 
-    def __init__(self, network: nn.Cell, kernels):
+    def __init__(self, network: nn.Cell, make):
         super().__init__()
         self.network = network
-        self.loss = kernels.ctc_loss()
+        self.loss = make.ctc_loss()
 
     def construct(self, feats, out_lengths, labels, label_lengths):
         """float32 (batch, frames, bins), int32 (batch,), int32 (batch, labels), int32 (batch,) → float32 scalar."""
@@ -19,9 +19,9 @@ class CTCObjective(nn.Cell):
 
 
 class Update(nn.Cell):
-    """One update of the weights by their gradients, which `clip` clips (see `steps.model.layers.Clip`).
+    """One update of the weights. `clip` clips the gradients before (see `steps.model.layers.Clip`).
 
-    Returns what there is only after the update, and the gradients' norm before they were clipped.
+    Returns a tensor that has a value only after the update, and the gradients' norm before they were clipped.
     """
 
     def __init__(self, optimizer: nn.Optimizer, clip: nn.Cell):
@@ -48,8 +48,8 @@ class TrainStep(nn.Cell):
         loss, grads = self.value_and_grad(feats, out_lengths, labels, label_lengths)
         done, norm = self.update(grads)
         loss = ops.depend(loss, done)
-        # The product has no value before the last update: whoever reads it then sleeps. The loss itself is known
-        # when the forward pass ends, and Python's waiting thread would spin through the whole backward pass.
+        # The product has no value before the last update, so that the thread that reads it sleeps until then. The loss
+        # itself is known when the forward pass ends. A thread that reads it spins through the whole backward pass.
         return loss * 1.0, norm
 
 

@@ -1,23 +1,21 @@
 """The network, a deep fully convolutional one (DFCNN): a spectrogram in, a logit for every token and output frame out.
 
 After Wang, Pan and Liu 2018 (DFCNN) and the student project. Residual units are those of He et al. 2016 ("Identity
-mappings"): batch norm and ReLU always stand together.
+mappings"). A ReLU follows every batch norm, except the last one of `final_norm`.
 """
 
 import itertools
-import os
 
 import numpy as np
 from mindspore import Parameter, Tensor, dtype, nn, ops
 from mindspore.common.initializer import Uniform, initializer
 
-from steps.common.errors import UserError
 from steps.config.schema import Block, Model
 from steps.text.syllables import split
 
 
 def convolutions(block: Block) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """(stride, kernel) of a block's convolutions, those of a residual unit one behind the other."""
+    """(stride, kernel) of each convolution of a block, in order. A residual unit has two."""
     count = block.layers * (2 if block.residual else 1)
     return [(block.stride, (3, 3)), *[((1, 1), block.kernel)] * (count - 1)]
 
@@ -96,33 +94,6 @@ def frames_needed(labels: list[int]) -> int:
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
 
 
-def memory_needed(model: Model, bins: int, tokens: int, batch_frames: int) -> int:
-    """Bytes that the network needs at the least: of weights, and in training (batch_frames > 0) also of gradients, of
-    the optimizer's two moments, and of what the convolutions leave of a batch."""
-    sizes, channels, weights, values = [batch_frames, bins], 1, 0, 0
-    for block in model.blocks:
-        for stride, kernel in convolutions(block):
-            sizes = [conv_size(*of_axis, model) for of_axis in zip(sizes, stride, kernel, strict=True)]
-            weights += channels * block.channels * kernel[0] * kernel[1]
-            channels = block.channels
-            values += 2 * max(0, sizes[0]) * sizes[1] * channels  # behind the convolution, and behind norm and ReLU
-        sizes = [size // pool for size, pool in zip(sizes, block.pool, strict=True)]
-    widths = [channels * sizes[1], *model.dense, tokens if model.output == "plain" else 0]
-    weights += sum(before * after for before, after in itertools.pairwise(widths))
-    return 4 * (4 * weights + values if batch_frames else weights)
-
-
-def check_size(model: Model, bins: int, tokens: int, batch_frames: int) -> None:
-    """Raise UserError where the network leaves no bins, or needs more memory than this machine has."""
-    if min(out_sizes(model, 1 << 20, bins)) < 1:
-        raise UserError(f"model: nothing is left of {bins} bins behind the last block; lower its strides and pools")
-    needed = memory_needed(model, bins, tokens, batch_frames)
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        raise UserError(f"model: the network needs {needed / 2**30:.1f} GiB at the least, and this machine has "
-                        f"{there / 2**30:.1f} GiB; lower channels or dense in model, or train.batch_frames")
-
-
 class Dropout(nn.Cell):
     """Drops with probability `p`, and scales what stays by 1 / (1 - p).
 
@@ -149,11 +120,11 @@ class Dropout(nn.Cell):
         return ops.cast(x * ops.stop_gradient(keep) / (1 - self.p), x.dtype)
 
 
-def make_output(kind: str, hidden: int, tokens: list[str], kernels) -> nn.Cell:
+def make_output(kind: str, hidden: int, tokens: list[str], make) -> nn.Cell:
     """A layer (batch, frames, hidden) → (batch, frames, len(tokens)), `plain` or `factored`."""
     if kind == "plain":
         return nn.Dense(hidden, len(tokens))
-    return FactoredOutput(hidden, tokens, kernels)
+    return FactoredOutput(hidden, tokens, make)
 
 
 def row_names(kind: str, tokens: list[str]) -> list[str] | list[tuple[str, str]]:
@@ -184,17 +155,17 @@ def _parts(token: str) -> list[tuple[str, str]]:
 class FactoredOutput(nn.Cell):
     """A token's row is the sum of rows for its initial, final, tone, and final with tone.
 
-    Rare syllables so share what they have in common with others, and one that training never saw still has the rows of
-    its parts. Rows for whole syllables beside them would learn the frequent ones by heart, at the cost of the rare.
+    Rare syllables share the rows of their parts with frequent ones. A syllable that training never saw has the rows of
+    its parts, too. With additional rows for whole syllables, frequent syllables get better and rare ones worse.
     """
 
-    def __init__(self, hidden: int, tokens: list[str], kernels):
+    def __init__(self, hidden: int, tokens: list[str], make):
         super().__init__()
         parts = syllable_parts(tokens)
         kinds, rows = len(parts), int(parts.max()) + 1
         bound = 1 / np.sqrt(hidden * kinds)
         self.parts = Tensor(parts)
-        self.sum_rows = kernels.sum_rows()
+        self.sum_rows = make.sum_rows()
         self.product = ops.MatMul(transpose_b=True)
         self.weight = Parameter(initializer(Uniform(bound), (rows, hidden), dtype.float32), name="weight")
         self.bias = Parameter(initializer("zeros", (rows,), dtype.float32), name="bias")
@@ -209,11 +180,11 @@ class FactoredOutput(nn.Cell):
 class ConvBlock(nn.Cell):
     """Convolutions, each with batch norm and ReLU."""
 
-    def __init__(self, in_channels: int, block: Block, kernels):
+    def __init__(self, in_channels: int, block: Block, make):
         super().__init__()
         cells = []
         for stride, kernel in convolutions(block):
-            cells += [kernels.conv(in_channels, block.channels, stride, kernel), kernels.norm_relu(block.channels)]
+            cells += [make.conv(in_channels, block.channels, stride, kernel), make.norm_relu(block.channels)]
             in_channels = block.channels
         self.cells_ = nn.SequentialCell(cells)
 
@@ -230,17 +201,17 @@ class ResidualUnit(nn.Cell):
     """
 
     def __init__(self, in_channels: int, channels: int, stride: tuple[int, int], kernel1: tuple[int, int],
-                 kernel2: tuple[int, int], kernels):
+                 kernel2: tuple[int, int], make):
         super().__init__()
-        self.norm1 = kernels.norm_relu(in_channels)
-        self.conv1 = kernels.conv(in_channels, channels, stride, kernel1)
-        self.norm2 = kernels.norm_relu(channels)
-        self.conv2 = kernels.conv(channels, channels, (1, 1), kernel2)
-        self.fork = kernels.fork()
-        self.add = kernels.add()
+        self.norm1 = make.norm_relu(in_channels)
+        self.conv1 = make.conv(in_channels, channels, stride, kernel1)
+        self.norm2 = make.norm_relu(channels)
+        self.conv2 = make.conv(channels, channels, (1, 1), kernel2)
+        self.fork = make.fork()
+        self.add = make.add()
         self.projects = in_channels != channels or stride != (1, 1)
         if self.projects:
-            self.shortcut = kernels.conv(in_channels, channels, stride, (1, 1))
+            self.shortcut = make.conv(in_channels, channels, stride, (1, 1))
 
     def construct(self, x):
         if self.projects:
@@ -260,14 +231,14 @@ class DFCNN(nn.Cell):
         model: its config.
         bins: feature bins of the input.
         tokens: the tokens, <blk> first; the output has one logit each.
-        kernels: what makes its parts (`steps.model.layers`); decides the layout within, not the weights.
+        make: makes the layers (`steps.model.layers`). It decides the layout in memory, not the weights.
     """
 
-    def __init__(self, model: Model, bins: int, tokens: list[str], kernels):
+    def __init__(self, model: Model, bins: int, tokens: list[str], make):
         super().__init__()
-        self.channels_last = kernels.layout == "NHWC"
+        self.channels_last = make.layout == "NHWC"
         self.narrow, self.widen = nn.Identity(), nn.Identity()  # see steps.model.parallel
-        self.stack = nn.SequentialCell(_stack(model, kernels))
+        self.stack = nn.SequentialCell(_stack(model, make))
         channels = model.blocks[-1].channels
         width = channels * out_sizes(model, 1 << 20, bins)[1]
         dense = []
@@ -277,7 +248,7 @@ class DFCNN(nn.Cell):
                 dense.append(Dropout(model.dense_dropout, salt=1000 + len(dense)))
             width = size
         self.dense = nn.SequentialCell(dense) if dense else nn.Identity()
-        self.output = make_output(model.output, width, tokens, kernels)
+        self.output = make_output(model.output, width, tokens, make)
 
     def construct(self, x):
         """float32 (batch, frames, bins) → logits, float32 (batch, out_frames, tokens)."""
@@ -290,24 +261,24 @@ class DFCNN(nn.Cell):
         return self.output(self.dense(x))
 
 
-def _stack(model: Model, kernels) -> list[nn.Cell]:
+def _stack(model: Model, make) -> list[nn.Cell]:
     cells: list[nn.Cell] = []
     channels = 1
     for number, block in enumerate(model.blocks):
         if block.residual:
             shapes = convolutions(block)
             for (stride, kernel1), (_, kernel2) in zip(shapes[::2], shapes[1::2], strict=True):
-                cells.append(ResidualUnit(channels, block.channels, stride, kernel1, kernel2, kernels))
+                cells.append(ResidualUnit(channels, block.channels, stride, kernel1, kernel2, make))
                 channels = block.channels
             if number + 1 == len(model.blocks) or not model.blocks[number + 1].residual:
-                cells.append(kernels.norm_relu(channels))  # without it learning is half as fast
+                cells.append(make.norm_relu(channels))  # without it learning takes twice as long
         else:
-            cells.append(ConvBlock(channels, block, kernels))
+            cells.append(ConvBlock(channels, block, make))
         channels = block.channels
         if block.pool != (1, 1):
-            cells.append(kernels.max_pool(block.pool))
+            cells.append(make.max_pool(block.pool))
         if model.use_dropout:
             cells.append(Dropout(model.conv_dropout, salt=number))
     if model.final_norm:
-        cells.append(kernels.norm(channels))
+        cells.append(make.norm(channels))
     return cells

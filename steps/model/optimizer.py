@@ -36,13 +36,13 @@ def learning_rate(config: Optimizer, total_steps: int, step: int) -> float:
     return schedule.peak * min(step / schedule.warmup, 1.0) * fall
 
 
-def make_optimizer(config: Optimizer, network: nn.Cell, total_steps: int, kernels) -> nn.Optimizer:
+def make_optimizer(config: Optimizer, network: nn.Cell, total_steps: int, make) -> nn.Optimizer:
     """The optimizer over the network's weights, at the rates of the config's schedule."""
-    return optimizer_at(WarmupCosine(config, total_steps), config, network, kernels)
+    return optimizer_at(WarmupCosine(config, total_steps), config, network, make)
 
 
-def optimizer_at(rate: LearningRateSchedule, config: Optimizer, network: nn.Cell, kernels) -> nn.Optimizer:
-    """The config's optimizer at rates of one's own; biases and batch norm are not decayed."""
+def optimizer_at(rate: LearningRateSchedule, config: Optimizer, network: nn.Cell, make) -> nn.Optimizer:
+    """The config's optimizer with another schedule. Biases and batch norm are not decayed."""
     decayed = [weight for weight in network.trainable_params() if weight.ndim > 1]
     others = [weight for weight in network.trainable_params() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -50,4 +50,4 @@ def optimizer_at(rate: LearningRateSchedule, config: Optimizer, network: nn.Cell
         return nn.Adam(groups, rate)
     if config.name == "rmsprop":
         return nn.RMSProp(groups, rate)
-    return kernels.adamw(groups, rate)
+    return make.adamw(groups, rate)

@@ -1,8 +1,8 @@
 """Training steps over several workers, several batches an update, and precisions below float32.
 
 bf16: bfloat16 for the activations of the convolutional stack and their gradients, on the CPU. Its exponent is
-float32's, so nothing over- or underflows. amp: float16 within the network, and a loss scale that keeps its gradients
-from vanishing or overflowing. Weights, sums of gradients, log-softmax and CTC stay float32.
+float32's, so nothing over- or underflows. amp: float16 within the network. A loss scale keeps its gradients from
+vanishing or overflowing. Weights, sums of gradients, log-softmax and CTC stay float32.
 """
 
 import os
@@ -21,10 +21,10 @@ from steps.model.onednn.build import has_bfloat16
 
 
 class Workers:
-    """The processes that train together, each on its share of every batch. By default this one alone.
+    """The processes that train together, each on its share of every batch. By default there is only this one.
 
     Attributes:
-        rank: of this process, from 0. It is 0 that writes files.
+        rank: of this process, from 0. Worker 0 writes the files.
         count: of processes.
     """
 
@@ -40,7 +40,7 @@ class Workers:
     def sum(self, values: np.ndarray) -> np.ndarray:
         """The sum of the workers' `values`, of the same shape on each: float32, the same bits on all workers.
 
-        Returns when all workers have called it. Of one worker alone, it is `values`.
+        Returns when all workers have called it. With one worker, the sum is `values`.
         """
         if self._all_reduce is None:
             return values
@@ -92,19 +92,19 @@ def join_workers(count: int) -> Workers | None:
 
 
 def statistics(network: nn.Cell) -> list[Parameter]:
-    """Batch norm's moving averages, which workers have of their own shares."""
+    """Batch norm's moving averages. They differ between workers, as each sees its own share."""
     return [parameter for parameter in network.get_parameters()
             if not parameter.requires_grad and parameter.dtype == ms.float32]
 
 
 FIRST_SCALE = 2.0**16
-FACTOR = 2  # that the scale falls by when a gradient overflows, and grows by …
-WINDOW = 1000  # … after so many updates without; MindSpore's defaults
+FACTOR = 2  # the scale is divided by it when a gradient overflows
+WINDOW = 1000  # after so many updates without overflow the scale is multiplied by FACTOR; MindSpore's defaults
 MOST_LEFT_OUT = 20  # updates in a row; the scale has then fallen to 1, its least
 
 
 def check_precision(experiment: Experiment) -> None:
-    """Raise UserError where the experiment's precision is not to be had on its device, or here."""
+    """Raise UserError where the experiment's device or this machine does not have the experiment's precision."""
     if experiment.train.precision == "bf16":
         obstacle = _bfloat16_obstacle(experiment)
         if obstacle:
@@ -127,7 +127,7 @@ def _bfloat16_obstacle(experiment: Experiment) -> str | None:
 def with_precision(network: DFCNN, precision: str) -> nn.Cell:
     """The network at `fp32`, `bf16` or `amp`; its parameters stay float32 and keep their names.
 
-    With bf16 inference is as with fp32, so that it does not depend on the machine.
+    With bf16, inference is float32, so that results do not depend on the machine.
     """
     if precision == "amp":
         return amp.auto_mixed_precision(network, "auto", ms.float16)
@@ -144,7 +144,7 @@ def loss_scaler(optimizer: nn.Optimizer) -> amp.DynamicLossScaler:
 
 
 def keep_with(optimizer: nn.Optimizer, scaler: amp.DynamicLossScaler) -> amp.DynamicLossScaler:
-    """`scaler`, its state made part of the optimizer's, so that a resumed training goes on with it."""
+    """Make the state of `scaler` a part of the optimizer's, so that a resumed training goes on with it."""
     optimizer.insert_param_to_cell("scaler_value", scaler.scale_value)
     optimizer.insert_param_to_cell("scaler_counter", scaler.counter)
     return scaler
@@ -196,10 +196,11 @@ def make_step(objective: nn.Cell, optimizer: nn.Optimizer, clip: nn.Cell, train:
 
 
 class AccumulatedStep(nn.Cell):
-    """One update from micro-batches of all workers: of the mean over all their labels, as from one batch of them all.
+    """One update from the micro-batches of all workers. The loss is the mean over all their labels.
 
-    (But for batch norm, which sees micro-batches.) Called as `TrainStep` is, with `micros` micro-batches of equal size
-    one behind the other; returns the same, over all workers. With `scaler`, for float16, as `UnscaledUpdate` does.
+    The result is that of one large batch, except that batch norm sees micro-batches. It is called as `TrainStep` is,
+    with `micros` micro-batches of equal size one behind the other. It returns the same, over all workers. With
+    `scaler`, for float16, it returns what `UnscaledUpdate` does.
     """
 
     def __init__(self, objective: nn.Cell, optimizer: nn.Optimizer, clip: nn.Cell, micros: int, workers: int,
@@ -214,7 +215,7 @@ class AccumulatedStep(nn.Cell):
         self.finish = Finish(sums, update, workers, scaler)
 
     def __call__(self, *batch):
-        """Two compiled graphs in turn, hence no `construct`."""
+        """Runs two compiled graphs in turn. Therefore there is no `construct`."""
         size = len(batch[0]) // self.micros
         for begin in range(0, size * self.micros, size):
             self.accumulate(*(part[begin:begin + size] for part in batch))
@@ -222,7 +223,7 @@ class AccumulatedStep(nn.Cell):
 
 
 class Sums(nn.Cell):
-    """What is added up for an update: gradients and losses, each times its labels, and the labels."""
+    """The sums of an update: gradients and losses, each times its number of labels; and the number of labels."""
 
     def __init__(self, optimizer: nn.Optimizer):
         super().__init__()
@@ -233,7 +234,7 @@ class Sums(nn.Cell):
 
 
 class Accumulate(nn.Cell):
-    """A micro-batch, forward and backward, into the sums. Returns its loss."""
+    """Adds the gradients and the loss of a micro-batch to the sums. Returns its loss."""
 
     def __init__(self, objective: nn.Cell, sums: Sums):
         super().__init__()
@@ -252,7 +253,7 @@ class Accumulate(nn.Cell):
 
 
 class Finish(nn.Cell):
-    """The update by the sums, which are empty afterwards. Returns loss and norm as `TrainStep` does."""
+    """Updates the weights by the sums, and sets the sums to 0. Returns loss and norm as `TrainStep` does."""
 
     def __init__(self, sums: Sums, update: nn.Cell, workers: int, scaler: amp.LossScaler | None):
         super().__init__()

@@ -136,7 +136,7 @@ def _place(number: int, count: int) -> tuple[bool, bool]:
 def cut(syllables: list[Timed], frames: int, frame_shift_s: float) -> list[tuple[int, int]]:
     """Where to cut an utterance of `frames` into its syllables: (begin, end) in frames for each.
 
-    The first and the last keep some of the silence beside them, which else would be half of a short word.
+    The first and the last keep some of the silence beside them, which would otherwise be half of a short word.
     """
     begin = max(0.0, syllables[0].begin - SILENCE_S)
     end = syllables[-1].begin + syllables[-1].duration + SILENCE_S

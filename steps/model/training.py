@@ -1,7 +1,6 @@
 """Stage 4: from features and syllables to exp/<experiment>/final.ckpt. `train` is the whole of it.
 
-What happens within an epoch is in batches (what the network is given), loss (the step), network and callbacks (what
-happens at the end of an epoch).
+Read next: batches (what the network is given), network, loss (the step), callbacks (the end of an epoch).
 """
 
 import json
@@ -37,7 +36,7 @@ from steps.model.checkpoints import (
 )
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, load_splicer, training_labels
 from steps.model.fine_tune import find_source, start_from
-from steps.model.layers import describe_kernels, kernels_for, make_kernels, set_device
+from steps.model.layers import describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.loss import CTCObjective
 from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
@@ -60,7 +59,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
         return
     check_precision(experiment)
     set_device(experiment.device, exp_dir / "log")
-    workers = join_workers(experiment.train.workers)  # from here on one may write: all have looked
+    workers = join_workers(experiment.train.workers)  # not before may one write: the others look
     if workers is None:
         return
     read = inputs(config)
@@ -70,13 +69,13 @@ def train(config: Resolved, exp_dir: Path) -> None:
     if workers.writes:
         begin(config, exp_dir, tokens, batches.buckets, read)
         _report(config, exp_dir, network, left_out)
-    workers.wait()  # until what others must not go on from has gone
+    workers.wait()  # worker 0 has moved an older training aside; only then may the others look for checkpoints
 
-    kernels = make_kernels(experiment)
+    make = layer_maker(experiment)
     steps = batches.steps_per_epoch * experiment.train.epochs
-    optimizer = make_optimizer(experiment.train.optimizer, network, steps, kernels)
-    clip = kernels.clip(experiment.train.optimizer.clip_norm)
-    step = make_step(CTCObjective(network, kernels), optimizer, clip, experiment.train, workers)
+    optimizer = make_optimizer(experiment.train.optimizer, network, steps, make)
+    clip = make.clip(experiment.train.optimizer.clip_norm)
+    step = make_step(CTCObjective(network, make), optimizer, clip, experiment.train, workers)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history = _resume(checkpoints, network, optimizer)
     dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
@@ -95,7 +94,7 @@ def _run(training: Training, step: nn.Cell, batches: TrainingBatches) -> None:
     source = _Source(batches)
     data = dataset.GeneratorDataset(source, list(Batch._fields), shuffle=False, num_parallel_workers=1,
                                     python_multiprocessing=False)
-    source.next_epoch = done + 1  # MindSpore has already begun an epoch to see what it holds
+    source.next_epoch = done + 1  # GeneratorDataset has already begun an epoch, to see the types
     step_log = StepLog(training)
     callbacks = [step_log, EpochEnd(training, step_log)]
     if config.summary and training.workers.writes:
@@ -140,7 +139,7 @@ def _finish(training: Training, tokens: list[str]) -> None:
 
 
 def experiment_tokens(config: Resolved) -> list[str]:
-    """The network's tokens: those of the training set, or with `tokens: all` every syllable of Mandarin, too."""
+    """The network's tokens: those of the training set. With `tokens: all`, also every other syllable of Mandarin."""
     tokens = read_tokens(config.data_dir / "lang" / "tokens.txt")
     if config.experiment.tokens == "all":
         tokens = [BLANK, *sorted({*tokens[1:], *all_syllables()})]

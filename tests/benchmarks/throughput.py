@@ -33,11 +33,11 @@ from mindspore import dataset
 from steps.common.files import atomic_open
 from steps.config.load import Resolved, load_experiment
 from steps.feats.archive import FeatureReader, apply_cmvn, feature_writer
-from steps.model import batches as aug
+from steps.model import augment as aug
 from steps.model import batches as bk
 from steps.model.acoustic import make_network
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.layers import kernels_for, make_kernels, set_device
+from steps.model.layers import kernels_for, layer_maker, set_device
 from steps.model.loss import CTCObjective, TrainStep
 from steps.model.network import conv_size, convolutions
 from steps.model.optimizer import make_optimizer
@@ -193,7 +193,7 @@ def measure(name: str, steps: int, batch_size: int | None, busy: bool) -> Measur
             pass
         feed_s = (clock() - begin) / FED
         network = make_network(config, tokens)
-        kernels = make_kernels(config.experiment)
+        kernels = layer_maker(config.experiment)
         optimizer = make_optimizer(train.optimizer, network, batches.steps_per_epoch * train.epochs, kernels)
         timer = SecondEpoch(clock)
         step = TrainStep(CTCObjective(network, kernels), optimizer, kernels.clip(train.optimizer.clip_norm))

@@ -19,7 +19,7 @@ from mindspore import dataset
 from steps.config.schema import Augment, Experiment
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import History, StepLog, Training
-from steps.model.layers import kernels_for, make_kernels, set_device
+from steps.model.layers import kernels_for, layer_maker, set_device
 from steps.model.loss import CTCObjective, TrainStep
 from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
@@ -76,7 +76,7 @@ def run(case: dict, precision: str, steps: int, folder: Path) -> dict:
     experiment = Experiment(corpus="none", features="none", model=case["model"],
                             train={"batch_size": case["batch"], "augment": AUGMENT, "precision": precision})
     check_precision(experiment)
-    kernels, train = make_kernels(experiment), experiment.train
+    kernels, train = layer_maker(experiment), experiment.train
     batches = make_batches(case, experiment, steps)
     begin = time.perf_counter(), time.process_time()
     for _ in batches.epoch(1):

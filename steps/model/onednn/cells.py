@@ -28,7 +28,7 @@ def library() -> str:
     path = available()
     if path is None:
         raise UserError(f"the oneDNN kernels are not there: {reason()}")
-    # MindSpore wants to be told which folder operators may be loaded from.
+    # MindSpore loads operators only from folders that are named here.
     os.environ.setdefault("MS_CUSTOM_AOT_WHITE_LIST", os.path.dirname(path))
     loaded = ctypes.CDLL(path)
     if not loaded.onednn_fits():
@@ -39,7 +39,7 @@ def library() -> str:
 
 
 class Clip(nn.Cell):
-    """Gradients, scaled where their norm is above `limit` (0: never); and that norm."""
+    """As `steps.model.layers.Clip`."""
 
     def __init__(self, limit: float):
         super().__init__()
@@ -56,8 +56,8 @@ class AdamW(layers.AdamW):
 
     def __init__(self, groups: list[dict], rate):
         super().__init__(groups, rate)
-        # It writes weights and moments, unknown to MindSpore. But it waits for all gradients, and so for all that reads
-        # the weights; and whoever waits for its result finds them updated.
+        # It writes weights and moments, and MindSpore does not know that. This is safe: it waits for all gradients, and
+        # therefore for all operators that read the weights. What waits for its result finds them updated.
         self.update = operator("adamw", lambda *shapes: shapes[-5], lambda *types: types[-5])
 
     def construct(self, gradients):
@@ -66,8 +66,8 @@ class AdamW(layers.AdamW):
                            eps, decay)
 
 
-class OnednnKernels:
-    """Makes the parts of a network. Raises UserError where the library is not built."""
+class OnednnLayers:
+    """Makes the layers of a network of oneDNN's kernels. Raises UserError where the library is not built."""
 
     layout = "NHWC"
 
@@ -84,11 +84,11 @@ class OnednnKernels:
         return Norm(channels, "norm_relu")
 
     def norm(self, channels: int) -> nn.Cell:
-        """Batch norm alone."""
+        """Batch norm without ReLU."""
         return Norm(channels, "norm")
 
     def fork(self) -> nn.Cell:
-        """x for two readers."""
+        """As `steps.model.layers.Fork`."""
         return Fork()
 
     def add(self) -> nn.Cell:
@@ -169,7 +169,7 @@ class Norm(nn.Cell):
     def construct(self, x):
         if not self.training:
             return self.infer(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
-        # Which also changes the moving averages, unknown to MindSpore; nothing else reads them in the same graph.
+        # It also changes the moving averages. MindSpore does not know that, but nothing else in the graph reads them.
         return self.train(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
 
 
@@ -189,7 +189,7 @@ class Add(nn.Cell):
 
 
 class Fork(nn.Cell):
-    """x for two readers, whose gradients are added here: MindSpore has no sum for those in bfloat16."""
+    """x, twice. Its gradients are added here, because MindSpore has no sum for bfloat16."""
 
     def __init__(self):
         super().__init__()
@@ -199,17 +199,17 @@ class Fork(nn.Cell):
         return x, x
 
     def bprop(self, x, out, dout):
-        """The sum of the readers' gradients."""
+        """The sum of both gradients."""
         return (self.add(dout[0], dout[1]),)
 
 
 class Convert(nn.Cell):
-    """float32 to bfloat16, or the reverse, and back for gradients; in training alone."""
+    """float32 to bfloat16, or the reverse; gradients the other way. At inference it changes nothing."""
 
     def __init__(self):
         super().__init__()
 
-        # One operator for all four, that goes by what comes in: MindSpore takes operators of one name for the same.
+        # One operator for all cases, which looks at its input's type: MindSpore takes those of one name for the same.
         def other(tensor):
             return ms.bfloat16 if tensor.element_type() == ms.float32 else ms.float32
 
@@ -246,7 +246,7 @@ class MaxPool(nn.Cell):
 
 
 class SumRows(nn.Cell):
-    """Gathers rows and sums them, without the large matrix that lies between."""
+    """As `steps.model.layers.SumRows`, without the large matrix in between."""
 
     def __init__(self):
         super().__init__()
