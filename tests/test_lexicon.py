@@ -9,10 +9,11 @@ import pytest
 from steps import stage2_lexicon as stage
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
+from steps.corpus import derived
 from steps.corpus.derived import is_derived
 from steps.corpus.table import read_table
 from steps.stage2_lexicon import make_lexicon
-from steps.text import derived, transcripts
+from steps.text import transcripts
 
 SETS = ["train", "dev", "test"]
 TEXTS = {
