@@ -84,7 +84,7 @@ def task_prepare():
                          SameAudio([data_dir / part for part in corpus.sets], corpus.root is not None)],
             "targets": in_sets(data_dir, corpus.sets, DATA_FILES),
             "clean": [Remove([*(data_dir / part for part in corpus.sets), data_dir / ".[!.]*",
-                              data_dir / "log/prepare.*", *([] if corpus.root else [data_dir / "wav"])])],
+                              data_dir / "log/prepare.*", data_dir / ("cut" if corpus.root else "wav")])],
         }
     yield from broken_tasks(BROKEN_CORPORA)
 

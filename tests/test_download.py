@@ -277,3 +277,19 @@ def test_hash_of_a_tree_is_git_s(folder):
 def test_audio_cmn_refuses_other_files(folder):
     with pytest.raises(UserError, match="not those of that commit"):
         local.audio_cmn.check_tree(folder)
+
+
+def test_an_archive_that_is_there_is_checked(tmp_path):
+    """As a user has downloaded it, whole or not: it is never removed."""
+    (tmp_path / "corpus.tar.gz").write_bytes(b"cut short")
+    with pytest.raises(UserError, match=r"corpus\.tar\.gz: is there, but 9 bytes where 100 are expected; move it away"):
+        download.fetch(Archive("http://127.0.0.1:9/corpus.tar.gz", 100, None, "corpus"), tmp_path)
+    with pytest.raises(UserError, match="is there, but its MD5 is"):
+        download.fetch(Archive("http://127.0.0.1:9/corpus.tar.gz", 9, "0" * 32, "corpus"), tmp_path)
+    assert (tmp_path / "corpus.tar.gz").exists()
+
+
+def test_a_python_that_cannot_extract_safely_is_told_before_the_download(tmp_path, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(UserError, match="cannot extract archives safely"):
+        fetch_all([Archive("http://127.0.0.1:9/corpus.tar.gz", 100, None, "corpus")], tmp_path)

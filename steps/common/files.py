@@ -4,10 +4,14 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+LEFTOVER = re.compile(r"\..+\.(\d+)\.[^.]+(?:\.tmp)?")  # a name with the process that makes it
 
 
 @contextlib.contextmanager
@@ -15,7 +19,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a path beside `path` to write to; at the end it is synced and renamed to `path`, or removed on an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp")
     os.close(handle)
     beside = Path(name)
     try:
@@ -29,6 +33,17 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that are no more have left unfinished in a folder and below: they were killed."""
+    for path in [path for path in folder.rglob(".*") if LEFTOVER.fullmatch(path.name)]:
+        try:
+            os.kill(int(LEFTOVER.fullmatch(path.name)[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        except PermissionError:  # somebody else's, who is at work
+            pass
 
 
 @contextlib.contextmanager

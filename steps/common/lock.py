@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steps.common.errors import UserError
+from steps.common.files import remove_leftovers
 from steps.common.process import this_process
 
 LOCK = "YINJIE_LOCK"  # <file descriptor>:<path> of the lock that doit has taken for the stage that it starts
@@ -29,9 +30,11 @@ def output_lock(folder: Path, name: str) -> Iterator[None]:
         os.set_inheritable(int(handle), False)
         _held[path] = int(handle)
     if path in _held:
+        remove_leftovers(folder)
         yield
         return
     _held[path] = take_lock(path, " ".join(["python", *sys.orig_argv[1:]]))
+    remove_leftovers(folder)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ import http.client
 import math
 import os
 import shutil
+import sys
 import tarfile
 import time
 import urllib.error
@@ -47,6 +48,9 @@ def fetch_all(archives: Sequence[Archive], root: Path, pause_s: float = 5.0) -> 
     An archive's folder appears with `.complete` in it, when all of it was extracted. Raises UserError for a download
     that does not go on, wrong bytes, a broken archive, too little room, or a folder of that name that is not ours.
     """
+    if not hasattr(tarfile, "data_filter"):
+        raise UserError(f"this Python {sys.version.split()[0]} cannot extract archives safely; take 3.10.12, 3.11.4 or "
+                        f"a later one (YINJIE_PYTHON=… ./path.sh), or extract {archives[0].name} by hand")
     root.mkdir(parents=True, exist_ok=True)
     for archive in archives:
         folder = root / archive.folder
@@ -63,7 +67,11 @@ def fetch_all(archives: Sequence[Archive], root: Path, pause_s: float = 5.0) -> 
 def fetch(archive: Archive, root: Path, pause_s: float = 5.0) -> Path:
     """The archive's file below `root`, downloaded where it is not there, its size and MD5 checked."""
     path = root / archive.name
-    if not path.exists():
+    if path.exists():
+        wrong = _difference(archive, path)
+        if wrong:
+            raise UserError(f"{path}: is there, but {wrong}; move it away, and run again to download it")
+    else:
         part = root / f"{archive.name}.part"
         _download(archive, part, pause_s)
         _verify(archive, part)
@@ -149,16 +157,19 @@ def _check_room(folder: Path, have: int, total: int | None) -> None:
 
 
 def _verify(archive: Archive, part: Path) -> None:
-    size = part.stat().st_size
-    md5 = _md5(part) if archive.md5 else None
+    wrong = _difference(archive, part)
+    if wrong:
+        part.unlink()
+        raise UserError(f"{archive.url}: {wrong}; what came is removed, run again to download it anew")
+
+
+def _difference(archive: Archive, path: Path) -> str | None:
+    """In what a file differs from what the archive should be, in words."""
+    size = path.stat().st_size
     if archive.size not in (None, size):
-        wrong = f"{size} bytes where {archive.size} are expected"
-    elif md5 != archive.md5:
-        wrong = f"its MD5 is {md5} where {archive.md5} is expected"
-    else:
-        return
-    part.unlink()
-    raise UserError(f"{archive.url}: {wrong}; what came is removed, run again to download it anew")
+        return f"{size} bytes where {archive.size} are expected"
+    md5 = _md5(path) if archive.md5 else None
+    return f"its MD5 is {md5} where {archive.md5} is expected" if md5 != archive.md5 else None
 
 
 def _md5(path: Path) -> str:

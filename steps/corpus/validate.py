@@ -49,7 +49,7 @@ def validate(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -
 def read_valid(data_dir: Path) -> dict[str, dict[str, str]]:
     """The known tables of a directory. Raises UserError as `validate` does; audio is left alone."""
     tables, faults = _read_all(data_dir)
-    _refuse(data_dir, faults or _table_faults(data_dir, tables))
+    _refuse(data_dir, faults or table_faults(data_dir, tables))
     return tables
 
 
@@ -81,7 +81,7 @@ def _read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     return tables, faults
 
 
-def _table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
+def table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
     """What is wrong between and inside tables that are well-formed as such."""
     faults = list(_key_faults(data_dir, tables)) + _speaker_faults(data_dir, tables)
     if "text" not in tables and "pinyin" not in tables:

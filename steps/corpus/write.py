@@ -107,11 +107,16 @@ def write_data_dir(data_dir: Path, utterances: Sequence[Utterance], durations: S
 
 def write_speakers(data_dir: Path, utt2spk: Mapping[str, str]) -> None:
     """Write utt2spk, and spk2utt from it."""
-    spk2utt = {}
+    write_table(data_dir / "utt2spk", utt2spk)
+    write_table(data_dir / "spk2utt", speakers_of(utt2spk))
+
+
+def speakers_of(utt2spk: Mapping[str, str]) -> dict[str, str]:
+    """spk2utt, the utterances of a speaker with blanks between them."""
+    spk2utt: dict[str, list[str]] = {}
     for utt in sorted(utt2spk):
         spk2utt.setdefault(utt2spk[utt], []).append(utt)
-    write_table(data_dir / "utt2spk", utt2spk)
-    write_table(data_dir / "spk2utt", {spk: " ".join(utts) for spk, utts in spk2utt.items()})
+    return {spk: " ".join(utts) for spk, utts in spk2utt.items()}
 
 
 def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], Sequence[float]]]) -> dict[str, Summary]:
@@ -136,7 +141,7 @@ def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], S
 def folder_beside(parent: Path) -> Iterator[Path]:
     """A folder in `parent` to make data directories in before they are moved to their place; removed at the end."""
     parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=parent, prefix=".unfinished."))
+    beside = Path(tempfile.mkdtemp(dir=parent, prefix=f".unfinished.{os.getpid()}."))
     try:
         yield beside
     finally:
@@ -154,7 +159,7 @@ def validate_beside(beside: Path, target: Path) -> Summary:
 def replace_dir(source: Path, target: Path) -> None:
     """Rename a directory to a place where another may lie, which is removed."""
     if target.exists():
-        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old.{os.getpid()}."))
         os.replace(target, old / target.name)
         os.replace(source, target)
         shutil.rmtree(old)

@@ -1,0 +1,98 @@
+"""A small project whose stages are killed: how it is made, run, and compared."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+from tiny_corpus import EXPERIMENT
+
+from steps.common.files import write_lines
+
+ROOT = Path(__file__).parents[2]
+STAGES = {
+    "prepare": ["steps.stage1_prepare", "mini"],
+    "lexicon": ["steps.stage2_lexicon", "mini"],
+    "features": ["steps.stage3_features", "mini", "fbank"],
+    "train": ["steps.stage4_train", "one"],
+    "decode": ["steps.stage5_decode", "exp/one", "dev"],
+    "score": ["steps.stage6_score", "exp/one", "dev"],
+    "align": ["steps.align", "exp/one", "train"],
+    "report": ["steps.make_report", "exp/one"],
+}
+# What differs from run to run: durations, dates, commits, processes; and what holds such.
+VARY = re.compile(r"env\.json|train\.csv|decode\.json|score\.json|checkpoints/.*\.json|report\.html|inputs\.json|"
+                  r"(decode|score)/.*/SHA256SUMS|data/mini/\w+/(utt2audio|SHA256SUMS)$")
+
+
+def make_project(root: Path) -> None:
+    """conf/ of a corpus of some sentences of mini and an experiment that trains for moments."""
+    config = {"module": "mini", "options": {"seed": 1, "utterances": {"train": 12, "dev": 3, "test": 3}}}
+    experiment = {**EXPERIMENT, "corpus": "mini", "features": "fbank", "decode": {"sets": ["dev"]}}
+    experiment["train"] = {**EXPERIMENT["train"], "epochs": 2}
+    for name, content in (("corpora/mini", config), ("features/fbank", {"type": "fbank", "num_bins": 8}),
+                          ("one", experiment)):
+        write_lines(root / "conf" / f"{name}.yaml", [yaml.safe_dump(content)])
+
+
+def run_stage(root: Path, stage: str, end: int = 0, number: str = "SIGKILL") -> subprocess.CompletedProcess:
+    """Run a stage, ended at its file operation `end` by a signal."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "YINJIE_NJ": "1"}
+    command = [sys.executable, str(ROOT / "tests/faults/killer.py"), str(end), number, *STAGES[stage]]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
+def operations(done: subprocess.CompletedProcess) -> int:
+    """How many file operations a whole run made."""
+    return int(re.search(r"operations: (\d+)", done.stderr)[1])
+
+
+def artefacts(root: Path) -> dict[str, bytes]:
+    """All files below data/ and exp/, but for those whose content varies by itself: of them the names."""
+    files = {str(path.relative_to(root)): path for top in ("data", "exp") for path in sorted((root / top).rglob("*"))
+             if path.is_file() and "/log/" not in str(path)}
+    return {name: b"" if VARY.search(name) else path.read_bytes() for name, path in files.items()}
+
+
+def kill_and_rerun(whole: Path, place: Path, stage: str, end: int, number: str) -> list[str]:
+    """What is wrong after a stage on a copy of the project `whole` was killed and the chain from it was run again.
+
+    The copy is made anew at `place`, and removed where nothing is wrong.
+    """
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(whole, place, symlinks=True)
+    killed = run_stage(place, stage, end, number)
+    faults = []
+    if number != "SIGKILL" and "Traceback" in killed.stderr:
+        faults.append(f"traceback: {killed.stderr[-300:]}")
+    if processes_in(place):
+        faults.append(f"processes left: {processes_in(place)}")
+    again = run_stage(place, stage)
+    if again.returncode:
+        faults.append(f"the rerun fails: {again.stderr[-300:]}")
+    before, after = artefacts(whole), artefacts(place)
+    faults += [f"{name}: {'other' if name in after and name in before else 'gone' if name in before else 'left over'}"
+               for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    if not faults:
+        shutil.rmtree(place)
+    return faults
+
+
+def processes_in(folder: Path, seconds: float = 3.0) -> list[str]:
+    """Processes that work in a folder, some time after they should have ended."""
+    end = time.monotonic() + seconds
+    while True:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                alive = (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+                if alive and (entry / "cwd").readlink() == folder:
+                    found.append(entry.name)
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.1)

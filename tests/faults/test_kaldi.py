@@ -1,0 +1,88 @@
+"""Data directories as Kaldi's, WeNet's and ESPnet's recipes write them are taken as they are."""
+
+import pytest
+import soundfile
+from corpus_trees import lines, speech
+
+from steps.corpus.table import read_table
+
+
+@pytest.fixture
+def kaldi(project):
+    """Three sets as Kaldi's own aishell recipe has them: ids that do not begin with their speaker."""
+    for part in ("train", "dev", "test"):
+        utts = [f"BAC009{spk}W012{number}" for spk in ("S0002", "S0003") for number in (1, 2)]
+        folder = project.own / part
+        lines(folder / "wav.scp", *(f"{utt} {speech(project.own / 'wav' / part / f'{utt}.wav')}" for utt in utts))
+        lines(folder / "text", *(f"{utt} 你好" for utt in utts))
+        lines(folder / "utt2spk", *(f"{utt} {utt[6:11]}" for utt in utts))
+        lines(folder / "spk2utt", *(f"{spk} BAC009{spk}W0121 BAC009{spk}W0122" for spk in ("S0002", "S0003")))
+    project.configure("kaldi", {})
+    return project
+
+
+def test_as_kaldi_has_them(kaldi):
+    assert kaldi.prepare() == "" and kaldi.read("utt2spk")["BAC009S0002W0121"] == "S0002"
+
+
+def test_without_spk2utt(kaldi):
+    (kaldi.own / "train/spk2utt").unlink()
+    assert kaldi.prepare() == ""
+    assert (kaldi.root / "data/own/train/spk2utt").read_text().startswith("S0002 BAC009S0002W0121 BAC009S0002W0122\n")
+
+
+def test_without_speakers_as_wenet_has_them(kaldi):
+    for part in ("train", "dev", "test"):
+        (kaldi.own / part / "utt2spk").unlink()
+        (kaldi.own / part / "spk2utt").unlink()
+    assert kaldi.prepare() == "" and kaldi.read("utt2spk")["BAC009S0002W0121"] == "BAC009S0002W0121"
+
+
+def test_ids_that_do_not_sort_as_their_speakers(kaldi, capsys):
+    folder = kaldi.own / "train"
+    lines(folder / "utt2spk", *(f"BAC009{spk}W012{number} {other}" for spk, other in (("S0002", "z"), ("S0003", "a"))
+                                for number in (1, 2)))
+    (folder / "spk2utt").unlink()
+    assert kaldi.prepare() == "" and "ids are written as <speaker>-<utterance>" in capsys.readouterr().err
+    assert kaldi.read("text")["z-BAC009S0002W0121"] == "你好"
+
+
+def test_segments_are_cut(kaldi):
+    folder = kaldi.own / "train"
+    speech(kaldi.own / "long.flac", 8000, 3.0)
+    lines(folder / "wav.scp", f"long {kaldi.own}/long.flac")
+    lines(folder / "segments", "BAC009S0002W0121 long 0.5 1.25", "BAC009S0002W0122 long 1 2",
+          "BAC009S0003W0121 long 2.5 3.4", "BAC009S0003W0122 long 2.9 -1")
+    assert kaldi.prepare() == ""
+    assert list(read_table("data/own/train/utt2dur").values()) == ["0.75", "1", "0.5", "0.1"]
+    whole, _ = soundfile.read(kaldi.own / "long.flac", dtype="int16")
+    part, rate = soundfile.read("data/own/cut/train/BAC009S0002W0121.wav", dtype="int16")
+    assert rate == 8000 and (part == whole[4000:10000]).all()
+    assert kaldi.features() == ""
+
+
+@pytest.mark.parametrize(("line", "said"), [("long 2 1", "2.0 to 1.0 s is no part"), ("long 0 9", "is no part"),
+                                            ("other 0 1", "no recording other"), ("long 0", "are wanted, not"),
+                                            ("long a b", "are wanted, not"), ("long nan 1", "is no part")])
+def test_segments_that_cannot_be(kaldi, line, said):
+    folder = kaldi.own / "train"
+    speech(kaldi.own / "long.flac", 8000, 3.0)
+    lines(folder / "wav.scp", f"long {kaldi.own}/long.flac")
+    lines(folder / "segments", f"BAC009S0002W0121 {line}")
+    assert said in kaldi.prepare()
+
+
+def test_commands_are_run_where_they_are_allowed(kaldi):
+    scp = kaldi.own / "train/wav.scp"
+    scp.write_text("".join(f"{utt} cat {wav} |\n" for utt, wav in map(str.split, scp.read_text().splitlines())))
+    assert "`options: {allow_pipes: true}` runs them" in kaldi.prepare()
+    kaldi.configure("kaldi", {"allow_pipes": True})
+    assert kaldi.prepare() == ""
+    scp.write_text(scp.read_text().replace("cat ", "cat /nowhere/"))
+    assert "ended with status 1: cat: /nowhere/" in kaldi.prepare()
+
+
+def test_text_of_an_utterance_without_audio(kaldi):
+    lines(kaldi.own / "train/text", "BAC009S0002W0121 你好", "x 你好")
+    said = kaldi.prepare()
+    assert "3 of utt2spk are missing, the first is BAC009S0002W0122" in said and "1 are not in utt2spk" in said
