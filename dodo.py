@@ -118,7 +118,7 @@ def task_features():
             "name": name,
             "doc": f"Stage 3: {config.experiment.features} features of {corpus}",
             "actions": [Step("steps.stage3_features", corpus, config.experiment.features)],
-            "file_dep": in_sets(DATA / corpus, sets, ["wav.scp", "utt2audio"]),
+            "file_dep": in_sets(DATA / corpus, sets, ["wav.scp", "utt2audio", "utt2dur"]),
             "uptodate": [SameSources("steps.stage3_features"),
                          SameConfig({"features": config.features, "sets": sets})],
             "targets": [config.feature_dir / "cmvn",
@@ -136,6 +136,7 @@ def task_train():
             "doc": f"Stage 4: train {name}",
             "actions": [Step("steps.stage4_train", name)],
             "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
+                         config.data_dir / "train" / "utt2spk",
                          *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                          *in_sets(config.feature_dir, ["train", "dev", *config.features.copy_sets],
                                   ["feats.scp", "utt2num_frames"])],
@@ -181,9 +182,10 @@ def task_score():
                 "doc": f"Stage 6: score {part} of {name}",
                 "actions": [Step("steps.stage6_score", str(EXP / name), part, "--method", method)
                             for method in config.experiment.decode.methods],
-                "file_dep": [*(config.set_data(part) / file for file in ("pinyin", "utt2spk")),
+                "file_dep": [EXP / name / "config.yaml",
+                             *(config.set_data(part) / file for file in ("pinyin", "utt2spk")),
                              *(folder / file for folder in results(config, "decode", part)
-                               for file in ("pinyin", "decode.json"))],
+                               for file in ("pinyin", "ctm", "decode.json"))],
                 "uptodate": [SameSources("steps.stage6_score")],
                 "targets": [folder / file for folder in found for file in SCORE_FILES],
                 "clean": [Remove([*found, EXP / name / f"log/score.{set_file(part)}.*"])],
@@ -198,12 +200,16 @@ def task_report():
         sets = config.experiment.decode.sets
         decoded = [folder / "ctm" for part in sets for folder in results(config, "decode", part)]
         scored = [folder / file for part in sets for folder in results(config, "score", part) for file in SCORE_FILES]
+        heard = [*(config.set_data(part) / file for part in sets for file in ("wav.scp", "utt2audio", "utt2dur")),
+                 *in_sets(config.feature_dir, [part for part in sets if "/" not in part], FEATURE_FILES)]
         yield {
             "name": name,
             "doc": f"After 6: report of {name}",
             "actions": [Step("steps.make_report", str(EXP / name))],
-            "file_dep": [*decoded, *scored, *(EXP / name / file for file in ("train.csv", "env.json"))],
-            "uptodate": [SameSources("steps.make_report")],
+            "file_dep": [*decoded, *scored, *heard, config.data_dir / "train" / "pinyin",
+                         *(EXP / name / file for file in ("train.csv", "env.json", "config.yaml"))],
+            "uptodate": [SameSources("steps.make_report"),
+                         SameFiles(config.set_data(part) / "text" for part in sets)],
             "targets": [EXP / name / "report.html"],
             "clean": [Remove([EXP / name / "report.html", EXP / name / "log/report.*"])],
         }

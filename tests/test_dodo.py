@@ -111,7 +111,7 @@ CHANGES = {
                          ["score:mini:dev", "score:mini:test"]),
     "a comment in a script": (("steps/stage6_score.py", "def main():", "# a word\ndef main():\n    'Documented.'"), []),
     "features of test alone": (("exp/features/mini_fbank/test/feats.ark", "feats", "other"),
-                               ["decode:mini:test"]),  # which finds the same
+                               ["decode:mini:test", "report:mini"]),  # decoding finds the same
     "foundations": (("steps/common/__init__.py", "What every", "What each"), []),
 }
 

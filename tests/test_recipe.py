@@ -14,12 +14,14 @@ import time
 from pathlib import Path
 
 import pytest
+from opened_files import SITECUSTOMIZE, undeclared
 
 from steps.search.ctm import read_ctm
 
 ROOT = Path(__file__).parent.parent
 SHRUNK = {
-    "conf/mini.yaml": [(r"epochs: \d+", "epochs: 2"), (r"warmup_steps: \d+", "warmup_steps: 5")],
+    "conf/mini.yaml": [(r"epochs: \d+", "epochs: 2"),
+                       (r"( +)learning_rate: .*", r"\1learning_rate: 0.003\n\1warmup_steps: 5")],
     "conf/corpora/mini.yaml": [(r"\{train: 1000, dev: 100, test: 100\}", "{train: 60, dev: 12, test: 12}")],
 }
 
@@ -67,7 +69,9 @@ def finished(tmp_path_factory):
     """The project after `doit`, and what that said."""
     folder = tmp_path_factory.mktemp("recipe")
     copy_project(folder)
-    output = call(folder, "doit")
+    hook = tmp_path_factory.mktemp("hook")
+    (hook / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    output = call(folder, "doit", PYTHONPATH=str(hook), OPENED_LOG=f"{folder}.opened")
     return folder, output
 
 
@@ -79,6 +83,12 @@ def test_everything_runs_from_nothing_to_the_report(finished):
     assert found["utterances"] == 12 and 0 < found["syllable_error_rate"] <= 1.5
     assert "<svg" in (folder / "exp/mini/report.html").read_text()
     assert len(list(csv.DictReader((folder / "exp/mini/train.csv").open()))) == 2
+
+
+def test_stages_open_what_dodo_declares(finished):
+    """A file that a stage reads and dodo.py does not know could change without a rerun."""
+    folder, _ = finished
+    assert undeclared(folder, Path(f"{folder}.opened")) == []
 
 
 def test_a_second_run_does_nothing(finished):

@@ -97,7 +97,8 @@ def test_a_touched_file(finished):
                                               "todo": "./path.sh doit lexicon:mini"}
     assert found["tasks"]["prepare:mini"]["state"] == found["tasks"]["features:mini_fbank"]["state"] == "done"
     assert found["tasks"]["train:mini"]["state"] == "stale"
-    assert found["tasks"]["train:mini"]["why"] == ["lexicon:mini comes first"]
+    assert found["tasks"]["train:mini"]["why"] == ["data/mini/train/utt2spk: changed"]
+    assert found["tasks"]["decode:mini:dev"]["why"] == ["train:mini comes first"]
     assert found["now"]["tasks"] == ["lexicon:mini", *FROM_TRAIN]
 
 

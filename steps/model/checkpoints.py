@@ -164,6 +164,8 @@ def inputs(config: Resolved) -> dict[str, str]:
     paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files]
     for part in ("train", "dev"):
         paths += [config.data_dir / part / "pinyin", config.feature_dir / part / "utt2num_frames"]
+    if config.experiment.train.balance:
+        paths.append(config.data_dir / "train" / "utt2spk")
     try:
         return {str(path): sha256(path) for path in paths}
     except FileNotFoundError as error:

@@ -150,7 +150,7 @@ class SameAudio:
     """
 
     def __init__(self, set_dirs: Iterable[Path], has_root: bool):
-        self._set_dirs, self._has_root = list(set_dirs), has_root
+        self.set_dirs, self._has_root = list(set_dirs), has_root
 
     def __call__(self) -> bool:
         return not self.differences({})
@@ -158,7 +158,7 @@ class SameAudio:
     def differences(self, values: dict[str, Any]) -> list[str]:
         """The files that differ, and how."""
         found, total = [], 0
-        for set_dir in self._set_dirs:
+        for set_dir in self.set_dirs:
             wavs, noted = _table(set_dir / "wav.scp"), _table(set_dir / "utt2audio")
             total += len(wavs)
             found += [(wavs[utt], now) for utt in wavs if (now := size_and_time(wavs[utt])) != noted.get(utt)]
