@@ -2,8 +2,8 @@
 
     ./path.sh python -m tests.benchmarks.pronunciation exp/hsk test
 
-Every syllable is scored once with its right text and once with another initial (final, tone) in the text, drawn among
-those that make a syllable of the model. The equal error rate is where as many right ones are refused as wrong ones are
+Every syllable is scored with its right text, and with every other initial (final, tone) in the text that makes a
+syllable of the model. The equal error rate is where as many right ones are refused as wrong ones are
 let pass. It also counts how many right syllables get a verdict other than None, and what a syllable costs. Those who
 speak are natives, and a swapped text is easier to tell than a learner's error.
 """
@@ -11,17 +11,21 @@ speak are natives, and a swapped text is easier to tell than a learner's error.
 import argparse
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from steps.common.errors import run
+from steps.common.parallel import track
 from steps.deploy.assess import PARTS, TokenParts, assess, labels_of, part_log_odds
 from steps.deploy.reading_aloud import ReadingAloud, Target, reading_aloud
 from steps.feats.archive import FeatureReader
 from steps.model.checkpoints import finished_training
 from steps.search.goodness import edits
 from steps.text.transcripts import read_pinyin
+
+NATS = (0, 1, 1.5, 2, 2.5, 3, 4)
 
 
 def equal_error_rate(right: list[float], wrong: list[float]) -> tuple[float, float]:
@@ -31,6 +35,59 @@ def equal_error_rate(right: list[float], wrong: list[float]) -> tuple[float, flo
     passed = 1 - np.searchsorted(np.sort(wrong), thresholds) / len(wrong)
     at = int(np.argmin(np.abs(refused - passed)))
     return float((refused[at] + passed[at]) / 2), float(thresholds[at])
+
+
+class Tally:
+    """What is counted over a set."""
+
+    def __init__(self, tokens: list[str]):
+        self.parts = TokenParts(tokens)
+        self.right = {(scored, swapped): [] for scored in PARTS for swapped in PARTS}
+        self.wrong = {pair: [] for pair in self.right}
+        self.margins = {name: [] for name in ("right", *PARTS)}
+        self.errors = Counter()
+        self.seconds = 0.0
+        self.syllables = 0
+
+    def add(self, log_probs: np.ndarray, text: list[str]) -> None:
+        """Count an utterance of `text`."""
+        reading = reading_aloud(" ".join(text)) if len(text) > 1 else _one(text[0])
+        begin = time.perf_counter()
+        heard, verdicts = assess(log_probs, reading, self.parts)
+        self.seconds += time.perf_counter() - begin
+        self.syllables += len(text)
+        self.errors.update(verdict.error for verdict in verdicts)
+        self.errors["Insertion"] += sum(one.target is None for one in heard)
+        for target, row in zip(reading.targets, edits(log_probs, labels_of(reading, self.parts)).instead, strict=True):
+            row = row - np.logaddexp.reduce(row)
+            self.margins["right"].append(_behind(row, target, self.parts))
+            for swapped in PARTS:
+                self._swap(target, swapped, row)
+
+    def _swap(self, target: Target, swapped: str, row: np.ndarray) -> None:
+        others = {self.parts.tokens[one] for one in np.flatnonzero(self.parts.same_but(target.syllable, swapped))}
+        for number, other in enumerate(sorted(others.difference(target.accepted))):
+            false = Target(other, (other,), other, 0)
+            self.margins[swapped].append(_behind(row, false, self.parts))
+            for scored in PARTS:
+                self.wrong[scored, swapped].append(part_log_odds(row, false, scored, self.parts))
+                if number == 0:
+                    self.right[scored, swapped].append(part_log_odds(row, target, scored, self.parts))
+
+    def lines(self) -> Iterator[str]:
+        """The tables."""
+        yield f"{self.syllables} syllables, {1000 * self.seconds / self.syllables:.1f} ms each; verdicts on what is " \
+              "right: " + ", ".join(f"{name} {count / self.syllables:.2%}" for name, count in self.errors.items())
+        yield "equal error rate of a score (row) where the text has another … (column), %"
+        yield "score    " + "".join(f"{part:>9}" for part in PARTS)
+        for scored in PARTS:
+            rates = [equal_error_rate(self.right[scored, swapped], self.wrong[scored, swapped]) for swapped in PARTS]
+            yield f"{scored:9}" + "".join(f"{100 * rate:9.2f}" for rate, _ in rates) \
+                + f"   threshold {rates[PARTS.index(scored)][1]:.2f}"
+        yield "share of syllables that another beats by more than … nats, %: right, and with another part in the text"
+        yield "nats     " + "".join(f"{name:>9}" for name in self.margins)
+        for nats in NATS:
+            yield f"{nats:<9}" + "".join(f"{100 * np.mean(np.array(of) > nats):9.2f}" for of in self.margins.values())
 
 
 def main() -> None:
@@ -46,50 +103,12 @@ def main() -> None:
     from steps.model.acoustic import AcousticModel
 
     model = AcousticModel(args.exp_dir)
-    parts, rng = TokenParts(model.tokens), np.random.default_rng(1)
-    right, wrong = ({(scored, swapped): [] for scored in PARTS for swapped in PARTS} for _ in range(2))
-    margins = {name: [] for name in ("right", *PARTS)}
-    errors, spent, syllables, left_out = Counter(), 0.0, 0, 0
-    for _, log_probs, text in sorted((utt, log_probs, pinyin[utt]) for utt, log_probs in
-                                     model.log_probs((utt, feats[utt]) for utt in pinyin if utt in feats)):
-        if not all(syllable in parts.ids for syllable in text):
-            left_out += 1
-            continue
-        reading = reading_aloud(" ".join(text)) if len(text) > 1 else _one(text[0])
-        labels = labels_of(reading, parts)
-        begin = time.perf_counter()
-        heard, verdicts = assess(log_probs, reading, parts)
-        spent += time.perf_counter() - begin
-        syllables += len(labels)
-        errors.update(verdict.error for verdict in verdicts)
-        errors["Insertion"] += sum(one.target is None for one in heard)
-        for target, row in zip(reading.targets, edits(log_probs, labels).instead, strict=True):
-            row = row - np.logaddexp.reduce(row)
-            margins["right"].append(_behind(row, target, parts))
-            for swapped in PARTS:
-                others = np.flatnonzero(parts.same_but(target.syllable, swapped))
-                others = [one for one in others if one not in [parts.ids.get(form) for form in target.accepted]]
-                if not others:
-                    continue
-                other = model.tokens[rng.choice(others)]
-                false = Target(other, (other,), other, 0)
-                margins[swapped].append(_behind(row, false, parts))
-                for scored in PARTS:
-                    right[scored, swapped].append(part_log_odds(row, target, scored, parts))
-                    wrong[scored, swapped].append(part_log_odds(row, false, scored, parts))
-    print(f"{args.exp_dir} {args.set}: {syllables} syllables, {1000 * spent / syllables:.1f} ms each; "
-          f"{left_out} utterances left out: a syllable is no token")
-    print("verdicts on what is right:", ", ".join(f"{name} {count / syllables:.2%}" for name, count in errors.items()))
-    print("equal error rate of a score (row) where the text has another … (column), %")
-    print("score    " + "".join(f"{part:>9}" for part in PARTS))
-    for scored in PARTS:
-        rates = [equal_error_rate(right[scored, swapped], wrong[scored, swapped]) for swapped in PARTS]
-        print(f"{scored:9}" + "".join(f"{100 * rate:9.2f}" for rate, _ in rates)
-              + f"   threshold {rates[PARTS.index(scored)][1]:.2f}")
-    print("share of syllables that another one beats by more than … nats, %: right, and with another part in the text")
-    print("nats     " + "".join(f"{name:>9}" for name in margins))
-    for nats in (0, 1, 1.5, 2, 2.5, 3, 4):
-        print(f"{nats:<9}" + "".join(f"{100 * np.mean(np.array(found) > nats):9.2f}" for found in margins.values()))
+    tally = Tally(model.tokens)
+    utts = [utt for utt in pinyin if utt in feats and all(one in tally.parts.ids for one in pinyin[utt])]
+    for utt, log_probs in track(model.log_probs((utt, feats[utt]) for utt in utts), len(utts), "scoring"):
+        tally.add(log_probs, pinyin[utt])
+    print(f"{args.exp_dir} {args.set}: {len(utts)} of {len(pinyin)} utterances; in the others a syllable is no token")
+    print("\n".join(tally.lines()))
 
 
 def _behind(row: np.ndarray, target: Target, parts: TokenParts) -> float:
