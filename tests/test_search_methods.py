@@ -1,6 +1,7 @@
 """Graph, tuning, decoding and scoring by prefix and wfst, over a small experiment whose network hears its features."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,12 @@ from small_experiment import HEARD, REFERENCE, TEXT, make_experiment, run_script
 
 from steps import make_graph, stage5_decode, stage6_score, tune
 from steps.common.errors import UserError
+from steps.common.files import write_json
 from steps.config.load import load_resolved
 from steps.config.schema import Lm
 from steps.corpus.table import write_table
 from steps.report.characters import character_rates
+from steps.report.experiment import NEEDED, Results
 from steps.search.lm import random_text, syllable_lm, unigram, word_lm
 from steps.search.ngram import perplexity, vocabulary
 from steps.search.words import Readings
@@ -59,6 +62,21 @@ def test_all_methods_from_graph_to_score(monkeypatch, exp_dir, capsys):
     assert (found / "pinyin").read_text().splitlines()[0] == "amy-1 ni3 hao3"
     assert (found / "ctm_words").read_text(encoding="utf-8").splitlines()[0].startswith("amy-1 1 0.020 0.080 你好 ")
     assert (exp_dir / "decode/test_prefix/pinyin").read_text().splitlines()[0] == "amy-1 ni3 hao3"
+
+
+def test_report_leads_with_what_dev_chose(exp_dir):
+    rates = {"greedy": 0.2, "prefix": 0.2, "wfst": 0.3}
+    for part, method in ((part, method) for part in ("dev", "test") for method in rates):
+        rate = rates[method] if part == "dev" else 0.9 - rates[method]
+        write_json(exp_dir / f"score/{part}_{method}/score.json", dict.fromkeys(NEEDED, 0) | {
+            "set": part, "method": method, "syllable_error_rate": rate})
+    write_json(exp_dir / "env.json", {})
+    assert Results(exp_dir).main.name == "test_greedy"  # prefix is no better
+    better = json.loads((exp_dir / "score/dev_prefix/score.json").read_text()) | {"syllable_error_rate": 0.1}
+    write_json(exp_dir / "score/dev_prefix/score.json", better)
+    assert Results(exp_dir).main.name == "test_prefix"
+    shutil.rmtree(exp_dir / "score/dev_prefix")
+    assert Results(exp_dir).main.name == "test_greedy"
 
 
 def test_a_method_that_does_not_pay_is_told(monkeypatch, exp_dir, capsys):

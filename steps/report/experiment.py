@@ -1,6 +1,7 @@
 """What an experiment directory holds of results."""
 
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,17 @@ class Results:
 
     @property
     def main(self) -> Scored | None:
-        """What the experiment is judged by: its test set, or else the last scored one; None where nothing is scored."""
-        tests = [one for one in self.scored if one.scores["set"] == "test"]
-        return (tests or self.scored or [None])[-1]
+        """What the experiment is judged by: its test set, or else the last scored one; None where nothing is scored.
+
+        Of several methods it is the one with the lowest syllable error rate on dev; greedy where none is better, and
+        where dev is not scored.
+        """
+        sets = [one.scores["set"] for one in self.scored]
+        part = "test" if "test" in sets else (sets or [None])[-1]
+        of_dev = {one.scores["method"]: one.scores["syllable_error_rate"] for one in self.scored
+                  if one.scores["set"] == "dev"}
+        return min((one for one in self.scored if one.scores["set"] == part), default=None, key=lambda one: (
+            of_dev.get(one.scores["method"], math.inf), one.scores["method"] != "greedy"))
 
     def _place(self, one: Scored) -> tuple[int, str]:
         sets = self.config.corpus.sets
