@@ -1,6 +1,7 @@
 """After 4: the trained network as files that run without MindSpore, exp/<experiment>/export/."""
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from steps.common.provenance import git_commit
 from steps.config.load import Resolved, load_resolved
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader, load_cmvn, mean_std
+from steps.search.decode import TUNING
 from steps.text.syllables import read_tokens
 
 FILES = ("export.json", "features.json", "model.mindir", "model.onnx", "tokens.txt")
@@ -55,6 +57,7 @@ def export(exp_dir: Path) -> Path:
     write_mindir(out_dir / "model.mindir", network, config, mean, std)
     write_lines(out_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     write_json(out_dir / "features.json", config.features.model_dump(mode="json"))
+    copy_graph(exp_dir, out_dir)
     told = facts(config, exp_dir)
     told |= on_dev(out_dir, config, told)
     if has_demo(config):
@@ -75,6 +78,16 @@ def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any]) -> dict[str, A
     measured = measure(OnnxModel(out_dir, told), config.features, FeatureReader(feats), read_pinyin(pinyin))
     print("\n".join(table_lines(measured)))
     return measured
+
+
+def copy_graph(exp_dir: Path, out_dir: Path) -> None:
+    """Copy what decoding with words takes, where there is it: graph/ and the weights that dev chose."""
+    shutil.rmtree(out_dir / "graph", ignore_errors=True)
+    (out_dir / TUNING).unlink(missing_ok=True)
+    if (exp_dir / "graph" / "lm.json").exists() and (exp_dir / TUNING).exists():
+        shutil.copytree(exp_dir / "graph", out_dir / "graph")
+        (out_dir / TUNING).parent.mkdir(exist_ok=True)
+        shutil.copyfile(exp_dir / TUNING, out_dir / TUNING)
 
 
 def facts(config: Resolved, exp_dir: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def main() -> None:
 
     from steps.deploy.recognizer import Recognizer  # slow imports: not for --help or a mistake
 
-    recognizer = Recognizer(args.exp_dir, args.method)
+    recognizer = Recognizer(args.exp_dir, args.method, args.words)
     failed = 0
     for path in paths:
         try:
@@ -157,7 +157,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini, or an exported one")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE",
                         help="recordings, folders of them, or - for standard input: 16-bit PCM, or a whole file")
-    parser.add_argument("--method", choices=METHODS, default="greedy")
+    parser.add_argument("--method", choices=METHODS, default="greedy",
+                        help="wfst gives hanzi; prefix and wfst want a graph (doit graph:<experiment>)")
+    parser.add_argument("--words", type=Path, help="wfst with these words alone: lines of a word, its pinyin where you "
+                        "like, its frequency in a million where you like")
     parser.add_argument("--format", choices=FORMATS, default="txt")
     parser.add_argument("--beside", action="store_true", help="write FILE's result beside it, not to stdout")
     parser.add_argument("--overwrite", action="store_true", help="with --beside: also where there is a file")

@@ -25,9 +25,7 @@ from steps.search.decode import (
     make_search,
     write_decoded,
 )
-from steps.search.lm import own_graph
-
-OWN_SCALE = 1.5  # of the network's ln probabilities beside a list of one's own, which no dev set has weighed
+from steps.search.lm import OWN_SCALE, own_graph
 
 
 def main() -> None:

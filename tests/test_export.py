@@ -17,6 +17,7 @@ from steps.common.files import write_json, write_lines
 from steps.config.load import dump
 from steps.feats.archive import accumulate, empty_stats, save_cmvn
 from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
+from steps.search.decode import chosen_weights
 
 BINS = 20
 
@@ -73,6 +74,18 @@ def test_batches_and_buckets_do_not_change_a_result(tmp_path, buckets, cmn_frame
         beside = np.stack([np.pad(feats, ((0, 9), (0, 0)), constant_values=50.0)] * 2)
         padded = session.run(["log_probs"], {"x": beside, "x_lens": np.array([len(feats), len(feats) + 9])})[0][0]
         assert np.abs(np.exp(padded[:len(alone)]) - np.exp(alone)).max() < 1e-5
+
+
+def test_the_graph_goes_along(tmp_path):
+    write_trained(tmp_path, KINDS["residual"])
+    write_json(tmp_path / "decode/tuning.json", {"wfst": {"best": {"scale": 2.0}}})
+    write_json(tmp_path / "graph/lm.json", {})
+    write_lines(tmp_path / "graph/words.txt", ["<eps> 0"])
+    out_dir = export.export(tmp_path)
+    assert (out_dir / "graph/words.txt").read_text() == "<eps> 0\n"
+    assert chosen_weights(out_dir, "wfst") == {"scale": 2.0}
+    (tmp_path / "graph/lm.json").unlink()  # a graph that is half made
+    assert not (export.export(tmp_path) / "graph").exists()
 
 
 def test_without_a_checkpoint_nothing_is_written(tmp_path):

@@ -205,6 +205,25 @@ def test_formats():
     assert found["phrases"][0]["syllables"][1] == {"syllable": "hao3", "begin": 0.75, "end": 1.1, "confidence": 0.8}
 
 
+def test_hanzi_where_there_are_words():
+    phrase = Phrase(0.0, 4.4, [Timed(i * 0.2, 0.5 if i == 10 else 0.2, "ma1", 1.0) for i in range(21)],
+                    (("一二三四五六七", 7), ("八九", 2), ("十一二", 3), ("三四五六七八九十一", 9)))
+    heard = Heard("a", 5.0, [phrase])
+    assert FORMATS["txt"](heard) == "一二三四五六七八九十一二三四五六七八九十一\n"
+    assert json.loads(FORMATS["json"](heard))["phrases"][0]["words"][1] == "八九"
+    lines = [line.split("\n")[2] for line in FORMATS["srt"](heard).split("\n\n")[:-1]]
+    assert lines == ["一二三四五六七", "八九十一二三四五六七八九十一"]
+
+
+def test_words_of_ones_own(exp_dir, tmp_path):
+    """Whatever is heard, the list's words are found, and syllables that are none of theirs."""
+    (tmp_path / "words.txt").write_text("妈 ma1\n八 ba1\n中 zhong1\n", encoding="utf-8")
+    found = list(Recognizer(exp_dir, words=tmp_path / "words.txt").phrases([speech(6)]))
+    words = {word for phrase in found for word, _ in phrase.words}
+    assert words & {"妈", "八", "中"} and words - {"妈", "八", "中"} <= {"a1", "ma3"}
+    assert all(sum(count for _, count in phrase.words) == len(phrase.syllables) for phrase in found)
+
+
 def test_praats_tiers_fill_the_recording():
     text = FORMATS["TextGrid"](HEARD)
     for tier in text.split("item [")[2:]:

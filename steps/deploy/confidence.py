@@ -43,6 +43,8 @@ def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
             pinyin: Mapping[str, list[str]]) -> dict[str, Any]:
     """What a dev set tells of a model: where in a syllable its spike lies, and its calibration with its reliability.
 
+    The calibration changes nothing where that tells better, out of fold, which syllables are right.
+
     Args:
         config: of the features.
         feats: float32 (frames, bins) by utterance, as stored.
@@ -52,11 +54,12 @@ def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
     found = track(model.log_probs((utt, feats[utt]) for utt in feats), len(feats), "decoding dev")
     emissions = {utt: greedy(log_probs) for utt, log_probs in found}
     probabilities, right = judge(emissions, pinyin, model.tokens)
-    raw = reliability(probabilities, right)
-    table = reliability(out_of_fold(probabilities, right), right)
+    folded = out_of_fold(probabilities, right)
+    pays = log_loss(folded, right) < log_loss(probabilities, right)
+    raw, table = reliability(probabilities, right), reliability(folded if pays else probabilities, right)
     return {
         "spike_place": place,
-        "calibration": fit(probabilities, right)._asdict(),
+        "calibration": (fit(probabilities, right) if pays else Calibration())._asdict(),
         "syllables": len(right),
         "right": int(right.sum()),
         "calibration_error_before": calibration_error(raw),
@@ -120,6 +123,12 @@ def out_of_fold(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
         calibration = fit(probabilities[~mine], right[~mine])
         confidences[mine] = [calibration(one) for one in probabilities[mine]]
     return confidences
+
+
+def log_loss(confidences: np.ndarray, right: np.ndarray) -> float:
+    """Nats in all that it costs to tell which syllables are right."""
+    p = np.clip(confidences, CLOSEST, 1 - CLOSEST)
+    return float(-np.log(np.where(right, p, 1 - p)).sum())
 
 
 def table_lines(measured: Mapping[str, Any]) -> list[str]:

@@ -1,13 +1,14 @@
 """What a recording's syllables are written as: txt, json, ctm, srt, vtt, TextGrid."""
 
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pypinyin.contrib.tone_convert import to_tone
 
 from steps.deploy.recognizer import Phrase
-from steps.search.ctm import Timed, ctm_line
+from steps.search.ctm import ctm_line
 from steps.text.syllables import NEUTRAL
 
 LINE_SYLLABLES = 18  # of a subtitle, at the most
@@ -28,7 +29,7 @@ def accented(syllable: str) -> str:
 
 def txt(heard: Heard) -> str:
     """A line a phrase."""
-    return "".join(f"{_text(phrase.syllables)}\n" for phrase in heard.phrases)
+    return "".join(f"{phrase.text}\n" for phrase in heard.phrases)
 
 
 def one_json(heard: Heard) -> str:
@@ -36,11 +37,12 @@ def one_json(heard: Heard) -> str:
     return json.dumps({
         "file": heard.name,
         "duration": round(heard.seconds, 3),
-        "text": " ".join(_text(phrase.syllables) for phrase in heard.phrases),
+        "text": " ".join(phrase.text for phrase in heard.phrases),
         "phrases": [{
             "begin": round(phrase.begin, 3),
             "end": round(phrase.end, 3),
-            "text": _text(phrase.syllables),
+            "text": phrase.text,
+            **({"words": [word for word, _ in phrase.words]} if phrase.words else {}),
             "syllables": [{"syllable": one.syllable, "begin": round(one.begin, 3),
                            "end": round(one.begin + one.duration, 3), "confidence": round(one.confidence, 4)}
                           for one in phrase.syllables],
@@ -56,14 +58,14 @@ def ctm(heard: Heard) -> str:
 
 def srt(heard: Heard) -> str:
     """SubRip subtitles."""
-    return "".join(f"{number}\n{_clock(line.begin, ',')} --> {_clock(line.end, ',')}\n{_text(line.syllables)}\n\n"
+    return "".join(f"{number}\n{_clock(line.begin, ',')} --> {_clock(line.end, ',')}\n{line.text}\n\n"
                    for number, line in enumerate(_lines(heard.phrases), 1))
 
 
 def vtt(heard: Heard) -> str:
     """WebVTT subtitles."""
     return "WEBVTT\n\n" + "".join(
-        f"{_clock(line.begin, '.')} --> {_clock(line.end, '.')}\n{_text(line.syllables)}\n\n"
+        f"{_clock(line.begin, '.')} --> {_clock(line.end, '.')}\n{line.text}\n\n"
         for line in _lines(heard.phrases))
 
 
@@ -71,7 +73,7 @@ def textgrid(heard: Heard) -> str:
     """Praat's, with a tier of phrases and one of syllables; both fill the whole recording, as Praat wants it."""
     syllables = [one for phrase in heard.phrases for one in phrase.syllables]
     tiers = {
-        "phrases": [(phrase.begin, phrase.end, _text(phrase.syllables)) for phrase in heard.phrases],
+        "phrases": [(phrase.begin, phrase.end, phrase.text) for phrase in heard.phrases],
         "syllables": [(one.begin, one.begin + one.duration, one.syllable) for one in syllables],
     }
     end = max([heard.seconds, *(phrase.end for phrase in heard.phrases)])
@@ -92,10 +94,6 @@ FORMATS: dict[str, Callable[[Heard], str]] = {"txt": txt, "json": one_json, "ctm
 ONE_RECORDING = ("srt", "vtt", "TextGrid")  # these cannot stand one behind the other in a stream
 
 
-def _text(syllables: Sequence[Timed]) -> str:
-    return " ".join(one.syllable for one in syllables)
-
-
 def _clock(seconds: float, point: str) -> str:
     milliseconds = round(seconds * 1000)
     return (f"{milliseconds // 3_600_000:02d}:{milliseconds // 60_000 % 60:02d}:{milliseconds // 1000 % 60:02d}"
@@ -103,17 +101,20 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _lines(phrases: list[Phrase]) -> list[Phrase]:
-    """Phrases that fit a subtitle: a longer one is divided behind its longest syllable, which a short pause follows."""
+    """Phrases that fit a subtitle: a longer one is divided behind its longest syllable, which a short pause follows;
+    where there are words, behind the longest that ends one."""
     lines = []
     for phrase in phrases:
         found = phrase.syllables
-        if len(found) <= LINE_SYLLABLES:
+        ends = list(itertools.accumulate(count for _, count in phrase.words)) or list(range(1, len(found) + 1))
+        cuts = [end for end in ends if len(found) // 4 < end <= len(found) - len(found) // 4]
+        if len(found) <= LINE_SYLLABLES or not cuts:
             lines.append(phrase)
             continue
-        middle = range(len(found) // 4, len(found) - len(found) // 4)
-        cut = max(middle, key=lambda number: found[number].duration) + 1
-        lines += _lines([Phrase(part[0].begin, part[-1].begin + part[-1].duration, part)
-                         for part in (found[:cut], found[cut:])])
+        cut = max(cuts, key=lambda end: found[end - 1].duration)
+        words = ends.index(cut) + 1
+        for part, own in ((found[:cut], phrase.words[:words]), (found[cut:], phrase.words[words:])):
+            lines += _lines([Phrase(part[0].begin, part[-1].begin + part[-1].duration, part, own)])
     return lines
 
 

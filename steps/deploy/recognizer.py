@@ -5,6 +5,7 @@ output is cut into phrases where the network hears nothing for a while, and each
 """
 
 import itertools
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,13 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
+from steps.config.load import load_resolved
+from steps.config.schema import Pinyin
 from steps.deploy.confidence import Calibration
 from steps.deploy.model import NOT_MEASURED, Model, load_model
 from steps.feats.compute import compute_feats, frame_length, frame_shift, num_frames, stream_feats
 from steps.search.alignment import timed, voice_of
 from steps.search.ctc import BLANK, Emission
 from steps.search.ctm import Timed
-from steps.search.decode import chosen_weights, make_search
+from steps.search.decode import Search, chosen_weights, make_search
+from steps.search.lm import OWN_SCALE, own_graph
 
 WINDOW_S = 20.0  # seconds of sound that the network sees at once
 CHUNK_S = 30.0  # of an utterance, where features are normalised by the utterance
@@ -35,6 +39,12 @@ class Phrase(NamedTuple):
     begin: float  # seconds
     end: float
     syllables: list[Timed]
+    words: tuple[tuple[str, int], ...] = ()  # by wfst: each with the number of its syllables
+
+    @property
+    def text(self) -> str:
+        """Its hanzi, where the search finds words; else its pinyin."""
+        return "".join(word for word, _ in self.words) or " ".join(one.syllable for one in self.syllables)
 
 
 class Segment(NamedTuple):
@@ -54,12 +64,12 @@ class Recognizer:
     Args:
         exp_dir: an experiment's directory, or an exported one.
         method: the search, as in decoding.
+        words: a list of one's own, for wfst to find nothing but its words.
     """
 
-    def __init__(self, exp_dir: Path, method: str = "greedy"):
+    def __init__(self, exp_dir: Path, method: str = "greedy", words: Path | None = None):
         self.model = load_model(exp_dir)
-        weights = chosen_weights(exp_dir, method)
-        self._search = make_search(exp_dir / "graph", method, self.model.tokens, weights)
+        self._search = self._searching(exp_dir, method, words)
         self._place = self.model.facts.get("spike_place", NOT_MEASURED)
         self._calibration = Calibration(**self.model.facts.get("calibration", {}))
 
@@ -71,10 +81,11 @@ class Recognizer:
         frame_shift_s = self.model.frame_shift_s
         for segment in segments(self._heard(blocks), self.model.subsampling_factor, round(PAUSE_S / frame_shift_s),
                                 round(LONGEST_S / frame_shift_s)):
-            found = self._search(segment.log_probs).emissions
-            if found:
-                syllables = self._timed(segment, found)
-                yield Phrase(syllables[0].begin, syllables[-1].begin + syllables[-1].duration, syllables)
+            best = self._search(segment.log_probs)
+            if best.emissions:
+                syllables = self._timed(segment, best.emissions)
+                end = syllables[-1].begin + syllables[-1].duration
+                yield Phrase(syllables[0].begin, end, syllables, tuple(best.words))
 
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[str]:
         """The syllables of the best path, each as soon as the network has heard it; "" where a pause has begun."""
@@ -90,6 +101,16 @@ class Recognizer:
                 if quiet == pause:
                     yield ""
                 last = token
+
+    def _searching(self, exp_dir: Path, method: str, words: Path | None) -> Search:
+        tokens = self.model.tokens
+        if words is None:
+            return make_search(exp_dir / "graph", method, tokens, chosen_weights(exp_dir, method))
+        with tempfile.TemporaryDirectory(prefix="yinjie.") as folder:
+            config = exp_dir / "config.yaml"
+            policy = load_resolved(exp_dir).corpus.pinyin if config.exists() else Pinyin()
+            graph = own_graph(words, Path(folder), tokens, policy)
+            return make_search(graph, "wfst", tokens, {"scale": OWN_SCALE})
 
     def _heard(self, blocks: Iterable[np.ndarray]) -> Iterator[Part]:
         if by_utterance(self.model):
