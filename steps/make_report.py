@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from steps.common.errors import run
-from steps.common.files import atomic_open
+from steps.common.files import atomic_open, remove_leftovers
 from steps.config.load import Resolved
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
@@ -26,6 +26,7 @@ def main() -> None:
         text, wavs = (read_table(path) if path.exists() else {} for path in (data_dir / "text", data_dir / "wav.scp"))
         mistakes = find_mistakes(results.main.alignments, *_counts_and_seconds(results.config, data_dir))
     page = report_page(results, feats, text, wavs, mistakes)
+    remove_leftovers(args.exp_dir)
     with atomic_open(args.exp_dir / "report.html") as file:
         file.write(page)
     print(f"{args.exp_dir / 'report.html'}: {len(page.encode()) / 1e6:.1f} MB")

@@ -94,7 +94,7 @@ def test_an_interrupt_that_python_drops_comes_again():
 
     class Dropped:
         def __del__(self):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)  # pytest-xdist has its workers ignore SIGINT
 
     def main():
         Dropped()
