@@ -53,16 +53,17 @@ def log(line):
         file.write(line + "\\n")
 
 def begin(task):
-    log(f"{task} {os.getpid()}")
-    print(f"{task} begins", flush=True)
-    if os.environ.get("FAIL") == task:
-        sys.exit("error: as asked")
-    if task in os.environ.get("SLOW", "").split():
-        try:
-            end = time.monotonic() + 60
-            while time.monotonic() < end and not Path("go").exists():
-                time.sleep(0.02)
-        finally:
+    slow = task in os.environ.get("SLOW", "").split()
+    try:
+        log(f"{task} {os.getpid()}")
+        print(f"{task} begins", flush=True)
+        if os.environ.get("FAIL") == task:
+            sys.exit("error: as asked")
+        end = time.monotonic() + 60
+        while slow and time.monotonic() < end and not Path("go").exists():
+            time.sleep(0.02)
+    finally:
+        if slow:
             time.sleep(float(os.environ.get("CLEARING", 0)))
             log(f"{task} cleared up")
 '''
