@@ -240,3 +240,9 @@ def test_missing_data_says_what_to_do(folder, mend):
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert folder in run.stderr and mend in run.stderr and "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("name", ["prepare", "lexicon", "features", "train", "decode", "score"])
+def test_stages_answer_to_their_names_without_numbers(name):
+    found = subprocess.run([sys.executable, "-m", f"steps.{name}", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0 and f"_{name}" in found.stdout
