@@ -21,7 +21,7 @@ def ensure_environment(folder: Path = ENVIRONMENT, lock: Path = LOCK) -> Path:
     Raises UserError where that fails; the next call begins anew.
     """
     folder = folder.absolute()
-    wanted = f"# {folder}\n{lock.read_text(encoding='utf-8')}"  # venvs cannot be moved, hence the folder
+    wanted = f"# {folder}\n{lock.read_text(encoding='utf-8')}"  # a venv cannot be moved, so the folder counts
     installed = folder / "installed"
     with open(f"{folder}.lock", "w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # of several at once one installs

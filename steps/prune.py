@@ -69,7 +69,7 @@ def unneeded_checkpoints(exp_dir: Path, keep: int) -> dict[Path, str]:
 def unneeded_features() -> dict[Path, str]:
     """Directories of exp/features that neither an experiment of conf/ nor one that lies in exp/ reads.
 
-    Raises UserError where a config cannot be read, as nobody knows then what it names.
+    Raises UserError where a config cannot be read, since it is then unknown what it names.
     """
     try:
         configs = [*map(load_experiment, experiment_names()), *map(load_resolved, experiment_dirs([]))]

@@ -42,7 +42,7 @@ def run(main) -> None:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
-    except BrokenPipeError:  # whoever read the output, such as head, has enough
+    except BrokenPipeError:  # the reader of the output, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes when it ends
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:

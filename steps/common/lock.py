@@ -81,7 +81,7 @@ def give_lock_back(path: Path, handle: int) -> None:
 
 
 def busy(path: Path) -> str | None:
-    """Who holds the lock on a file, and what to do about it; None where nobody does."""
+    """Who holds the lock on a file, and what to do about it; None where no process does."""
     try:
         handle = os.open(path, os.O_RDWR)
     except OSError:

@@ -119,7 +119,7 @@ def _executor(jobs: int | None) -> Iterator[tuple[Any, Callable[[], int]]]:
         try:
             yield pool, lambda: jobs
         except BaseException:
-            for process in multiprocessing.active_children():  # nobody wants their results any more
+            for process in multiprocessing.active_children():  # their results are not needed any more
                 process.kill()
             raise
         finally:

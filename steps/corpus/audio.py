@@ -17,7 +17,7 @@ from steps.common.parallel import ordered_map, track
 from steps.corpus.mp3 import mp3_as_read
 
 CHUNK = 64  # files a task: opening a header is too short to be sent alone
-BLOCK = 1 << 16  # samples decoded at once, lest hours of audio take gigabytes
+BLOCK = 1 << 16  # samples decoded at once: hours of audio would take gigabytes
 UNKNOWN_LENGTH = 2**31 - 4096  # WAV headers of streams hold about 2**31 or 2**32 bytes for "not known"
 UNKNOWN_FRAMES = 2**62
 RATES_HZ = 4_000, 768_000  # of speech; what lies outside is a damaged header

@@ -85,7 +85,7 @@ def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence
 
 
 def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
-    """The likeliest calibration, with Platt's targets, which lie a little off 0 and 1, lest it be without bounds."""
+    """The likeliest calibration. Platt's targets lie a little off 0 and 1: with 0 and 1 it would have no bounds."""
     x = logit(np.clip(probabilities, CLOSEST, 1 - CLOSEST))
     positive, negative = int(right.sum()), int((~right).sum())
     target = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))

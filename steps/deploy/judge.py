@@ -17,7 +17,7 @@ from steps.search.alignment import boundaries, voice_of
 from steps.search.ctc import align
 
 SILENCE_MS = 120.0  # at a syllable's end that may belong to it: a stop's closure is shorter
-LONGEST_S = 60.0  # of a recording: whoever reads aloud a longer one should cut it
+LONGEST_S = 60.0  # of a recording; a longer one must be cut
 
 
 class Judge:

@@ -55,5 +55,5 @@ def write_mindir(path: Path, network: nn.Cell, config: Resolved, mean: np.ndarra
         beside = Path(folder) / path.name
         ms.export(cell, ms.Tensor(shape=[None, None, len(mean)], dtype=ms.float32), file_name=str(beside),
                   file_format="MINDIR")
-        beside.chmod(0o644)  # MindSpore lets nobody but its owner read it
+        beside.chmod(0o644)  # MindSpore lets only its owner read it
         os.replace(beside, path)

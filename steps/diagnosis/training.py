@@ -49,7 +49,7 @@ def judge_divergence(history: pd.DataFrame) -> Finding:
     """`history` is train.csv, at least one row."""
     losses = history["train_loss"].to_numpy(float)
     bad = history.loc[~np.isfinite(losses), "epoch"]
-    remedy = ("lower train.optimizer.learning_rate to a third (the sweep below shows what the network bears), lengthen "
+    remedy = ("lower train.optimizer.learning_rate to a third (the sweep below shows which rates work), lengthen "
               "warmup_steps, keep clip_norm above 0; and see what the checks of features say")
     if len(bad):
         return Finding("divergence", "error", f"the training loss is not finite from epoch {bad.iloc[0]} on", [],
@@ -149,7 +149,7 @@ def next_rate(scores: Mapping[float, float], configured: float, deaf: float) -> 
     lowest, highest, best = min(scores), max(scores), min(scores, key=scores.get)
     if len(scores) >= MOST or scores[best] < LEARNT * deaf:
         return None
-    if scores[best] > DEAF * deaf:  # none hears: too slow to reach even the plateau, or too fast to leave it
+    if scores[best] > DEAF * deaf:  # none has learnt: too slow to reach the plateau, or too fast to leave it
         return highest * BEYOND if scores[lowest] > deaf / DEAF else lowest / BEYOND
     if lowest < best < highest:
         return None

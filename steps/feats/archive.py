@@ -20,7 +20,7 @@ FILES = "feats.scp", "feats.ark", "utt2num_frames"
 def feature_writer(folder: Path, compress: bool = False) -> Iterator[Callable[[str, np.ndarray], None]]:
     """Give `write(utt, feats)`; at the block's end `folder` gets feats.ark, utt2num_frames and, last, feats.scp.
 
-    Nothing is there before that, nor after an error: whoever sees feats.scp sees it all. `feats` are float32
+    Nothing is there before that, nor after an error: where feats.scp is there, all of it is there. `feats` are float32
     (frames, bins), and stored in Kaldi's one-byte format for speech features where `compress`. feats.scp names the ark
     by `folder` as it is given: relative to the project's root where `folder` is.
     """
@@ -102,8 +102,8 @@ class FeatureReader:
         return {utt: self[utt] for utt in self}
 
 
-BLOCK = 1 << 16  # frames worked on at once, lest an hour of audio take gigabytes
-MIN_STD = 0.1  # of a bin that hardly ever changes in training, lest it dwarf all others when it does
+BLOCK = 1 << 16  # frames at once: an hour of audio would take gigabytes
+MIN_STD = 0.1  # a bin that hardly changes in training would otherwise dominate when it does
 
 
 def empty_stats(bins: int) -> np.ndarray:

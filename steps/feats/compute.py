@@ -117,7 +117,7 @@ def fbank_parts(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.n
 
 
 PARTS = {"spectrogram": spectrogram_parts, "fbank": fbank_parts}
-BLOCK = 1 << 16  # samples worked on at once, lest an hour of audio take gigabytes
+BLOCK = 1 << 16  # samples at once: an hour of audio would take gigabytes
 
 
 def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) -> np.ndarray:

@@ -13,7 +13,7 @@ from scipy import signal
 from steps.config.schema import Copy
 
 FRAME_S = 0.025  # over which loudness is measured
-BLOCK = 4096  # frames worked on at once, lest an hour of audio take gigabytes
+BLOCK = 4096  # frames at once: an hour of audio would take gigabytes
 LOUD = 0.9  # quantile of the frames' energies that is the level of speech
 TILTS = 0.0, 1.0  # how steeply the amplitude of noise falls with frequency: from not at all to in proportion
 SHORTEST_REVERB_S = 0.1

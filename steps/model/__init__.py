@@ -2,7 +2,7 @@
 
 oneDNN 3 picks a reference kernel, some fifty times slower, for MindSpore's plain-layout convolutions on processors
 with AVX-512. It reads its limit when it is loaded, so it is set here, before any module of this room imports
-MindSpore, for whoever comes without path.sh.
+MindSpore, for users who come without path.sh.
 """
 
 import os

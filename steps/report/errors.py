@@ -148,7 +148,7 @@ def align_bases(ref: Sequence[str], hyp: Sequence[str]) -> list[Pair]:
     """Align syllables by base: as few base errors as can be; among those, few wrong tones; then few substitutions.
 
     A plain alignment of the bases leaves it to chance which of two equal bases stands opposite a single one (of `ma1
-    ma5` opposite `ma5`), and would count tone errors that nobody made. Returns pairs of whole syllables.
+    ma5` opposite `ma5`), and would count tone errors that were not made. Returns pairs of whole syllables.
     """
     width = len(hyp) + 1
     costs = [[column * _BASE_ERROR for column in range(width)]]

@@ -96,7 +96,7 @@ def _bootstrap(a: Scored, b: Scored) -> tuple[float | None, str]:
 
 def _welch(rates_a: list[float], rates_b: list[float], difference: float) -> tuple[float | None, str]:
     if len(set(rates_a)) == len(set(rates_b)) == 1:
-        return None, "no seed makes a difference" + (": it exceeds their spread, which is nil" if difference else "")
+        return None, "no seed makes a difference" + (": it exceeds their spread, which is 0" if difference else "")
     facts = [fact for rates in (rates_a, rates_b)
              for fact in (statistics.fmean(rates), statistics.stdev(rates), len(rates))]
     p_value = float(stats.ttest_ind_from_stats(*facts, equal_var=False).pvalue)

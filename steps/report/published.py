@@ -1,7 +1,7 @@
 """The tables of conf/RESULTS.md, what every experiment of conf/ reached, and of the README, which is made from it.
 
 Only `python -m steps.compare --publish`, a maintainer's command, writes them. A row stays until its experiment is there
-to be compared again: nobody has all corpora on one machine.
+to be compared again: no machine has all corpora.
 """
 
 import re

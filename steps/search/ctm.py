@@ -20,7 +20,7 @@ def ctm_lines(utt: str, emissions: list[Emission], tokens: list[str], frame_shif
     """The lines `utt 1 begin duration syllable confidence` of an utterance, in the order of time.
 
     A syllable begins where its first frame begins and lasts for its own run of frames, as in icefall's CTC timestamps
-    (icefall/utils.py, parse_fsa_timestamps_and_texts); blanks belong to nobody. CTC emits in few frames, so that the
+    (icefall/utils.py, parse_fsa_timestamps_and_texts); blanks belong to no syllable. CTC emits in few frames: the
     duration is that of the spike rather than of the syllable.
 
     Args:

@@ -132,7 +132,7 @@ PART = 256  # utterances: some seconds of work
 def decode_in_parts(exp_dir: Path, feature_dir: Path, method: str, what: str) -> Decoded:
     """What `decode_set` makes of the features in `feature_dir`, with the parts' seconds added up.
 
-    An utterance's result does not depend on its company (see `steps.model.batches`), hence not on the parts.
+    An utterance's result does not depend on the others of its batch (`steps.model.batches`), so not on the parts.
     """
     frames = read_table(feature_dir / "utt2num_frames")
     utts = sorted(frames, key=lambda utt: -int(frames[utt]))  # alike lengths share batches, and the longest come first

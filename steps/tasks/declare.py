@@ -90,7 +90,7 @@ def warn(messages: Iterable[str]) -> None:
 
 
 def broken_tasks(broken: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Tasks of broken configs: whoever asks for one gets the message."""
+    """Tasks of broken configs: asking for one gives the message."""
     for name, message in broken.items():
         yield {"name": name, "actions": [(_fail, [message])], "doc": f"broken: {message.splitlines()[0]}"}
 

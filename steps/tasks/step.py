@@ -97,7 +97,7 @@ def run_child(words: Sequence[str], log: BinaryIO, variables: dict[str, str] | N
 
 
 def _copy(pipe: BinaryIO, log: BinaryIO) -> None:
-    """Pass on each line as it comes, also where nobody reads this process' stdout any more."""
+    """Pass on each line as it comes, also where this process' stdout is closed."""
     shown = True
     for line in pipe:
         try:
