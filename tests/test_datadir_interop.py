@@ -72,7 +72,7 @@ def c_sorted(command: str, path: Path) -> bool:
 def test_coreutils_find_all_tables_sorted(sets):
     for data_dir in sets:
         for path in data_dir.iterdir():
-            assert c_sorted("sort -c -u -k1,1", path), path
+            assert path.name == "SHA256SUMS" or c_sorted("sort -c -u -k1,1", path), path
         assert c_sorted("sort -k2 utt2spk | cmp -", data_dir / "utt2spk")
 
 

@@ -195,7 +195,8 @@ def with_rate(context, rate):
 
 
 @pytest.mark.parametrize(("rate", "severities", "words"), [
-    (0.01, ["ok"], "learns at 0.01"), (3.0, ["warning", "error"], "too high"), (1e-6, ["warning", "error"], "too low")])
+    (0.01, ["ok"], "learns at 0.01"), (30.0, ["warning", "error"], "too high"),
+    (1e-6, ["warning", "error"], "too low")])
 def test_the_sweep_sees_rates_that_are_too_high_or_low(context, rate, severities, words):
     finding = sweep.check_rate(with_rate(context, rate))
     assert finding.severity in severities and words in finding.finding, (finding.finding, finding.evidence)

@@ -8,6 +8,7 @@ import pytest
 from steps.config.load import Resolved, experiment_names, load_experiment
 from steps.config.schema import Corpus, Experiment, Features, Model
 from steps.deploy.onnx_model import onnx_model
+from steps.feats.archive import apply_cmvn
 from steps.model.checkpoints import named_parameters
 from steps.model.layers import StockLayers
 from steps.model.loss import Inference
@@ -92,7 +93,8 @@ def test_every_experiments_network_can_be_written(name):
     session = exported(config, TOKENS, network, np.full(bins, 17, np.float32), np.ones(bins, np.float32))
     feats = np.random.default_rng(2).normal(size=(45, bins)).astype(np.float32) + 18  # above every floor
     found = session.run(["log_probs"], {"x": feats[None], "x_lens": np.array([45])})[0][0]
-    expected = far_padded(network, config.experiment.model, feats - 17)
+    normalised = apply_cmvn(feats, np.full(bins, 17, np.float32), np.ones(bins, np.float32), config.features.cmn_frames)
+    expected = far_padded(network, config.experiment.model, normalised)
     assert np.abs(np.exp(found) - np.exp(expected)).max() < 1e-5
 
 

@@ -6,6 +6,7 @@ Read next: batches (what the network is given), network, loss (the step), callba
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -99,7 +100,12 @@ def _run(training: Training, step: nn.Cell, batches: TrainingBatches) -> None:
     callbacks = [step_log, EpochEnd(training, step_log)]
     if config.summary and training.workers.writes:
         callbacks.append(Summary(training, step_log))
-    ms.Model(step).train(config.epochs, data, callbacks=callbacks, dataset_sink_mode=False, initial_epoch=done)
+    try:
+        ms.Model(step).train(config.epochs, data, callbacks=callbacks, dataset_sink_mode=False, initial_epoch=done)
+    except RuntimeError:
+        if source.error is not None:
+            raise source.error from None
+        raise
 
 
 class _Source:
@@ -108,6 +114,7 @@ class _Source:
     def __init__(self, batches: TrainingBatches):
         self._batches = batches
         self.next_epoch = 1
+        self.error: UserError | None = None  # what MindSpore wraps into a RuntimeError of its own
 
     def __len__(self) -> int:
         return self._batches.steps_per_epoch
@@ -115,7 +122,14 @@ class _Source:
     def __iter__(self):
         epoch = self.next_epoch
         self.next_epoch += 1
-        return self._batches.epoch(epoch)
+        return self._batches_of(epoch)
+
+    def _batches_of(self, epoch: int) -> Iterator[Batch]:
+        try:
+            yield from self._batches.epoch(epoch)
+        except UserError as error:
+            self.error = error
+            raise
 
 
 def _finish(training: Training, tokens: list[str]) -> None:
