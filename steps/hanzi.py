@@ -21,7 +21,7 @@ from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph
 from steps.search.lm import Sentences, word_lm
 from steps.search.words import general_words, read_own_words, readings_of
 from steps.text.syllables import BLANK, all_syllables, normalize
-from steps.text.transcripts import transcribe
+from steps.text.transcripts import transcribe_file
 
 FOLDER = Path("exp/hanzi")
 VERSION = 1  # to be raised where the same sources make another graph
@@ -79,17 +79,7 @@ def general_graph(folder: Path, own: Path | None, text: Path | None) -> None:
 
 def read_sentences(path: Path) -> Sentences:
     """A text file's sentences as words. Raises UserError where it is missing or nothing in it can be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not utf-8 (byte {error.start})") from None
-    readings = transcribe({str(number): line for number, line in enumerate(lines)}, Pinyin())
-    found = [[word.written for word in reading.words] for reading in readings if reading.words]
-    if not found:
-        raise UserError(f"{path}: no sentences in it; write hanzi, one sentence a line")
-    return found
+    return [[word.written for word in reading.words] for reading in transcribe_file(path, Pinyin())]
 
 
 def written(writer: Writer, lines: Iterable[str], name: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from steps.common.errors import UserError, run
+from steps.common.errors import run
 from steps.common.files import write_json
 from steps.common.lock import output_lock
 from steps.config.load import Resolved, load_experiment
@@ -21,7 +21,7 @@ from steps.search.graph import build_graph
 from steps.search.lm import Mixed, sentence_length, syllable_lm, word_lm
 from steps.search.words import POLICIES, Readings, Syllables, general_words, read_own_words, readings_of
 from steps.text.syllables import read_tokens
-from steps.text.transcripts import read_texts, transcribe
+from steps.text.transcripts import read_texts, transcribe, transcribe_file
 
 
 class Text(NamedTuple):
@@ -87,15 +87,7 @@ def _of_set(config: Resolved, part: str) -> Text:
 
 
 def _of_file(path: Path, policy: Pinyin) -> Text:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; mend decode.lm.text in the experiment's yaml") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not utf-8 (byte {error.start})") from None
-    read = [one for one in transcribe({str(at): line for at, line in enumerate(lines)}, policy) if one.words]
-    if not read:
-        raise UserError(f"{path}: no sentences in it; write hanzi, one sentence a line")
+    read = transcribe_file(path, policy, "; mend decode.lm.text in the experiment's yaml")
     return Text([[word.written for word in reading.words] for reading in read], [one.syllables for one in read])
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open
+from steps.common.files import atomic_open, utf8_lines
 from steps.common.parallel import track
 from steps.deploy.reading_aloud import ReadingAloud, reading_aloud
 
@@ -31,12 +31,7 @@ def main() -> None:
 
 def read_list(path: Path) -> list[tuple[Path, str]]:
     """The lines `recording<TAB>text` of a file; a relative path is relative to the file's folder. Raises UserError."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not utf-8 (byte {error.start}); save it as UTF-8") from None
+    lines = utf8_lines(path, encoding="utf-8-sig", if_not_utf8="; save it as UTF-8")
     wanted = []
     for number, line in enumerate(lines, 1):
         if line.strip():

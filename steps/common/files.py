@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and text files of users, read with a message where that fails."""
 
 import contextlib
 import hashlib
@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from steps.common.errors import UserError
 
 LEFTOVER = re.compile(r"\..+\.(\d+)\.[^.]+(?:\.tmp)?")  # a name with the process that makes it
 
@@ -59,6 +61,19 @@ def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
     """Write lines (without their newlines) as one whole file."""
     with atomic_open(path) as file:
         file.writelines(f"{line}\n" for line in lines)
+
+
+def utf8_lines(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> list[str]:
+    """A text file's lines, without their newlines; `utf-8-sig` as encoding allows a byte order mark.
+
+    Raises UserError where the file is missing or not UTF-8, with `if_missing` or `if_not_utf8`, the remedy, at its end.
+    """
+    try:
+        return path.read_text(encoding=encoding).splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file{if_missing}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not utf-8 (byte {error.start}){if_not_utf8}") from None
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pypinyin.constants import PINYIN_DICT
 
 from steps.common.errors import UserError
+from steps.common.files import utf8_lines
 from steps.config.schema import Pinyin
 from steps.text.normalize import is_hanzi
 from steps.text.reading import Reader
@@ -65,12 +66,7 @@ def read_own_words(path: Path) -> OwnWords:
     """
     counts: dict[str, int] = {}
     readings: defaultdict[str, set[Syllables]] = defaultdict(set)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; name a list of words, one a line") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not utf-8 (byte {error.start})") from None
+    lines = utf8_lines(path, "; name a list of words, one a line", "utf-8-sig")
     for number, line in enumerate(lines, 1):
         word, *rest = line.partition("#")[0].split() or [""]
         if not word:

@@ -10,6 +10,7 @@ from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 from pypinyin.seg.mmseg import p_set as KNOWN_PREFIXES  # noqa: N812
 
 from steps.common.errors import UserError
+from steps.common.files import utf8_lines
 from steps.text.normalize import is_hanzi
 from steps.text.syllables import NEUTRAL, from_marked, normalize
 
@@ -96,12 +97,7 @@ class Phrases:
 def read_entries(path: Path) -> dict[str, tuple[str, ...]]:
     """A dictionary file: lines `word syllable…`, one syllable a character of hanzi, or any number of them for a Latin
     word; # begins a comment. Raises UserError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; mend pinyin.user_dict in the corpus' yaml file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not utf-8 (byte {error.start})") from None
+    lines = utf8_lines(path, "; mend pinyin.user_dict in the corpus' yaml file")
     entries: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, 1):
         word, *written = line.partition("#")[0].split() or [""]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
+from steps.common.files import utf8_lines
 from steps.common.parallel import default_jobs, ordered_map
 from steps.config.schema import Pinyin
 from steps.corpus.table import read_table
@@ -38,6 +39,18 @@ def transcribe(texts: dict[str, str], policy: Pinyin, jobs: int | None = None) -
     jobs = 1 if len(texts) <= SMALL else jobs or default_jobs()
     for readings in ordered_map(functools.partial(_read_chunk, policy), _chunks(texts.items()), jobs):
         yield from readings
+
+
+def transcribe_file(path: Path, policy: Pinyin, if_missing: str = "") -> list[Reading]:
+    """The readings of a text file of sentences, hanzi, one a line; lines of which nothing can be read are left out.
+
+    Raises UserError where the file is missing (`if_missing`, the remedy, at its end), not UTF-8, or has no sentence.
+    """
+    lines = utf8_lines(path, if_missing)
+    found = [one for one in transcribe({str(at): line for at, line in enumerate(lines)}, policy) if one.words]
+    if not found:
+        raise UserError(f"{path}: no sentences in it; write hanzi, one sentence a line")
+    return found
 
 
 def _chunks(items: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
