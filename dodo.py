@@ -78,7 +78,7 @@ def task_prepare():
             "actions": [Step("steps.stage1_prepare", name)],
             "file_dep": [*joined],
             "uptodate": [SameSources("steps.stage1_prepare", f"local.{corpus.module}"),
-                         SameConfig({"corpus": corpus.model_copy(update={"pinyin": Pinyin()})}),
+                         SameConfig({"corpus": corpus if parts else corpus.model_copy(update={"pinyin": Pinyin()})}),
                          SameCorpus(corpus.root or "", tables(corpus)),
                          SameFiles(texts),
                          SameAudio([data_dir / part for part in corpus.sets], corpus.root is not None)],

@@ -209,10 +209,15 @@ def test_words_and_bare_syllables_combine(project, monkeypatch):
     """A corpus of hanzi and one of pinyin alone: stage 2 of each, then both together."""
     configure(project, "audio_cmn")
     configure(project, "audio_cmn", "syllabs", options={"part": "syllabs"})
-    for corpus in ("audio_cmn", "syllabs", "audio_cmn+syllabs"):
+    options = yaml.dump({"module": "combine", "pinyin": {"sandhi": "spoken"},
+                         "options": {"corpora": {"audio_cmn": ["train", "dev", "test"], "syllabs": ["train"]}}})
+    Path("conf/corpora/spoken.yaml").write_text(options)
+    for corpus in ("audio_cmn", "syllabs", "audio_cmn+syllabs", "spoken"):
         run(monkeypatch, steps.stage1_prepare, corpus)
         run(monkeypatch, steps.stage2_lexicon, corpus)
-    pinyin = read_table("data/audio_cmn+syllabs/train/pinyin")
+    pinyin, spoken = (read_table(f"data/{corpus}/train/pinyin") for corpus in ("audio_cmn+syllabs", "spoken"))
+    assert spoken == pinyin
+    assert read_table("data/spoken/dev/pinyin")["yuetan-hsk-水果"] == "shui2 guo3"
     assert pinyin["chenwang-syllabs-jv1"] == "ju1" and pinyin["yuetan-hsk-北京"] == "bei3 jing1"
     assert "jv1" not in Path("data/audio_cmn+syllabs/lang/lexicon.txt").read_text()
 

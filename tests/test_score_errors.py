@@ -21,7 +21,7 @@ from steps.report.errors import (
     syllable_error_rate,
     total,
 )
-from steps.report.scores import confidence_interval, error_rates
+from steps.report.scores import confidence_interval, error_rates, sandhi_blind_errors
 
 syllable = st.sampled_from(["ma1", "ma3", "ma5", "shi4", "si4", "guo2"])
 utterance = st.lists(syllable, max_size=9)
@@ -172,7 +172,17 @@ def test_rates_of_a_small_set_by_hand():
     assert rates["syllable_error_rate"] == 3 / 6
     assert rates["toneless_error_rate"] == 2 / 6
     assert (rates["tone_error_rate"], rates["tone_tokens"]) == (1 / 4, 4)
+    assert rates["sandhi_blind_error_rate"] == 2 / 6  # ni2 hao3 is how ni3 hao3 is said
     assert rates["sentence_error_rate"] == 2 / 3
+
+
+@pytest.mark.parametrize(("ref", "hyp", "errors"), [
+    ("ni3 hao3", "ni2 hao3", 0), ("ni2 hao3", "ni3 hao3", 0), ("ni3 hao3", "ni3 hao2", 1), ("ni3 hao3", "ni4 hao3", 1),
+    ("wo3 hen3 hao3", "wo3 hen2 hao3", 0), ("wo3 men5 hao3", "wo2 men5 hao3", 1),
+    ("yi1 ge4 bu4 dui4", "yi2 ge4 bu2 dui4", 0), ("yi4 tian1", "yi1 tian1", 0), ("yi1 ge4", "yi4 ge4", 1),
+    ("ni3 hao3", "ni3", 1), ("ni3", "ni2 hao3", 2), ("ni3", "ni2", 1)])
+def test_errors_blind_to_sandhi(ref, hyp, errors):
+    assert sandhi_blind_errors(align(ref.split(), hyp.split())) == errors
 
 
 def test_intervals_of_the_other_rates_are_those_of_a_bootstrap():
@@ -183,7 +193,9 @@ def test_intervals_of_the_other_rates_are_those_of_a_bootstrap():
     drawn = rng.integers(0, len(refs), (20_000, len(refs)))
     columns = {"toneless_error_rate": ([one.base_errors for one in by_utt], [one.ref_tokens for one in by_utt]),
                "tone_error_rate": ([one.wrong_tones for one in by_utt], [one.right_bases for one in by_utt]),
-               "sentence_error_rate": ([refs[utt] != hyps[utt] for utt in refs], [1] * len(refs))}
+               "sentence_error_rate": ([refs[utt] != hyps[utt] for utt in refs], [1] * len(refs)),
+               "sandhi_blind_error_rate": ([sandhi_blind_errors(align(refs[utt], hyps[utt])) for utt in refs],
+                                           [len(refs[utt]) for utt in refs])}
     assert set(rates["intervals"]) == set(columns)
     for name, (errors, of) in columns.items():
         low, high = rates["intervals"][name]
@@ -196,4 +208,5 @@ def test_intervals_of_the_other_rates_are_those_of_a_bootstrap():
 def test_intervals_where_nothing_can_be_wrong():
     refs, hyps = {"a": ["ma1"], "b": ["shi4"]}, {"a": [], "b": []}
     assert error_rates(refs, hyps, {utt: align(refs[utt], []) for utt in refs})["intervals"] == {
-        "toneless_error_rate": [1, 1], "tone_error_rate": [0, 0], "sentence_error_rate": [1, 1]}
+        "toneless_error_rate": [1, 1], "tone_error_rate": [0, 0], "sentence_error_rate": [1, 1],
+        "sandhi_blind_error_rate": [1, 1]}

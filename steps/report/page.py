@@ -4,7 +4,7 @@ import base64
 import functools
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,20 +128,25 @@ def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping
 
 def _result_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows, one a scored set; columns in which no set has anything are left out."""
-    columns = ["set", "method", "syllable errors", "95 %", "toneless", "tones", "sentences", "characters",
-               "ins / del / sub", "syllables", "utterances", "RTF"]
+    columns = ["set", "method", "syllable errors", "95 %", "toneless", "tones", "sandhi-blind", "sentences",
+               "characters", "ins / del / sub", "syllables", "utterances", "RTF"]
     rows = []
     for scores in (one.scores for one in results.scored):
-        low, high = scores["ci95"]
+        blind, reach = scores.get("sandhi_blind_error_rate"), scores.get("intervals", {}).get("sandhi_blind_error_rate")
         character_errors = scores.get("character_error_rate")
         rows.append([scores["set"], scores["method"], percent(scores["syllable_error_rate"]),
-                     f"{100 * low:.2f} to {100 * high:.2f}", percent(scores["toneless_error_rate"]), tone_rate(scores),
+                     _interval(scores["ci95"]), percent(scores["toneless_error_rate"]), tone_rate(scores),
+                     "" if blind is None else percent(blind) + (f" ({_interval(reach)})" if reach else ""),
                      percent(scores["sentence_error_rate"]),
                      "" if character_errors is None else percent(character_errors),
                      f"{scores['ins']} / {scores['del']} / {scores['sub']}", scores["ref_tokens"],
                      scores["utterances"], f"{scores['real_time_factor']:.3f}"])
     filled = [place for place in range(len(columns)) if any(row[place] != "" for row in rows)]
     return [columns[place] for place in filled], [[row[place] for place in filled] for row in rows]
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
 
 
 def _training(results: Results) -> str:

@@ -14,7 +14,8 @@ from steps.report.runs import Run
 SER = "syllable_error_rate"
 RATES = {  # of score.json, and what to call them
     SER: "syllables", "toneless_error_rate": "toneless", "tone_error_rate": "tones",
-    "sentence_error_rate": "sentences", "character_error_rate": "characters"}
+    "sandhi_blind_error_rate": "sandhi-blind", "sentence_error_rate": "sentences",
+    "character_error_rate": "characters"}
 
 
 class Value(NamedTuple):

@@ -25,7 +25,6 @@ from steps.report.errors import (
     operation,
     rate,
     rate_intervals,
-    syllable_error_rate,
     total,
 )
 from steps.text.tones import sandhi_blind
@@ -148,13 +147,13 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
     - toneless_error_rate: the same with the tone digits taken off, aligned anew, per reference syllable.
     - tone_error_rate: among the pairs of that second alignment whose bases are equal (tone_tokens of them), those whose
       tones differ. Where the bases can be aligned in several ways, the one with the fewest wrong tones counts.
-    - sandhi_blind_error_rate: as syllable_error_rate, aligned anew, with readings that differ by tone sandhi alone
-      counted as right (steps.text.tones.sandhi_blind): trainings on spoken and on citation tones can be compared.
+    - sandhi_blind_error_rate: as syllable_error_rate, but see `sandhi_blind_errors`.
     - sentence_error_rate: utterances with any error, per utterance.
     - tone_confusion: the pairs of tone_error_rate, rows reference tones 1 to 5, columns hypothesis tones 1 to 5.
     - ci95, and intervals by rate: [low, high], see `confidence_interval`.
     """
     by_utt = [count(pairs) for pairs in alignments.values()]
+    blind = [sandhi_blind_errors(pairs) for pairs in alignments.values()]
     counts = total(by_utt)
     tones_by_utt = [count_tones([(refs[utt], hyps[utt])]) for utt in alignments]
     tones = add_tones(tones_by_utt)
@@ -170,18 +169,33 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
         "toneless_error_rate": rate(tones.base_errors, tones.ref_tokens),
         "tone_error_rate": rate(tones.wrong_tones, tones.right_bases),
         "tone_tokens": tones.right_bases,
-        "sandhi_blind_error_rate": syllable_error_rate(*({utt: sandhi_blind(side[utt]) for utt in alignments}
-                                                         for side in (refs, hyps))),
+        "sandhi_blind_error_rate": rate(sum(blind), counts.ref_tokens),
         "sentence_error_rate": rate(sum(one.errors > 0 for one in by_utt), len(by_utt)),
-        "intervals": _intervals(by_utt, tones_by_utt),
+        "intervals": _intervals(by_utt, tones_by_utt, blind),
         "tone_confusion": tones.matrix,
     }
 
 
-def _intervals(by_utt: Sequence[Counts], tones: Sequence[ToneCounts]) -> dict[str, list[float]]:
-    errors = [(one.base_errors, one.wrong_tones, counts.errors > 0) for one, counts in zip(tones, by_utt, strict=True)]
-    of = [(one.ref_tokens, one.right_bases, 1) for one in tones]
-    names = ("toneless_error_rate", "tone_error_rate", "sentence_error_rate")
+def sandhi_blind_errors(pairs: Sequence[Pair]) -> int:
+    """The errors of an alignment, but for tones that differ by sandhi alone.
+
+    Trainings on spoken tones and on citation tones can be compared by it: in the references of either, the place of a
+    syllable allows the same tones (`steps.text.tones.sandhi_blind`).
+    """
+    ref = [one for one, _ in pairs if one != EPS]
+    errors = at = 0
+    for one, other in pairs:
+        said = [*ref[:at], other, *ref[at + 1:]]
+        errors += one != other and (one == EPS or other == EPS or sandhi_blind(said) != sandhi_blind(ref))
+        at += one != EPS
+    return errors
+
+
+def _intervals(by_utt: Sequence[Counts], tones: Sequence[ToneCounts], blind: Sequence[int]) -> dict[str, list[float]]:
+    errors = [(one.base_errors, one.wrong_tones, counts.errors > 0, wrong)
+              for one, counts, wrong in zip(tones, by_utt, blind, strict=True)]
+    of = [(one.ref_tokens, one.right_bases, 1, one.ref_tokens) for one in tones]
+    names = ("toneless_error_rate", "tone_error_rate", "sentence_error_rate", "sandhi_blind_error_rate")
     return dict(zip(names, rate_intervals(errors, of), strict=True))
 
 

@@ -42,8 +42,9 @@ def sort_value(value: str) -> tuple[int, float, str]:
 
 
 ERRORS_SAID = ("Error rates in percent, with 95 % intervals (bootstrap over utterances), or ± the standard deviation "
-               "over seeds. Toneless: without tone digits. Tones: the tone is wrong where the rest of the syllable "
-               "is right. Sentences: utterances with any error.")
+               "over seeds. Toneless: without tone "
+               "digits. Tones: the tone is wrong where the rest of the syllable is right. Sandhi-blind: tones that "
+               "differ by sandhi alone count as right. Sentences: utterances with any error.")
 BEATS_SAID = ("P(better): the probability that the syllable error rate is lower than that experiment's (paired "
               "bootstrap). p: the p-value of no difference over seeds (Welch's t-test).")
 
