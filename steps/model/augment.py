@@ -32,8 +32,8 @@ def augment(feats: np.ndarray, frames: int, config: Augment, rng: np.random.Gene
     shift = float(rng.integers(-config.freq_shift, config.freq_shift + 1))
     feats = resample(feats, frames, rng.uniform(*config.freq_warp), shift)
     feats = feats + np.float32(rng.uniform(-config.level, config.level))
-    for _ in range(config.time_masks):
-        _mask(feats, min(config.time_mask_frames, len(feats) // 5), rng)
+    for _ in range(config.time_masks):  # together at most a third: a word must not be hidden as a whole
+        _mask(feats, min(config.time_mask_frames, len(feats) // (3 * config.time_masks)), rng)
     for _ in range(config.freq_masks):
         _mask(feats.T, config.freq_mask_bins, rng)
     return feats
