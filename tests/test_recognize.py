@@ -296,11 +296,12 @@ def test_pcm_from_a_pipe(channels, size, live):
     np.testing.assert_allclose(np.concatenate(list(sound.blocks)), expected, atol=1e-7)
 
 
-def test_a_whole_file_from_a_pipe(tmp_path):
-    soundfile.write(tmp_path / "a.flac", speech(1), 16000)
-    pipe = io.BufferedReader(io.BytesIO((tmp_path / "a.flac").read_bytes()))
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3"])
+def test_a_whole_file_from_a_pipe(tmp_path, name):
+    soundfile.write(tmp_path / name, speech(1), 16000)
+    pipe = io.BufferedReader(io.BytesIO((tmp_path / name).read_bytes()))
     np.testing.assert_array_equal(np.concatenate(list(piped_sound(pipe, 8000, 2, 16000, False).blocks)),
-                                  read_audio(tmp_path / "a.flac", 16000))
+                                  read_audio(tmp_path / name, 16000))
     with pytest.raises(UserError, match="arecord"):
         piped_sound(io.BufferedReader(io.BytesIO(b"RIFF....WAVE")), 16000, 1, 16000, True)
 
@@ -318,29 +319,51 @@ def test_files_that_hold_no_sound(tmp_path, monkeypatch, content, message):
         list(open_sound(path, 16000).blocks)
 
 
-def test_a_wav_cut_short(tmp_path):
-    soundfile.write(tmp_path / "a.wav", speech(1), 16000)
-    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:9000])
-    with pytest.raises(UserError, match=r"a\.wav: "):
-        list(open_sound(tmp_path / "a.wav", 16000).blocks)
+@pytest.mark.parametrize("name", ["a.wav", "upload", "a.aiff"])
+def test_a_file_cut_short(tmp_path, name):
+    kind = "AIFF" if name == "a.aiff" else "WAV"
+    soundfile.write(tmp_path / name, speech(1), 16000, format=kind)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:9000])
+    with pytest.raises(UserError, match=rf"{name}: cut short"):
+        list(open_sound(tmp_path / name, 16000).blocks)
 
 
-def test_pyav_reads_what_libsndfile_cannot(tmp_path):
+def encode(path: Path, samples: np.ndarray, rate: int, codec: str) -> None:
+    """Write float32 (channels, samples) as PyAV does it."""
     av = pytest.importorskip("av")
-    samples = np.stack([speech(2, 44100, seed) for seed in range(2)])
-    with av.open(str(tmp_path / "a.m4a"), "w") as container:
-        stream = container.add_stream("aac", rate=44100, layout="stereo")
-        frame = av.AudioFrame.from_ndarray(samples, "fltp", "stereo")
-        frame.rate = 44100
-        for packet in [*stream.encode(frame), *stream.encode()]:
-            container.mux(packet)
-    sound = open_sound(tmp_path / "a.m4a", 16000)
-    heard = np.concatenate(list(sound.blocks))
-    assert abs(sound.seconds - 2) < 0.1 and abs(len(heard) / 16000 - 2) < 0.1
-    assert np.sqrt(np.mean(np.square(heard))) == pytest.approx(np.sqrt(np.mean(np.square(samples.mean(0)))), rel=0.5)
-    (tmp_path / "b.m4a").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"b\.m4a: not readable as audio"):
-        list(open_sound(tmp_path / "b.m4a", 16000).blocks)
+    layout = "stereo" if len(samples) == 2 else "mono"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        resampler = av.AudioResampler(stream.format, layout, rate)
+        frame = av.AudioFrame.from_ndarray(samples, "fltp", layout)
+        frame.rate = rate
+        pieces = av.AudioFifo()
+        for piece in resampler.resample(frame):
+            pieces.write(piece)
+        while piece := pieces.read(stream.codec_context.frame_size or 1024, partial=True):
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(("name", "codec", "rate", "cut"), [
+    ("a.m4a", "aac", 44100, "not readable"), ("a.mkv", "aac", 48000, "cut short: .* of the 2.0 s"),
+    ("a.webm", "libopus", 48000, "cut short"), ("a.amr", "libopencore_amrnb", 8000, "not readable to its end"),
+    ("a.ts", "mp2", 48000, None), ("a.aac", "aac", 16000, "not readable to its end"),
+])
+def test_pyav_reads_what_libsndfile_cannot(tmp_path, name, codec, rate, cut):
+    samples = np.stack([speech(2, rate, seed) for seed in range(1 if codec == "libopencore_amrnb" else 2)])
+    encode(tmp_path / name, samples, rate, codec)
+    level = np.sqrt(np.mean(np.square(samples.mean(0))))
+    content = (tmp_path / name).read_bytes()
+    for sound in (open_sound(tmp_path / name, 16000),
+                  piped_sound(io.BufferedReader(io.BytesIO(content)), 8000, 2, 16000, False)):
+        heard = np.concatenate(list(sound.blocks))
+        assert abs(len(heard) / 16000 - 2) < 0.15
+        assert np.sqrt(np.mean(np.square(heard))) == pytest.approx(level, rel=0.5)
+    (tmp_path / name).write_bytes(content[:len(content) * 2 // 3 + 5])
+    if cut:
+        with pytest.raises(UserError, match=rf"{name}: {cut}.*; get the file anew"):
+            list(open_sound(tmp_path / name, 16000).blocks)
 
 
 def test_ffmpeg_reads_where_there_is_no_pyav(tmp_path, monkeypatch):

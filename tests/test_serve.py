@@ -108,7 +108,8 @@ def test_health_page_and_openapi(client, tmp_path):
 
 @pytest.mark.parametrize("content,code,words", [
     (b"", 400, "the upload: the file is empty"), (b"no sound at all" * 99, 400, "the upload: not readable"),
-    (wav(8.0), 413, "longer than 5 s"), (wav(0.01), 400, "shorter than a frame"),
+    (wav()[:9000], 400, "the upload: cut short"), (wav(8.0), 413, "longer than 5 s"),
+    (wav(0.01), 400, "shorter than a frame"),
 ])
 def test_bad_sound_is_refused_and_no_path_is_told(client, content, code, words):
     answer = transcribe(client, content)

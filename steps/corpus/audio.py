@@ -34,6 +34,10 @@ FOREIGN = {".pcm": "samples without a header", ".raw": "samples without a header
            ".aac": "AAC", ".amr": "AMR", ".wma": "Windows Media", ".webm": "WebM", ".sph": "compressed SPHERE"}
 
 
+class UnknownFormatError(UserError):
+    """libsndfile does not read the file; something else may."""
+
+
 class AudioInfo(NamedTuple):
     """What a file says of itself."""
 
@@ -59,8 +63,8 @@ class _Forward(soundfile.SoundFile):
 def open_audio(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
     """An audio file that libsndfile reads, opened, whose header is plausible.
 
-    Raises UserError that names the file: missing, unreadable, in a format that libsndfile does not know, without
-    samples, cut short, several recordings in one, or with a rate, a length or channels that speech does not have.
+    Raises UserError that names the file: missing, without samples, cut short, several recordings in one, or with a
+    rate, a length or channels that speech does not have. Raises UnknownFormatError for what libsndfile does not read.
     """
     path = os.fspath(path)
     raw = _readable(path)
@@ -133,8 +137,9 @@ def _check_chunk(chunk: tuple[Sequence[str], bool]) -> list[float | str]:
 
 
 def cut_short(log: str) -> str | None:
-    """libsndfile's log of a WAV tells the bytes that the header promises and, if others, those that are there."""
-    found = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    """libsndfile's log of a WAV, AIFF or AU tells the bytes that the header promises and, if others, those that are
+    there."""
+    found = re.search(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", log, re.MULTILINE)
     if found is None:
         return None
     promised, there = map(int, found.groups())
@@ -181,12 +186,12 @@ def _from_archive(path: str) -> bytes:
 
 @contextlib.contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """libsndfile's errors as UserErrors."""
+    """libsndfile's errors as UnknownFormatError."""
     try:
         yield
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
-        raise UserError(f"{path}: not readable as audio ({reason}); {_remedy(path)}") from None
+        raise UnknownFormatError(f"{path}: not readable as audio ({reason}); {_remedy(path)}") from None
 
 
 def foreign_kind(path: str | os.PathLike) -> str | None:

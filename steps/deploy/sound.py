@@ -1,6 +1,7 @@
 """Sound of any length and kind, block by block: files that libsndfile, PyAV or ffmpeg reads, and raw PCM."""
 
 import io
+import re
 import shutil
 import subprocess
 import tempfile
@@ -11,14 +12,20 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
-from steps.corpus.audio import READ, audio_info, foreign_kind
+from steps.corpus.audio import MAGIC as FOREIGN_MAGIC
+from steps.corpus.audio import READ, UnknownFormatError, audio_info, foreign_kind
 from steps.feats.audio import resampled, stream_audio
 
 BLOCK_S = 10  # seconds of sound that a pipe is read by
 LIVE_S = 0.2  # and that are waited for, at the most, where they are wanted as they come
-MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b"#!AMR")  # first bytes of a file; m4a has `ftyp` in there
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".amr", ".3gp", ".wma", ".webm",
-            ".aiff", ".aif", ".au", ".caf")  # of the files in a folder that are taken for recordings
+EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose duration FFmpeg reads; of others it guesses
+MISSING_S = 0.5  # of a recording that may be missing at its end: more than what a codec adds or takes away
+SEEN = 8192  # bytes of a pipe by which a file is known
+TS_PACKET = 188  # bytes
+MAGIC = (b"RIFF", b"RF64", b"riff", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff", b"NIST")  # of files
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".mp4", ".mov", ".aac", ".amr", ".awb",
+            ".3gp", ".wma", ".asf", ".webm", ".mkv", ".mka", ".ts", ".mts", ".flv", ".ac3", ".aiff", ".aif", ".au",
+            ".caf", ".w64")  # of the files in a folder that are taken for recordings
 
 
 class Sound(NamedTuple):
@@ -31,21 +38,24 @@ class Sound(NamedTuple):
 def open_sound(path: Path, sample_rate: int) -> Sound:
     """A file at `sample_rate` Hz, its channels averaged.
 
-    Raises UserError, at once or while blocks are read, that names a file which is missing, broken, empty, or of a kind
-    that nothing installed can read.
+    Raises UserError, at once or while blocks are read, that names a file which is missing, broken, cut short, empty,
+    or of a kind that nothing installed can read.
     """
     try:
         return Sound(stream_audio(path, sample_rate).blocks, audio_info(path).seconds)
-    except UserError:
-        kind = foreign_kind(path)
-        if not path.is_file() or not path.stat().st_size or (kind is None and path.suffix.lower() in READ):
-            raise
+    except UnknownFormatError as error:
+        unknown = error
     try:
         return _pyav(path, sample_rate)
     except ImportError:
         pass
+    except UserError as error:
+        raise error if foreign_kind(path) else unknown from None
     if shutil.which("ffmpeg"):
         return _ffmpeg(path, sample_rate)
+    kind = foreign_kind(path)
+    if kind is None and path.suffix.lower() in READ:
+        raise unknown
     raise UserError(f"{path}: not readable as audio: it is {kind or 'of a kind'}, which libsndfile does not read; "
                     "install PyAV (./path.sh pip install av) or ffmpeg, which do")
 
@@ -70,8 +80,7 @@ def piped_sound(stream: io.BufferedReader, file_rate: int, channels: int, sample
         file_rate, channels: of PCM, which says nothing of itself.
         live: PCM is wanted as it comes, in small blocks; a file is refused, since it is read when it is whole.
     """
-    head = stream.peek(8)
-    if not head.startswith(MAGIC) and head[4:8] != b"ftyp":
+    if not _is_file(stream.peek(SEEN)):
         blocks = _pcm(stream, file_rate, channels, LIVE_S if live else BLOCK_S)
         return Sound(_at_rate(blocks, file_rate, sample_rate), None)
     if live:
@@ -84,6 +93,15 @@ def piped_sound(stream: io.BufferedReader, file_rate: int, channels: int, sample
             yield from open_sound(Path(spooled.name), sample_rate).blocks
 
     return Sound(spooled_blocks(), None)
+
+
+def _is_file(head: bytes) -> bool:
+    """Whether the first bytes that come through a pipe are those of a file, not of PCM."""
+    if head.startswith(b"\xff") and head[1:2] != b"\xff":  # perhaps mp3 or AAC: each frame begins with these two bytes
+        return head.count(head[:2]) > 1 + len(head) // 2000
+    if head.startswith(b"G"):  # perhaps MPEG-TS: each packet does
+        return set(head[::TS_PACKET]) == {head[0]} and len(head) > 2 * TS_PACKET
+    return head.startswith(MAGIC) or any(re.match(magic, head, re.DOTALL) for magic, _ in FOREIGN_MAGIC)
 
 
 def _pcm(stream: io.BufferedReader, rate: int, channels: int, block_s: float) -> Iterator[np.ndarray]:
@@ -108,21 +126,26 @@ def _pyav(path: Path, sample_rate: int) -> Sound:
         container = av.open(f"file:{path}")
         stream = container.streams.audio[0]
     except av.FFmpegError as error:
-        raise UserError(f"{path}: not readable as audio: {error.strerror}") from None
+        raise UserError(f"{path}: not readable as audio: {error.strerror}; get the file anew") from None
     except IndexError:
         raise UserError(f"{path}: holds no sound") from None
     resampler = av.AudioResampler(format="fltp")  # floats, a row for each channel; rate and channels stay
+    seconds = container.duration and container.duration / av.time_base
 
     def blocks() -> Iterator[np.ndarray]:
+        done = 0
         with container:
             try:
                 for frame in container.decode(stream):
                     for part in resampler.resample(frame):
+                        done += part.samples
                         yield part.to_ndarray().T
             except av.FFmpegError as error:
-                raise UserError(f"{path}: not readable to its end: {error.strerror}") from None
+                raise UserError(f"{path}: not readable to its end: {error.strerror}; get the file anew") from None
+        if seconds and container.format.name in EXACT and done / stream.rate < seconds - MISSING_S:
+            raise UserError(f"{path}: cut short: {done / stream.rate:.1f} of the {seconds:.1f} s that its header "
+                            "promises; get the file anew")
 
-    seconds = container.duration and container.duration / av.time_base
     return Sound(_at_rate(blocks(), stream.rate, sample_rate), seconds)
 
 
