@@ -9,7 +9,7 @@ T0055G0013, so that ids begin with it.
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive, fetch_all
+from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, read_sets
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.write import Utterance
@@ -19,11 +19,6 @@ ARCHIVES = [Archive("https://www.openslr.org/resources/62/aidatatang_200zh.tgz",
                     "6e0f4f39cd5f667a7ee53c397c8d0949", "aidatatang_200zh", nested="corpus/*/*.tar.gz")]
 FOLDER = "aidatatang_200zh"
 SPEAKER = slice(len("T0055G0013"))
-
-
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch and extract the corpus into `root`."""
-    fetch_all(ARCHIVES, Path(corpus.root))
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

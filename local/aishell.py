@@ -9,7 +9,7 @@ letters in the text are full-width; they are written in half width. The speaker 
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive, fetch_all
+from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, read_sets
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.write import Utterance
@@ -19,11 +19,6 @@ ARCHIVES = [Archive("https://www.openslr.org/resources/33/data_aishell.tgz", 155
                     "2f494334227864a8a8fec932999db9d8", "data_aishell", nested="wav/*.tar.gz")]
 FOLDER = "data_aishell"
 SPEAKER = slice(len("BAC009S0002"))
-
-
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch and extract the corpus into `root`."""
-    fetch_all(ARCHIVES, Path(corpus.root))
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive, fetch_all
+from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, find_audio
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.table import Unpaired, half_width, pair, read_lines, refuse
@@ -25,11 +25,6 @@ ARCHIVES = [
 ]
 NOISE = re.compile(r"\[?(FIL|SPK)\]?")
 UNUSABLE = {"16_4013_20170819121429", "18_1565_20170712000170"}  # lhotse's recipe leaves them out as bad
-
-
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch and extract the corpus' three archives into `root`."""
-    fetch_all(ARCHIVES, Path(corpus.root))
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive, fetch_all
+from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, find_audio
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.table import half_width, pair, read_lines
@@ -21,11 +21,6 @@ FOLDER = "primewords_md_2018_set1"
 ARCHIVES = [Archive(f"https://www.openslr.org/resources/47/{FOLDER}.tar.gz", 9057625192, None, FOLDER)]
 TRANSCRIPT = "set1_transcript.json"
 KEYS = ("id", "file", "user_id", "text")
-
-
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch and extract the corpus into `root`."""
-    fetch_all(ARCHIVES, Path(corpus.root))
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

@@ -14,13 +14,14 @@ from typing import Any
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.corpus.download import Archive, fetch_all
+from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, named_root
 from steps.corpus.rows import read_columns
 from steps.corpus.write import Utterance
 
 COMMIT = "ab269c331f60bc4029f416b635d911822774b341"
 REPOSITORY = f"seedlingo-{COMMIT}"
+ARCHIVES = [Archive(f"https://github.com/nodepa/seedlingo/archive/{COMMIT}.tar.gz", None, None, REPOSITORY)]
 WORDS = "content/WordSpec.json"
 PACKED = "transcripts.tsv"
 COLUMNS = "file", "text"
@@ -30,12 +31,6 @@ TONED = re.compile(r".*[1-4]")  # 教1.mp3 and 教4.mp3: the text of both is 教
 
 class Options(Strict):
     """`options:` of conf/corpora/seedlingo.yaml: none."""
-
-
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch the repository at one commit into `root`."""
-    fetch_all([Archive(f"https://github.com/nodepa/seedlingo/archive/{COMMIT}.tar.gz", None, None, REPOSITORY)],
-              Path(corpus.root))
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

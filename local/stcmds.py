@@ -8,7 +8,7 @@ test, a tenth dev.
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive, fetch_all
+from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, find_audio
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.table import half_width, pair, read_lines, refuse
@@ -20,11 +20,6 @@ ARCHIVES = [Archive(f"https://www.openslr.org/resources/38/{FOLDER}.tar.gz", 823
                     "c28ddfc8e4ebe48949bc79a0c23c5545", FOLDER)]
 PREFIX = "20170001"  # of all names
 SPEAKER = slice(len("P00001"))
-
-
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch and extract the corpus into `root`."""
-    fetch_all(ARCHIVES, Path(corpus.root))
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

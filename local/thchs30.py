@@ -16,7 +16,7 @@ from pydantic import Field
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.corpus.download import Archive, fetch_all
+from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root
 from steps.corpus.table import read_lines, refuse
 from steps.corpus.write import Utterance, place
@@ -33,11 +33,6 @@ class Options(Strict):
     """`options:` of conf/corpora/thchs30.yaml."""
 
     dev_share: float = Field(0.05, gt=0, lt=0.5)  # of train's 750 sentences, held out as dev
-
-
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch and extract the corpus into `root`."""
-    fetch_all(ARCHIVES, Path(corpus.root))
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

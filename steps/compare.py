@@ -16,8 +16,7 @@ from steps.common.files import atomic_open
 from steps.report.compare_page import compare_page
 from steps.report.paired import Comparison, as_json, compare
 from steps.report.published import publish
-from steps.report.rows import SORT_KEYS
-from steps.report.runs import EXP, find_runs, is_one, open_run
+from steps.report.rows import EXP, SORT_KEYS, find_runs, is_one, open_run
 from steps.report.tables import as_markdown, make_console, show, tables
 
 

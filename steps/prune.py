@@ -11,9 +11,8 @@ from pathlib import Path
 
 from steps.common.errors import UserError, run
 from steps.common.files import disk_usage, megabytes
-from steps.common.process import read_progress
+from steps.common.process import read_history, read_progress
 from steps.config.load import experiment_names, load_experiment, load_resolved
-from steps.tasks.states import read_history
 
 EXP = Path("exp")
 
@@ -59,8 +58,8 @@ def unneeded_checkpoints(exp_dir: Path, keep: int) -> dict[Path, str]:
     progress = read_progress(exp_dir)
     if not (exp_dir / "final.ckpt").exists() or progress is not None:
         return {}
-    rows = sorted(read_history(exp_dir), key=lambda row: (float(row["dev_ser"]), int(row["epoch"])))
-    best = {f"epoch-{int(row['epoch']):04d}.ckpt" for row in rows[:keep]}
+    rows = sorted(read_history(exp_dir), key=lambda row: (row["dev_ser"], row["epoch"]))
+    best = {f"epoch-{row['epoch']:04d}.ckpt" for row in rows[:keep]}
     return {path: f"not among the {keep} best" if path.name.count(".") == 1 and path.suffix == ".ckpt"
             else "for resuming a training that has ended"
             for path in sorted((exp_dir / "checkpoints").glob("epoch-*")) if path.name not in best}

@@ -12,12 +12,12 @@ from compared import make_run, noisy, some_references
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.config.variants import parse_name
 from steps.report.changes import by_speaker, by_syllable, by_utterance, example, most_broken, most_fixed
 from steps.report.errors import align, count, total
 from steps.report.experiment import Results
 from steps.report.paired import judge
-from steps.report.rows import SER, differing, flatten, make_rows, seed_notes
-from steps.report.runs import open_run, parse_name
+from steps.report.rows import SER, differing, flat_config, make_rows, open_run, seed_notes
 from steps.report.scores import per_spk_counts
 
 REFS = some_references(60)
@@ -153,7 +153,7 @@ def test_config_differences_by_dotted_key(here):
     a = make_run(here / "a", REFS, {"test": REFS}, model={"blocks": [{"channels": 4}, {"channels": 8}]})
     b = make_run(here / "b", REFS, {"test": REFS}, model={"blocks": [{"channels": 4}, {"channels": 16}]},
                  train={"epochs": 5, "optimizer": {"learning_rate": 0.01}})
-    configs = [flatten(Results(path).config) for path in (a, b)]
+    configs = [flat_config(Results(path).config) for path in (a, b)]
     assert differing(configs) == {"model.blocks.1.channels": ["8", "16"], "train.epochs": ["3", "5"],
                                   "train.optimizer.learning_rate": ["0.001", "0.01"]}
     assert differing([{"x": "1"}, {"y": "1"}]) == {"x": ["1", "–"], "y": ["–", "1"]}

@@ -20,7 +20,7 @@ from steps.config.load import (
     load_resolved,
     read_corpus,
 )
-from steps.config.schema import PRESETS, Corpus, Experiment, Features, Model, Train
+from steps.config.schema import Corpus, Experiment, Features, Train
 from steps.tasks.changes import SameConfig
 
 ROOT = Path(__file__).parent.parent
@@ -31,8 +31,8 @@ MINIMAL = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channel
 def conf(tmp_path):
     """A small conf/."""
     for name, text in {
-        "first.yaml": "corpus: mini\nfeatures: fbank\nmodel: {preset: resnet_small}\n",
-        "both.yaml": "corpora: [mini, real]\nfeatures: fbank\nmodel: {preset: resnet_small}\n",
+        "first.yaml": "corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n",
+        "both.yaml": "corpora: [mini, real]\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n",
         "corpora/mini.yaml": "module: mini\n",
         "corpora/real.yaml": "module: table\nroot: ${YINJIE_TEST_ROOT}/audio\nsets: [train, test]\n",
         "features/fbank.yaml": "type: fbank\n",
@@ -64,7 +64,7 @@ def with_key(path: str, value) -> dict:
     ("train.epochs", 1.5, "train.epochs: Input should be a valid integer"),
     ("train.optimizer.name", "sgd", "train.optimizer.name: Input should be 'adam', 'adamw' or 'rmsprop', not 'sgd'"),
     ("model.conv_dropout", 1.0, "model.conv_dropout: Input should be less than 1"),
-    ("model.preset", "dfcn", "no preset 'dfcn'; there are dfcnn"),
+    ("model.blocks", [], "model.blocks: List should have at least 1 item"),
     ("model.pad_mode", "same", "padding must be 0 where pad_mode is same"),
     ("corpus", "../mini", "corpus: String should match pattern"),
     ("features", None, "features: Input should be a valid string"),
@@ -127,19 +127,20 @@ def test_an_unreadable_file_is_named(tmp_path, content, message):
 def test_a_missing_file_names_those_that_are_there(conf):
     with pytest.raises(UserError, match=r"features/fbnk\.yaml: no such file; .*features has fbank"):
         load_features("fbnk", conf)
-    (conf / "first.yaml").write_text("corpus: minni\nfeatures: fbank\nmodel: {preset: dfcnn}\n")
+    (conf / "first.yaml").write_text("corpus: minni\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n")
     with pytest.raises(UserError, match=r"corpora/minni\.yaml: no such file; .*corpora has mini, real"):
         load_experiment("first", conf)
 
 
 def test_a_set_that_the_corpus_lacks_cannot_be_decoded(conf):
-    (conf / "first.yaml").write_text("corpus: mini\nfeatures: fbank\nmodel: {preset: dfcnn}\ndecode: {sets: [tset]}\n")
+    (conf / "first.yaml").write_text("corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n"
+                                     "decode: {sets: [tset]}\n")
     with pytest.raises(UserError, match=r"first\.yaml: decode\.sets: .* has no set 'tset', only train, dev, test"):
         load_experiment("first", conf)
 
 
 def test_a_set_of_another_corpus_can_be_decoded(conf):
-    text = "corpus: mini\nfeatures: fbank\nmodel: {preset: dfcnn}\ndecode: {sets: [test, real/test]}\n"
+    text = "corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\ndecode: {sets: [test, real/test]}\n"
     (conf / "first.yaml").write_text(text)
     config = load_experiment("first", conf)
     assert config.set_data("real/test") == Path("data/real/test") and config.set_data("test") == Path("data/mini/test")
@@ -153,7 +154,7 @@ def test_a_set_of_another_corpus_can_be_decoded(conf):
 
 
 def test_splicing_needs_the_alignment_of_another_experiment(conf):
-    spliced = "corpus: mini\nfeatures: fbank\nmodel: {preset: resnet_small}\ntrain: "
+    spliced = "corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\ntrain: "
     (conf / "second.yaml").write_text(spliced + "{ali: first, augment: {splice: 0.5}}\n")
     assert load_experiment("second", conf).foreign_files == [Path("exp/first/ali/train/ctm")]
     assert load_experiment("first", conf).foreign_files == []
@@ -189,7 +190,7 @@ def test_variables(monkeypatch, text, expected):
 
 
 def test_corpora_can_be_combined(conf):
-    (conf / "both.yaml").write_text("corpora: [mini, real]\nfeatures: fbank\nmodel: {preset: resnet_small}\n"
+    (conf / "both.yaml").write_text("corpora: [mini, real]\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n"
                                     "decode: {sets: [test]}\n")
     config = load_experiment("both", conf)
     assert config.experiment.corpus == "mini+real"
@@ -227,22 +228,13 @@ def test_what_was_recorded_is_compared_as_todays_schema_reads_it():
     assert not check_now(Task, {"config": {"train": {**recorded, "epochs": 8}, "sets": ["dev"]}})
     assert not check_now(Task, {"config": {"train": {**recorded, "epochs": "many"}, "sets": ["dev"]}})
     assert check_now.differences({"config": {"train": {**recorded, "epochs": 8}}}) == [
-        "train.epochs: 8, now 7", "sets.0: not there, now dev"]
+        "train.epochs: 8, now 7", "sets: not there, now ['dev']"]
 
 
 class Task:
     """What SameConfig needs of a doit task."""
 
     value_savers = []
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_give_all_keys_and_those_beside_them_win(name):
-    whole = Model(preset=name)
-    assert whole.blocks
-    changed = Model(preset=name, dense=[7])
-    assert changed.dense == [7]
-    assert changed.blocks == whole.blocks
 
 
 def test_one_number_stands_for_both_dimensions():
@@ -255,7 +247,7 @@ def test_one_number_stands_for_both_dimensions():
 def test_a_config_is_the_same_after_its_travel_with_the_experiment(conf, tmp_path):
     for name in ("mini", "real"):
         changes = {"corpus": name, "train": {"augment": {"time_warp": [0.9, 1.1]}}, "decode": {"sets": ["test"]},
-                   "model": {"preset": "dfcnn", "pad_mode": "same", "padding": 0}}
+                   "model": {"blocks": [{"channels": 8}], "pad_mode": "same", "padding": 0}}
         (conf / "first.yaml").write_text(yaml.safe_dump(MINIMAL | changes))
         config = load_experiment("first", conf)
         (tmp_path / "config.yaml").write_text(dump(config), encoding="utf-8")

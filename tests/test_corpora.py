@@ -445,10 +445,19 @@ def test_common_voice_is_downloaded_by_hand(project, monkeypatch):
         run(monkeypatch, steps.download, "common_voice")
 
 
+def test_the_archives_that_a_module_names_are_downloaded(project, monkeypatch):
+    configure(project, "aishell")
+    fetched = []
+    monkeypatch.setattr(steps.download, "fetch_all", lambda archives, root: fetched.append((archives, root)))
+    run(monkeypatch, steps.download, "aishell")
+    (archives, root), = fetched
+    assert [archive.folder for archive in archives] == ["data_aishell"] and root == project / "corpus/aishell"
+
+
 def test_experiments_may_name_several_corpora(project):
     for name, keys in (("one", ["sets: [train, test]"]), ("two", []), ("three", ["pinyin: {sandhi: spoken}"])):
         lines(Path(f"conf/corpora/{name}.yaml"), f"module: {name}", *keys)
-    rest = ["features: fbank", "model: {preset: resnet_small}", "decode: {sets: [test]}"]
+    rest = ["features: fbank", "model: {blocks: [{channels: 8}]}", "decode: {sets: [test]}"]
     lines(Path("conf/both.yaml"), "corpora: [one, two]", *rest)
     config = load_experiment("both")
     assert (config.experiment.corpus, config.corpus.sets) == ("one+two", ["train", "test"])

@@ -68,7 +68,7 @@ def kernels(kind: str):
     from steps.model.onednn import build
 
     if kind == "stock":
-        return StockLayers(Model(preset="dfcnn"))
+        return StockLayers(Model(blocks=[{"channels": 8}]))
     if build.available() is None:
         pytest.skip(build.reason())
     from steps.model.onednn.cells import OnednnLayers

@@ -112,6 +112,8 @@ CHANGES = {
     "a comment in a script": (("steps/stage6_score.py", "def main():", "# a word\ndef main():\n    'Documented.'"), []),
     "features of test alone": (("exp/features/mini_fbank/test/feats.ark", "feats", "other"),
                                ["decode:mini:test", "report:mini"]),  # decoding finds the same
+    "features of dev alone": (("exp/features/mini_fbank/dev/feats.ark", "feats", "other"),
+                              ["train:mini", "decode:mini:dev", "report:mini"]),  # training finds the same epoch
     "foundations": (("steps/common/__init__.py", "What every", "What each"), []),
 }
 
@@ -314,10 +316,11 @@ def test_clean_dry_run_only_tells(finished):
 
 def test_clean_removes_all_that_was_written(finished):
     (finished.folder / "data/mini/wav/train").mkdir(parents=True)
+    (finished.folder / "data/README.md").unlink()
     finished.doit("clean")
     left = [str(path.relative_to(finished.folder)) for folder in ("data", "exp")
             for path in (finished.folder / folder).iterdir()]
-    assert left == ["data/README.md", "exp/README.md"]
+    assert left == ["exp/README.md"]  # data/, empty, stays
     finished.doit()
     assert sorted(finished.ran()) == sorted(ALL)
 

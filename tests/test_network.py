@@ -1,11 +1,14 @@
 """The network: the student project's layers, sizes as computed, the factored output, inference and dropout."""
 
+from pathlib import Path
+
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
 
 from steps.common.errors import UserError
+from steps.config.load import load_experiment
 from steps.config.schema import Model
 from steps.model.acoustic import check_size, memory_needed
 from steps.model.layers import StockLayers
@@ -24,6 +27,9 @@ from steps.text.syllables import all_syllables, split
 
 ms.set_context(mode=ms.GRAPH_MODE)
 TOKENS = ["<blk>", "ba1", "ma1", "ma3", "zhong1"]
+CONF = Path(__file__).parent.parent / "conf"
+RESIDUAL = [{"channels": 8, "layers": 1, "stride": 2}, {"channels": 8, "layers": 1, "stride": [1, 2], "residual": True},
+            {"channels": 16, "layers": 1, "stride": 2, "residual": True}]
 
 
 def make(bins=16, tokens=TOKENS, **config):
@@ -31,9 +37,11 @@ def make(bins=16, tokens=TOKENS, **config):
     return model, DFCNN(model, bins, tokens, StockLayers(model))
 
 
-def test_the_dfcnn_preset_is_the_student_projects_network():
+def test_thchs30_dfcnn_1a_has_the_student_projects_network():
     """Layer by layer: 64-64 | 128-128 | 256×3 | 512×3 | 512×3, pools 2,2,2,1,1, BN, 4096-4096-C."""
-    _, network = make(bins=200, preset="dfcnn")
+    model = load_experiment("thchs30_dfcnn_1a", CONF).experiment.model
+    network = DFCNN(model, 200, TOKENS, StockLayers(model))
+    assert time_reduction(model) == 8 and out_sizes(model, 160, 200) == (20, 25)
     layers = []
     for _, cell in network.cells_and_names():
         if isinstance(cell, nn.Conv2d):
@@ -58,8 +66,7 @@ def test_the_dfcnn_preset_is_the_student_projects_network():
 
 
 @pytest.mark.parametrize("config", [
-    {"preset": "dfcnn_small"},
-    {"preset": "resnet_small"},
+    {"blocks": RESIDUAL, "final_norm": False},
     {"blocks": [{"channels": 4, "layers": 2, "pool": [2, 3]}], "pad_mode": "valid", "padding": 0},
     {"blocks": [{"channels": 4, "layers": 1, "stride": [2, 1]}, {"channels": 4, "layers": 1}], "pad_mode": "same",
      "padding": 0, "has_bias": True},
@@ -106,18 +113,6 @@ def test_an_output_frame_sees_what_is_computed(config):
     assert (seen[0] - begin, seen[-1] - begin) == sight(model)
 
 
-def test_presets_keep_an_eighth_of_the_frames():
-    for preset in ("dfcnn", "dfcnn_small", "resnet_small"):
-        assert time_reduction(Model(preset=preset)) == 8
-        assert out_sizes(Model(preset=preset), 160, 80)[0] == 20
-
-
-def test_a_config_may_change_a_preset():
-    assert Model(preset="dfcnn", dense=[128]).dense == [128]
-    with pytest.raises(ValueError, match="no preset 'dfcn'"):
-        Model(preset="dfcn", blocks=[])
-
-
 def test_factored_rows_are_sums_of_their_parts():
     tokens = ["<blk>", *all_syllables()]
     parts = syllable_parts(tokens)
@@ -130,7 +125,7 @@ def test_factored_rows_are_sums_of_their_parts():
     assert len(np.unique(parts, axis=1).T) == len(tokens)
     assert split("ma1").initial == "m"
 
-    layer = FactoredOutput(3, TOKENS, StockLayers(Model(preset="dfcnn")))
+    layer = FactoredOutput(3, TOKENS, StockLayers(Model(blocks=RESIDUAL)))
     x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     weight, bias = layer.weight.asnumpy(), layer.bias.asnumpy()
     rows = syllable_parts(TOKENS)
@@ -141,7 +136,7 @@ def test_factored_rows_are_sums_of_their_parts():
 def test_the_seed_gives_all_weights():
     def draw(seed):
         ms.set_seed(seed)
-        _, network = make(preset="resnet_small", output="factored")
+        _, network = make(blocks=RESIDUAL, output="factored")
         return {name: value.asnumpy().copy() for name, value in network.parameters_and_names() if value.ndim > 1}
 
     first, again, other = draw(1), draw(1), draw(2)
@@ -151,7 +146,7 @@ def test_the_seed_gives_all_weights():
 
 
 def test_log_probabilities_sum_to_one_and_do_not_depend_on_the_rest_of_the_batch():
-    _, network = make(preset="resnet_small")
+    _, network = make(blocks=RESIDUAL)
     inference = Inference(network)
     inference.set_train(False)
     rng = np.random.default_rng(0)
@@ -191,14 +186,15 @@ def test_dropout_passes_gradients_where_it_passes_values():
 
 
 def test_the_network_trains_with_dropout():
-    _, network = make(preset="dfcnn_small", use_dropout=True)
+    _, network = make(blocks=[{"channels": 8, "pool": 2}], use_dropout=True)
     network.set_train()
     x = ms.Tensor(np.random.default_rng(0).normal(size=(2, 32, 16)).astype(np.float32))
     assert not np.array_equal(network(x).asnumpy(), network(x).asnumpy())
 
 
 def test_what_the_weights_need_is_counted():
-    for config in ({"preset": "dfcnn_small"}, {"preset": "dfcnn"},
+    for config in ({"blocks": [{"channels": 8, "pool": 2}]},
+                   {"blocks": [{"channels": 8, "layers": 3, "pool": 2}], "dense": [64, 64]},
                    {"blocks": [{"channels": 8, "layers": 1, "kernel": [1, 3]}], "dense": [30, 20]}):
         model, network = make(bins=40, **config)
         counted = sum(weight.size for weight in network.trainable_params() if weight.ndim > 1)
@@ -215,4 +211,4 @@ def test_what_the_weights_need_is_counted():
 def test_absurd_networks_are_refused_before_they_are_built(config, message):
     with pytest.raises(UserError, match=message):
         check_size(Model(**config), 40, len(TOKENS), 20000)
-    check_size(Model(preset="dfcnn_small"), 40, len(TOKENS), 20000)
+    check_size(Model(blocks=[{"channels": 128, "layers": 3}]), 40, len(TOKENS), 20000)

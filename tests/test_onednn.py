@@ -35,7 +35,7 @@ def onednn():
 
 @pytest.fixture(scope="module")
 def stock():
-    return StockLayers(Model(preset="dfcnn"))
+    return StockLayers(Model(blocks=[{"channels": 8}]))
 
 
 def nchw(x: np.ndarray) -> np.ndarray:
@@ -300,7 +300,7 @@ ms.set_context(mode=ms.GRAPH_MODE)
 ms.set_device("CPU")
 init()
 ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
-for kind, kernels in (("onednn", OnednnLayers()), ("stock", StockLayers(Model(preset="dfcnn")))):
+for kind, kernels in (("onednn", OnednnLayers()), ("stock", StockLayers(Model(blocks=[{"channels": 8}])))):
     ms.set_seed(1)
     net = nn.SequentialCell([kernels.conv(1, 32), kernels.norm_relu(32), kernels.max_pool((2, 2)),
                              kernels.conv(32, 32), kernels.conv(32, 8, (2, 2)), kernels.norm(8)])

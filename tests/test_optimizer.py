@@ -19,7 +19,7 @@ SCHEDULE = Optimizer(learning_rate=0.1, warmup_steps=3)
 def make(kind):
     ms.set_context(mode=ms.GRAPH_MODE)
     if kind == "stock":
-        return StockLayers(Model(preset="dfcnn"))
+        return StockLayers(Model(blocks=[{"channels": 8}]))
     from steps.model.onednn.cells import OnednnLayers
 
     return OnednnLayers()

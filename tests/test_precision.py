@@ -29,7 +29,7 @@ def make_step(scaled):
     network = nn.SequentialCell([nn.Dense(5, 8, activation="relu"), nn.Dense(8, 4)])
     optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
     scaler = keep_with(optimizer, amp.DynamicLossScaler(1024.0, 2, 2)) if scaled else None
-    kernels = StockLayers(Model(preset="dfcnn"))
+    kernels = StockLayers(Model(blocks=[{"channels": 8}]))
     step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros=2, workers=1,
                            scaler=scaler)
     step.set_train(True)

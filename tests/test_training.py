@@ -259,6 +259,22 @@ def test_other_data_begins_anew(trained, tmp_path):
     assert status == 0 and "epoch 1:" in output, output
 
 
+def test_dev_chooses_the_epoch_so_its_features_count(trained, tmp_path, monkeypatch):
+    from steps.config.load import load_resolved
+    from steps.model.checkpoints import is_same_training
+
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    exp_dir, ark, noted = Path("exp/tiny"), Path("exp/features/tiny_tiny/dev/feats.ark"), Path("exp/tiny/inputs.json")
+    config = load_resolved(exp_dir)
+    assert is_same_training(config, exp_dir)
+    ark.write_bytes(ark.read_bytes()[:-4] + np.float32(1).tobytes())
+    assert not is_same_training(config, exp_dir)
+    noted.write_text(json.dumps({path: digest for path, digest in json.loads(noted.read_text()).items()
+                                 if path != str(ark)}))  # as an earlier version wrote it
+    assert is_same_training(config, exp_dir)
+
+
 def replace(path, old, new):
     path.write_text(path.read_text().replace(old, new))
 

@@ -112,7 +112,7 @@ MISTAKES = [
      "conf/sweeps/s.yaml: train.epoch: unknown key; did you mean 'epochs'?"),
     ("sweeps/s", {"base": "base", "vary": {"train.epochs": [2, -2]}}, "conf/sweeps/s.yaml: train.epochs: "),
     ("sweeps/s", {"base": "base", "vary": {"corpus.name": [2]}}, "corpus is no mapping in the base, but 'mini'"),
-    ("sweeps/s", {"base": "base", "vary": {"model.preset": ["a b", "a_b"]}}, "would both be called s@preset-a_b"),
+    ("sweeps/s", {"base": "base", "vary": {"train.ali": ["a b", "a_b"]}}, "would both be called s@ali-a_b"),
     ("sweeps/s", {"base": "base", "vary": {"train.epochs": list(range(1, 102)), "seed": list(range(10))}},
      "conf/sweeps/s.yaml: vary: makes 1010 experiments, of which 1000 are allowed"),
     ("y", {"base": "bse"}, "conf/y.yaml: base: "),

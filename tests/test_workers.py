@@ -196,7 +196,7 @@ def test_micro_batches_equal_one_batch_of_them_all():
     from steps.model.loss import CTCObjective, TrainStep
     from steps.model.parallel import AccumulatedStep
 
-    kernels = StockLayers(Model(preset="dfcnn"))
+    kernels = StockLayers(Model(blocks=[{"channels": 8}]))
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(1)
     batches = []

@@ -1,7 +1,9 @@
-"""Processes: whether one still runs, how it ends with its parent, its processors, and how far a training is."""
+"""Processes: whether one still runs, how it ends with its parent, its processors; and how far a training is."""
 
+import csv
 import ctypes
 import json
+import math
 import os
 import platform
 import signal
@@ -10,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from steps.common.errors import UserError
 from steps.common.files import write_json
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -94,6 +97,37 @@ def read_progress(exp_dir: Path) -> Progress | None:
     if left is not None:
         left = max(0.0, left - (time.time() - noted["time"]))
     return Progress(noted["epoch"], noted["epochs"], left, is_alive(noted["process"]))
+
+
+def read_history(exp_dir: Path) -> list[dict[str, float]]:
+    """train.csv: for each epoch its numbers by column; none where no epoch has ended yet.
+
+    Raises UserError where the file is damaged. Reads it without pandas, which takes longer to load than `steps.status`
+    may take in all.
+    """
+    path = exp_dir / "train.csv"
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            names = reader.fieldnames or []
+            rows = [{name: _number(text, f"{path}: {name}") for name, text in row.items()} for row in reader]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not readable as CSV ({error})") from None
+    if "epoch" not in names:
+        raise UserError(f"{path}: not readable as CSV (no column epoch)")
+    return rows
+
+
+def _number(text: str | list[str] | None, where: str) -> float:
+    """A number as pandas writes it: what is not finite may be empty, and truth values are words."""
+    if text in ("True", "False", ""):
+        return {"True": 1, "False": 0, "": math.nan}[text]
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except (ValueError, AttributeError):  # no text: the line is too short or too long
+        raise UserError(f"{where}: not all numbers; the file is damaged") from None
 
 
 def _path(exp_dir: Path) -> Path:

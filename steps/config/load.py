@@ -208,7 +208,8 @@ def load_known(exp_dir: Path | str) -> tuple[Resolved, dict[str, Any]]:
 
 
 def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Model, dict[str, Any]]:
-    """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks.
+    """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks,
+    but for what is null there.
 
     Keys that `value` lacks get their defaults. Raises UserError as `load` does where that is not all that is wrong.
     """
@@ -222,7 +223,21 @@ def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Mod
             return check(value, schema, where), unknown  # which raises
         for *above, key in found:
             holder = functools.reduce(operator.getitem, above, value)
-            unknown[".".join(map(str, (*above, key)))] = holder.pop(key)
+            if (value_there := holder.pop(key)) is not None:
+                unknown[".".join(map(str, (*above, key)))] = value_there
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """The values of nested mappings by dotted key: `train.optimizer.learning_rate`; `model.blocks.2.channels`, too, as
+    lists are taken apart that hold mappings.
+    """
+    if isinstance(value, dict):
+        parts = value.items()
+    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        parts = enumerate(value)
+    else:
+        return {prefix[:-1]: value}
+    return {key: leaf for name, part in parts for key, leaf in flatten(part, f"{prefix}{name}.").items()}
 
 
 def dump(config: BaseModel) -> str:

@@ -4,44 +4,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
-# The student project's DFCNN, layer for layer, save for the ReLU on its logits.
-DFCNN = {
-    "blocks": [{"channels": 64, "layers": 2, "pool": 2}, {"channels": 128, "layers": 2, "pool": 2},
-               {"channels": 256, "layers": 3, "pool": 2},
-               {"channels": 512, "layers": 3}, {"channels": 512, "layers": 3}],
-    "final_norm": True,
-    "dense": [4096, 4096],
-}
-
-# The same stack at a quarter of its widths: trains on two cores.
-DFCNN_SMALL = {**DFCNN, "blocks": [{**block, "channels": block["channels"] // 4} for block in DFCNN["blocks"]],
-               "dense": [256]}
-
-# A stem that leaves full resolution at once, then residual units (He et al. 2016).
-RESNET_SMALL = {
-    "blocks": [{"channels": 16, "layers": 1, "stride": 2},
-               {"channels": 32, "layers": 2, "residual": True},
-               {"channels": 64, "layers": 2, "stride": 2, "residual": True},
-               {"channels": 128, "layers": 2, "stride": 2, "residual": True}],
-    "final_norm": False,
-    "dense": [256],
-}
-
-PRESETS = {"dfcnn": DFCNN, "dfcnn_small": DFCNN_SMALL, "resnet_small": RESNET_SMALL}
-
-
-def expand_preset(model: dict[str, Any]) -> dict[str, Any]:
-    """The keys of `model` over those of the preset that it names.
-
-    Raises ValueError where no preset of that name exists.
-    """
-    name = model.get("preset")
-    if name is None:
-        return model
-    if name not in PRESETS:
-        raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
-    return {**PRESETS[name], **model}
-
 
 class Strict(BaseModel):
     """A mapping that knows all its keys. A number may be written as text: YAML takes 1e-3 for one."""
@@ -176,9 +138,8 @@ class Block(Strict):
 
 
 class Model(Strict):
-    """The network. A preset gives all keys; those written beside it win."""
+    """The network: blocks of convolutions, dense layers, the output."""
 
-    preset: str | None = None
     blocks: Annotated[list[Block], Field(min_length=1, max_length=64)]
     pad_mode: Literal["pad", "same", "valid"] = "pad"
     padding: at_most(64) = 1
@@ -189,11 +150,6 @@ class Model(Strict):
     conv_dropout: Fraction = 0.2
     dense_dropout: Fraction = 0.5
     output: Literal["plain", "factored"] = "plain"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, value: Any) -> Any:
-        return expand_preset(value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _padding_belongs_to_pad(self) -> "Model":

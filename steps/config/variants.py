@@ -54,6 +54,25 @@ class Sweep(Strict):
     seeds: Seeds | None = None  # in place of the base's
 
 
+class Parsed(NamedTuple):
+    """An experiment's name, taken apart."""
+
+    group: str  # what all seeds have in common
+    seed: int | None
+    sweep: str | None
+    point: dict[str, str]  # of a sweep: value by the end of the varied key
+
+
+def parse_name(name: str) -> Parsed:
+    """`lr@epochs-3@1` → group `lr@epochs-3`, seed 1, sweep `lr`, point {`epochs`: `3`}."""
+    seeded = re.fullmatch(r"(.+)@(\d+)", name)
+    group, seed = (seeded[1], int(seeded[2])) if seeded else (name, None)
+    sweep, _, assignments = group.partition("@")
+    if "-" not in assignments:
+        return Parsed(group, seed, None, {})
+    return Parsed(group, seed, sweep, dict(part.split("-", 1) for part in assignments.split(",")))
+
+
 class Variant(NamedTuple):
     """An experiment: the file that it is written in, and what it holds, checked."""
 

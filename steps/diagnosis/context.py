@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from steps.common.errors import UserError
+from steps.common.process import read_history
 from steps.config.load import Resolved
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
@@ -131,8 +132,7 @@ class Context:
     @cached_property
     def history(self) -> pd.DataFrame:
         """train.csv, a row an epoch; empty where there is none."""
-        path = self.exp_dir / "train.csv"
-        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+        return pd.DataFrame(read_history(self.exp_dir))
 
     @cached_property
     def bench(self):

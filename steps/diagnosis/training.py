@@ -246,4 +246,4 @@ def judge_overfit(losses: np.ndarray, error_rate: float, planned: int) -> Findin
                        "give more time (--minutes)")
     return Finding("overfit", "error", "the network can't even learn one batch by heart", evidence,
                    "the fault lies in labels, loss or network, not in the amount of data: see the checks of loss, "
-                   "blank, labels, gradients and ReLUs; try the preset resnet_small")
+                   "blank, labels, gradients and ReLUs; try the network of conf/mini.yaml")

@@ -159,9 +159,13 @@ def average(paths: list[Path], network: nn.Cell) -> None:
 
 
 def inputs(config: Resolved) -> dict[str, str]:
-    """SHA-256 of what training reads, by path. The statistics of CMVN, to which every frame adds, stand for the
-    features."""
-    paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files]
+    """SHA-256 of what training reads, by path.
+
+    Of train, the statistics of CMVN stand for gigabytes of features: every frame adds to them. Of dev, by which the
+    best epoch is chosen, the features themselves are read.
+    """
+    paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
+             config.feature_dir / "dev" / "feats.ark"]
     for part in ("train", "dev"):
         paths += [config.data_dir / part / "pinyin", config.feature_dir / part / "utt2num_frames"]
     if config.experiment.train.balance:
@@ -196,10 +200,14 @@ def finished_training(exp_dir: Path, part: str) -> Resolved:
 
 
 def is_same_training(config: Resolved, exp_dir: Path) -> bool:
-    """Whether exp_dir was begun with a config that shapes the weights as this one does, and with the same data."""
+    """Whether exp_dir was begun with a config that shapes the weights as this one does, and with the same data.
+
+    Data that an earlier version did not note count as the same.
+    """
     if not (exp_dir / "config.yaml").exists() or not (exp_dir / "inputs.json").exists():
         return False
-    if json.loads((exp_dir / "inputs.json").read_text(encoding="utf-8")) != inputs(config):
+    noted = json.loads((exp_dir / "inputs.json").read_text(encoding="utf-8"))
+    if not noted.items() <= inputs(config).items():
         return False
     return shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
 

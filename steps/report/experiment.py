@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from steps.common.errors import UserError
+from steps.common.process import read_history
 from steps.config.load import load_known
 from steps.report.errors import EPS, Pair
 from steps.report.scores import read_per_utt
@@ -80,7 +81,7 @@ class Results:
         self.exp_dir = exp_dir
         self.config, self.unknown_keys = load_known(exp_dir)
         self.env: dict[str, Any] = read_json(exp_dir / "env.json")
-        self.history = _read_history(exp_dir / "train.csv")
+        self.history = pd.DataFrame(read_history(exp_dir))  # a row an epoch; none before the first has ended
         names = [path.parent.name for path in exp_dir.glob("score/*/score.json")]
         self.scored = sorted((Scored(exp_dir, name) for name in names), key=self._place)
 
@@ -114,17 +115,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: not a JSON mapping; run its stage again")
     return value
-
-
-def _read_history(path: Path) -> pd.DataFrame:
-    """train.csv, a row an epoch; without rows where training has not finished an epoch."""
-    if not path.exists():
-        return pd.DataFrame(columns=["epoch"])
-    try:
-        history = pd.read_csv(path)
-    except ValueError as error:  # pandas' own, and bytes that are no text
-        raise UserError(f"{path}: not readable as CSV ({' '.join(str(error).split())})") from None
-    odd = [name for name in history if not pd.api.types.is_numeric_dtype(history[name])]
-    if "epoch" not in history or odd:
-        raise UserError(f"{path}: {f'{odd[0]}: not all numbers' if odd else 'no column epoch'}; the file is damaged")
-    return history

@@ -10,8 +10,19 @@ from scipy import stats
 from steps.common.errors import UserError
 from steps.report.errors import EPS, REPLICATIONS, SEED, Pair
 from steps.report.experiment import Scored
-from steps.report.rows import RATES, SER, Row, Value, differing, make_rows, row_config, seed_notes, sets_of, sort_rows
-from steps.report.runs import Run
+from steps.report.rows import (
+    RATES,
+    SER,
+    Row,
+    Run,
+    Value,
+    differing,
+    make_rows,
+    row_config,
+    seed_notes,
+    sets_of,
+    sort_rows,
+)
 
 SIGNIFICANT = 0.05
 

@@ -12,7 +12,7 @@ from steps.common.errors import UserError
 from steps.common.files import atomic_open
 from steps.config.load import CONF, load_experiment
 from steps.report.paired import Comparison
-from steps.report.rows import RATES, SER, Row, differing, flatten, run_config
+from steps.report.rows import RATES, SER, Row, differing, flat_config, run_config
 from steps.report.tables import Table, as_markdown, minutes_cell, rate_cell, weights_cell
 
 RESULTS, README = CONF / "RESULTS.md", Path("README.md")
@@ -53,7 +53,7 @@ def _not_of_conf(row: Row) -> str:
         now = load_experiment(row.runs[0].path.absolute().name)
     except UserError as error:
         return str(error)
-    keys = [key for key in differing([flatten(now), run_config(row.runs[0])])
+    keys = [key for key in differing([flat_config(now), run_config(row.runs[0])])
             if key != "seed" and not key.startswith("decode.")]
     return f"conf/ has changed since it was trained: {', '.join(keys)}" if keys else ""
 

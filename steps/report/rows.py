@@ -1,15 +1,82 @@
-"""Rows of a comparison, one a run or a group of seeds, and the config keys that differ."""
+"""Experiment directories as rows of a comparison: runs, groups of seeds, and the config keys that differ."""
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steps.config.load import Resolved
+from steps.common.errors import UserError
+from steps.common.files import sha256
+from steps.config.load import Resolved, flatten
+from steps.config.variants import Parsed, parse_name
 from steps.report.experiment import Results, Scored
-from steps.report.runs import Run
+
+EXP = Path("exp")
+_SIGNS = ("config.yaml", "env.json", "train.csv", "final.ckpt", "checkpoints", "score")  # of an experiment
+
+
+class Run(NamedTuple):
+    """An experiment directory: one training."""
+
+    path: Path
+    name: Parsed
+    results: Results | None  # None where damaged
+    problem: str  # why it cannot be compared; empty where it can
+
+
+def find_runs(words: Sequence[str], exp: Path = EXP) -> list[Path]:
+    """The experiment directories that `words` mean, in their order: paths, names, sweeps, patterns such as `mini*`.
+
+    Without words, all of `exp`. Raises UserError for a word that means none.
+    """
+    there = sorted(path for path in exp.glob("*") if any((path / sign).exists() for sign in _SIGNS))
+    found: list[Path] = []
+    for word in words:
+        matches = [Path(word)] if Path(word).is_dir() else [path for path in there if _means(word, path.name)]
+        if not matches:
+            raise UserError(f"{word}: no experiment of this name or path; "
+                            f"{exp} has {', '.join(path.name for path in there) or 'none yet'}")
+        found += matches
+    return list(dict.fromkeys(found)) if words else there
+
+
+def is_one(word: str) -> bool:
+    """Whether `word` means a single experiment, perhaps of several seeds, and not a sweep or many by a pattern."""
+    return len({parse_name(path.absolute().name).group for path in find_runs([word])}) == 1
+
+
+def _means(word: str, name: str) -> bool:
+    parsed = parse_name(name)
+    return word in (name, parsed.group, parsed.sweep) or fnmatchcase(name, word)
+
+
+def open_run(path: Path) -> Run:
+    """Read an experiment directory. What is missing or damaged in it becomes `problem`."""
+    name = parse_name(path.absolute().name)
+    try:
+        results = Results(path)
+    except UserError as error:
+        begun = (path / "config.yaml").exists() and not (path / "env.json").exists()
+        return Run(path, name, None, "unfinished: training has only begun" if begun else f"damaged: {error}")
+    return Run(path, name, results, _problem(results))
+
+
+def _problem(results: Results) -> str:
+    path, checkpoint = results.exp_dir, results.exp_dir / "final.ckpt"
+    if results.scored:
+        digest = sha256(checkpoint) if checkpoint.exists() else None
+        for one in results.scored:
+            if digest and one.scores.get("checkpoint_hash", digest) != digest:
+                return f"stale: {one.name} was scored with other weights than {path}/final.ckpt; run doit score"
+        return ""
+    if checkpoint.exists():
+        return f"unfinished: trained, but not scored; run doit score:{path.name}"
+    done, epochs = len(results.history), results.config.experiment.train.epochs
+    return f"unfinished: {done} of {epochs} epochs trained"
+
 
 SER = "syllable_error_rate"
 RATES = {  # of score.json, and what to call them
@@ -180,29 +247,18 @@ def rates_of(rows: Iterable[Row]) -> list[str]:
 ABSENT = "–"
 
 
-def flatten(config: Resolved) -> dict[str, str]:
-    """A config by dotted key, as in `train.optimizer.learning_rate`, `model.blocks.2.channels`, `features.num_bins`."""
+def flat_config(config: Resolved) -> dict[str, str]:
+    """A config as text by dotted key: `train.epochs` of the experiment, `corpus.root`, `features.num_bins`."""
     parts = config.model_dump(mode="json")
-    return {**dict(_leaves(parts["experiment"])), **dict(_leaves(parts["corpus"], "corpus.")),
-            **dict(_leaves(parts["features"], "features."))}
-
-
-def _leaves(value: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        entries = value.items()
-    elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
-        entries = enumerate(value)
-    else:
-        yield prefix[:-1], ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        return
-    for key, part in entries:
-        yield from _leaves(part, f"{prefix}{key}.")
+    flat = {**flatten(parts["experiment"]), **flatten(parts["corpus"], "corpus."),
+            **flatten(parts["features"], "features.")}
+    return {key: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in flat.items()}
 
 
 def run_config(run: Run) -> dict[str, str]:
     """The flattened config of a run, with the keys that only another version of the recipe knows."""
     unknown = {key.removeprefix("experiment."): str(value) for key, value in run.results.unknown_keys.items()}
-    return {**flatten(run.results.config), **unknown}
+    return {**flat_config(run.results.config), **unknown}
 
 
 def row_config(row: Row) -> dict[str, str]:

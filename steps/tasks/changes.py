@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from steps.common.errors import UserError
 from steps.common.files import GONE, sha256, size_and_time
-from steps.config.load import check_known
+from steps.config.load import check_known, flatten
 from steps.tasks.sources import fingerprints
 
 
@@ -35,7 +35,7 @@ class SameConfig:
 
     def differences(self, values: dict[str, Any]) -> list[str]:
         """The dotted keys that differ, with what they were and are."""
-        before, now = _flat(self._before(values)), _flat(_plain(self._config))
+        before, now = flatten(self._before(values)), flatten(_plain(self._config))
         return [f"{key}: {before.get(key, 'not there')}, now {now.get(key, 'gone')}"
                 for key in {**now, **before} if before.get(key) != now.get(key)]
 
@@ -186,17 +186,6 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
     """A config as JSON can hold it."""
     return {name: part.model_dump(mode="json") if isinstance(part, BaseModel) else part
             for name, part in config.items()}
-
-
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """The values of nested mappings and lists by dotted keys."""
-    if isinstance(config, dict):
-        items = config.items()
-    elif isinstance(config, list):
-        items = enumerate(config)
-    else:
-        return {prefix[:-1]: config}
-    return {key: value for name, part in items for key, value in _flat(part, f"{prefix}{name}.").items()}
 
 
 def _digests(paths: Iterable[Path]) -> dict[str, str]:

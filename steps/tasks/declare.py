@@ -1,5 +1,6 @@
-"""What dodo.py declares tasks with, beside stages: what `doit clean` removes, and configs that are broken."""
+"""What dodo.py declares with: a task of each experiment, files by set, what `doit clean` removes, broken configs."""
 
+import functools
 import re
 import shutil
 import sys
@@ -11,10 +12,114 @@ from doit.exceptions import TaskFailed
 
 from steps.common.errors import UserError
 from steps.common.lock import busy
+from steps.config.load import Resolved, set_file
+from steps.config.schema import Corpus
+from steps.config.variants import families
 from steps.corpus.derived import is_derived
 from steps.tasks.record import directory
 
 Config = TypeVar("Config")
+Task = dict[str, Any]  # as doit takes it
+
+DATA, EXP = Path("data"), Path("exp")
+FEATURE_FILES = ("feats.ark", "feats.scp", "utt2num_frames")
+TUNING = "decode/tuning.json"
+
+
+class Experiments:
+    """All experiments. Its decorators make a task of each of one function that declares what is its own.
+
+    Beside them stand tasks for families, which are all that share what is before an @, and for broken configs.
+    """
+
+    def __init__(self, configs: dict[str, Resolved], broken: dict[str, str]):
+        self._configs, self._broken = configs, broken
+        self.families = families([*configs, *broken])  # of seeds, of sweeps
+
+    def each(self, doc: str, writes: Iterable[str]):
+        """A task an experiment, `<stage>:<experiment>`, called `<doc> <experiment>` in lists.
+
+        The function gets name and config, and returns nothing where the experiment has no such task. `writes` are what
+        `clean` removes of exp/<experiment>/.
+        """
+        def decorate(declare: Callable[[str, Resolved], Task | None]) -> Callable[[], Iterator[Task]]:
+            @functools.wraps(declare)
+            def tasks() -> Iterator[Task]:
+                made = {name: task for name, config in self._configs.items() if (task := declare(name, config))}
+                for name, task in made.items():
+                    yield {"name": name, "doc": f"{doc} {name}", **task,
+                           "clean": [Remove(EXP / name / file for file in writes)]}
+                yield from self._others(declare.__name__.removeprefix("task_"), doc, made, writes)
+            return tasks
+        return decorate
+
+    def each_set(self, doc: str, stage: str):
+        """A task a set that an experiment decodes, `<stage>:<experiment>:<set>`, and one for all its sets.
+
+        The function gets name, config and set. `clean` removes the set's folders in exp/<experiment>/<stage>/, too.
+        """
+        def decorate(declare: Callable[[str, Resolved, str], Task]) -> Callable[[], Iterator[Task]]:
+            @functools.wraps(declare)
+            def tasks() -> Iterator[Task]:
+                for name, config in self._configs.items():
+                    folders = {part: results(config, stage, part) for part in config.experiment.decode.sets}
+                    yield {"name": name, "doc": f"{doc} all sets of {name}", "actions": None,
+                           "task_dep": [f"{stage}:{name}:{part}" for part in folders],
+                           "clean": [Remove([*(folder for found in folders.values() for folder in found),
+                                             EXP / name / f"log/{stage}.*"])]}
+                    for part, found in folders.items():
+                        task = declare(name, config, part)
+                        own = Remove([*found, EXP / name / f"log/{stage}.{set_file(part)}.*"])
+                        yield {"name": f"{name}:{part}", "doc": f"{doc} {part} of {name}", **task,
+                               "clean": [own, *task.get("clean", [])]}
+                yield from self._others(stage, f"{doc} all sets of", self._configs, [stage, f"log/{stage}.*"])
+            return tasks
+        return decorate
+
+    def _others(self, stage: str, doc: str, made: Iterable[str], writes: Iterable[str]) -> Iterator[Task]:
+        for family in sorted(self.families.keys() - self._broken.keys()):
+            names = [name for name in self.families[family] if name in made or name in self._broken]
+            if names:
+                yield {"name": family, "doc": f"{doc} all {len(names)} of {family}", "actions": None,
+                       "task_dep": [f"{stage}:{name}" for name in names],
+                       "clean": [Remove(EXP / name / file for name in names for file in writes)]}
+        yield from broken_tasks(self._broken)
+
+
+def combined(corpus: Corpus) -> dict[str, list[str]]:
+    """The corpora that a combination, such as mini+audio_cmn, is made of, and the sets that each adds to."""
+    return corpus.options["corpora"] if corpus.module == "combine" else {}
+
+
+def tables(corpus: Corpus) -> list[str]:
+    """Files below a corpus' root that are likely to be edited: local/table.py's table, Kaldi's files."""
+    return [*(option for option in corpus.options.values() if isinstance(option, str)),
+            *(f"{part}/{file}" for part in corpus.sets for file in ("wav.scp", "text", "utt2spk", "pinyin"))]
+
+
+def graph_files(config: Resolved) -> list[Path]:
+    """What the experiment's methods need of exp/<experiment>/graph/; nothing where it decodes greedily alone."""
+    files = {"prefix": ["syllables.arpa"], "wfst": ["graph.fst", "words.txt", "lexicon.txt"]}
+    wanted = [file for method in config.experiment.decode.methods for file in files.get(method, [])]
+    return [EXP / config.name / "graph" / file for file in (*wanted, "lm.json")] if wanted else []
+
+
+def heard_by_model(config: Resolved, part: str) -> list[Path]:
+    """A trained experiment, and the features of a set for it; of another corpus' set the audio, as stage 1 found it."""
+    trained = [EXP / config.name / file for file in ("final.ckpt", "config.yaml", "tokens.txt", "cmvn")]
+    if "/" in part:
+        return [*trained, *(config.set_data(part) / file for file in ("wav.scp", "utt2audio"))]
+    return [*trained, config.feature_dir / "cmvn", *in_sets(config.feature_dir, [part], FEATURE_FILES)]
+
+
+def results(config: Resolved, stage: str, part: str) -> list[Path]:
+    """Where stage 5 or 6 puts a set's results, one directory a method."""
+    return [EXP / config.name / stage / f"{set_file(part)}_{method}" for method in config.experiment.decode.methods]
+
+
+def in_sets(folder: Path, sets: list[str], files: Iterable[str]) -> list[Path]:
+    """<folder>/<set>/<file>, for all sets and files."""
+    return [folder / part / file for part in sets for file in files]
 
 
 class Remove:

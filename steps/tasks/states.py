@@ -1,6 +1,5 @@
 """How tasks and experiments stand: doit's own verdict, what runs have left behind, and how long the rest will take."""
 
-import csv
 import statistics
 import time
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from doit.loader import load_tasks
 
 from steps.common.errors import UserError
 from steps.common.files import disk_usage
-from steps.common.process import read_progress
+from steps.common.process import read_history, read_progress
 from steps.config.load import Resolved, load_known, shapes_weights
 from steps.tasks import record
 
@@ -174,23 +173,17 @@ class Estimates:
             return 0
         try:
             same = shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
+            rows = read_history(exp_dir)
         except UserError:
             return 0
-        rows = read_history(exp_dir)
-        return min(int(rows[-1]["epoch"]), config.experiment.train.epochs) if same and rows else 0
+        return min(rows[-1]["epoch"], config.experiment.train.epochs) if same and rows else 0
 
     def _seconds_per_epoch(self, name: str) -> float | None:
-        rows = read_history(self._exp / name)
-        return float(rows[-1]["seconds"]) / int(rows[-1]["epoch"]) if rows else None
-
-
-def read_history(exp_dir: Path) -> list[dict[str, str]]:
-    """The rows of train.csv as they stand there, without pandas, which takes longer to load than all of them."""
-    try:
-        with open(exp_dir / "train.csv", encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+        try:
+            rows = read_history(self._exp / name)
+        except UserError:
+            return None
+        return rows[-1]["seconds"] / rows[-1]["epoch"] if rows else None
 
 
 def _stage(name: str) -> str:

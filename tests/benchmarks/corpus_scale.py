@@ -27,7 +27,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PER_SPEAKER = 354  # 141,600 utterances of 400 speakers
 LINKS = 20000  # names that one file may have on common file systems
 BUDGET_S, BUDGET_GB, BUDGET_CHECK_S = 180, 1.5, 5
-EXPERIMENT = "corpus: aishell\nfeatures: fbank\nmodel: {preset: resnet_small}\n"
+EXPERIMENT = "corpus: aishell\nfeatures: fbank\nmodel: {blocks: [{channels: 16}]}\n"
 RECORD = """
 from pathlib import Path
 from doit.cmd_base import ModuleTaskLoader

@@ -26,10 +26,13 @@ from steps.text.syllables import BLANK, all_syllables
 
 PROJECT = Path(__file__).resolve().parents[2]
 TORCH = ["torch==2.13.0", "numpy<2"]
+STUDENT = [{"channels": 64, "pool": 2}, {"channels": 128, "pool": 2}, {"channels": 256, "layers": 3, "pool": 2},
+           {"channels": 512, "layers": 3}, {"channels": 512, "layers": 3}]  # as in conf/thchs30_dfcnn_1a.yaml
+QUARTER = [{**block, "channels": block["channels"] // 4} for block in STUDENT]
 CASES = {  # network (None: of conf/hsk.yaml), batch, frames, bins
     "hsk": (None, 16, 128, 80),
-    "width16": ({"preset": "dfcnn_small"}, 16, 128, 80),
-    "width64": ({"preset": "dfcnn", "dense": [256]}, 8, 128, 200),  # as the student project's, less 4096 × 4096
+    "width16": ({"blocks": QUARTER}, 16, 128, 80),
+    "width64": ({"blocks": STUDENT}, 8, 128, 200),  # as the student project's, less 4096 × 4096
 }
 SYSTEMS = (("here", "fp32"), ("here", "bf16"), ("pytorch", "fp32"), ("pytorch", "bf16"))
 MINDSPORE_ONLY = "ONEDNN_MAX_CPU_ISA"  # PyTorch's oneDNN obeys it, too, and would go without AVX-512 and bf16
