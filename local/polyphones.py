@@ -40,7 +40,7 @@ Counts = defaultdict[str, Counter[str]]  # readings by character
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m local.polyphones", description=__doc__.split("\n")[0])
     parser.add_argument("g2pm", type=Path)
     parser.add_argument("--rare", type=Path, required=True)
     parser.add_argument("--running", type=Path, nargs="+", required=True)

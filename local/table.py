@@ -1,9 +1,9 @@
 """Your own recordings: a CSV or TSV with a line an utterance.
 
 Columns: the audio's path (from `root`), and hanzi or pinyin or both. Optional are the speaker (without it each
-recording counts as a speaker of its own) and the set (without it a tenth of the speakers goes to test and a tenth to
-dev, by a hash of their names). The columns may have one of the usual names below, in any case, or the one that
-`options` gives.
+recording counts as a speaker of its own) and the set (without it, or where all rows are of train, a tenth of the
+speakers goes to test and a tenth to dev, by a hash of their names). The columns may have one of the usual names below,
+in any case, or the one that `options` gives.
 """
 
 import re
@@ -74,7 +74,8 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     if not read:
         raise UserError(f"{path}: no usable row in it")
     utterances = with_ids(path, root, read, columns.speaker is None)
-    sets = named_sets(path, [(row.line, row.cells[columns.set]) for row, _ in read], corpus.sets) if columns.set else \
+    cells = [(row.line, row.cells[columns.set]) for row, _ in read] if columns.set else []
+    sets = named_sets(path, cells, corpus.sets) if cells and not all_train(path, cells, corpus.sets) else \
         drawn_sets(path, utterances)
     prepared: dict[str, list[Utterance]] = {}
     for utterance, name in zip(utterances, sets, strict=True):
@@ -155,6 +156,14 @@ def speaker_id(name: str) -> str:
     """A speaker's name without white space, and without the hyphen and what sorts before it: S1-2 and S1 would be
     `S1-2-a`, `S1-b`, which do not sort as S1 and S1-2 do."""
     return re.sub(r"[\s!-\-]+", "_", name)
+
+
+def all_train(path: Path, cells: Sequence[tuple[int, str]], known: Sequence[str]) -> bool:
+    """Whether all rows are of train, so that the other sets, where there are any, must be drawn. Says so."""
+    alone = len(known) > 1 and all(cell.casefold() in SETS["train"] for _, cell in cells)
+    if alone:
+        print(f"{path}: all rows are of train; dev and test are drawn from them", file=sys.stderr)
+    return alone
 
 
 def named_sets(path: Path, cells: Sequence[tuple[int, str]], known: Sequence[str]) -> list[str]:

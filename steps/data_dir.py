@@ -30,7 +30,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m steps.data_dir", description=__doc__)
     acts = parser.add_subparsers(dest="act", required=True)
     for name, what in (("validate", "say all that is wrong, and exit with status 1 where anything is"),
                        ("fix", "drop what is unusable, and say what; the files as they were go to .backup")):

@@ -11,7 +11,7 @@ from steps.corpus.find import load_module, module_options
 
 def main() -> None:
     """Parse the command line and fetch the `ARCHIVES` of the corpus' module, or let its `download` do the work."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m steps.download", description=__doc__)
     parser.add_argument("corpus", help="a name in conf/corpora/")
     args = parser.parse_args()
     corpus = load_corpus(args.corpus)

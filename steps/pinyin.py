@@ -14,8 +14,6 @@ from pypinyin.contrib.tone_convert import to_tone
 from steps.common.errors import run
 from steps.common.yaml import load
 from steps.config.schema import Corpus, Pinyin
-from steps.text.normalize import normalize
-from steps.text.reading import Reader
 from steps.text.syllables import NEUTRAL
 from steps.text.transcripts import Reading, transcribe
 
@@ -26,7 +24,6 @@ def main() -> None:
     """Parse the arguments and read."""
     args = parse_args()
     policy = load(args.policy, Corpus).pinyin if args.policy else Pinyin()
-    reader = Reader(policy)
     lines = enumerate((line.rstrip("\n") for line in sys.stdin), 1)
     failed = False
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
@@ -35,7 +32,8 @@ def main() -> None:
             print(*(marked(reading.syllables) if args.marks else reading.syllables), flush=sys.stdin.isatty())
             failed |= not tell(reading, texts[reading.utt])
             if args.doubtful:
-                tell_doubts(reading, texts[reading.utt], reader)
+                for doubt in reading.doubts:
+                    print(f"line {reading.utt}: {doubt}", file=sys.stderr)
     sys.exit(failed)
 
 
@@ -51,16 +49,6 @@ def tell(reading: Reading, text: str) -> bool:
         print(f"line {reading.utt}: cannot be read: {parts} in {text}; write it in hanzi, or give its reading in a "
               "file that pinyin.user_dict in the policy names, a line such as WiFi wai1 fai1", file=sys.stderr)
     return not reading.unread
-
-
-def tell_doubts(reading: Reading, text: str, reader: Reader) -> None:
-    """List the readings of a line that were guessed from context and may be wrong."""
-    if reading.unread:
-        return
-    for clause in normalize(text).clauses:
-        for doubt in reader.doubts(clause):
-            others = " ".join(f"{syllable} {probability:.2f}" for syllable, probability in doubt.odds)
-            print(f"line {reading.utt}: {doubt.before}[{doubt.hanzi}]{doubt.behind}: {others}", file=sys.stderr)
 
 
 def parse_args() -> argparse.Namespace:

@@ -21,7 +21,8 @@ Checked = tuple[list[Utterance], list[float]]  # utterances and their durations 
 
 def main() -> None:
     """Parse the command line, prepare the corpus, say what it holds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m steps.stage1_prepare", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", help="a name in conf/corpora/, or several joined by +")
     parser.add_argument("--deep", action="store_true", help="decode all audio, rather than open it")
     parser.add_argument("--strict", action="store_true", help="fail where the counts differ from those documented")

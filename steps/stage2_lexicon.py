@@ -18,7 +18,7 @@ from steps.common.parallel import track
 from steps.config.load import load_corpus
 from steps.config.schema import Pinyin
 from steps.corpus.derived import is_derived, is_own, note_own, write_derived
-from steps.text.lang import Lexicon, SetSummary, write_lang
+from steps.text.lang import Lexicon, SetSummary, is_rare, write_lang
 from steps.text.reading import Word
 from steps.text.transcripts import Reading, read_pinyin, read_texts, transcribe
 
@@ -26,7 +26,7 @@ TRAIN = "train"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m steps.stage2_lexicon", description=__doc__.split("\n")[0])
     parser.add_argument("corpus", help="names conf/corpora/<corpus>.yaml and data/<corpus>")
     corpus = parser.parse_args().corpus
     config = load_corpus(corpus)
@@ -37,7 +37,7 @@ def main() -> None:
 def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
     """Run stage 2 on a corpus' data directory. Writes nothing before every set was read without an error."""
     lexicon, taught = Lexicon(), {TRAIN} & {*sets} or {*sets}
-    summaries, shipped, derived = [], {}, {}
+    summaries, shipped, derived, unread = [], {}, {}, []
     for name in sets:
         own = not is_derived(data_dir, name)
         summary = SetSummary(name, own)
@@ -45,6 +45,8 @@ def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
         table = [f"{utt} {' '.join(syllables)}" for utt, syllables in read]
         (shipped if own else derived)[name] = table
         summaries.append(summary)
+        unread += [summary.unread_message(data_dir / name)] if summary.unread else []
+    _refuse_or_warn(unread, summaries, policy)
     for name, table in shipped.items():
         _respell(data_dir / name / "pinyin", table)
     write_derived(data_dir, derived)
@@ -68,11 +70,12 @@ def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexi
             summary.changed[kind].append(f"{reading.utt}: {texts[reading.utt]} → {spoken}")
         summary.utterances += 1
         summary.syllables.update(syllables)
+        summary.doubts += [(doubt.odds[0][1], f"{reading.utt}: {doubt}") for doubt in reading.doubts if own is None]
+        summary.rare += [f"{reading.utt}: {hanzi} {syllable}" for word in words if own is None
+                         for hanzi, syllable in zip(word.written, word.syllables, strict=False) if is_rare(hanzi)]
         if lexicon is not None:
             lexicon.add(words)
         yield reading.utt, syllables
-    if summary.unread:
-        _refuse_or_warn(directory, summary, policy)
 
 
 def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSummary) -> tuple[list[Word], list[str]]:
@@ -93,13 +96,16 @@ def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSumm
     return [Word(word.written, tuple(next(rest) for _ in word.syllables)) for word in reading.words], syllables
 
 
-def _refuse_or_warn(directory: Path, summary: SetSummary, policy: Pinyin) -> None:
-    message = summary.unread_message(directory)
-    if policy.unreadable == "stop":
-        remedy = "Add theirs" if summary.shipped else "Mend them, give readings in a pinyin.user_dict (WiFi wai1 fai1)"
-        raise UserError(f"{message}\n  {remedy}, or leave them out with pinyin: {{unreadable: skip}}, all in the "
-                        f"corpus' yaml")
-    print(f"WARNING: {message}\n  left out of {summary.name}/pinyin", file=sys.stderr)
+def _refuse_or_warn(unread: list[str], summaries: list[SetSummary], policy: Pinyin) -> None:
+    """Tell of what could not be read in all sets at once. Raises UserError unless it may be left out."""
+    if unread and policy.unreadable == "stop":
+        remedies = {True: "Add the pinyin that a set lacks",
+                    False: "Mend the text, or give readings in a pinyin.user_dict (WiFi wai1 fai1)"}
+        wanted = sorted({summary.shipped for summary in summaries if summary.unread}, reverse=True)
+        raise UserError("\n  ".join([*unread, *(remedies[shipped] for shipped in wanted), "Or leave them out with "
+                                     "pinyin: {unreadable: skip}, in the corpus' yaml as user_dict is"]))
+    for message in unread:
+        print(f"WARNING: {message}\n  left out of its pinyin", file=sys.stderr)
 
 
 def _respell(path: Path, table: list[str]) -> None:

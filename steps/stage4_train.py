@@ -16,7 +16,7 @@ from steps.model.launch import follow_msrun, is_worker, launch
 
 def main() -> None:
     """Parse the arguments and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m steps.stage4_train", description=__doc__)
     parser.add_argument("experiment", help="conf/<experiment>.yaml; results go to exp/<experiment>/")
     args = parser.parse_args()
     config = load_experiment(args.experiment)

@@ -396,13 +396,18 @@ def test_kaldi_relative_paths(project, monkeypatch):
     run(monkeypatch, steps.stage1_prepare, "kaldi")
 
 
-def test_table_with_sets_and_pinyin(project, monkeypatch):
+def test_table_with_sets_and_pinyin(project, monkeypatch, capsys):
     root = configure(project, "table", options={"file": "own.tsv", "speaker": "client_id"})
     rows = [(f"anna {number}.ogg", "anna", "lǜ" if number > 2 else "Lü4 de", name)
             for number, name in enumerate(("train", "dev", "test"))]
     lines(root / "own.tsv", "audio\tclient_id\tpinyin\tset", *map("\t".join, rows))
     run(monkeypatch, steps.stage1_prepare, "table")
     assert read_table("data/table/dev/pinyin") == {"anna-anna_1": "lv4 de5"}
+    drawn = [f"anna {number}.ogg\tanna\t{word}\tTrain" for number, word in enumerate(("lv4", "de5", "hao3"))]
+    lines(root / "own.tsv", "audio\tclient_id\tpinyin\tset", *drawn)
+    run(monkeypatch, steps.stage1_prepare, "table")
+    assert "all rows are of train; dev and test are drawn from them" in capsys.readouterr().err
+    assert [len(read_table(f"data/table/{name}/pinyin")) for name in ("train", "dev", "test")] == [1, 1, 1]
 
 
 def test_table_faults_name_lines(project, monkeypatch):

@@ -72,13 +72,17 @@ def test_files_of_a_corpus_without_pinyin(data_dir, capsys):
     assert read(data_dir / "lang/report.txt")[:3] == said.splitlines()[:3]
 
 
-def test_the_report_tells_what_was_normalised_and_what_train_lacks(data_dir):
+def test_the_report_tells_what_was_normalised_guessed_and_what_train_lacks(data_dir, capsys):
+    write_set(data_dir, "train", text=TEXTS["train"] | {"a_3": "想听歌曲卷珠帘", "a_4": "喆在家"})
     make_lexicon(data_dir, SETS, Pinyin())
     report = read(data_dir / "lang/report.txt")
     spoken = "二 零 二 四年 他 来 了 我们 不 知道"
     assert f"train: digits normalised: a_2: {TEXTS['train']['a_2']} → {spoken}" in report
     assert "test: latin normalised: c_2: CEO在北京 → CEO 在 北京" in report
     assert "dev: not in train: shang4 1" in report
+    assert "train: reading guessed: a_3: 想听歌曲[卷]珠帘: juan3 0.85 juan4 0.15" in report
+    assert "train: rare character: a_4: 喆 zhe2" in report
+    assert "readings are guesses, 1 rare characters" in capsys.readouterr().out
 
 
 def test_a_second_run_changes_nothing(data_dir):
@@ -149,11 +153,13 @@ def test_killed_between_two_files_it_is_made_good_by_the_next_run(data_dir, monk
 
 def test_unreadable_text_stops_before_anything_is_written(data_dir):
     write_set(data_dir, "test", text={"c_1": "北京☃", "c_2": "说hello和☃", "c_3": "好", "c_4": "……"})
+    write_set(data_dir, "dev", text={"b_1": "☃"})
     before = contents(data_dir)
     with pytest.raises(UserError) as error:
         make_lexicon(data_dir, SETS, Pinyin())
     said = str(error.value)
     assert "test/text: 3 of 4 utterances cannot be read aloud: ☃ (U+2603) 2×, hello 1×; in c_1, c_2, c_4" in said
+    assert "dev/text: 1 of 1 utterances cannot be read aloud: ☃ (U+2603) 1×; in b_1" in said
     assert "unreadable: skip" in said
     assert contents(data_dir) == before
 

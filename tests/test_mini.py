@@ -246,3 +246,9 @@ def test_missing_data_says_what_to_do(folder, mend):
 def test_stages_answer_to_their_names_without_numbers(name):
     found = subprocess.run([sys.executable, "-m", f"steps.{name}", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0 and f"_{name}" in found.stdout
+
+
+def test_help_names_commands_as_one_types_them():
+    for path in (ROOT / "steps").glob("*.py"):
+        content = path.read_text(encoding="utf-8")
+        assert "ArgumentParser(" not in content or f'prog="python -m steps.{path.stem}"' in content, path

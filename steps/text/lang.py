@@ -1,5 +1,5 @@
 """data/<corpus>/lang: the words of the training set, how they are read, the network's tokens, and the report: how much
-there is, what train lacks, what was normalised, what could not be read.
+there is, what train lacks, what was normalised, which readings are guesses, what could not be read.
 """
 
 from collections import Counter, defaultdict
@@ -40,6 +40,15 @@ class Lexicon:
         return [" ".join((word, *syllables)) for word in self.words() for syllables in sorted(self._readings[word])]
 
 
+def is_rare(hanzi: str) -> bool:
+    """Whether a character is not among the 6,763 of GB 2312, so that dictionaries may have its reading wrong."""
+    try:
+        hanzi.encode("gb2312")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def word_lines(words: Iterable[str]) -> list[str]:
     """The lines of words.txt, Kaldi's symbol table: `<eps> 0`, the words, then #0, <s> and </s>."""
     return [f"{word} {number}" for number, word in enumerate(["<eps>", *words, "#0", "<s>", "</s>"])]
@@ -64,6 +73,8 @@ class SetSummary:
     syllables: Counter[str] = field(default_factory=Counter)
     changed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # kind to utterances
     unread: dict[str, tuple[str, ...]] = field(default_factory=dict)  # utterance to characters and words, left out
+    doubts: list[tuple[float, str]] = field(default_factory=list)  # readings that are guesses, by their probability
+    rare: list[str] = field(default_factory=list)  # characters that are rare, with their utterances
     uneven: list[str] = field(default_factory=list)  # utterances with other than one shipped syllable a character
 
     def line(self, train: Counter[str]) -> str:
@@ -74,6 +85,10 @@ class SetSummary:
                  f"{sum(oov.values())} ({len(oov)} distinct) not in train" + _commonest(oov),
                  "pinyin of the corpus" if self.shipped else "pinyin derived"]
         parts += [f"{kind} normalised in {len(utts)}" for kind, utts in sorted(self.changed.items())]
+        if self.doubts:
+            parts.append(f"{len(self.doubts)} readings are guesses")
+        if self.rare:
+            parts.append(f"{len(self.rare)} rare characters")
         if self.uneven:
             parts.append(f"{len(self.uneven)} with other than one syllable a character")
         if self.unread:
@@ -90,6 +105,8 @@ class SetSummary:
         lines = [f"{self.name}: not in train: {syllable} {n}" for syllable, n in oov.most_common()]
         for kind, told in sorted(self.changed.items()):
             lines += [f"{self.name}: {kind} normalised: {what}" for what in told]
+        lines += [f"{self.name}: reading guessed: {what}" for _, what in sorted(self.doubts)]
+        lines += [f"{self.name}: rare character: {what}" for what in self.rare]
         lines += [f"{self.name}: other than one syllable a character: {utt}" for utt in self.uneven]
         lines += [" ".join([f"{self.name}: LEFT OUT as {self._why_unread}:", utt, *what])
                   for utt, what in self.unread.items()]

@@ -47,6 +47,9 @@ class Doubt(NamedTuple):
     behind: str
     odds: list[tuple[str, float]]  # readings and their probabilities, the likeliest first
 
+    def __str__(self) -> str:
+        return f"{self.before}[{self.hanzi}]{self.behind}: " + " ".join(f"{one} {odds:.2f}" for one, odds in self.odds)
+
 
 class Run:
     """The hanzi between two Latin words of a clause, on their way to syllables."""
@@ -106,26 +109,18 @@ class Reader:
 
     def read_all(self, clauses: Sequence[str]) -> list[list[Word]]:
         """The words of each of several clauses, which is quicker than one by one."""
-        drafts = [self._draft(clause) for clause in clauses]
-        if not self._early:
-            pending = [draft for draft in drafts if any(run.undecided for run in draft.runs)]
-            for draft, odds in zip(pending, polyphones().log_odds([draft.text for draft in pending]), strict=True):
-                _decide(draft, odds)
-        return [self._words(draft) for draft in drafts]
+        return [words for words, _ in self.read_doubting(clauses)]
 
-    def doubts(self, clause: str) -> list[Doubt]:
-        """The characters of a clause that the network reads with a probability below CERTAIN."""
-        draft = self._draft(clause)
-        [odds] = polyphones().log_odds([draft.text])
-        found = []
-        for at in [run.start + at for run in draft.runs for at in run.undecided]:
-            weights = {syllable: math.exp(score - max(odds[at].values())) for syllable, score in odds[at].items()}
-            likely = sorted(((one, weight / sum(weights.values())) for one, weight in weights.items()),
-                            key=lambda entry: -entry[1])
-            if likely[0][1] < CERTAIN:
-                found.append(Doubt(draft.text[max(0, at - 5) : at], draft.text[at], draft.text[at + 1 : at + 6],
-                                   [entry for entry in likely if entry[1] >= 0.01]))
-        return found
+    def read_doubting(self, clauses: Sequence[str]) -> list[tuple[list[Word], list[Doubt]]]:
+        """As `read_all`, and the characters of each clause that the network reads with a probability below CERTAIN."""
+        drafts = [self._draft(clause) for clause in clauses]
+        pending = [at for at, draft in enumerate(drafts) if any(run.undecided for run in draft.runs)]
+        doubts: list[list[Doubt]] = [[] for _ in drafts]
+        all_odds = polyphones().log_odds([drafts[at].text for at in pending]) if pending else []
+        for at, odds in zip(pending, all_odds, strict=True):
+            _decide(drafts[at], odds)
+            doubts[at] = _doubts(drafts[at], odds)
+        return [(self._words(draft), found) for draft, found in zip(drafts, doubts, strict=True)]
 
     def _lookup(self, part: str) -> tuple[str, ...]:
         """The reading of a Latin word, or of one hanzi; empty where there is none."""
@@ -224,6 +219,18 @@ def _decide(draft: Draft, odds: dict[int, Odds]) -> None:
         for at in run.undecided:
             readings = odds[run.start + at]
             run.syllables[at] = max(readings, key=readings.__getitem__)
+
+
+def _doubts(draft: Draft, odds: dict[int, Odds]) -> list[Doubt]:
+    found = []
+    for at in [run.start + at for run in draft.runs for at in run.undecided]:
+        weights = {syllable: math.exp(score - max(odds[at].values())) for syllable, score in odds[at].items()}
+        likely = sorted(((one, weight / sum(weights.values())) for one, weight in weights.items()),
+                        key=lambda entry: -entry[1])
+        if likely[0][1] < CERTAIN:
+            found.append(Doubt(draft.text[max(0, at - 5) : at], draft.text[at], draft.text[at + 1 : at + 6],
+                               [entry for entry in likely if entry[1] >= 0.01]))
+    return found
 
 
 def _change(run: Run, changes: dict[int, str], users: set[int]) -> None:

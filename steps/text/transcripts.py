@@ -14,7 +14,7 @@ from steps.corpus.table import read_table
 from steps.text import syllables
 from steps.text.normalize import Normalized, normalize
 from steps.text.phrases import neutral_bases
-from steps.text.reading import Reader, Word
+from steps.text.reading import Doubt, Reader, Word
 
 CHUNK = 1000  # utterances a process is handed at once
 SMALL = 4 * CHUNK  # below this, starting processes costs more than it saves
@@ -27,6 +27,7 @@ class Reading(NamedTuple):
     words: list[Word]
     changed: tuple[str, ...]  # see steps.text.normalize
     unread: tuple[str, ...]  # characters and words that could not be read; `words` is then empty
+    doubts: tuple[Doubt, ...] = ()  # characters whose reading is a guess
 
     @property
     def syllables(self) -> list[str]:
@@ -62,9 +63,13 @@ def _chunks(items: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]
 def _read_chunk(policy: Pinyin, chunk: list[tuple[str, str]]) -> list[Reading]:
     reader = _reader(policy)
     texts = [_readable(reader, raw) for _, raw in chunk]
-    words = iter(reader.read_all([clause for clauses, _, _ in texts for clause in clauses]))
-    return [Reading(utt, [word for _ in clauses for word in next(words)], changed, unread)
-            for (utt, _), (clauses, changed, unread) in zip(chunk, texts, strict=True)]
+    read = iter(reader.read_doubting([clause for clauses, _, _ in texts for clause in clauses]))
+    readings = []
+    for (utt, _), (clauses, changed, unread) in zip(chunk, texts, strict=True):
+        mine = [next(read) for _ in clauses]
+        readings.append(Reading(utt, [word for words, _ in mine for word in words], changed, unread,
+                                tuple(doubt for _, doubts in mine for doubt in doubts)))
+    return readings
 
 
 _reader = functools.cache(Reader)
