@@ -57,9 +57,10 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
         folder = args.exp_dir / "graph"
         if args.words:
             folder = own_graph(args.words, folder / args.words.stem, model.tokens, config.corpus.pinyin)
-        decoded = decode_set(model, feats, make_search(folder, args.method, model.tokens, weights), what)
+        decoded = decode_set(model, config.features, feats,
+                             make_search(folder, args.method, model.tokens, weights), what)
     audio_seconds = decoded.frames * config.features.frame_shift_ms / 1000
-    write_decoded(out_dir, decoded, model, {
+    write_decoded(out_dir, decoded, model, config.features, {
         "set": args.set,
         "method": name,
         "weights": weights,

@@ -81,7 +81,7 @@ def read_decode_json(path: Path) -> dict[str, Any]:
 def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str], scores: dict[str, Any]) -> None:
     """Write all files of the score directory, and show the two lines of `wer`."""
     counts = [count(pairs) for pairs in alignments.values()]
-    wer = wer_lines(total(counts), sum(one.errors > 0 for one in counts), len(counts))
+    wer = wer_lines(total(counts), sum(one.errors > 0 for one in counts), len(counts), scores["skipped"])
     by_spk = per_spk_counts(alignments, utt2spk)
     write_lines(score_dir / "wer", wer)
     write_lines(score_dir / "per_utt", per_utt_lines(alignments))

@@ -44,7 +44,8 @@ def scored(monkeypatch, exp_dir):
 
 def test_wer_has_kaldis_two_lines(scored):
     # amy-2 has an insertion, bob-1 a substitution, bob-2 four deletions
-    assert (scored / "wer").read_text() == "%WER 66.67 [ 6 / 9, 1 ins, 4 del, 1 sub ]\n%SER 75.00 [ 3 / 4 ]\n"
+    assert (scored / "wer").read_text() == "%WER 66.67 [ 6 / 9, 1 ins, 4 del, 1 sub ]\n%SER 75.00 [ 3 / 4 ]\n" \
+        "Scored 4 sentences, 0 not present in hyp.\n"
 
 
 def test_score_json(scored, exp_dir):
@@ -120,7 +121,7 @@ def test_confusion_says_what_is_wrong():
 
 
 def test_wer_of_nothing_decoded():
-    assert wer_lines(count([("ma1", "<eps>")]), 1, 1)[0] == "%WER 100.00 [ 1 / 1, 0 ins, 1 del, 0 sub ]"
+    assert wer_lines(count([("ma1", "<eps>")]), 1, 1, 0)[0] == "%WER 100.00 [ 1 / 1, 0 ins, 1 del, 0 sub ]"
 
 
 def test_reference_that_was_not_decoded(monkeypatch, exp_dir):

@@ -17,6 +17,7 @@ from steps.corpus.table import write_table
 from steps.feats.archive import FeatureReader
 from steps.feats.audio import read_audio
 from steps.feats.compute import compute_feats
+from steps.search.ctm import read_ctm
 
 
 @pytest.fixture
@@ -29,12 +30,12 @@ def test_decode_writes_pinyin_and_ctm(monkeypatch, exp_dir):
     out_dir = exp_dir / "decode/test_greedy"
     assert (out_dir / "pinyin").read_text().splitlines() == [
         "amy-1 ni3 hao3", "amy-2 zhong1 zhong1 guo2", "bob-1 si4", "bob-2"]
-    ctm = [line.split() for line in (out_dir / "ctm").read_text().splitlines()]
-    assert [line[:5] for line in ctm] == [
-        ["amy-1", "1", "0.020", "0.040", "ni3"], ["amy-1", "1", "0.080", "0.020", "hao3"],
-        ["amy-2", "1", "0.000", "0.020", "zhong1"], ["amy-2", "1", "0.040", "0.020", "zhong1"],
-        ["amy-2", "1", "0.060", "0.020", "guo2"], ["bob-1", "1", "0.000", "0.020", "si4"]]
-    assert {line[5] for line in ctm} == {f"{1.01 / 1.06:.3f}"}
+    times = read_ctm(out_dir / "ctm")
+    assert {utt: [one.syllable for one in found] for utt, found in times.items()} == {
+        "amy-1": ["ni3", "hao3"], "amy-2": ["zhong1", "zhong1", "guo2"], "bob-1": ["si4"]}
+    for found in times.values():  # from the voice's onset to its offset, whatever the length of the spikes
+        assert [one.begin + one.duration for one in found[:-1]] == pytest.approx([one.begin for one in found[1:]])
+    assert {one.confidence for found in times.values() for one in found} == {round(1.01 / 1.06, 3)}
 
 
 def test_decode_json_holds_sizes_times_and_hashes(monkeypatch, exp_dir):

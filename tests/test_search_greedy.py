@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from steps.search.ctc import Emission, greedy
-from steps.search.ctm import Timed, ctm_lines, read_ctm
+from steps.search.ctc import greedy
+from steps.search.ctm import Timed, ctm_lines, read_ctm, timed_words
 
 
 def plain_greedy(log_probs):
@@ -51,9 +51,10 @@ def test_greedy_without_frames():
     assert greedy(np.zeros((0, 5), np.float32)) == []
 
 
-def test_ctm_has_the_times_of_the_run(tmp_path):
-    emissions = [Emission(2, 0, 1, 0.5), Emission(1, 10, 10, 0.98765)]
-    lines = ctm_lines("a-1", emissions, ["<blk>", "guo2", "zhong1"], 0.04)
-    assert lines == ["a-1 1 0.000 0.080 zhong1 0.500", "a-1 1 0.400 0.040 guo2 0.988"]
+def test_ctm_lines_are_read_back(tmp_path):
+    times = {"a-1": [Timed(0, 0.25, "ni3", 0.5), Timed(0.25, 0.35, "hao3", 0.98765)], "b-1": [Timed(1, 0.2, "ma5", 1)]}
+    lines = list(ctm_lines(times))
+    assert lines[:2] == ["a-1 1 0.000 0.250 ni3 0.500", "a-1 1 0.250 0.350 hao3 0.988"]
     (tmp_path / "ctm").write_text("\n".join(lines))
-    assert read_ctm(tmp_path / "ctm") == {"a-1": [Timed(0, 0.08, "zhong1", 0.5), Timed(0.4, 0.04, "guo2", 0.988)]}
+    assert read_ctm(tmp_path / "ctm") == {**times, "a-1": [times["a-1"][0], Timed(0.25, 0.35, "hao3", 0.988)]}
+    assert timed_words(times["a-1"], [("你好", 2)]) == [Timed(0, 0.6, "你好", 0.5)]

@@ -127,7 +127,7 @@ def test_a_changed_script_and_a_missing_result(finished):
     (finished.folder / "exp/mini/decode/dev_greedy/ctm").unlink()
     tasks = finished.status("mini")["tasks"]
     assert tasks["score:mini:test"]["why"] == ["steps/stage6_score.py: changed"]
-    assert tasks["decode:mini:dev"]["why"] == ["exp/mini/decode/dev_greedy/ctm: gone"]
+    assert tasks["decode:mini:dev"]["why"] == ["exp/mini/decode/dev_greedy/ctm: not there"]
 
 
 BESIDE = {"diagnose": """

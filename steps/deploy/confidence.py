@@ -11,8 +11,7 @@ from scipy.special import expit, logit
 from steps.common.parallel import track
 from steps.config.schema import Features
 from steps.search.alignment import align_set
-from steps.search.ctc import Emission, greedy
-from steps.search.decode import Acoustic
+from steps.search.ctc import Acoustic, Emission, greedy
 
 CLOSEST = 1e-6  # that a probability may come to 0 and 1
 BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)  # edges of the reliability table: most syllables are sure

@@ -53,11 +53,13 @@ Alignments = Mapping[str, list[Pair]]  # by utterance, in C order
 _OPERATIONS = {"C": "correct", "S": "substitution", "I": "insertion", "D": "deletion"}
 
 
-def wer_lines(counts: Counts, wrong_utts: int, utts: int) -> list[str]:
-    """`%WER 12.34 [ 95 / 770, 3 ins, 10 del, 82 sub ]` and `%SER 45.00 [ 45 / 100 ]` (of sentences)."""
+def wer_lines(counts: Counts, wrong_utts: int, utts: int, missing: int) -> list[str]:
+    """`%WER 12.34 [ 95 / 770, 3 ins, 10 del, 82 sub ]`, `%SER 45.00 [ 45 / 100 ]` (of sentences), and
+    `Scored 100 sentences, 0 not present in hyp.`, as Kaldi's compute-wer writes them."""
     return [f"%WER {100 * rate(counts.errors, counts.ref_tokens):.2f} [ {counts.errors} / {counts.ref_tokens}, "
             f"{counts.insertions} ins, {counts.deletions} del, {counts.substitutions} sub ]",
-            f"%SER {100 * rate(wrong_utts, utts):.2f} [ {wrong_utts} / {utts} ]"]
+            f"%SER {100 * rate(wrong_utts, utts):.2f} [ {wrong_utts} / {utts} ]",
+            f"Scored {utts} sentences, {missing} not present in hyp."]
 
 
 def per_utt_lines(alignments: Alignments) -> Iterable[str]:

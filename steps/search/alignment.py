@@ -18,9 +18,8 @@ from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.common.parallel import track
 from steps.config.schema import Features
-from steps.search.ctc import Emission, align
-from steps.search.ctm import Timed, ctm_line
-from steps.search.decode import Acoustic
+from steps.search.ctc import Acoustic, Emission, align
+from steps.search.ctm import Timed, ctm_lines
 
 SMOOTH = 5  # frames that the voice's level is averaged over
 REACH_MS = 80.0  # that a boundary may lie from where the spikes alone would put it
@@ -32,7 +31,7 @@ SHORTEST_MS = 80.0  # of a syllable
 class Voice(NamedTuple):
     """How loud an utterance is."""
 
-    level: np.ndarray  # float (frames,), nats, of the frequencies below some 2 kHz, where voices are
+    level: np.ndarray  # float32 (frames,), nats, of the frequencies below some 2 kHz, where voices are
     onset: int  # the first frame of speech
     offset: int  # and the last
 
@@ -40,7 +39,7 @@ class Voice(NamedTuple):
 def voice_of(feats: np.ndarray, config: Features) -> Voice:
     """From features as stored, (frames, bins). Speech is what lies above halfway between its quiet and loud frames."""
     bins = feats.shape[1] // (2 if config.type == "fbank" else 4)
-    level = uniform_filter1d(feats[:, :bins].mean(axis=1, dtype=np.float64), SMOOTH, mode="nearest")
+    level = uniform_filter1d(feats[:, :bins].mean(axis=1, dtype=np.float64), SMOOTH, mode="nearest").astype(np.float32)
     loudness = feats.mean(axis=1)
     speech = np.flatnonzero(loudness >= np.quantile(loudness, [0.05, 0.95]).mean())
     return Voice(level, int(speech[0]), int(speech[-1]))
@@ -113,7 +112,7 @@ def align_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray]
     short = [utt for utt in known if utt not in emissions]
     if not emissions:
         raise UserError(f"{what}: none of {len(utts)} utterances: {len(unknown)}: {UNKNOWN}; {len(short)}: {TOO_SHORT}")
-    place, times = _times(model, config, voices, emissions)
+    place, times = set_times(model, config, voices, emissions)
     left_out = {why: some for why, some in ((UNKNOWN, unknown), (TOO_SHORT, short)) if some}
     return Aligned(times, place, left_out)
 
@@ -127,8 +126,9 @@ def _hearing(utts: list[str], feats: Mapping[str, np.ndarray], config: Features,
         yield utt, matrix
 
 
-def _times(model: Acoustic, config: Features, voices: dict[str, Voice],
-           emissions: dict[str, list[Emission]]) -> tuple[float, dict[str, list[Timed]]]:
+def set_times(model: Acoustic, config: Features, voices: Mapping[str, Voice],
+              emissions: Mapping[str, list[Emission]]) -> tuple[float, dict[str, list[Timed]]]:
+    """Where in a syllable its spike lies in a set, and the syllables of its utterances, at least one in each."""
     factor = round(model.frame_shift_s * 1000 / config.frame_shift_ms)
     place = spike_place((voices[utt], _spikes(found, factor)) for utt, found in emissions.items())
     return place, {utt: timed(found, voices[utt], model.tokens, place, factor, config.frame_shift_ms)
@@ -158,5 +158,5 @@ def write_aligned(out_dir: Path, aligned: Aligned) -> None:
     (out_dir / "ctm").unlink(missing_ok=True)
     write_json(out_dir / "ali.json", {"utterances": len(aligned.times), "spike_place": aligned.place,
                                       "left_out": aligned.left_out})
-    write_lines(out_dir / "ctm", (ctm_line(utt, one) for utt, found in aligned.times.items() for one in found))
+    write_lines(out_dir / "ctm", ctm_lines(aligned.times))
     write_sums(out_dir, ["ali.json", "ctm"])

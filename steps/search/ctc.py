@@ -1,8 +1,18 @@
 """CTC paths: emissions, greedy decoding, forced alignment."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
+
+
+class Acoustic(Protocol):
+    """What decoding needs of `steps.model.acoustic.AcousticModel`."""
+
+    tokens: list[str]
+    frame_shift_s: float  # seconds per output frame
+
+    def log_probs(self, utts: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]: ...
 
 
 class Emission(NamedTuple):

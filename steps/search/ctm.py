@@ -1,10 +1,10 @@
 """NIST's ctm format: decoded syllables with their times."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
-from steps.search.ctc import Emission
 
 
 class Timed(NamedTuple):
@@ -16,34 +16,25 @@ class Timed(NamedTuple):
     confidence: float  # its highest probability
 
 
-def ctm_lines(utt: str, emissions: list[Emission], tokens: list[str], frame_shift_s: float) -> list[str]:
-    """The lines `utt 1 begin duration syllable confidence` of an utterance, in the order of time.
-
-    A syllable begins where its first frame begins and lasts for its own run of frames, as in icefall's CTC timestamps
-    (icefall/utils.py, parse_fsa_timestamps_and_texts); blanks belong to no syllable. CTC emits in few frames: the
-    duration is that of the spike rather than of the syllable.
-
-    Args:
-        frame_shift_s: seconds per output frame.
-    """
-    return [ctm_line(utt, Timed(one.first * frame_shift_s, (one.last - one.first + 1) * frame_shift_s,
-                                tokens[one.token], one.posterior)) for one in emissions]
-
-
-def word_lines(utt: str, emissions: list[Emission], words: list[tuple[str, int]], frame_shift_s: float) -> list[str]:
-    """As `ctm_lines`, of words, each given with the number of its syllables; from its first syllable to its last."""
-    lines, at = [], 0
+def timed_words(times: list[Timed], words: list[tuple[str, int]]) -> list[Timed]:
+    """Words, each given with the number of its syllables, from its first syllable to its last."""
+    found, at = [], 0
     for word, syllables in words:
-        own = emissions[at:at + syllables]
+        own = times[at:at + syllables]
         at += syllables
         if own:
-            begin, end = own[0].first * frame_shift_s, (own[-1].last + 1) * frame_shift_s
-            lines.append(ctm_line(utt, Timed(begin, end - begin, word, min(one.posterior for one in own))))
-    return lines
+            end = own[-1].begin + own[-1].duration
+            found.append(Timed(own[0].begin, end - own[0].begin, word, min(one.confidence for one in own)))
+    return found
+
+
+def ctm_lines(times: Mapping[str, list[Timed]]) -> Iterator[str]:
+    """The lines of some utterances, in the order of time."""
+    return (ctm_line(utt, one) for utt, found in times.items() for one in found)
 
 
 def ctm_line(utt: str, one: Timed) -> str:
-    """The line of a syllable of `utt`."""
+    """The line `utt 1 begin duration syllable confidence`, times in seconds."""
     return f"{utt} 1 {one.begin:.3f} {one.duration:.3f} {one.syllable} {one.confidence:.3f}"
 
 

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from steps.common.checksums import SUMS, write_sums
 from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.common.parallel import ordered_map, track
+from steps.config.load import load_resolved
+from steps.config.schema import Features
 from steps.corpus.table import read_table
 from steps.feats.archive import FeatureReader
-from steps.search.ctc import Emission, align, greedy
-from steps.search.ctm import ctm_lines, word_lines
+from steps.search.alignment import Voice, set_times, voice_of
+from steps.search.ctc import Acoustic, Emission, align, greedy
+from steps.search.ctm import ctm_lines, timed_words
 from steps.search.graph import Best, Graph, GraphSearch
 from steps.search.prefix import SyllableLm, prefix_search
 
@@ -58,36 +61,31 @@ def chosen_weights(exp_dir: Path, method: str) -> dict[str, float]:
     return {key: value for key, value in best.items() if key != "syllable_error_rate"}
 
 
-class Acoustic(Protocol):
-    """What decoding needs of `steps.model.acoustic.AcousticModel`."""
-
-    tokens: list[str]
-    frame_shift_s: float
-
-    def log_probs(self, utts: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]: ...
-
-
 class Decoded(NamedTuple):
     """A decoded set."""
 
     found: dict[str, Best]  # by utterance, in C order
+    voices: dict[str, Voice]
     frames: int  # feature frames
     seconds: float  # of wall time, reading features included, making the model not
     search_seconds: float  # of them, in the search behind the network
 
 
-def decode_set(model: Acoustic, feats: Mapping[str, np.ndarray], search: Search, what: str) -> Decoded:
-    """Decode all utterances of `feats` (float32 (frames, bins) each); `what` is what progress calls it.
+def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray], search: Search, what: str
+               ) -> Decoded:
+    """Decode all utterances of `feats` (float32 (frames, bins) each, made as `config` says); `what` is what progress
+    calls it.
 
     Raises UserError for an utterance whose log-probabilities are not numbers.
     """
-    frames, searching = 0, 0.0
+    frames, searching, voices = 0, 0.0, {}
 
     def utterances() -> Iterator[tuple[str, np.ndarray]]:
         nonlocal frames
         for utt in feats:
             matrix = feats[utt]
             frames += len(matrix)
+            voices[utt] = voice_of(matrix, config)
             yield utt, matrix
 
     begin = time.perf_counter()
@@ -101,7 +99,7 @@ def decode_set(model: Acoustic, feats: Mapping[str, np.ndarray], search: Search,
         searching += time.perf_counter() - before
     if len(found) != len(feats):
         raise RuntimeError(f"{what}: {len(feats)} utterances went into the network, {len(found)} came out")
-    return Decoded(dict(sorted(found.items())), frames, time.perf_counter() - begin, searching)
+    return Decoded(dict(sorted(found.items())), voices, frames, time.perf_counter() - begin, searching)
 
 
 def discard(out_dir: Path) -> None:
@@ -110,18 +108,18 @@ def discard(out_dir: Path) -> None:
         (out_dir / name).unlink(missing_ok=True)
 
 
-def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, facts: Mapping[str, Any]) -> None:
+def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, config: Features, facts: Mapping[str, Any]) -> None:
     """Write pinyin, ctm and decode.json, which holds `facts`; of words, where there are any, text and ctm_words."""
-    tokens, shift = model.tokens, model.frame_shift_s
-    write_lines(out_dir / "pinyin", (" ".join([utt, *(tokens[one.token] for one in best.emissions)])
+    write_lines(out_dir / "pinyin", (" ".join([utt, *(model.tokens[one.token] for one in best.emissions)])
                                      for utt, best in decoded.found.items()))
-    write_lines(out_dir / "ctm", (line for utt, best in decoded.found.items()
-                                  for line in ctm_lines(utt, best.emissions, tokens, shift)))
+    emissions = {utt: best.emissions for utt, best in decoded.found.items() if best.emissions}
+    times = set_times(model, config, decoded.voices, emissions)[1] if emissions else {}
+    write_lines(out_dir / "ctm", ctm_lines(times))
     if any(best.words for best in decoded.found.values()):
         write_lines(out_dir / "text", (" ".join([utt, *(word for word, _ in best.words)])
                                        for utt, best in decoded.found.items()))
-        write_lines(out_dir / "ctm_words", (line for utt, best in decoded.found.items()
-                                            for line in word_lines(utt, best.emissions, best.words, shift)))
+        write_lines(out_dir / "ctm_words", ctm_lines({utt: timed_words(found, decoded.found[utt].words)
+                                                      for utt, found in times.items()}))
     write_json(out_dir / "decode.json", facts)
     write_sums(out_dir, (*FILES, *OF_WORDS))
 
@@ -140,13 +138,15 @@ def decode_in_parts(exp_dir: Path, feature_dir: Path, method: str, what: str) ->
     results = ordered_map(functools.partial(_decode_part, exp_dir, feature_dir / "feats.scp", method), parts)
     done = list(track(results, len(parts), f"{what}, in parts"))
     found = {utt: best for part in done for utt, best in part.found.items()}
-    return Decoded(dict(sorted(found.items())), sum(part.frames for part in done),
+    voices = {utt: voice for part in done for utt, voice in part.voices.items()}
+    return Decoded(dict(sorted(found.items())), voices, sum(part.frames for part in done),
                    sum(part.seconds for part in done), sum(part.search_seconds for part in done))
 
 
 def _decode_part(exp_dir: Path, scp: Path, method: str, utts: list[str]) -> Decoded:
     feats = _reader(scp)
-    return decode_set(_model(exp_dir), {utt: feats[utt] for utt in utts}, _search(exp_dir, method), "decoding")
+    return decode_set(_model(exp_dir), load_resolved(exp_dir).features, {utt: feats[utt] for utt in utts},
+                      _search(exp_dir, method), "decoding")
 
 
 @functools.cache

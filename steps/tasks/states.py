@@ -83,7 +83,7 @@ class Tasks:
         why = []
         for check, _, _ in reasons["uptodate_false"]:
             why += check.differences(self._doit.get_values(task.name))
-        why += [f"{path}: gone" for path in [*reasons["missing_target"], *reasons["missing_file_dep"]]]
+        why += [f"{path}: not there" for path in [*reasons["missing_target"], *reasons["missing_file_dep"]]]
         why += [f"{path}: changed" for path in sorted(reasons["changed_file_dep"])
                 if path not in reasons["added_file_dep"]]
         why += [f"{path}: now read, too" for path in reasons["added_file_dep"]]
