@@ -210,7 +210,7 @@ def task_graph(name, config):
         "uptodate": [SameConfig({"lm": lm, "pinyin": config.corpus.pinyin,
                                  "methods": config.experiment.decode.methods}),
                      SameFiles([*in_sets(config.data_dir, ["train", "dev"], ["text"]),
-                                *({*lm.words, *lm.text} - {GENERAL, TRAIN})]),
+                                *({*lm.words, *lm.text, *lm.arpa} - {GENERAL, TRAIN})]),
                      SameSources("steps.make_graph")],
         "targets": made,
     }

@@ -18,8 +18,8 @@ from steps.common.files import sha256, write_json
 from steps.config.schema import Pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph
-from steps.search.lm import Sentences, word_lm
-from steps.search.words import general_words, read_own_words, readings_of
+from steps.search.lm import Sentences, read_model, word_lm
+from steps.search.words import general_words, only_hanzi, read_own_words, readings_of
 from steps.text.syllables import BLANK, all_syllables, normalize
 from steps.text.transcripts import transcribe_file
 
@@ -55,10 +55,11 @@ def parse(line: str) -> list[str]:
     return syllables if tonal else [syllable[:-1] for syllable in syllables]
 
 
-def general_graph(folder: Path, own: Path | None, text: Path | None) -> None:
+def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | None = None) -> None:
     """Make the graph in `folder` unless it is there, made from the same sources."""
+    sources = {name: path for name, path in (("words", own), ("text", text), ("lm", lm)) if path and path.exists()}
     made_of = {"version": VERSION, **{name: importlib.metadata.version(name) for name in ("jieba", "pypinyin")},
-               **{name: sha256(path) for name, path in (("words", own), ("text", text)) if path and path.exists()}}
+               **{name: sha256(path) for name, path in sources.items()}}
     path = folder / "made_of.json"
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) == made_of:
         return
@@ -66,12 +67,14 @@ def general_graph(folder: Path, own: Path | None, text: Path | None) -> None:
     print("making the graph of the general word list, for this and later runs", file=sys.stderr)
     own_words = read_own_words(own) if own else None
     sentences = read_sentences(text) if text else []
-    counts = dict.fromkeys((word for sentence in sentences for word in sentence), 1) | general_words()
+    models = {str(lm): read_model(lm)} if lm else {}
+    found = (*sentences, *(only_hanzi(model.words) for model in models.values()))
+    counts = dict.fromkeys((word for words in found for word in words), 1) | general_words()
     if own_words:
         counts |= own_words.counts
     lexicon = readings_of(counts, own=own_words.readings if own_words else None)
     train = [sentence for number, sentence in enumerate(sentences) if number % HELD_OUT]
-    mixed = word_lm(lexicon, counts, train, sentences[::HELD_OUT], order=3)
+    mixed = word_lm(lexicon, counts, train, sentences[::HELD_OUT], 3, models)
     write_arpa(folder / "words.arpa", mixed.model)
     build_graph(folder, folder / "words.arpa", lexicon, [BLANK, *all_syllables()], ctc=False)
     write_json(path, made_of)
@@ -98,7 +101,7 @@ def main() -> None:
         lines = args.pinyin.read_text(encoding="utf-8").splitlines() if args.pinyin else sys.stdin
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{args.pinyin}: {error}") from None
-    general_graph(FOLDER, args.words, args.text)
+    general_graph(FOLDER, args.words, args.text, args.lm)
     for line in written(Writer(FOLDER), lines, args.pinyin or "stdin"):
         print(line, flush=True)
 
@@ -108,6 +111,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("pinyin", nargs="?", type=Path, help="a file of lines such as `wo3 men5` or `wo men`; or stdin")
     parser.add_argument("--words", type=Path, help="words of your own: lines of hanzi, pinyin, frequency in a million")
     parser.add_argument("--text", type=Path, help="sentences of your own, hanzi, one a line: a language model is made")
+    parser.add_argument("--lm", type=Path, help="a language model over words of your own: ARPA, or KenLM's binary trie")
     return parser.parse_args()
 
 

@@ -6,7 +6,7 @@ they were made from, the sources' weights, which minimise the perplexity of dev,
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +18,9 @@ from steps.config.schema import GENERAL, TRAIN, Pinyin
 from steps.corpus.write import read_pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import build_graph
-from steps.search.lm import Mixed, sentence_length, syllable_lm, word_lm
-from steps.search.words import POLICIES, Readings, Syllables, general_words, read_own_words, readings_of
+from steps.search.lm import Mixed, read_model, sentence_length, syllable_lm, word_lm
+from steps.search.ngram import NGram
+from steps.search.words import POLICIES, Readings, Syllables, general_words, only_hanzi, read_own_words, readings_of
 from steps.text.syllables import read_tokens
 from steps.text.transcripts import read_texts, transcribe, transcribe_file
 
@@ -47,16 +48,19 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     (folder / "lm.json").unlink(missing_ok=True)
     text = _joined([_of_set(config, TRAIN) if name == TRAIN else _of_file(Path(name), policy) for name in lm.text])
     dev = _of_set(config, "dev")
-    counts, readings = word_counts(lm.words, text)
+    models = {name: read_model(Path(name)) for name in lm.arpa}
+    of_words, of_syllables = ({name: model for name, model in models.items() if over_syllables(model, tokens) == wanted}
+                              for wanted in (False, True))
+    counts, readings = word_counts(lm.words, text, of_words.values())
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
     told = {"lm": lm.model_dump(mode="json")}
     if "prefix" in config.experiment.decode.methods:
         mixed = syllable_lm(tokens[1:], lexicon, counts, text.syllables, dev.syllables, sentence_length(text.words),
-                            lm.order)
+                            lm.order, of_syllables)
         write_arpa(folder / "syllables.arpa", mixed.model)
         told["syllables"] = _facts(mixed)
     if "wfst" in config.experiment.decode.methods:
-        mixed = word_lm(lexicon, counts, text.words, dev.words, lm.order)
+        mixed = word_lm(lexicon, counts, text.words, dev.words, lm.order, of_words)
         write_arpa(folder / "words.arpa", mixed.model)
         build_graph(folder, folder / "words.arpa", lexicon, tokens)
         told["words"] = _facts(mixed)
@@ -64,9 +68,17 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     _tell(folder, lexicon, told)
 
 
-def word_counts(sources: Sequence[str], text: Text) -> tuple[dict[str, int], dict[str, set[Syllables]]]:
-    """How often words occur by the word lists `sources`, and the readings that lists give; the text's words, too."""
+def over_syllables(model: NGram, tokens: Sequence[str]) -> bool:
+    """Whether a model's words are syllables of the network."""
+    return not {*model.words}.isdisjoint(tokens)
+
+
+def word_counts(sources: Sequence[str], text: Text, models: Iterable[NGram] = ()
+                ) -> tuple[dict[str, int], dict[str, set[Syllables]]]:
+    """How often words occur by the word lists `sources`, and the readings that lists give; the words of a text and of
+    models, too."""
     counts, readings = dict.fromkeys((word for sentence in text.words for word in sentence), 1), {}
+    counts |= dict.fromkeys((word for model in models for word in only_hanzi(model.words)), 1)
     for source in sources:
         if source == GENERAL:
             counts |= general_words()

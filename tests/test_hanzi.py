@@ -39,6 +39,11 @@ def test_words_and_text_of_ones_own(tmp_path, monkeypatch):
     hanzi.general_graph(tmp_path / "b", None, tmp_path / "text")
     assert hanzi.Writer(tmp_path / "b")(["hao3", "shi4"]) == ["好", "事"] or \
            hanzi.Writer(tmp_path / "b")(["hao3", "shi4"]) == ["好事"]
+    (tmp_path / "lm").write_text("\\1-grams:\n-2 <unk>\n-99 <s>\n-1 </s>\n-1 好 -0.2\n-3 市\n-3 是\n\n"
+                                 "\\2-grams:\n-0.1 好 市\n\n\\end\\\n", encoding="utf-8")
+    hanzi.general_graph(tmp_path / "c", None, None, tmp_path / "lm")
+    assert hanzi.Writer(tmp_path / "c")(["hao3", "shi4"]) == ["好", "市"]
+    assert hanzi.Writer(tmp_path / "c")(["shi4"]) == ["是"]
 
 
 def test_graph_is_made_again_only_for_other_sources(tmp_path, monkeypatch, capsys):

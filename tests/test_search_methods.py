@@ -44,9 +44,13 @@ def with_lm(exp_dir, **lm):
 
 
 def test_all_methods_from_graph_to_score(monkeypatch, exp_dir, capsys):
-    config, tokens = with_lm(exp_dir, order=2)
+    for name, word in (("words", "好"), ("syllables", "hao3")):
+        Path(f"{name}.arpa").write_text(f"\\1-grams:\n-1 <unk>\n-99 <s>\n-0.3 </s>\n-0.4 {word}\n\n\\end\\\n")
+    config, tokens = with_lm(exp_dir, order=2, arpa=["words.arpa", "syllables.arpa"])
     make_graph.make_graph(config, exp_dir / "graph", tokens)
     facts = json.loads((exp_dir / "graph/lm.json").read_text())
+    for name in ("words", "syllables"):
+        assert list(facts[name]["weights"])[-2:] == ["text", f"{name}.arpa"]
     assert facts["words"]["dev_perplexity"]["mixed"] <= min(facts["words"]["dev_perplexity"].values()) + 1e-6
     run_script(monkeypatch, tune, str(exp_dir), "prefix", "wfst")
     tuning = json.loads((exp_dir / "decode/tuning.json").read_text())

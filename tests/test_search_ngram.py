@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import kenlm
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from steps.common.errors import UserError
 from steps.search.arpa import read_arpa, write_arpa
+from steps.search.kenlm_trie import read_trie
 from steps.search.kneser_ney import Counts, _discounts, _matters, estimate, prune_by_entropy
-from steps.search.ngram import NGram, best_weights, cut, mix, perplexity, vocabulary, windows_of
+from steps.search.lm import read_model
+from steps.search.ngram import NGram, best_weights, cut, mix, over, perplexity, vocabulary, windows_of
 
 WORDS = list("abcdef")
 texts = st.lists(st.lists(st.sampled_from(WORDS), max_size=7), min_size=1, max_size=30)
@@ -175,6 +178,37 @@ def test_weights_repeat_sentences():
     repeated = Counts(vocabulary(WORDS), 3).add([line for line in text for _ in range(3)]).adjusted()
     for one, other in zip(repeated, Counts(vocabulary(WORDS), 3).add(text, [3] * 20).adjusted(), strict=True):
         np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("name", ["trie.lm", "trie_packed.lm"])
+def test_binary_tries_hold_what_kenlm_reads(name):
+    """The same 3-gram by KenLM's build_binary trie, and with -q 4 -b 3 -a 22."""
+    path = Path(__file__).parent / name
+    model = read_trie(path)
+    assert model.sizes() == [14, 95, 235]
+    heldout = random_text(40, words=model.words[3:])
+    np.testing.assert_allclose(our_scores(model, heldout), kenlm_score(path, heldout), rtol=1e-5)
+
+
+def test_a_binary_that_is_no_trie_is_told(tmp_path):
+    whole = (Path(__file__).parent / "trie.lm").read_bytes()
+    for content, told in ((whole[:96] + b"\0" + whole[97:], "build_binary trie"), (whole[:700], "cut short")):
+        (tmp_path / "x.lm").write_bytes(content)
+        with pytest.raises(UserError, match=f"x.lm: .*{told}"):
+            read_model(tmp_path / "x.lm")
+
+
+def test_an_arpa_that_lacks_suffixes_is_made_whole(tmp_path):
+    """As SRILM prunes: b c is not there, although a b c is."""
+    (tmp_path / "x.arpa").write_text("""\\data\\
+\\1-grams:\n-9 <unk>\n-99 <s> -0.2\n-0.6 </s>\n-0.5 a -0.3\n-0.7 b -0.4\n-0.8 c
+\\2-grams:\n-0.4 a b -0.1\n-0.3 <s> a
+\\3-grams:\n-0.2 a b c\n\n\\end\\\n""")
+    model = read_model(tmp_path / "x.arpa")
+    text = [["a", "b", "c"], ["b", "c"]]
+    np.testing.assert_allclose(our_scores(model, text), [-0.3 - 0.4 - 0.2 - 0.6, -0.9 - 1.2 - 0.6])
+    wide = over(model, vocabulary("abcde"))
+    np.testing.assert_allclose(our_scores(wide, text), our_scores(model, text))
 
 
 @pytest.mark.parametrize("content", ["", "hello\n", "\\data\\\n\n\\1-grams:\nx a 0\n", "\\1-grams:\n-1 a b c d\n"])

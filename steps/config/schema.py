@@ -229,12 +229,13 @@ class Lm(Strict):
 
     words: list[str] = [GENERAL]  # jieba's words; or files of your own: lines of a word, its pinyin, its frequency
     text: list[str] = [TRAIN]  # transcripts of the training set; or files of sentences
+    arpa: list[str] = []  # n-gram models of your own, over words or over syllables: ARPA files, KenLM's binary tries
     order: Annotated[int, Field(ge=2, le=6)] = 3  # words, or syllables, of the longest n-grams
 
     @model_validator(mode="after")
     def _has_a_source(self) -> "Lm":
         if not self.words and not self.text:
-            raise ValueError("neither words nor text: give one of them at least")
+            raise ValueError("neither words nor text: give one of them at least; arpa comes beside them")
         return self
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from steps.common.errors import UserError
 from steps.common.files import atomic_open
-from steps.search.ngram import NEVER, Level, NGram, vocabulary
+from steps.search.ngram import NGram, from_tables
 
 
 def write_arpa(path: Path, model: NGram) -> None:
@@ -44,27 +44,17 @@ def read_arpa(path: Path) -> NGram:
         raise UserError(f"{path}:{number}: not a line of an ARPA file; name a model in ARPA's format") from None
     if not tables:
         raise UserError(f"{path}: no \\1-grams: in it; name a model in ARPA's format")
-    return _from_entries(tables)
+    ids = {word: number for number, (_, (word,), _) in enumerate(tables[0])}
+    try:
+        return from_tables(list(ids), [(np.array([[ids[word] for word in entry[1]] for entry in table]).reshape(-1, n),
+                                        np.array([entry[0] for entry in table]),
+                                        np.array([entry[2] for entry in table]))
+                                       for n, table in enumerate(tables, 1) if table])
+    except KeyError as error:
+        raise UserError(f"{path}: {error.args[0]} is in an n-gram, but not in \\1-grams:") from None
 
 
 def _arpa_entry(fields: list[str], n: int) -> tuple[float, tuple[str, ...], float]:
     if not n + 1 <= len(fields) <= n + 2:
         raise ValueError
     return float(fields[0]), tuple(fields[1:n + 1]), float(fields[n + 1]) if len(fields) > n + 1 else 0.0
-
-
-def _from_entries(tables: list[list[tuple[float, tuple[str, ...], float]]]) -> NGram:
-    words = vocabulary(entry[1][0] for entry in tables[0])
-    ids = {word: number for number, word in enumerate(words)}
-    unigrams = Level(np.zeros(len(words), np.int64), np.arange(len(words)), np.full(len(words), NEVER),
-                     np.zeros(len(words)))
-    for prob, (word,), backoff in tables[0]:
-        unigrams.log_prob[ids[word]], unigrams.backoff[ids[word]] = prob, backoff
-    model = NGram(words, [unigrams])
-    for table in tables[1:]:
-        windows = np.array([[ids[word] for word in entry[1]] for entry in table], np.int64)
-        order = np.lexsort(windows.T[::-1])
-        probs, backoffs = (np.array([entry[at] for entry in table])[order] for at in (0, 2))
-        windows = windows[order]
-        model.levels.append(Level(model.rows(windows[:, :-1]), windows[:, -1].copy(), probs, backoffs))
-    return model

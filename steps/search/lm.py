@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.config.schema import Pinyin
-from steps.search.arpa import write_arpa
+from steps.search.arpa import read_arpa, write_arpa
 from steps.search.graph import build_graph
+from steps.search.kenlm_trie import is_binary, read_trie
 from steps.search.kneser_ney import Counts, estimate
-from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, best_weights, mix, perplexity, vocabulary
+from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, best_weights, mix, over, perplexity, vocabulary
 from steps.search.words import Readings, read_own_words, readings_of
 
 UNKNOWN = 1e-3  # share of words that a word list lacks
@@ -31,29 +32,41 @@ class Mixed(NamedTuple):
     perplexities: dict[str, float]  # of dev, by source and of the mixture; empty without dev
 
 
-def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], text: Sentences, dev: Sentences,
-            order: int) -> Mixed:
-    """A model over the words of `lexicon`: their frequencies, and n-grams of a text of words, where there is one."""
-    words = vocabulary(one.word for one in lexicon)
+def read_model(path: Path) -> NGram:
+    """A user's model: an ARPA file, or one of KenLM's binary tries. Raises UserError where it is neither."""
+    return read_trie(path) if is_binary(path) else read_arpa(path)
+
+
+def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], text: Sentences, dev: Sentences, order: int,
+            others: Mapping[str, NGram] | None = None) -> Mixed:
+    """A model over the words of `lexicon`: their frequencies, and n-grams of a text of words, where there is one.
+
+    Args:
+        others: models of the user's own, by name.
+    """
+    others = others or {}
+    words = vocabulary([*(one.word for one in lexicon), *(word for model in others.values() for word in model.words)])
     models = {"words": unigram(words, counts, sentence_length(text))} if counts else {}
     if text:
         models["text"] = estimate(Counts(words, order).add(text))
-    return _mixed(models, dev)
+    return _mixed(models | {name: over(model, words) for name, model in others.items()}, dev)
 
 
 def syllable_lm(tokens: Sequence[str], lexicon: Sequence[Readings], counts: Mapping[str, int], text: Sentences,
-                dev: Sentences, length: float, order: int) -> Mixed:
+                dev: Sentences, length: float, order: int, others: Mapping[str, NGram] | None = None) -> Mixed:
     """A model over the network's tokens: words that follow each other at random, and a text of syllables.
 
     Args:
         length: words in a sentence of the words, on average.
+        others: models of the user's own over syllables, by name.
     """
-    words = vocabulary(tokens)
+    others = others or {}
+    words = vocabulary([*tokens, *(word for model in others.values() for word in model.words)])
     models = {name: estimate(Counts(words, order).add(random_text(lexicon, counts, words, length, power)))
               for name, power in POWERS.items()} if counts else {}
     if text:
         models["text"] = estimate(Counts(words, order).add(text))
-    return _mixed(models, dev)
+    return _mixed(models | {name: over(model, words) for name, model in others.items()}, dev)
 
 
 def sentence_length(text: Sentences) -> float:

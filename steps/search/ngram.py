@@ -75,6 +75,42 @@ def windows_of(sentences: Iterable[Sequence[str]], words: list[str], order: int)
     return np.concatenate(found) if found else np.zeros((0, order), np.int64)
 
 
+def from_tables(words: Sequence[str], tables: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> NGram:
+    """A model of n-grams in any order, by order from 1: windows of places in `words`, int64 (number, n), log10 of
+    probabilities, log10 of backoff weights.
+
+    Histories and shorter suffixes that are not there, and n-grams whose probability is positive, as KenLM writes it for
+    those that are there for longer ones alone, get the probability that backing off gives them.
+    """
+    model = NGram(vocabulary(words), [])
+    ids = {word: number for number, word in enumerate(model.words)}
+    to_id = np.array([ids[word] for word in words])
+    needed = [np.zeros((0, n), np.int64) for n in range(1, len(tables) + 1)]
+    for n in range(len(tables), 1, -1):
+        windows = to_id[tables[n - 1][0]]
+        needed[n - 1] = distinct(np.concatenate([windows, needed[n - 1]]))
+        needed[n - 2] = distinct(np.concatenate([needed[n - 1][:, 1:], needed[n - 1][:, :-1]]))
+    needed[0] = np.arange(len(model.words))[:, None]
+    for n, (windows, probs, backoffs) in enumerate(tables, 1):
+        there = needed[n - 1]
+        history = model.rows(there[:, :-1]) if n > 1 else np.zeros(len(there), np.int64)
+        level = Level(history, there[:, -1].copy(), np.full(len(there), np.inf), np.zeros(len(there)))
+        shorter = model.log10_probs(there[:, 1:]) + model.levels[-1].backoff[history] if n > 1 else NEVER
+        model.levels.append(level)
+        rows = model.rows(to_id[windows])
+        level.log_prob[rows], level.backoff[rows] = probs, backoffs
+        level.log_prob = np.where(level.log_prob > 0, shorter, level.log_prob)
+    return model
+
+
+def over(model: NGram, words: list[str]) -> NGram:
+    """The model over more words, which it gives no probability."""
+    ids = {word: number for number, word in enumerate(words)}
+    to_id = np.array([ids[word] for word in model.words])
+    tables = [(to_id[windows_in(model, n)], level.log_prob, level.backoff) for n, level in enumerate(model.levels, 1)]
+    return from_tables(words, tables)
+
+
 def perplexity(model: NGram, sentences: Sequence[Sequence[str]]) -> float:
     """Of a text, ends of sentences included, unknown words as <unk>."""
     return float(10 ** -model.log10_probs(windows_of(sentences, model.words, model.order)).mean())
@@ -88,7 +124,7 @@ def mix(models: Sequence[NGram], weights: Sequence[float]) -> NGram:
         raise ValueError("models over different words")
     mixed = NGram(words, [])
     for n in range(1, order + 1):
-        windows = np.unique(np.concatenate([windows_in(model, n) for model in models if model.order >= n]), axis=0)
+        windows = distinct(np.concatenate([windows_in(model, n) for model in models if model.order >= n]))
         probs = sum(weight * 10 ** model.log10_probs(windows[:, -model.order:])
                     for model, weight in zip(models, weights, strict=True))
         history = mixed.rows(windows[:, :-1]) if n > 1 else np.zeros(len(windows), np.int64)
@@ -156,6 +192,12 @@ def windows_in(model: NGram, n: int) -> np.ndarray:
         columns.append(level.word[rows])
         rows = level.history[rows]
     return np.stack(columns[::-1], axis=1)
+
+
+def distinct(windows: np.ndarray) -> np.ndarray:
+    """Different rows, sorted: as numpy's unique, which is slow with whole rows."""
+    windows = windows[np.lexsort(windows.T[::-1])]
+    return windows[np.concatenate([[True], (windows[1:] != windows[:-1]).any(axis=1)])] if len(windows) else windows
 
 
 def _find(level: Level, history: np.ndarray, word: np.ndarray, size: int) -> np.ndarray:

@@ -32,6 +32,11 @@ class Readings(NamedTuple):
     readings: dict[Syllables, float]
 
 
+def only_hanzi(words: Iterable[str]) -> list[str]:
+    """Those of `words` that are hanzi and nothing else."""
+    return [word for word in words if all(map(is_hanzi, word))]
+
+
 def general_words() -> dict[str, int]:
     """Words of hanzi and how often they occur in SCALE words: jieba's dict.txt, MIT, which counts occurrences, mixed
     with its idf.txt, which counts documents. Read from the installed package; jieba itself is not imported."""
