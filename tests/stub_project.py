@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from commands import Command
+
 ROOT = Path(__file__).parent.parent
 KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks", "steps/corpus/__init__.py",
         "steps/corpus/derived.py", "steps/corpus/table.py")
@@ -36,8 +38,6 @@ STUB = '''
 import hashlib, os, sys, time
 from pathlib import Path
 from steps.common.errors import run
-from steps.common.files import size_and_time
-from steps.common.lock import output_lock
 
 def name(*words): return ":".join([sys.argv[0].split("/")[-1].removesuffix(".py").split("_")[-1], *words])
 
@@ -69,6 +69,7 @@ def begin(task):
 '''
 STAGES = {
     "stage1_prepare": '''
+from steps.common.files import size_and_time
 def main():
     corpus, = sys.argv[1:]
     begin(name(corpus))
@@ -101,6 +102,7 @@ def main():
     write(out, "cmvn", read(f"conf/features/{features}.yaml"))
 ''',
     "stage4_train": '''
+from steps.common.lock import output_lock
 def main():
     experiment, = sys.argv[1:]
     with output_lock(Path("exp", experiment), "train"):
@@ -174,11 +176,14 @@ class Project:
         assert old in text
         self.write(name, text.replace(old, new))
 
-    def start(self, *args: str, **variables: str) -> subprocess.Popen:
+    def start(self, *args: str, **variables: str) -> Command:
         """Start doit in a process group of its own."""
-        environment = {key: value for key, value in os.environ.items() if key not in ("SLOW", "FAIL", "REAL")}
+        return Command(self.folder, "doit", *args, PYTHONUNBUFFERED="1", **variables)
+
+    def start_alone(self, *args: str, **variables: str) -> subprocess.Popen:
+        """The same, not forked from anything: for what passes on signals to processes that it forks itself."""
         return subprocess.Popen([sys.executable, "-m", "doit", *args], cwd=self.folder, text=True,
-                                env={**environment, "PYTHONUNBUFFERED": "1", **variables}, start_new_session=True,
+                                env={**os.environ, "PYTHONUNBUFFERED": "1", **variables}, start_new_session=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def doit(self, *args: str, status: int = 0, **variables: str) -> tuple[str, str]:

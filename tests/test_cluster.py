@@ -14,6 +14,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import soundfile
+from commands import call
 from tiny_corpus import EXPERIMENT, write_tiny
 
 from steps.common import cluster
@@ -241,8 +242,9 @@ def test_a_scheduler_that_dies(tmp_path_factory, project, monkeypatch):
 
 def test_decoding_is_the_same(dask, project):
     write_tiny(project, {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1}})
-    run_stage("steps.stage4_train", "tiny")
-    run_stage("steps.stage5_decode", "exp/tiny", "dev")
+    for words in (("steps.stage4_train", "tiny"), ("steps.stage5_decode", "exp/tiny", "dev")):
+        status, output = call(project, *words)
+        assert status == 0, output
     here = contents("exp/tiny/decode")
     configure(f"scheduler: {dask.address}")
     script = "from steps import stage5_decode; from steps.search import decode; decode.PART = 3; stage5_decode.main()"

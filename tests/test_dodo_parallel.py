@@ -27,7 +27,7 @@ def project(tmp_path):
 
 def start_trainings(project) -> tuple:
     """doit with both trainings at work, and their process ids."""
-    process = project.start("-n", "2", *BOTH, SLOW=" ".join(TRAININGS), CLEARING="0.5")
+    process = project.start_alone("-n", "2", *BOTH, SLOW=" ".join(TRAININGS), CLEARING="0.5")
     seen = project._seen
     pids = []
     for task in TRAININGS:

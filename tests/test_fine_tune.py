@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from test_workers import finish, start
+from commands import call
 from tiny_corpus import EXPERIMENT, SYLLABLES, write_tiny
 
 from steps.common.errors import UserError
@@ -129,14 +129,14 @@ def test_an_experiment_cannot_start_from_itself(tmp_path):
 
 def test_tuning_to_other_tokens_begins_where_the_source_ended(tmp_path):
     write_tiny(tmp_path)
-    status, output = finish(start(tmp_path))
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0, output
     tokens = ["<blk>", *sorted([*SYLLABLES, "hao1"])]
     write_lines(tmp_path / "data/tiny/lang/tokens.txt", [f"{token} {row}" for row, token in enumerate(tokens)])
     tuned = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1, "init_from": "tiny"}}
     tuned["train"]["optimizer"] = {"learning_rate": 1e-5}
     write_lines(tmp_path / "conf/tuned.yaml", [yaml.safe_dump(tuned)])
-    status, output = finish(start(tmp_path, "tuned"))
+    status, output = call(tmp_path, "steps.stage4_train", "tuned")
     assert status == 0, output
     assert "starting from exp/tiny/final.ckpt" in output and "5 of 6 rows copied; 1 fresh: hao1" in output, output
     assert (tmp_path / "exp/tuned/cmvn").read_bytes() == (tmp_path / "exp/tiny/cmvn").read_bytes()

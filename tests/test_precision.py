@@ -1,13 +1,11 @@
 """Precisions below float32: the loss scale, which the CPU can show; what each device refuses; training at bf16."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import call
 from tiny_corpus import BINS, EXPERIMENT, write_tiny
 
 from steps.common.errors import UserError
@@ -174,9 +172,8 @@ def test_what_trained_at_bf16_decodes_at_float32_with_any_kernels(tmp_path, monk
 
     monkeypatch.chdir(tmp_path)
     write_tiny(tmp_path, experiment("bf16").model_dump(mode="json"))
-    done = subprocess.run([sys.executable, "-m", "steps.stage4_train", "tiny"], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
-    assert done.returncode == 0, done.stderr
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
+    assert status == 0, output
     history = pd.read_csv("exp/tiny/train.csv")
     assert history.train_loss.iloc[-1] < 0.7 * history.train_loss.iloc[0]
     utts = [("utt", np.random.default_rng(1).standard_normal((90, BINS)).astype(np.float32))]

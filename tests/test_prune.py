@@ -1,14 +1,11 @@
 """steps.prune: what goes, what stays, and that nothing goes unasked."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from commands import call
 from stub_project import EXPERIMENT
 
-ROOT = Path(__file__).parent.parent
+from steps.config.load import dump, load_experiment, load_features
+
 HEAD = "epoch,steps,seconds,dev_ser\n"
 
 
@@ -21,9 +18,10 @@ def folder(tmp_path):
     write(tmp_path, "conf/features/wide.yaml", "type: fbank\nnum_bins: 120\n")
     for name in ("a", "gone", "unfinished"):
         features = "wide" if name == "gone" else "fbank"
-        config = subprocess.run([sys.executable, "-c", DUMP, name, features], cwd=tmp_path, env=environment(),
-                                capture_output=True, text=True, check=True).stdout
-        write(tmp_path, f"exp/{name}/config.yaml", config)
+        config = load_experiment("a", tmp_path / "conf")
+        experiment = config.experiment.model_copy(update={"features": features})
+        write(tmp_path, f"exp/{name}/config.yaml", dump(config.model_copy(update={
+            "name": name, "experiment": experiment, "features": load_features(features, tmp_path / "conf")})))
         write(tmp_path, f"exp/{name}/train.csv", HEAD + "1,1,1,0.5\n2,2,2,0.1\n3,3,3,0.3\n4,4,4,0.1\n")
         for epoch in range(1, 5):
             for file in (".ckpt", ".optimizer.ckpt", ".json"):
@@ -35,30 +33,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-DUMP = """
-import sys
-from steps.config.load import dump, load_experiment, load_features
-config = load_experiment("a")
-experiment = config.experiment.model_copy(update={"features": sys.argv[2]})
-print(dump(config.model_copy(update={"name": sys.argv[1], "experiment": experiment,
-                                     "features": load_features(sys.argv[2])})))
-"""
-
-
 def write(folder, name, text):
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text)
 
 
-def environment():
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
 def prune(folder, *args, status=0):
-    done = subprocess.run([sys.executable, "-m", "steps.prune", *args], cwd=folder, env=environment(),
-                          capture_output=True, text=True)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    found, output = call(folder, "steps.prune", *args)
+    assert found == status, output
+    return output
 
 
 def checkpoints(folder, name):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from commands import Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_export import write_trained
@@ -384,9 +385,10 @@ def test_ffmpeg_reads_where_there_is_no_pyav(tmp_path, monkeypatch):
         list(open_sound(tmp_path / "broken.amr", 16000).blocks)
 
 
-def command(*words: str, **more) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "steps.recognize", *map(str, words)], cwd=ROOT, capture_output=True,
-                          timeout=120, **more)
+def command(*words: str) -> subprocess.CompletedProcess:
+    started = Command(ROOT, "steps.recognize", *map(str, words))
+    out, err = started.communicate()
+    return subprocess.CompletedProcess(words, started.returncode, out.encode(), err.encode())
 
 
 def test_a_broken_file_among_many_is_named_and_the_rest_goes_on(exp_dir, tmp_path):
@@ -420,7 +422,8 @@ def test_a_stream_says_what_the_file_does(exp_dir, tmp_path):
     samples = speech(8)
     soundfile.write(tmp_path / "a.wav", samples, 16000)
     pcm = (tmp_path / "a.wav").read_bytes()[44:]
-    streamed = command(exp_dir, "-", "--stream", input=pcm)
+    words = [sys.executable, "-m", "steps.recognize", str(exp_dir), "-", "--stream"]
+    streamed = subprocess.run(words, cwd=ROOT, capture_output=True, timeout=120, input=pcm)
     assert streamed.returncode == 0
     whole = command(exp_dir, tmp_path / "a.wav")
     assert streamed.stdout.split() == whole.stdout.split() != []

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import yaml
+from commands import Command
 from stub_project import ALL, EXPERIMENT, FROM_TRAIN, ROOT, Project, wait_until_gone
 from tiny_corpus import EXPERIMENT as TINY
 from tiny_corpus import write_tiny
@@ -34,9 +35,10 @@ class StatusProject(Project):
 
 
 def call(folder, *words, status=0):
-    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout if status == 0 else done.stderr
+    command = Command(folder, *words)
+    out, err = command.communicate()
+    assert command.returncode == status, out + err
+    return out if status == 0 else err
 
 
 @pytest.fixture
@@ -230,15 +232,11 @@ def test_running_then_interrupted(finished, number):
 def test_a_real_training_killed(tmp_path):
     write_tiny(tmp_path, {**TINY, "train": {**TINY["train"], "epochs": 500}})
     shutil.copy(ROOT / "dodo.py", tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def look():
-        out = subprocess.run([sys.executable, "-m", "steps.status", "--json"], cwd=tmp_path, env=environment,
-                             capture_output=True, text=True, check=True).stdout
-        return json.loads(out)["tasks"]["train:tiny"]
+        return json.loads(call(tmp_path, "steps.status", "--json"))["tasks"]["train:tiny"]
 
-    process = subprocess.Popen([sys.executable, "-m", "steps.stage4_train", "tiny"], cwd=tmp_path, env=environment,
-                               stderr=subprocess.DEVNULL)
+    process = Command(tmp_path, "steps.stage4_train", "tiny")
     try:
         deadline = time.monotonic() + 240
         while not (tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists() and time.monotonic() < deadline:
@@ -246,7 +244,7 @@ def test_a_real_training_killed(tmp_path):
         found = look()
         assert found["state"] == "running" and found["why"][0].startswith("epoch ") and "of 500" in found["why"][0]
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.communicate()
     found = look()
     assert found["state"] == "interrupted"
@@ -291,9 +289,10 @@ def test_fifty_experiments_in_two_seconds(finished):
         for seed in (1, 2):
             shutil.copytree(finished.folder / "exp/mini", finished.folder / f"exp/many@epochs-{epochs},seed-{seed}")
     before = os.times()
-    assert len(finished.status()["experiments"]) == 54
+    found = subprocess.run([sys.executable, "-m", "steps.status", "--json"], cwd=finished.folder, capture_output=True)
+    assert len(json.loads(found.stdout)["experiments"]) == 54
     middle = os.times()
-    finished.doit("list")
+    subprocess.run([sys.executable, "-m", "doit", "list"], cwd=finished.folder, stdout=subprocess.DEVNULL, check=True)
     after = os.times()
     assert middle.children_user + middle.children_system - before.children_user - before.children_system < 2
     assert after.children_user + after.children_system - middle.children_user - middle.children_system < 1

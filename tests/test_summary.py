@@ -4,8 +4,6 @@ import io
 import os
 import re
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from threading import active_count
 from types import SimpleNamespace
@@ -14,6 +12,7 @@ import mindspore as ms
 import numpy as np
 import psutil
 import pytest
+from commands import call
 from mindspore.train.summary_pb2 import Event
 from PIL import Image
 from tensorboardX.proto import event_pb2 as tensorboard
@@ -148,9 +147,8 @@ def test_neither_program_takes_the_other_ones_file_for_its_own(folder, feats):
 
 
 def test_an_experiment_without_summary_is_refused_in_one_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "steps.mindinsight", "exp/x"], cwd=tmp_path, text=True,
-                          capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 1 and "exp/x/summary: nothing there; set `train: {summary: true}`" in done.stderr
+    status, output = call(tmp_path, "steps.mindinsight", "exp/x")
+    assert status == 1 and "exp/x/summary: nothing there; set `train: {summary: true}`" in output
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import Command, finish
 from tiny_corpus import EXPERIMENT, write_tiny
 
 from steps.common.errors import UserError
@@ -29,14 +30,7 @@ def write(folder, **train):
 
 
 def start(folder, name="tiny", **variables):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-    return subprocess.Popen([sys.executable, "-m", "steps.stage4_train", name], cwd=folder, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-
-def finish(process):
-    output, _ = process.communicate(timeout=600)
-    return process.returncode, output
+    return Command(folder, "steps.stage4_train", name, PYTHONPATH=str(ROOT), **variables)
 
 
 def wait_until(holds, seconds=300):
