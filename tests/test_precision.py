@@ -78,9 +78,9 @@ def test_the_scale_is_part_of_a_checkpoint(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     network, optimizer, scaler, step = make_step(scaled=True)
     step(*batch(1, 1e38))
-    checkpoints.save(1, network, optimizer, {})
+    checkpoints.save(1, network, optimizer, [])
     network, optimizer, scaler, step = make_step(scaled=True)
-    checkpoints.restore(1, network, optimizer)
+    checkpoints.restore(checkpoints.latest(), network, optimizer)
     assert scaler.scale_value.asnumpy() == 512
 
 

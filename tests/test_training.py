@@ -82,6 +82,42 @@ def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
                                   pd.read_csv(tmp_path / "exp/tiny/train.csv")[columns])
 
 
+STOP_WITHIN = """
+import sys
+from steps.model import callbacks
+
+callbacks.SAVE_EVERY = 2
+save = callbacks.StepLog._save
+
+def save_and_stop(step_log):
+    save(step_log)
+    if step_log._training.history.epochs == 1:
+        raise KeyboardInterrupt
+
+callbacks.StepLog._save = save_and_stop
+sys.argv[1:] = ["tiny"]
+from steps.stage4_train import main
+main()
+"""
+
+
+def test_stopped_within_an_epoch_and_resumed_gives_the_same_weights(trained, tmp_path):
+    write_tiny(tmp_path)
+    (tmp_path / "stop.py").write_text(STOP_WITHIN)
+    status, output = call(tmp_path, "stop")
+    assert status, output
+    assert {path.name for path in (tmp_path / "exp/tiny/checkpoints").glob("*.json")} == {
+        "epoch-0001.json", "epoch-0001-step-000002.json"}
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
+    assert status == 0 and "going on after epoch 1 and 2 updates" in output, output
+    for name, value in weights(trained).items():
+        np.testing.assert_array_equal(weights(tmp_path)[name], value, err_msg=name)
+    assert not list((tmp_path / "exp/tiny/checkpoints").glob("*-step-*"))
+    columns = ["epoch", "steps", "train_loss", "grad_norm", "dev_loss", "dev_ser", "best"]
+    pd.testing.assert_frame_equal(pd.read_csv(trained / "exp/tiny/train.csv")[columns],
+                                  pd.read_csv(tmp_path / "exp/tiny/train.csv")[columns])
+
+
 def interrupted_after(epochs, trained, folder):
     """A copy of a training, without what came after so many epochs."""
     shutil.copytree(trained, folder, dirs_exist_ok=True)
@@ -143,7 +179,7 @@ def step_log(precision="fp32", network=None, dev=None):
     history = History([Epoch(1, 10, 1.0, 0.01, 2.0, 1.0, 2.0, 0.5, True)._asdict()])
     optimizer = SimpleNamespace(global_step=ms.Tensor([20]))
     log = StepLog(Training(Path("exp/x"), Train(precision=precision), 10, network, optimizer, dev, None, history,
-                           Workers()))
+                           Workers()), {})
     log._write = lambda *_: None
 
     def feed(loss, norm):

@@ -243,7 +243,7 @@ class Bench:
         if (folder / "final.ckpt").exists():
             path = folder / "final.ckpt"
         elif latest:
-            path = Checkpoints(folder / "checkpoints").weights_path(latest["epoch"])
+            path = folder / "checkpoints" / next(iter(latest["files"]))
         else:
             return None
         facts = load_weights(path, named_parameters(self.network))

@@ -143,12 +143,12 @@ class TrainingBatches:
         self.buckets = choose_buckets(lengths * max(train.augment.time_warp), train.buckets)
         self.steps_per_epoch = self._count_steps(int(lengths.max() * max(1, *train.augment.time_warp)))
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The `steps_per_epoch` batches of epoch `epoch`, counted from 1."""
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """The `steps_per_epoch` batches of epoch `epoch`, counted from 1, without the first `skip`."""
         plan, takes, frames = self._plan(epoch)
         missing = self.steps_per_epoch - len(plan)
         again = np.random.default_rng([self._seed, epoch, 0, 3]).integers(len(plan), size=missing)
-        for length, positions in [*plan, *(plan[i] for i in again)]:
+        for length, positions in [*plan, *(plan[i] for i in again)][skip:]:
             yield self._batch(epoch, length, self._share(positions), takes, frames)
 
     def _count_steps(self, longest: int) -> int:

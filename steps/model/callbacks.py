@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mindspore as ms
 import numpy as np
@@ -92,6 +92,11 @@ class Training(NamedTuple):
         """The learning rate of update number `updates`, counted from 1."""
         return learning_rate(self.config.optimizer, self.config.epochs * self.steps_per_epoch, updates - 1)
 
+    def prune_checkpoints(self, begun: tuple[int, int] | None = None) -> None:
+        """Remove the checkpoints that nothing needs: not those of the last epochs, of the best, and within an epoch."""
+        kept = {row.epoch for row in self.history.rows[-self.config.keep_checkpoints:]}
+        self.checkpoints.prune(kept, set(self.history.best(max(1, self.config.average))), begun)
+
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, or dev's error has not fallen for `patience` epochs."""
@@ -100,36 +105,50 @@ class Training(NamedTuple):
 
 
 LOG_EVERY_S = 15.0
+SAVE_EVERY = 1000  # updates between checkpoints within an epoch: an epoch of a large corpus takes hours
 
 
 class StepLog(ms.Callback):
     """Reads the loss and gradient norm of every step, and stops where they are not finite. Every 15 seconds it says how
-    far training is and when it will end.
+    far training is and when it will end. In an epoch of many steps it saves checkpoints.
+
+    Args:
+        begun: what a checkpoint keeps of an epoch that was interrupted: step, seconds, losses and norms.
 
     Attributes:
         losses, norms: of the current epoch's steps.
     """
 
-    def __init__(self, training: Training):
+    def __init__(self, training: Training, begun: dict[str, Any]):
         super().__init__()
         self._training = training
         self._total = training.config.epochs * training.steps_per_epoch
-        self._before = training.history.epochs * training.steps_per_epoch
+        self._step = begun.get("step", 0)  # of the current epoch
+        self._before = training.history.epochs * training.steps_per_epoch + self._step
         self._steps = 0  # of this process
         self._left_out = 0  # updates in a row that amp has left out
+        rows = training.history.rows
+        self._seconds_before = begun.get("seconds", rows[-1].seconds if rows else 0.0)
         self._begin = self._said = time.monotonic()
-        self.losses: list[float] = []
-        self.norms: list[float] = []
+        self.losses: list[float] = begun.get("losses", [])
+        self.norms: list[float] = begun.get("norms", [])
+
+    @property
+    def seconds(self) -> float:
+        """How long training has taken so far."""
+        return self._seconds_before + time.monotonic() - self._begin
 
     def on_train_epoch_begin(self, run_context):
-        """Forget the last epoch."""
-        self.losses, self.norms = [], []
+        """Forget the last epoch, unless it is the one that was begun before this process."""
+        if self._steps:
+            self._step, self.losses, self.norms = 0, [], []
         self._write(run_context.original_args().cur_epoch_num, self._seconds_left())
 
     def on_train_step_end(self, run_context):
         """Keep the step's numbers. Raises UserError where they are not finite."""
         params = run_context.original_args()
         self._steps += 1
+        self._step += 1
         loss, norm = (float(value.asnumpy()) for value in params.net_outputs)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._check_diverged(params.cur_epoch_num, loss, norm)
@@ -141,6 +160,17 @@ class StepLog(ms.Callback):
         if self.losses and now - self._said >= LOG_EVERY_S:
             self._said = now
             self._say(params.cur_epoch_num)
+        if self._step % SAVE_EVERY == 0 and self._step < self._training.steps_per_epoch:
+            self._save()
+
+    def _save(self) -> None:
+        """Save a checkpoint within an epoch. It takes the place of the last such one."""
+        training, done = self._training, self._training.history.epochs
+        training.workers.average(statistics(training.network))
+        if training.workers.writes:
+            begun = {"step": self._step, "seconds": self.seconds, "losses": self.losses, "norms": self.norms}
+            training.checkpoints.save(done, training.network, training.optimizer, training.history.as_dicts(), begun)
+            training.prune_checkpoints((done, self._step))
 
     def _check_diverged(self, epoch: int, loss: float, norm: float) -> None:
         """With amp, the loss scale leaves out updates whose gradients overflow: only many in a row are a divergence."""
@@ -188,10 +218,6 @@ class EpochEnd(ms.Callback):
         super().__init__()
         self._training = training
         self._log = step_log
-        rows = training.history.rows
-        self._seconds_before = rows[-1].seconds if rows else 0.0
-        self._begin = time.monotonic()
-
     def on_train_epoch_end(self, run_context):
         """Measure, record, save, and stop where `patience` is over. Raises UserError where it has diverged."""
         training = self._training
@@ -218,13 +244,11 @@ class EpochEnd(ms.Callback):
             what = f"{broken[0]} holds NaN or infinity" if broken else f"dev's loss is {dev_loss:g}"
             raise UserError(f"training has diverged: {what} after epoch {epoch}, at learning rate {rate:.3g}; the last "
                             f"gradient norm was {log.norms[-1]:.3g}. {remedy(training)}")
-        seconds = self._seconds_before + time.monotonic() - self._begin
-        return Epoch(epoch, training.updates, seconds, rate, float(np.mean(log.losses)), float(np.median(log.norms)),
-                     dev_loss, dev_ser, best=False)
+        return Epoch(epoch, training.updates, log.seconds, rate, float(np.mean(log.losses)),
+                     float(np.median(log.norms)), dev_loss, dev_ser, best=False)
 
     def _save(self, epoch: int) -> None:
         training, history = self._training, self._training.history
         training.checkpoints.save(epoch, training.network, training.optimizer, history.as_dicts())
         history.write(training.exp_dir / "train.csv")
-        kept = {before.epoch for before in history.rows[-training.config.keep_checkpoints:]}
-        training.checkpoints.prune(kept, set(history.best(max(1, training.config.average))))
+        training.prune_checkpoints()

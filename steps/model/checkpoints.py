@@ -2,7 +2,8 @@
 
 `checkpoints/epoch-0012.ckpt` holds the weights (with batch norm's moving averages), `epoch-0012.optimizer.ckpt` the
 optimizer's state, and `epoch-0012.json` the history so far and the hashes of all three. The JSON is written last: a
-checkpoint without it does not count.
+checkpoint without it does not count. Within a long epoch there is `epoch-0012-step-001000.*`: twelve epochs are done,
+and 1,000 updates of the next.
 """
 
 import hashlib
@@ -89,22 +90,27 @@ class Checkpoints:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def weights_path(self, epoch: int) -> Path:
-        """The file with the weights after `epoch`."""
-        return self.folder / f"epoch-{epoch:04d}.ckpt"
+    def weights_path(self, epoch: int, step: int = 0) -> Path:
+        """The file with the weights after `epoch`, and `step` updates of the next."""
+        return self.folder / f"{_stem(epoch, step)}.ckpt"
 
-    def save(self, epoch: int, network: nn.Cell, optimizer: nn.Cell, history: dict[str, Any]) -> None:
-        """Save all that going on from the end of `epoch` takes; the metadata comes last."""
-        files = {}
-        for path, parameters in ((self.weights_path(epoch), named_parameters(network)),
-                                 (self._optimizer_path(epoch), named_parameters(optimizer, without=network))):
+    def save(self, epoch: int, network: nn.Cell, optimizer: nn.Cell, history: list[dict],
+             begun: dict[str, Any] | None = None) -> None:
+        """Save all that going on from the end of `epoch` takes; the metadata comes last.
+
+        Args:
+            begun: what is known of the next epoch, of which begun["step"] updates are done; none at an epoch's end.
+        """
+        step, files = begun["step"] if begun else 0, {}
+        for path, parameters in ((self.weights_path(epoch, step), named_parameters(network)),
+                                 (self._optimizer_path(epoch, step), named_parameters(optimizer, without=network))):
             files[path.name] = save_weights(path, parameters)
-        metadata = {"epoch": epoch, "files": files, "history": history}
-        write_json(self._metadata_path(epoch), {**metadata, "sha256": _hash_of(metadata)})
+        metadata = {"epoch": epoch, "files": files, "history": history, **({"begun": begun} if begun else {})}
+        write_json(self.folder / f"{_stem(epoch, step)}.json", {**metadata, "sha256": _hash_of(metadata)})
 
     def latest(self) -> dict[str, Any] | None:
         """The metadata of the last checkpoint that is whole; None where there is none. Says which are damaged."""
-        for path in sorted(self.folder.glob("epoch-*.json"), reverse=True):
+        for path in sorted(self.folder.glob("epoch-*.json"), key=_place, reverse=True):
             damage, metadata = self._read(path)
             if damage is None:
                 return metadata
@@ -116,7 +122,8 @@ class Checkpoints:
         try:
             metadata = json.loads(path.read_text(encoding="utf-8"))
             digest = metadata.pop("sha256", None)  # earlier versions wrote none
-            whole = metadata.keys() == {"epoch", "files", "history"} and digest in (None, _hash_of(metadata))
+            whole = (metadata.keys() - {"begun"} == {"epoch", "files", "history"}
+                     and digest in (None, _hash_of(metadata)))
         except (ValueError, AttributeError, TypeError):
             whole = False
         if not whole:
@@ -127,23 +134,34 @@ class Checkpoints:
                 return file, {}
         return None, metadata
 
-    def restore(self, epoch: int, network: nn.Cell, optimizer: nn.Cell) -> None:
-        """Bring network and optimizer to where they were at the end of `epoch`."""
-        load_weights(self.weights_path(epoch), named_parameters(network))
-        load_weights(self._optimizer_path(epoch), named_parameters(optimizer, without=network))
+    def restore(self, latest: dict[str, Any], network: nn.Cell, optimizer: nn.Cell) -> None:
+        """Bring network and optimizer to where they were at the checkpoint with the metadata `latest`."""
+        weights, state = (self.folder / name for name in latest["files"])
+        load_weights(weights, named_parameters(network))
+        load_weights(state, named_parameters(optimizer, without=network))
 
-    def prune(self, resumable: set[int], weights: set[int]) -> None:
-        """Remove all but the checkpoints of the epochs `resumable`, and the bare weights of the epochs `weights`."""
+    def prune(self, resumable: set[int], weights: set[int], begun: tuple[int, int] | None = None) -> None:
+        """Remove all but the checkpoints of the epochs `resumable`, the bare weights of the epochs `weights`, and the
+        one within an epoch, `begun`: (epochs done, updates of the next)."""
         for path in self.folder.glob("epoch-*"):
-            epoch = int(path.name[len("epoch-"):].split(".")[0])
-            if epoch not in resumable and (epoch not in weights or path != self.weights_path(epoch)):
+            epoch, step = _place(path)
+            if (epoch, step) == begun or (step == 0 and epoch in resumable):
+                continue
+            if epoch not in weights or path != self.weights_path(epoch):
                 path.unlink()
 
-    def _optimizer_path(self, epoch: int) -> Path:
-        return self.folder / f"epoch-{epoch:04d}.optimizer.ckpt"
+    def _optimizer_path(self, epoch: int, step: int) -> Path:
+        return self.folder / f"{_stem(epoch, step)}.optimizer.ckpt"
 
-    def _metadata_path(self, epoch: int) -> Path:
-        return self.folder / f"epoch-{epoch:04d}.json"
+
+def _stem(epoch: int, step: int) -> str:
+    return f"epoch-{epoch:04d}-step-{step:06d}" if step else f"epoch-{epoch:04d}"
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """(epochs done, updates of the next one) of a checkpoint's file."""
+    numbers = path.name.split(".")[0].split("-")
+    return int(numbers[1]), int(numbers[3]) if len(numbers) > 2 else 0
 
 
 def _hash_of(metadata: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 from mindspore import dataset, nn
@@ -78,30 +79,37 @@ def train(config: Resolved, exp_dir: Path) -> None:
     clip = make.clip(experiment.train.optimizer.clip_norm)
     step = make_step(CTCObjective(network, make), optimizer, clip, experiment.train, workers)
     checkpoints = Checkpoints(exp_dir / "checkpoints")
-    history = _resume(checkpoints, network, optimizer)
+    history, begun = _resume(checkpoints, network, optimizer)
     dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
     dev = DevPass(LogProbs(network, config, batches.buckets), dev_feats, dev_pinyin, tokens, workers)
     training = Training(exp_dir, experiment.train, batches.steps_per_epoch, network, optimizer, dev, checkpoints,
                         history, workers)
     if not training.is_over:
-        _run(training, step, batches)
+        _run(training, step, batches, begun)
     if workers.writes:
         _finish(training, tokens)
 
 
-def _run(training: Training, step: nn.Cell, batches: TrainingBatches) -> None:
-    """All epochs that are not done yet."""
-    config, done = training.config, training.history.epochs
-    source = _Source(batches)
+def _run(training: Training, step: nn.Cell, batches: TrainingBatches, begun: dict[str, Any]) -> None:
+    """All epochs that are not done yet; `begun` is what a checkpoint keeps of the first of them."""
+    step_log = StepLog(training, begun)
+    callbacks = [step_log, EpochEnd(training, step_log)]
+    if training.config.summary and training.workers.writes:
+        callbacks.append(Summary(training, step_log))
+    model, done = ms.Model(step), training.history.epochs
+    if begun:  # apart from the others, since all epochs of one dataset must be equally long
+        _train_epochs(model, _Source(batches, begun["step"]), callbacks, done, done + 1)
+    if not training.is_over:
+        _train_epochs(model, _Source(batches), callbacks, training.history.epochs, training.config.epochs)
+
+
+def _train_epochs(model: ms.Model, source: "_Source", callbacks: list[ms.Callback], done: int, last: int) -> None:
+    """The epochs after `done`, up to and with `last`."""
     data = dataset.GeneratorDataset(source, list(Batch._fields), shuffle=False, num_parallel_workers=1,
                                     python_multiprocessing=False)
     source.next_epoch = done + 1  # GeneratorDataset has already begun an epoch, to see the types
-    step_log = StepLog(training)
-    callbacks = [step_log, EpochEnd(training, step_log)]
-    if config.summary and training.workers.writes:
-        callbacks.append(Summary(training, step_log))
     try:
-        ms.Model(step).train(config.epochs, data, callbacks=callbacks, dataset_sink_mode=False, initial_epoch=done)
+        model.train(last, data, callbacks=callbacks, dataset_sink_mode=False, initial_epoch=done)
     except RuntimeError:
         if source.error is not None:
             raise source.error from None
@@ -109,15 +117,16 @@ def _run(training: Training, step: nn.Cell, batches: TrainingBatches) -> None:
 
 
 class _Source:
-    """Gives MindSpore's dataset the batches of one epoch after the other."""
+    """Gives MindSpore's dataset the batches of one epoch after the other, without the first `skip` of each."""
 
-    def __init__(self, batches: TrainingBatches):
+    def __init__(self, batches: TrainingBatches, skip: int = 0):
         self._batches = batches
+        self._skip = skip
         self.next_epoch = 1
         self.error: UserError | None = None  # what MindSpore wraps into a RuntimeError of its own
 
     def __len__(self) -> int:
-        return self._batches.steps_per_epoch
+        return self._batches.steps_per_epoch - self._skip
 
     def __iter__(self):
         epoch = self.next_epoch
@@ -126,7 +135,7 @@ class _Source:
 
     def _batches_of(self, epoch: int) -> Iterator[Batch]:
         try:
-            yield from self._batches.epoch(epoch)
+            yield from self._batches.epoch(epoch, self._skip)
         except UserError as error:
             self.error = error
             raise
@@ -222,10 +231,13 @@ def _earlier_runs(path: Path) -> list[dict]:
         return []
 
 
-def _resume(checkpoints: Checkpoints, network: nn.Cell, optimizer: nn.Cell) -> History:
+def _resume(checkpoints: Checkpoints, network: nn.Cell, optimizer: nn.Cell) -> tuple[History, dict[str, Any]]:
+    """The epochs that are done, and what is kept of the one that was begun. The weights are as they were then."""
     latest = checkpoints.latest()
     if latest is None:
-        return History()
-    print(f"going on after epoch {latest['epoch']}", file=sys.stderr)
-    checkpoints.restore(latest["epoch"], network, optimizer)
-    return History(latest["history"])
+        return History(), {}
+    begun = latest.get("begun", {})
+    more = f" and {begun['step']} updates" if begun else ""
+    print(f"going on after epoch {latest['epoch']}{more}", file=sys.stderr)
+    checkpoints.restore(latest, network, optimizer)
+    return History(latest["history"]), begun
