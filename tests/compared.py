@@ -66,7 +66,8 @@ def write_decoding(exp_dir: Path, part, method, refs, hyps) -> None:
            for utt, hyp in hyps.items() for place, one in enumerate(hyp)]
     write_lines(exp_dir / "decode" / f"{set_file(part)}_{method}" / "ctm", ctm)
     alignments = {utt: align(refs[utt], hyps[utt]) for utt in sorted(refs)}
-    scores = {"set": part, "method": method, **error_rates(refs, hyps, alignments), "real_time_factor": 0.0123,
+    scores = {"set": part, "method": method, **error_rates(refs, hyps, alignments), "skipped": 0,
+              "real_time_factor": 0.0123,
               "ref_hash": sha256(pinyin), "tokens_hash": sha256(exp_dir / "tokens.txt"),
               "checkpoint_hash": sha256(exp_dir / "final.ckpt")}
     speakers = {utt: utt.split("-")[0] for utt in refs}

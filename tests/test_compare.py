@@ -6,12 +6,15 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from compared import make_run, noisy, some_references, write_features
 from read_page import Page
 
 from steps import compare
 from steps.common.errors import UserError
+from steps.corpus.table import write_table
 from steps.report.rows import SORT_KEYS
 
 REFS = some_references()
@@ -77,9 +80,14 @@ def test_character_errors_where_there_are_any(two, run):
 
 def test_page_stands_alone_and_shows_what_changed(two, run):
     write_features(REFS)
+    soundfile.write("some.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 16000)
+    write_table("data/toy/test/wav.scp", dict.fromkeys(REFS, "some.wav"))
+    write_table("data/toy/test/text", {utt: "好" * len(ref) for utt, ref in REFS.items()})
     run("a", "b")
     told = page("compare_a_b")
-    assert all(link.startswith(("#", "data:image/png;base64,")) for link in told.links)
+    assert all(link.startswith(("#", "data:image/png;base64,", "data:audio/mpeg;base64,")) for link in told.links)
+    heard = [link for link in told.links if link.startswith("data:audio")]
+    assert len(heard) == told.text.count("errors in ") > 0 and "好" in told.text
     for expected in ("From a to b, on test", "most fixed speaker", "most broken speaker", "most broken syllable",
                      "Most fixed 1: spk", "got better", "of training",
                      "fixed: the second experiment decodes it rightly"):

@@ -1,11 +1,13 @@
 """What changed between two runs by utterance, speaker and syllable, with pictures."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from steps.common.errors import UserError
+from steps.corpus.table import read_table
 from steps.feats.archive import FeatureReader
 from steps.report.errors import EPS, Pair, count
 from steps.report.experiment import Scored
@@ -99,17 +101,28 @@ class Heard(NamedTuple):
     scored: Scored
     feats: Mapping[str, np.ndarray]  # raw (frames, bins) by utterance; those that are gone are not in it
     frame_shift_s: float
+    text: Mapping[str, str]  # hanzi by utterance, as far as there are any
+    wavs: Mapping[str, str]  # paths of recordings, as far as they are known
 
 
 def heard_by(row: Row, part: str) -> Heard:
     """The first run's decoding of a set."""
     config = row.first.config
-    scp = config.feature_dir / part / "feats.scp"
+    scp, data_dir = config.set_feats(part, row.first.exp_dir) / "feats.scp", config.set_data(part)
     try:
         feats = FeatureReader(scp) if scp.exists() else {}
     except UserError:  # damaged: then without pictures
         feats = {}
-    return Heard(row.scored(part)[0], feats, config.features.frame_shift_ms / 1000)
+    return Heard(row.scored(part)[0], feats, config.features.frame_shift_ms / 1000, _table(data_dir / "text"),
+                 _table(data_dir / "wav.scp"))
+
+
+def _table(path: Path) -> dict[str, str]:
+    """A table; empty where it is gone or damaged."""
+    try:
+        return read_table(path)
+    except UserError:
+        return {}
 
 
 def utterance_picture(heard: Heard, utt: str) -> str:

@@ -23,7 +23,7 @@ from steps.report.changes import (
     syllable_picture,
     utterance_picture,
 )
-from steps.report.page import percent, render, shown_utterance
+from steps.report.page import audio_uri, percent, render, shown_utterance
 from steps.report.paired import Comparison, why_not
 from steps.report.plots import STYLE, to_svg
 from steps.report.rows import SER, Row
@@ -69,9 +69,10 @@ def _draw_curves(by_epoch: Axes, by_minutes: Axes, row: Row, look: dict) -> tupl
         if "dev_ser" not in history or not len(history):
             continue
         label = "_nolegend_" if number else row.short
-        by_epoch.plot(history["epoch"], history["dev_ser"], label=label, linewidth=1.4, **look)
+        look = {**look, "linewidth": 1.4, "marker": "o" if len(history) == 1 else ""}  # a line of one epoch is nothing
+        by_epoch.plot(history["epoch"], history["dev_ser"], label=label, **look)
         if "seconds" in history:
-            by_minutes.plot(history["seconds"] / 60, history["dev_ser"], linewidth=1.4, **look)
+            by_minutes.plot(history["seconds"] / 60, history["dev_ser"], **look)
         best, highest = max(best, history["dev_ser"].min()), max(highest, history["dev_ser"].max())
     return best, highest
 
@@ -180,6 +181,8 @@ def _utterances(a: Heard, b: Heard, changes: list[Change]) -> list[tuple]:
     for way, choose in WAYS:
         for place, one in enumerate(choose(changes, SHOWN_UTTERANCES), 1):
             heading = f"Most {way} {place}: {one.key}, {one.errors_a} → {one.errors_b} errors in {one.of}"
-            shown.append((heading, *(shown_utterance(one.key, heard.scored.alignments[one.key],
-                                                     picture=utterance_picture(heard, one.key)) for heard in (a, b))))
+            audio = audio_uri(b.wavs[one.key]) if one.key in b.wavs else ""
+            before, after = (shown_utterance(one.key, heard.scored.alignments[one.key], heard.text.get(one.key, ""),
+                                             utterance_picture(heard, one.key)) for heard in (a, b))
+            shown.append((heading, before._replace(audio=audio), after))
     return shown

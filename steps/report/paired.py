@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
     part: str
     difference: float  # of the syllable error rates, b's less a's
     probability: float | None  # that b beats a, of two single runs; None where it is refused
-    p_value: float | None  # of Welch's t-test over the seeds
+    p_value: float | None  # of no difference: by the same bootstrap, two-sided; of several seeds by Welch's t-test
     said: str  # in words; where there is neither, why
 
 
@@ -64,7 +64,7 @@ def _test(a: Row, b: Row, part: str, difference: float) -> tuple[float | None, f
             return None, None, f"not comparable: {obstacle}"
     if len(scored_a) == len(scored_b) == 1:
         probability, said = _bootstrap(scored_a[0], scored_b[0])
-        return probability, None, said
+        return probability, None if probability is None else 2 * min(probability, 1 - probability), said
     if min(len(scored_a), len(scored_b)) == 1:
         one = a.label if len(scored_a) == 1 else b.label
         return None, None, f"{one} has one seed only: whether the difference exceeds the seeds' spread is unknown"

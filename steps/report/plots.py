@@ -62,7 +62,7 @@ def _curve(history: pd.DataFrame, title: str, columns: dict[str, tuple[str, str]
 
 def spectrogram(feats: np.ndarray, frame_shift_s: float, pairs: Sequence[Pair], times: Sequence[Timed],
                 title: str) -> str:
-    """An utterance's features, and below the frames that emitted them its decoded and reference syllables.
+    """An utterance's features, and below the time at which they were heard its decoded and reference syllables.
 
     A reference syllable stands below the decoded one that it was aligned to, a missed one between its neighbours.
 
@@ -96,8 +96,9 @@ def _mark_decoded(image: Axes, labels: Axes, pairs: Sequence[Pair], times: Seque
     operations = [operation(pair) for pair in pairs if pair[1] != EPS]
     for one, name in zip(times, operations, strict=True):
         labels.text(one.begin + one.duration / 2, 1.5, one.syllable, color=COLOURS[name], **UPRIGHT)
-        image.axvspan(one.begin, one.begin + one.duration, color=BLUE if name == "C" else COLOURS[name], alpha=0.25,
-                      linewidth=0)
+        colour = BLUE if name == "C" else COLOURS[name]
+        image.axvspan(one.begin, one.begin + one.duration, color=colour, alpha=0.12, linewidth=0)
+        image.axvline(one.begin, color=colour, linewidth=1)
 
 
 def _write_reference(labels: Axes, pairs: Sequence[Pair], times: Sequence[Timed], seconds: float, gap: float) -> None:

@@ -46,7 +46,11 @@ ERRORS_SAID = ("Error rates in percent, with 95 % intervals (bootstrap over utte
                "digits. Tones: the tone is wrong where the rest of the syllable is right. Sandhi-blind: tones that "
                "differ by sandhi alone count as right. Sentences: utterances with any error.")
 BEATS_SAID = ("P(better): the probability that the syllable error rate is lower than that experiment's (paired "
-              "bootstrap). p: the p-value of no difference over seeds (Welch's t-test).")
+              "bootstrap). p: the two-sided p-value of no difference, by the bootstrap or, over seeds, by Welch's "
+              "t-test.")
+
+
+LEAST_P = 0.001  # that the bootstrap's replications can tell
 
 
 class Table(NamedTuple):
@@ -98,9 +102,11 @@ def _verdict_cell(verdict: Verdict | None, name_it: bool) -> str:
     if verdict is None:
         return ""
     against = f" ({verdict.a})" if name_it else ""
-    if verdict.probability is not None:
-        return f"P(better) {100 * verdict.probability:.1f} %{against}"
-    return f"p = {verdict.p_value:.3f}{against}" if verdict.p_value is not None else "see notes"
+    if verdict.p_value is None:
+        return "see notes"
+    p_value = f"p = {verdict.p_value:.3f}" if verdict.p_value >= LEAST_P else f"p < {LEAST_P}"
+    better = "" if verdict.probability is None else f"P(better) {100 * verdict.probability:.1f} %, "
+    return f"{better}{p_value}{against}"
 
 
 def facts_table(rows: Sequence[Row]) -> Table:

@@ -1,4 +1,5 @@
-// The language switch, and tables that sort by a click on a heading: numbers by size, everything else as text.
+// The language switch, and tables that sort by a click on a heading (numbers by size, everything else as text), and
+// that show the rows with a text alone.
 const button = document.getElementById("language");
 button.addEventListener("click", () => {
   const chinese = document.documentElement.lang !== "zh";
@@ -10,6 +11,21 @@ function compareCells(a, b) {
   const [x, y] = [parseFloat(a), parseFloat(b)];
   if (!Number.isNaN(x) && !Number.isNaN(y)) return x - y;
   return Number.isNaN(x) === Number.isNaN(y) ? a.localeCompare(b) : Number.isNaN(x) ? 1 : -1;
+}
+
+const LONG = 5;  // rows from which on a table can be filtered
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  if (table.tBodies[0].rows.length < LONG) continue;
+  const field = document.createElement("input");
+  field.type = "search";
+  field.placeholder = "filter · 筛选";
+  field.setAttribute("aria-label", field.placeholder);
+  field.addEventListener("input", () => {
+    const wanted = field.value.trim().toLowerCase();
+    for (const row of table.tBodies[0].rows) row.hidden = !row.innerText.toLowerCase().includes(wanted);
+  });
+  table.parentNode.before(field);
 }
 
 for (const heading of document.querySelectorAll("table.sortable th")) {
