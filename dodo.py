@@ -194,6 +194,7 @@ def task_report(name, config):
     return {
         "actions": [Step("steps.make_report", str(EXP / name))],
         "file_dep": [*decoded, *scored, *heard, config.data_dir / "train" / "pinyin",
+                     *([EXP / name / TUNING] if graph_files(config) else []),
                      *(EXP / name / file for file in ("train.csv", "env.json", "config.yaml"))],
         "uptodate": [SameSources("steps.make_report"), SameFiles(config.set_data(part) / "text" for part in sets)],
         "targets": [EXP / name / "report.html"],

@@ -129,6 +129,21 @@ def test_nothing_wrong(monkeypatch, scored):
     assert "The most frequent None." in told and "0.00 %" in told
 
 
+def test_weights_of_language_models_are_drawn(monkeypatch, scored):
+    grid = [{"weight": weight, "insertion": insertion, "syllable_error_rate": 0.2 + weight / 10 + insertion / 100}
+            for weight in (0.4, 0.7) for insertion in (0.0, 2.0)]
+    write_json(scored / "decode/tuning.json", {
+        "set": "dev", "utterances": 2, "greedy": {"syllable_error_rate": 0.23},
+        "prefix": {"grid": grid, "best": grid[0], "pays": False},
+        "wfst": {"grid": [{"scale": 1.0, "syllable_error_rate": 0.1}], "pays": True,
+                 "best": {"scale": 1.0, "syllable_error_rate": 0.1}}})
+    told = read_report(monkeypatch, scored)
+    for expected in ("prefix: best 24.00 % on dev", "wfst: best 10.00 % on dev", "insertion 2", "greedy",
+                     "prefix is no better than greedy decoding on dev"):
+        assert expected in told.text
+    assert "wfst is no better" not in told.text
+
+
 def test_main_set_is_test_else_the_last(monkeypatch, scored):
     folder = scored / "score"
     for name in ("dev_greedy", "extra_greedy"):

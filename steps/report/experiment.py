@@ -82,6 +82,8 @@ class Results:
         self.config, self.unknown_keys = load_known(exp_dir)
         self.env: dict[str, Any] = read_json(exp_dir / "env.json")
         self.history = pd.DataFrame(read_history(exp_dir))  # a row an epoch; none before the first has ended
+        tuning = exp_dir / "decode/tuning.json"
+        self.tuning: dict[str, Any] = read_json(tuning) if tuning.exists() else {}  # weights of language models
         names = [path.parent.name for path in exp_dir.glob("score/*/score.json")]
         self.scored = sorted((Scored(exp_dir, name) for name in names), key=self._place)
 

@@ -19,7 +19,7 @@ from steps.feats.audio import read_audio
 from steps.report.errors import EPS, TONES, Counts, Pair, confusion_kind, count, operation, rate
 from steps.report.experiment import Results, Scored
 from steps.report.mistakes import Mistakes, advice
-from steps.report.plots import learning_curves, spectrogram
+from steps.report.plots import learning_curves, spectrogram, tuned_methods, tuning_curves
 from steps.report.rows import is_measured
 from steps.report.scores import confusions
 
@@ -116,6 +116,8 @@ def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping
     return render(
         "report.html", name=config.name, facts=facts, main=main, result_columns=columns, result_rows=rows,
         curves=[Markup(svg) for svg in learning_curves(results.history)], training=_training(results),
+        tuned=[Markup(svg) for svg in tuning_curves(results.tuning)],
+        unpaid=[method for method, found in tuned_methods(results.tuning) if not found["pays"]],
         utterances=[] if main is None else _utterances(results, main, feats, text, wavs), has_features=bool(feats),
         confusions=[] if main is None else [(ref, hyp, times, confusion_kind(ref, hyp))
                                             for ref, hyp, times in confusions(main.alignments)[:SHOWN_CONFUSIONS]],

@@ -2,8 +2,9 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -40,6 +41,37 @@ def learning_curves(history: pd.DataFrame) -> list[str]:
             with mpl.rc_context(STYLE):
                 figures.append(_curve(history, title, there))
     return figures
+
+
+def tuned_methods(tuning: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The methods of decode/tuning.json, with their grids."""
+    return [(method, found) for method, found in tuning.items() if isinstance(found, dict) and "grid" in found]
+
+
+def tuning_curves(tuning: Mapping[str, Any]) -> list[str]:
+    """A figure for each method of decode/tuning.json: dev's syllable error rate by the first weight of its grid, a line
+    for each value of the other, and greedy decoding's."""
+    with mpl.rc_context(STYLE):
+        return [_tuning_curve(method, found, tuning["greedy"]["syllable_error_rate"])
+                for method, found in tuned_methods(tuning)]
+
+
+def _tuning_curve(method: str, found: Mapping[str, Any], of_greedy: float) -> str:
+    figure = Figure(figsize=(4.2, 2.7))
+    axes = figure.subplots(gridspec_kw={"left": 0.13, "right": 0.98, "top": 0.91, "bottom": 0.17})
+    grid = pd.DataFrame(found["grid"])
+    weight, *others = grid.columns.drop("syllable_error_rate")
+    lines = grid.groupby(others[0]) if others else [("", grid)]
+    for value, line in lines:
+        axes.plot(line[weight], line["syllable_error_rate"], marker=".", linewidth=1.4,
+                  label=f"{others[0]} {value:g}" if others else None)
+    axes.axhline(of_greedy, color=FAINT, linestyle="--", label="greedy")
+    axes.plot(found["best"][weight], found["best"]["syllable_error_rate"], "o", color=BLUE, markersize=8,
+              fillstyle="none")
+    axes.set(title=f"{method}: best {100 * found['best']['syllable_error_rate']:.2f} % on dev", xlabel=weight)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.legend()
+    return to_svg(figure, f"Tuning of {method}")
 
 
 def _curve(history: pd.DataFrame, title: str, columns: dict[str, tuple[str, str]]) -> str:
