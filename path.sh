@@ -13,13 +13,18 @@
 #   ONEDNN_MAX_CPU_ISA  instructions that MindSpore's convolutions may use (else AVX2 on processors with AVX-512, where
 #                       oneDNN would fall back to a reference kernel that is some 50 times slower)
 
+if [ -z "${BASH_VERSION:-}${ZSH_VERSION:-}" ]; then
+    echo "path.sh: this shell is neither bash nor zsh; run ./path.sh CMD, or start bash and then . ./path.sh" >&2
+    return 1 2> /dev/null || exit 1
+fi
+
 _yinjie_environment() {
     case "$PATH" in
         "$1/.venv/bin:"*) ;;
         *) PATH="$1/.venv/bin:$PATH" ;;
     esac
     export PATH VIRTUAL_ENV="$1/.venv" LC_ALL=C.UTF-8 PYTHONUNBUFFERED=1
-    unset PYTHONHOME
+    unset PYTHONHOME PYTHONPATH  # packages from elsewhere would come before those of the lock
     export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN)}"
     if grep -qs avx512f /proc/cpuinfo; then
         export ONEDNN_MAX_CPU_ISA="${ONEDNN_MAX_CPU_ISA-AVX2}"
@@ -43,7 +48,7 @@ if [ -n "${ZSH_VERSION:-}" ] || [ "$_yinjie_self" != "$0" ]; then
 fi
 
 set -euo pipefail
-unset PYTHONHOME
+unset PYTHONHOME PYTHONPATH
 root="$_yinjie_root"
 venv="$root/.venv"
 lock="$root/requirements.lock"
@@ -109,12 +114,31 @@ except OSError:
 '
 }
 
+# Says which of $1 packages pip is at, in one line of a terminal, else every tenth.
+progress() {
+    local word name rest number=0 end=$'\n'
+    [ ! -t 2 ] || end=$'\033[K\r'
+    while read -r word name rest; do
+        case "$word" in
+            Collecting)
+                number=$((number + 1))
+                if [ -t 2 ] || [ $((number % 10)) -eq 0 ]; then
+                    printf 'path.sh: %d of %d: %s%s' "$number" "$1" "$name" "$end" >&2
+                fi ;;
+            Installing)
+                printf 'path.sh: all are there; unpacking them%s' "$end" >&2 ;;
+        esac
+    done
+    [ ! -t 2 ] || printf '\033[K' >&2
+}
+
 make_venv() {
-    say "installing $(grep -c '^[A-Za-z0-9]' "$lock" || true) packages into .venv ($("$1" --version)," \
-        "3 GB; takes a few minutes, once)"
+    local count
+    count="$(grep -c '^[A-Za-z0-9]' "$lock" || true)"
+    say "installing $count packages into .venv ($("$1" --version), 3 GB; takes a few minutes, once)"
     rm -rf "$venv"
-    if ! "$1" -m venv "$venv" || ! "$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
-        --no-deps --require-hashes -r "$lock"; then
+    if ! "$1" -m venv "$venv" || ! "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
+        --progress-bar off --no-deps --require-hashes -r "$lock" | progress "$count"; then
         say "the installation failed, for the reason above; the next call begins anew"
         return 1
     fi
