@@ -19,7 +19,7 @@ from steps.config.schema import Corpus, Strict
 from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root
 from steps.corpus.table import read_lines, refuse
-from steps.corpus.write import Utterance, place
+from steps.corpus.write import Utterance, share_of
 from steps.text.syllables import normalize
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/thchs30 of PaddleSpeech
@@ -39,7 +39,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     """Train, dev, test and dev_official, with the corpus' own pinyin. The neutral tone, unmarked there, is 5."""
     root = corpus_root(corpus, FOLDER, "data")
     official = {name: [read_utterance(root, stem) for stem in _stems(root / name)] for name in ("train", "dev", "test")}
-    sentences = {each.text: place(_characters(each.text)) for each in official["train"]}
+    sentences = {each.text: share_of(_characters(each.text)) for each in official["train"]}
     return {
         "train": [each for each in official["train"] if sentences[each.text] >= options.dev_share],
         "dev": [each for each in official["train"] if sentences[each.text] < options.dev_share],

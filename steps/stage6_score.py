@@ -13,7 +13,7 @@ from steps.config.load import load_resolved, set_argument, set_file
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
 from steps.report.characters import character_rates
-from steps.report.errors import align, check_same_utterances, count, total
+from steps.report.errors import check_same_utterances, count, edit_alignment, total
 from steps.report.scores import (
     Alignments,
     confusion_lines,
@@ -59,7 +59,7 @@ def score(args: argparse.Namespace, data_dir: Path) -> None:
         texts = read_table(data_dir / "text")
         hanzi = character_rates({utt: texts[utt] for utt in refs if utt in texts}, refs, words, hyps)
 
-    alignments = {utt: align(refs[utt], hyps[utt]) for utt in sorted(refs)}
+    alignments = {utt: edit_alignment(refs[utt], hyps[utt]) for utt in sorted(refs)}
     scores = {"set": args.set, "method": args.method, **error_rates(refs, hyps, alignments), **hanzi,
               "skipped": len(skipped),
               "unread": len(unread),

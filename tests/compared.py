@@ -10,7 +10,7 @@ from steps.config.load import Resolved, dump, set_file
 from steps.config.schema import Corpus, Experiment, Features
 from steps.corpus.table import write_table
 from steps.feats.archive import feature_writer
-from steps.report.errors import align
+from steps.report.errors import edit_alignment
 from steps.report.scores import error_rates
 from steps.stage6_score import write_scores
 
@@ -65,7 +65,7 @@ def write_decoding(exp_dir: Path, part, method, refs, hyps) -> None:
     ctm = [f"{utt} 1 {FRAMES * place / 100:.3f} 0.020 {one} 0.900"
            for utt, hyp in hyps.items() for place, one in enumerate(hyp)]
     write_lines(exp_dir / "decode" / f"{set_file(part)}_{method}" / "ctm", ctm)
-    alignments = {utt: align(refs[utt], hyps[utt]) for utt in sorted(refs)}
+    alignments = {utt: edit_alignment(refs[utt], hyps[utt]) for utt in sorted(refs)}
     scores = {"set": part, "method": method, **error_rates(refs, hyps, alignments), "skipped": 0,
               "real_time_factor": 0.0123,
               "ref_hash": sha256(pinyin), "tokens_hash": sha256(exp_dir / "tokens.txt"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from steps.config.variants import parse_name
 from steps.report.changes import by_speaker, by_syllable, by_utterance, example, most_broken, most_fixed
-from steps.report.errors import align, count, total
+from steps.report.errors import count, edit_alignment, total
 from steps.report.experiment import Results
 from steps.report.paired import judge
 from steps.report.rows import SER, differing, flat_config, make_rows, open_run, seed_notes
@@ -189,7 +189,7 @@ FOUR = {"a-1": ["ma1"], "a-2": ["shi4", "ma3"], "b-1": ["ma3", "ma1", "shi4"], "
 
 def scored(hyps):
     """What the changes are told from, without files."""
-    alignments = {utt: align(ref, hyps[utt]) for utt, ref in FOUR.items()}
+    alignments = {utt: edit_alignment(ref, hyps[utt]) for utt, ref in FOUR.items()}
     by_spk = per_spk_counts(alignments, {utt: utt[0] for utt in FOUR})
     speakers = [(spk, counts.ref_tokens, counts.errors) for spk, (_, _, counts) in by_spk.items()]
     return SimpleNamespace(alignments=alignments, speakers=pd.DataFrame(speakers, columns=["spk", "ref_tokens", "err"]))

@@ -8,12 +8,12 @@ from mindspore import nn, ops
 from steps.config.schema import Model, Optimizer
 from steps.model.layers import StockLayers
 from steps.model.onednn import build
-from steps.model.optimizer import WarmupCosine, learning_rate
+from steps.model.optimizer import WarmupCosine, learning_rate, make_optimizer
 
 KINDS = ["stock", pytest.param("onednn", marks=pytest.mark.skipif(build.available() is None, reason="not built here"))]
 SHAPES = [(70, 300), (3, 3), (5,)]
 DECAYS = [0.1, 0.1, 0.0]
-SCHEDULE = Optimizer(learning_rate=0.1, warmup_steps=3)
+SCHEDULE = Optimizer(learning_rate=0.1, warmup_steps=3, weight_decay=DECAYS[0])
 
 
 def make(kind):
@@ -31,9 +31,10 @@ class Updates(nn.Cell):
     def __init__(self, kernels, limit: float):
         super().__init__()
         rng = np.random.default_rng(7)
-        weights = [ms.Parameter(rng.standard_normal(shape, np.float32), f"w{i}") for i, shape in enumerate(SHAPES)]
-        groups = [{"params": weights[:2], "weight_decay": DECAYS[0]}, {"params": weights[2:], "weight_decay": 0.0}]
-        self.optimizer = kernels.adamw(groups, WarmupCosine(SCHEDULE, 20))
+        network = nn.Cell()
+        for i, shape in enumerate(SHAPES):
+            network.insert_param_to_cell(f"w{i}", ms.Parameter(rng.standard_normal(shape, np.float32), f"w{i}"))
+        self.optimizer = make_optimizer(SCHEDULE, network, 20, kernels)
         self.clip = kernels.clip(limit)
 
     def construct(self, *grads):

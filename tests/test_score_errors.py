@@ -10,12 +10,12 @@ from steps.common.errors import UserError
 from steps.report.errors import (
     EPS,
     Counts,
-    align,
     align_bases,
     check_same_utterances,
     confusion_kind,
     count,
     count_tones,
+    edit_alignment,
     rate,
     split_tone,
     syllable_error_rate,
@@ -46,7 +46,7 @@ def sides(pairs):
 
 @given(utterance, utterance)
 def test_counts_are_levenshtein(ref, hyp):
-    pairs = align(ref, hyp)
+    pairs = edit_alignment(ref, hyp)
     counts = count(pairs)
     assert sides(pairs) == (ref, hyp)
     assert counts.errors == levenshtein(ref, hyp)
@@ -166,7 +166,7 @@ def test_interval_never_falls_below_nothing():
 def test_rates_of_a_small_set_by_hand():
     refs = {"a": ["ni3", "hao3"], "b": ["zhong1", "guo2", "ren2"], "c": ["shi4"]}
     hyps = {"a": ["ni2", "hao3"], "b": ["zong1", "guo2"], "c": ["shi4"]}
-    rates = error_rates(refs, hyps, {utt: align(refs[utt], hyps[utt]) for utt in refs})
+    rates = error_rates(refs, hyps, {utt: edit_alignment(refs[utt], hyps[utt]) for utt in refs})
     assert (rates["utterances"], rates["ref_tokens"]) == (3, 6)
     assert (rates["ins"], rates["del"], rates["sub"]) == (0, 1, 2)
     assert rates["syllable_error_rate"] == 3 / 6
@@ -182,19 +182,19 @@ def test_rates_of_a_small_set_by_hand():
     ("yi1 ge4 bu4 dui4", "yi2 ge4 bu2 dui4", 0), ("yi4 tian1", "yi1 tian1", 0), ("yi1 ge4", "yi4 ge4", 1),
     ("ni3 hao3", "ni3", 1), ("ni3", "ni2 hao3", 2), ("ni3", "ni2", 1)])
 def test_errors_blind_to_sandhi(ref, hyp, errors):
-    assert sandhi_blind_errors(align(ref.split(), hyp.split())) == errors
+    assert sandhi_blind_errors(edit_alignment(ref.split(), hyp.split())) == errors
 
 
 def test_intervals_of_the_other_rates_are_those_of_a_bootstrap():
     rng = np.random.default_rng(11)
     refs, hyps = noisy_set(150, 0.2, rng)
-    rates = error_rates(refs, hyps, {utt: align(refs[utt], hyps[utt]) for utt in refs})
+    rates = error_rates(refs, hyps, {utt: edit_alignment(refs[utt], hyps[utt]) for utt in refs})
     by_utt = [count_tones([(refs[utt], hyps[utt])]) for utt in refs]
     drawn = rng.integers(0, len(refs), (20_000, len(refs)))
     columns = {"toneless_error_rate": ([one.base_errors for one in by_utt], [one.ref_tokens for one in by_utt]),
                "tone_error_rate": ([one.wrong_tones for one in by_utt], [one.right_bases for one in by_utt]),
                "sentence_error_rate": ([refs[utt] != hyps[utt] for utt in refs], [1] * len(refs)),
-               "sandhi_blind_error_rate": ([sandhi_blind_errors(align(refs[utt], hyps[utt])) for utt in refs],
+               "sandhi_blind_error_rate": ([sandhi_blind_errors(edit_alignment(refs[utt], hyps[utt])) for utt in refs],
                                            [len(refs[utt]) for utt in refs])}
     assert set(rates["intervals"]) == set(columns)
     for name, (errors, of) in columns.items():
@@ -207,6 +207,6 @@ def test_intervals_of_the_other_rates_are_those_of_a_bootstrap():
 
 def test_intervals_where_nothing_can_be_wrong():
     refs, hyps = {"a": ["ma1"], "b": ["shi4"]}, {"a": [], "b": []}
-    assert error_rates(refs, hyps, {utt: align(refs[utt], []) for utt in refs})["intervals"] == {
+    assert error_rates(refs, hyps, {utt: edit_alignment(refs[utt], []) for utt in refs})["intervals"] == {
         "toneless_error_rate": [1, 1], "tone_error_rate": [0, 0], "sentence_error_rate": [1, 1],
         "sandhi_blind_error_rate": [1, 1]}

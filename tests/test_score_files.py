@@ -14,7 +14,7 @@ from steps import stage5_decode as decode
 from steps import stage6_score as score
 from steps.common.errors import UserError
 from steps.corpus.table import write_table
-from steps.report.errors import align, count, total
+from steps.report.errors import count, edit_alignment, total
 from steps.report.scores import (
     confusion_lines,
     ops_lines,
@@ -72,7 +72,8 @@ def test_per_utt_is_aligned_in_columns(scored):
 
 @given(utterances, utterances)
 def test_per_utt_reads_back(tmp_path_factory, refs, hyps):
-    alignments = {f"u{number}": align(ref, hyp) for number, (ref, hyp) in enumerate(zip(refs, hyps, strict=False))}
+    pairs = enumerate(zip(refs, hyps, strict=False))
+    alignments = {f"u{number}": edit_alignment(ref, hyp) for number, (ref, hyp) in pairs}
     path = tmp_path_factory.getbasetemp() / "per_utt"
     path.write_text("\n".join(per_utt_lines(alignments)))
     assert read_per_utt(path) == alignments
@@ -100,7 +101,8 @@ def test_per_spk_is_as_kaldis_documentation_has_it():
 
 @given(utterances, utterances)
 def test_files_agree_with_each_other(refs, hyps):
-    alignments = {f"u{number}": align(ref, hyp) for number, (ref, hyp) in enumerate(zip(refs, hyps, strict=False))}
+    pairs = enumerate(zip(refs, hyps, strict=False))
+    alignments = {f"u{number}": edit_alignment(ref, hyp) for number, (ref, hyp) in pairs}
     counts = total(count(pairs) for pairs in alignments.values())
     operations = [line.split() for line in ops_lines(alignments)]
     by_kind = {kind: sum(int(line[3]) for line in operations if line[0] == kind)

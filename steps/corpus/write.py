@@ -32,14 +32,14 @@ SUMMED = "wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2audio"  # not text and
 SHARE = 0.1  # of dev, and of test
 
 
-def place(key: str) -> float:
+def share_of(key: str) -> float:
     """A number in [0, 1) that depends on `key` alone, uniform over keys."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
 
 def set_of(key: str) -> str:
     """train, dev or test. A key stays in its set however many others there are."""
-    where = place(key)
+    where = share_of(key)
     return "test" if where < SHARE else "dev" if where < 2 * SHARE else "train"
 
 
@@ -48,7 +48,7 @@ def split_speakers(speakers: Iterable[str]) -> dict[str, str]:
 
     Raises UserError for fewer than three speakers.
     """
-    ranked = sorted(set(speakers), key=lambda speaker: (place(speaker), speaker))
+    ranked = sorted(set(speakers), key=lambda speaker: (share_of(speaker), speaker))
     if len(ranked) < 3:
         raise UserError(f"{len(ranked)} speakers can't be split into train, dev and test by speaker; "
                         "three are needed, or say the set of every utterance")

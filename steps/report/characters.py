@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from steps.report.errors import EPS, align, rate
+from steps.report.errors import EPS, edit_alignment, rate
 from steps.text.normalize import is_hanzi, normalize
 
 CHARACTER = re.compile(r"[a-zA-Z]+\d?|\S")  # a Latin word, or a syllable that no word was found for, is one character
@@ -42,7 +42,7 @@ def characters(text: str) -> list[str]:
 
 def _errors(ref: list[str], hyp: list[str], ref_read: Sequence[str], hyp_read: Sequence[str]) -> tuple[int, int]:
     """Errors, and those of them that are homophones; none are where characters and syllables do not go together."""
-    pairs = align(ref, hyp)
+    pairs = edit_alignment(ref, hyp)
     together = len(ref) == len(ref_read) and len(hyp) == len(hyp_read)
     wrong = alike = at_ref = at_hyp = 0
     for one, other in pairs:

@@ -34,7 +34,7 @@ class Counts(NamedTuple):
         return self.correct + self.substitutions + self.deletions
 
 
-def align(ref: Sequence[str], hyp: Sequence[str]) -> list[Pair]:
+def edit_alignment(ref: Sequence[str], hyp: Sequence[str]) -> list[Pair]:
     """A cheapest alignment of two sequences under the costs 1, 1, 1."""
     return kaldialign.align(ref, hyp, EPS)
 

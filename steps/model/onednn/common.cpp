@@ -7,7 +7,7 @@
 
 namespace {
 
-// oneDNN's loops: MindSpore's build of it has no threads of its own.
+// Runs oneDNN's loops. MindSpore's build of oneDNN has no threads of its own.
 class Cores : public dnnl::threadpool_interop::threadpool_iface {
  public:
   int get_num_threads() const override { return threads(); }
@@ -19,7 +19,7 @@ class Cores : public dnnl::threadpool_interop::threadpool_iface {
   }
 };
 
-// Grows to the largest request and stays: fresh pages would cost more than most operators.
+// The memory grows to the largest request and is kept: fresh pages would take longer than most operators.
 class Buffer {
  public:
   void* at_least(size_t bytes) {
@@ -39,7 +39,7 @@ class Buffer {
 
 }  // namespace
 
-// None of these is ever destroyed: MindSpore's threads may still run when the process's statics are.
+// None of these is ever destroyed: MindSpore's threads may still run when static objects are destroyed.
 const dnnl::engine& engine() {
   static const dnnl::engine& engine = *new dnnl::engine(dnnl::engine::kind::cpu, 0);
   return engine;

@@ -16,16 +16,16 @@
 
 const dnnl::engine& engine();
 
-// The stream, and memory in it, belong to whose turn it is.
+// Only the operator whose turn it is may use the stream and its memory.
 dnnl::stream& stream_of_turn();
 enum class Scratch { kPrimitive, kWeights, kX, kY };
 void* scratch(size_t bytes, Scratch use = Scratch::kPrimitive);
 
-// Must run before a primitive is planned: the number of threads is part of the plan.
+// Call this before a primitive is planned: the number of threads is part of the plan.
 void plan_for_all_threads();
 
-// Lifts the limit on oneDNN's instruction sets that ONEDNN_MAX_CPU_ISA sets: it helps MindSpore's own convolutions and
-// harms these. Too late, and without effect, once oneDNN has run anything.
+// Lifts the limit that ONEDNN_MAX_CPU_ISA sets on oneDNN's instructions. The limit helps MindSpore's own convolutions
+// and slows these operators down. Once oneDNN has run anything, this has no effect.
 extern "C" void use_all_instructions();
 
 // Whether the library that is loaded is the one that the headers describe: of the same major version, no older than

@@ -15,9 +15,9 @@ using dnnl::memory;
 using Key = std::vector<int64_t>;
 
 constexpr int64_t kShort = 8;  // bins of an output row
-constexpr int64_t kNarrowestSingle = 32, kNarrowestBFloat16 = 64;  // channels; in bfloat16 of the weight gradient alone
+constexpr int64_t kNarrowestSingle = 32, kNarrowestBFloat16 = 64;  // channels; bfloat16: for the weight gradient
 
-// A tensor as MindSpore keeps it and as a primitive wants it, and the step between; empty where the two are the same.
+// A tensor in MindSpore's layout and in the primitive's, and the conversion between them; empty where they are equal.
 struct Tensor {
   memory::desc kept, wanted;
   dnnl::primitive reorder;
@@ -55,7 +55,7 @@ Descriptors describe(const int64_t* x, const int64_t* weights, const int64_t* y,
   return d;
 }
 
-// The same in float32.
+// The description of the same tensor in float32.
 Descriptors widened(Descriptors d) {
   d.x = activations(d.x.get_dims(), memory::data_type::f32);
   d.y = activations(d.y.get_dims(), memory::data_type::f32);
@@ -108,7 +108,7 @@ Plan plan_backward_weights(const Descriptors& d) {
           output(d.weights, desc.diff_weights_desc()), desc.scratchpad_desc()};
 }
 
-// Plans are made once a shape and type. The operator's turn guards the table.
+// Plans are kept by shape and type. Only the operator whose turn it is uses the table.
 class Plans {
  public:
   explicit Plans(Plan (*make)(const Descriptors&)) : make_(make) {}
@@ -137,7 +137,7 @@ memory view(const memory::desc& desc, void* data) { return memory(desc, engine()
 
 memory scratchpad(const Plan& plan) { return view(plan.scratchpad, scratch(plan.scratchpad.get_size())); }
 
-// An input as the primitive wants it.
+// An input in the layout that the primitive wants.
 memory given(const Tensor& tensor, void* data, Scratch use) {
   if (!tensor.reorder) return view(tensor.kept, data);
   auto to = view(tensor.wanted, scratch(tensor.wanted.get_size(), use));
@@ -145,7 +145,7 @@ memory given(const Tensor& tensor, void* data, Scratch use) {
   return to;
 }
 
-// Whether Winograd's way is the faster: with fewer channels its additions take the time that multiplications save.
+// Whether Winograd's algorithm is faster. With few channels its additions take longer than it saves.
 bool by_winograd(const int64_t* weights, const void* stride, int64_t narrowest) {
   return std::min(weights[0], weights[1]) >= narrowest &&
          Winograd::can(weights, static_cast<const int64_t*>(stride));

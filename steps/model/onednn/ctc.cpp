@@ -38,14 +38,15 @@ float most(const float* x, int64_t size) {
   return result;
 }
 
-// One utterance: a label's states are its place in `path`, which has a blank before, between and behind the labels.
+// One utterance. `path` holds its labels with a blank before, between and behind them. Each place in it is a state.
 class Utterance {
  public:
   Utterance(const int32_t* labels, int64_t count, int64_t frames) : frames_(frames), path_(2 * count + 1, 0) {
     for (int64_t i = 0; i < count; ++i) path_[2 * i + 1] = labels[i];
   }
 
-  // Takes the labels' occupancies from the probabilities, which so become the gradient at the logits. Returns the loss.
+  // Subtracts the labels' occupancies from the probabilities, which makes them the gradient at the logits. Returns the
+  // loss.
   float run(const float* logits, float* probabilities, int64_t tokens) const {
     const int64_t states = path_.size();
     std::vector<double> emitted(frames_ * states), alpha(frames_ * states, kNever);

@@ -1,10 +1,10 @@
-// What MindSpore does not have for bfloat16, or slowly: sums of two equal shapes, and changes of type.
+// What MindSpore lacks for bfloat16 or does slowly: sums of two tensors of one shape, and changes of type.
 #include "common.h"
 #include "storage.h"
 
 namespace {
 
-constexpr int64_t kPiece = 8192;  // values: worth a thread's while
+constexpr int64_t kPiece = 8192;  // values: enough work for a thread
 
 int64_t size_of(const int64_t* shape, int rank) {
   int64_t size = 1;

@@ -1,6 +1,6 @@
-// Batch norm, with or without ReLU behind it, over (batch, frames, bins, channels): each as few passes over memory as
-// the mathematics allows, and without a stored mask: the backward pass computes anew what ReLU let through. T is how
-// activations and their gradients are stored; all else is float32.
+// Batch norm, with or without ReLU behind it, over (batch, frames, bins, channels). It passes over memory as few times
+// as possible and stores no mask: the backward pass computes again what ReLU let through. T is the type of activations
+// and their gradients. All else is float32.
 #include <cmath>
 #include <vector>
 
@@ -11,11 +11,11 @@ namespace {
 
 constexpr double kEpsilon = 1e-5;
 constexpr double kMomentum = 0.9;  // the weight of the old moving average
-constexpr int64_t kWidth = 512;    // values: long enough for vector loops whatever the number of channels
+constexpr int64_t kWidth = 512;    // values: long enough for vector loops with any number of channels
 constexpr int64_t kBlock = 8192;   // values: a block stays in the first-level cache
 
-// Activations as a matrix of channels. Narrow ones are read several rows at a time, as rows of `width` values, in which
-// each channel comes `width / channels` times.
+// Activations as a matrix of channels. A narrow matrix is read several rows at a time, as rows of `width` values. These
+// hold each channel `width / channels` times.
 struct Matrix {
   int64_t rows, channels, width, size;
 
@@ -51,7 +51,7 @@ struct Moments {
   }
 };
 
-// Two passes over a block in the cache, one over memory.
+// Passes twice over a block, which stays in the cache, and so once over memory.
 template <class T>
 void add_block(const T* x, const Matrix& m, int64_t begin, int64_t end, Moments& moments,
                float* sum, float* deviation) {
@@ -99,7 +99,7 @@ Moments moments_of(const T* x, const Matrix& m) {
   return moments;
 }
 
-// What ReLU, if any, makes of z. A NaN stays one, so that divergence shows.
+// What ReLU, if any, makes of z. NaN stays NaN, so that a divergence shows.
 template <bool kRelu>
 float rectify(float z) {
   return kRelu && z < 0.f ? 0.f : z;

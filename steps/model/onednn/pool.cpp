@@ -1,5 +1,5 @@
-// Max pooling over (batch, frames, bins, channels) by oneDNN. Windows lie side by side. What does not fill a window is
-// left out.
+// Max pooling over (batch, frames, bins, channels) by oneDNN. Windows do not overlap. Frames and bins at the end that do
+// not fill a window are left out.
 #include <map>
 #include <vector>
 
@@ -41,7 +41,7 @@ Plan make_plan(const int64_t* x, const int64_t* y, const int64_t* size, bool bfl
   return plan;
 }
 
-// Plans are made once a shape and type. The operator's turn guards the table.
+// Plans are kept by shape and type. Only the operator whose turn it is uses the table.
 const Plan& plan_of(const int64_t* x, const int64_t* y, const void* size, const char* type) {
   static auto& plans = *new std::map<Key, Plan>;
   const auto* window = static_cast<const int64_t*>(size);

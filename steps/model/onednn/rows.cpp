@@ -1,11 +1,11 @@
-// Sums of rows of a matrix, float32 (rows, width): where lists, for each of several kinds, the row of each sum.
+// Sums of rows of a float32 matrix (rows, width). For each of several kinds, `where` lists the row that each sum takes.
 #include <algorithm>
 
 #include "common.h"
 
 namespace {
 
-constexpr int64_t kLanes = 16;  // columns that a thread takes at the least: a cache line of floats
+constexpr int64_t kLanes = 16;  // columns that a thread takes at least: a cache line of floats
 
 void add(const float* from, float* to, int64_t begin, int64_t end) {
 #pragma omp simd
@@ -39,7 +39,7 @@ OPERATOR(sum_rows_backward) {
   const auto* gradient = static_cast<const float*>(params[0]);
   const auto* where = static_cast<const int32_t*>(params[1]);
   auto* out = static_cast<float*>(params[3]);
-  // By columns, so that no two threads meet in a row.
+  // Each thread has columns of its own, so that no two threads write the same numbers.
   share((width + kLanes - 1) / kLanes, [&](int64_t first, int64_t last, int) {
     const int64_t begin = first * kLanes, end = std::min(last * kLanes, width);
     for (int64_t row = 0; row < rows; ++row) std::fill(out + row * width + begin, out + row * width + end, 0.f);

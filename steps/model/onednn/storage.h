@@ -1,4 +1,4 @@
-// Numbers as they lie in memory: float, or bfloat16. Arithmetic on them is in float.
+// How numbers lie in memory: float, or bfloat16. Arithmetic on them is in float.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ inline float load(BFloat16 stored) {
 
 inline void store(float value, float& to) { to = value; }
 
-// To the nearest, of two equally near ones to the even. A NaN stays one.
+// Rounds to the nearest, of two equally near ones to the even one. NaN stays NaN.
 inline void store(float value, BFloat16& to) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);

@@ -15,7 +15,7 @@
 
 namespace {
 
-constexpr int kSpins = 2000;  // some 50 µs: the next loop usually comes sooner than a sleeping thread wakes
+constexpr int kSpins = 2000;  // some 50 µs: the next loop usually begins before a sleeping thread would wake
 
 thread_local bool within = false;
 
@@ -24,8 +24,8 @@ void spin_until(const Condition& condition) {
   for (int i = 0; i < kSpins && !condition(); ++i) _mm_pause();
 }
 
-// Threads that help the one that calls `run`. Not OpenMP: its threads wait for each other by spinning, which takes the
-// cores from MindSpore's own threads and other processes, and they do not survive a fork.
+// Threads that help the calling one. These are not OpenMP's: those wait by spinning, which takes the cores from
+// MindSpore's threads and from other processes, and they do not survive a fork.
 class Pool {
  public:
   Pool() {
@@ -71,7 +71,7 @@ class Pool {
     within = true;
     try {
       for (int part = next_++; part < parts; part = next_++) work(part);
-    } catch (...) {  // `run` throws it again: it would end the process here
+    } catch (...) {  // `run` throws it again; here it would end the process
       next_ = parts;
       const std::lock_guard<std::mutex> lock(failure_mutex_);
       if (!failure_) failure_ = std::current_exception();
@@ -88,7 +88,7 @@ class Pool {
   std::atomic<uint64_t> calls_{0};
 };
 
-// Nothing here is ever destroyed: MindSpore's threads may still run when the process's statics are.
+// Nothing here is ever destroyed: MindSpore's threads may still run when static objects are destroyed.
 Pool* pool = nullptr;
 
 std::mutex& turn() {

@@ -1,4 +1,4 @@
-// The cores, shared out among the operators.
+// Shares the cores among the operators.
 #pragma once
 
 #include <algorithm>
@@ -6,20 +6,20 @@
 #include <functional>
 #include <mutex>
 
-// OMP_NUM_THREADS, else the cores that this process may run on.
+// Returns OMP_NUM_THREADS, or the number of cores that this process may run on.
 int threads();
 
 // Each operator uses all cores, so they take turns: MindSpore may start two at once.
 using Turn = std::unique_lock<std::mutex>;
 Turn take_turn();
 
-// Calls work(0) … work(parts - 1), each once, on whichever threads are free. Within the operator's turn only.
+// Calls work(0) … work(parts - 1), each once, on any free thread. Only the operator whose turn it is may call it.
 void run_parts(int parts, const std::function<void(int)>& work);
 
-// Whether this thread is in the middle of a part.
+// Whether this thread is running a part.
 bool within_part();
 
-// Several parts a thread: where another process holds a core, the others do more.
+// There are several parts for each thread: where another process holds a core, the other cores do more.
 inline int parts_of(int64_t total) {
   return static_cast<int>(std::clamp<int64_t>(total, 1, threads() == 1 ? 1 : 4 * threads()));
 }

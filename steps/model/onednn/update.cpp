@@ -1,4 +1,4 @@
-// What follows the gradients, each over all of them in one call: clipping to a norm, and AdamW.
+// Clipping gradients to a norm, and AdamW: each over all arrays in one call.
 #include <cmath>
 #include <vector>
 
@@ -6,9 +6,9 @@
 
 namespace {
 
-constexpr int64_t kPiece = 8192;  // floats: worth a thread's while
+constexpr int64_t kPiece = 8192;  // floats: enough work for a thread
 
-// A run of floats of one of several arrays.
+// A part of one of several arrays of floats.
 struct Piece {
   int array;
   int64_t begin, end;
@@ -76,7 +76,7 @@ OPERATOR(clip) {
   const int arrays = (count - 2) / 2;
   const auto pieces = pieces_of(arrays, ranks, shapes);
   const float limit = number(params[arrays]), norm = norm_of(params, pieces);
-  const float scale = limit == 0 || norm <= limit ? 1 : limit / norm;  // a NaN stays one
+  const float scale = limit == 0 || norm <= limit ? 1 : limit / norm;  // NaN stays NaN
   share_pieces(pieces, [&](int64_t i) {
     const Piece& piece = pieces[i];
     const auto* from = static_cast<const float*>(params[piece.array]);

@@ -1,7 +1,6 @@
-// Winograd's minimal filtering F(2×2, 3×3): a tile of 2×2 outputs from 4×4 inputs by 16 multiplications instead of 36
-// (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks"). Tiles are transformed to 16 places, by
-// additions alone; at each place the channels are multiplied as matrices, by oneDNN; and what comes out is transformed
-// back.
+// Winograd's minimal filtering F(2×2, 3×3): 2×2 outputs from a tile of 4×4 inputs by 16 multiplications instead of 36
+// (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks"). Additions transform a tile to 16 places.
+// At each place oneDNN multiplies the channels as matrices. Additions transform the products back.
 #include "winograd.h"
 
 #include <algorithm>
@@ -17,11 +16,11 @@ typedef Vec AnywhereVec __attribute__((aligned(4), may_alias));
 typedef uint32_t Bits __attribute__((vector_size(64)));
 typedef uint16_t AnywhereHalves __attribute__((vector_size(32), aligned(2), may_alias));
 
-constexpr int64_t kLanes = sizeof(Vec) / sizeof(float);  // channels of a Vec
+constexpr int64_t kLanes = sizeof(Vec) / sizeof(float);  // channels in a Vec
 constexpr int64_t kPlaces = 16;                          // of a tile, 4×4
-constexpr int64_t kChunk = 100;  // tiles at a time: enough for the products to be fast, and all stay in the cache
+constexpr int64_t kChunk = 100;  // tiles at a time: enough for fast products, and few enough for the cache
 
-// Transforms of one axis, in place. `step` is between its numbers: up to 4, as many as go in and come out.
+// Transforms of one axis, in place. `step` is the distance between its numbers, of which there are up to 4.
 
 void input_axis(Vec* x, int step) {  // 4 to 4, Bᵀ in the paper
   const Vec a = x[0], b = x[step], c = x[2 * step], d = x[3 * step];
@@ -63,7 +62,7 @@ Vec load(const BFloat16* from) {
 
 void store(const Vec& vec, float* to) { *reinterpret_cast<AnywhereVec*>(to) = vec; }
 
-// Some of the tiles. Their places are float (kPlaces, count, channels).
+// Some of the tiles. The places are float (kPlaces, count, channels).
 struct Chunk {
   int64_t begin, end;
   int64_t count() const { return end - begin; }
@@ -77,8 +76,8 @@ struct Grid {
 
   Chunk chunk(int64_t number) const { return {number * kChunk, std::min((number + 1) * kChunk, tiles)}; }
 
-  // Calls visit(number, offset) for those of a tile's `size`×`size` pixels that are in the image. The first lies
-  // `before` up and left of the tile's first output; `number` counts in rows of 4, `offset` in the whole batch.
+  // Calls visit(number, offset) for each of a tile's `size`×`size` pixels that lies in the image. The first pixel lies
+  // `before` rows and columns before the tile's first output. `number` counts in rows of 4, `offset` in the batch.
   template <int size, class Visit>
   void pixels(int64_t tile, int before, const Visit& visit) const {
     const int64_t image = tile / (down * across), place = tile % (down * across);
@@ -95,7 +94,7 @@ struct Grid {
   int64_t rows, columns, down, across, tiles, chunks;
 };
 
-// The places of a chunk's tiles of `size`×`size` pixels.
+// Computes the places of a chunk's tiles of `size`×`size` pixels.
 template <int size, void (*axis)(Vec*, int), class Stored>
 void spread(const Grid& grid, const Chunk& chunk, const Stored* images, int64_t channels, float* places) {
   for (int64_t tile = chunk.begin; tile < chunk.end; ++tile, places += channels) {
@@ -114,7 +113,7 @@ void spread(const Grid& grid, const Chunk& chunk, const Stored* images, int64_t 
   }
 }
 
-// The outputs of a chunk's tiles from their places.
+// Computes the outputs of a chunk's tiles from their places.
 void collect(const Grid& grid, const Chunk& chunk, const float* places, int64_t channels, float* images) {
   for (int64_t tile = chunk.begin; tile < chunk.end; ++tile, places += channels) {
     float* at[kPlaces] = {};
@@ -157,7 +156,7 @@ void spread_kernel(const float* kernel, int64_t from, int64_t to, int64_t from_s
 
 float* floats(int64_t count, Scratch use) { return static_cast<float*>(scratch(count * sizeof(float), use)); }
 
-// images (…, from) times the kernel's places (kPlaces, from, to).
+// Multiplies images (…, from) by the kernel's places (kPlaces, from, to).
 void convolve(const Winograd& w, const float* images, int64_t from, const float* kernel, int64_t to, float* result) {
   const Grid grid(w);
   float* before = floats(parts_of(grid.chunks) * kPlaces * kChunk * from, Scratch::kX);
@@ -190,7 +189,7 @@ void Winograd::forward(const float* x, const float* kernel, float* y) const {
   convolve(*this, x, in, places, out, y);
 }
 
-// A convolution by the kernel turned by half a turn.
+// A convolution by the kernel, which is turned by 180 degrees.
 void Winograd::backward_data(const float* dy, const float* kernel, float* dx) const {
   float* places = floats(kPlaces * in * out, Scratch::kWeights);
   spread_kernel(kernel, out, in, 9 * in, 9, true, places);

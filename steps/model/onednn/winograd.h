@@ -1,4 +1,4 @@
-// Convolutions 3×3 of stride 1, padded by 1, without most of their multiplications.
+// 3×3 convolutions of stride 1, padded by 1, with fewer multiplications.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 struct Winograd {
   int64_t batch, rows, columns, in, out;
 
-  // Whether a convolution is of this kind, and its channels come in vectors.
+  // Whether a convolution is of this kind, and its channels fill whole vectors.
   static bool can(const int64_t* weights, const int64_t* stride);
 
   void forward(const float* x, const float* kernel, float* y) const;
