@@ -255,6 +255,13 @@ def test_a_sound_training():
         assert finding.severity == "ok" and not finding.remedy, finding
 
 
+def test_steep_falls_are_no_oscillation():
+    """The losses on dev of a sound training of mini."""
+    dev = [3.71, 1.04, 0.585, 0.331, 0.301, 0.179, 0.262, 0.137, 0.206, 0.0897, 0.0918, 0.091, 0.0775, 0.0638, 0.0625,
+           0.0546, 0.0523, 0.0536]
+    assert curves.judge_oscillation(history(FALLING[:len(dev)], np.array(dev))).severity == "ok"
+
+
 def test_divergence():
     climbing = np.concatenate([FALLING[:8], [2, 4, 6]])
     assert curves.judge_divergence(history(climbing)).severity == "error"

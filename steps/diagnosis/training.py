@@ -66,14 +66,14 @@ def judge_divergence(history: pd.DataFrame) -> Finding:
 
 
 def judge_oscillation(history: pd.DataFrame) -> Finding:
-    """How often the training loss rises from an epoch to the next, and how wildly dev's moves, after the first two."""
+    """How often the training loss rises from an epoch to the next, and dev's by much, after the first two."""
     rows = history.iloc[2:]
     if len(rows) < ENOUGH:
         return Finding("oscillation", "skipped", f"after {len(history)} epochs it can't be told yet")
     train, dev = (np.diff(np.log(rows[name].to_numpy(float))) for name in ("train_loss", "dev_loss"))
-    rises, jumps = float(np.mean(train > np.log1p(RISE))), float(np.mean(np.abs(dev) > np.log(1.5)))
+    rises, jumps = float(np.mean(train > np.log1p(RISE))), float(np.mean(dev > np.log(1.5)))
     evidence = [f"the training loss rose by more than {percent(RISE)} in {percent(rises)} of epochs",
-                f"dev's loss changed by more than half in {percent(jumps)} of epochs",
+                f"dev's loss rose by more than half in {percent(jumps)} of epochs",
                 f"ups and downs of the training loss: {np.abs(train).sum():.2f} in all for a net change of "
                 f"{train.sum():+.2f} (logarithms)"]
     if rises < 0.2 and jumps < 0.2:
