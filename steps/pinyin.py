@@ -6,15 +6,12 @@ A line that cannot be read gives an empty line, and a message on standard error.
 import argparse
 import itertools
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-
-from pypinyin.contrib.tone_convert import to_tone
 
 from steps.common.errors import run
 from steps.common.yaml import load
 from steps.config.schema import Corpus, Pinyin
-from steps.text.syllables import NEUTRAL
+from steps.text.syllables import accented
 from steps.text.transcripts import Reading, transcribe
 
 AT_ONCE = 1000  # lines read before any is written; one by one where somebody types
@@ -29,17 +26,12 @@ def main() -> None:
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
         texts = dict(chunk)
         for reading in transcribe(texts, policy):
-            print(*(marked(reading.syllables) if args.marks else reading.syllables), flush=sys.stdin.isatty())
+            print(*(map(accented, reading.syllables) if args.marks else reading.syllables), flush=sys.stdin.isatty())
             failed |= not tell(reading, texts[reading.utt])
             if args.doubtful:
                 for doubt in reading.doubts:
                     print(f"line {reading.utt}: {doubt}", file=sys.stderr)
     sys.exit(failed)
-
-
-def marked(syllables: Iterable[str]) -> list[str]:
-    """`nǐ hǎo` for `ni3 hao3`."""
-    return [to_tone(syllable.removesuffix(NEUTRAL).replace("v", "ü")) for syllable in syllables]
 
 
 def tell(reading: Reading, text: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_open, utf8_lines
 from steps.common.parallel import track
-from steps.deploy.reading_aloud import ReadingAloud, reading_aloud
+from steps.deploy.assess import ReadingAloud, reading_aloud
 
 
 def main() -> None:
@@ -46,10 +46,9 @@ def read_list(path: Path) -> list[tuple[Path, str]]:
 
 def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path | None) -> int:
     """Print a line of JSON for each recording, and write the page. Returns the exit status: 1 where one failed."""
-    from steps.deploy.judge import Judge  # slow imports: not for --help or a mistake
-    from steps.deploy.model import load_model
+    from steps.deploy.model import load_model  # slow imports: not for --help or a mistake
     from steps.deploy.pronounce_page import page
-    from steps.deploy.pronunciation import azure
+    from steps.deploy.pronunciation import Judge, azure
 
     judge, recorded, failed = Judge(load_model(exp_dir)), [], 0
     for path, reading in track(readings, len(readings), "judging"):

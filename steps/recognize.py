@@ -81,7 +81,8 @@ def check_beside(paths: list[Path], kind: str, overwrite: bool) -> None:
 
 def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -> None:
     """Recognize a recording and write what was heard. Raises UserError where it is not readable."""
-    from steps.deploy.formats import FORMATS, Heard, accented
+    from steps.deploy.formats import FORMATS, Heard
+    from steps.text.syllables import accented
 
     sound, samples, rate = open_sound(recognizer, path, args), 0, recognizer.model.features.sample_rate
 
@@ -109,7 +110,7 @@ def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -
 
 def stream(recognizer, path: Path, args: argparse.Namespace, several: bool) -> None:
     """Print the syllables of a recording while it comes; a line ends where a pause has begun."""
-    from steps.deploy.formats import accented
+    from steps.text.syllables import accented
 
     at_begin = True
     for syllable in named(path, recognizer.stream(open_sound(recognizer, path, args).blocks)):

@@ -10,13 +10,11 @@ import pytest
 
 from steps.common.errors import UserError
 from steps.config.schema import Features
-from steps.deploy.assess import TokenParts, assess
+from steps.deploy.assess import TokenParts, assess, reading_aloud
 from steps.deploy.confidence import Calibration
 from steps.deploy.demo import _dictionary, write_demo
-from steps.deploy.judge import without_pauses
 from steps.deploy.onnx_model import onnx_model
-from steps.deploy.pronounce_page import accent
-from steps.deploy.reading_aloud import reading_aloud
+from steps.deploy.pronunciation import without_pauses
 from steps.feats.compute import compute_feats, noise_energy
 from steps.feats.pitch import pitch
 from steps.model.checkpoints import named_parameters
@@ -24,7 +22,7 @@ from steps.model.network import out_frames
 from steps.search.alignment import boundaries, voice_of
 from steps.search.ctc import align, greedy
 from steps.search.goodness import edits
-from steps.text.syllables import all_syllables, split
+from steps.text.syllables import accented, all_syllables, split
 from tests.run_js import needs_node, run_js
 from tests.test_onnx_model import KINDS, TOKENS, experiment, random_network
 
@@ -129,7 +127,7 @@ def test_verdicts():
 def test_accents_and_digits_of_all_syllables():
     syllables = [one for one in all_syllables() if any(vowel in one for vowel in "aeiouv")]
     marked, back = run_js("all => [all.map(accent), all.map(one => digits(accent(one)))]", syllables)
-    assert marked == [accent(one) for one in syllables]
+    assert marked == [accented(one) for one in syllables]
     assert back == syllables
     assert run_js("all => all.map(digits)", ["Lü4", "lu:4", "NI3", "de", "de0", "jǘ"]) == [
         "lv4", "lv4", "ni3", "de5", "de5", "ju2"]

@@ -8,10 +8,10 @@ import onnxruntime
 import pytest
 import soundfile
 
-from steps.deploy.pronounce_page import accent
 from steps.feats.audio import read_audio
 from steps.feats.compute import compute_feats
 from steps.search.ctc import greedy
+from steps.text.syllables import accented
 from tests.browser import browser, needs_browser
 from tests.test_demo import FBANK, TOKENS, small_page, voice
 
@@ -57,12 +57,12 @@ def test_a_file_and_a_text(page, open_page):
     folder, syllables = page
     open_page.choose_file("#file", folder / "a.wav")
     open_page.wait_for(SHOWN)
-    assert text_of(open_page, "#said") == " ".join(accent(one) for one in syllables)
+    assert text_of(open_page, "#said") == " ".join(accented(one) for one in syllables)
     assert open_page.evaluate("document.querySelectorAll('#syllables button').length") == len(syllables)
     assert open_page.evaluate("document.getElementById('picture').width") > 400
     text = " ".join(syllables[:-1])
     open_page.evaluate(f"const field = document.getElementById('text'); field.value = {text!r}; field.oninput()")
-    assert text_of(open_page, "#pinyin") == " ".join(accent(one) for one in syllables[:-1])
+    assert text_of(open_page, "#pinyin") == " ".join(accented(one) for one in syllables[:-1])
     rows = open_page.evaluate("[...document.querySelectorAll('#verdicts tr')].map(row => row.className)")
     assert rows[0] == "" and len(rows) >= len(syllables)
     assert "syllables right" in text_of(open_page, "#verdicts h2")

@@ -6,9 +6,8 @@ import soundfile
 
 from steps.common.errors import UserError
 from steps.config.schema import Features
-from steps.deploy.judge import Judge, without_pauses
-from steps.deploy.pronunciation import scores
-from steps.deploy.reading_aloud import reading_aloud
+from steps.deploy.assess import reading_aloud
+from steps.deploy.pronunciation import Judge, scores, without_pauses
 from tests.test_demo import voice
 
 TOKENS = ["<blk>", "hao3", "ma5", "ni3"]

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from steps.common.errors import UserError
-from steps.deploy.assess import DOUBT, TokenParts, assess, listen, wrong_parts
+from steps.deploy.assess import DOUBT, TokenParts, assess, listen, reading_aloud, wrong_parts
 from steps.deploy.pronunciation import Span, assess_utterance, azure, scores
-from steps.deploy.reading_aloud import reading_aloud
 from steps.search.ctc import ctc_cost
 
 TOKENS = ["<blk>", "ai4", "bu2", "bu4", "hao3", "hao4", "hou3", "li3", "ma1", "ma5", "ni2", "ni3", "ni4", "nin2",

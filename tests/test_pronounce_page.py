@@ -9,10 +9,10 @@ import pytest
 
 from steps import pronounce
 from steps.common.errors import UserError
-from steps.deploy.assess import TokenParts
-from steps.deploy.pronounce_page import Recorded, accent, page
-from steps.deploy.pronunciation import Span, assess_utterance
-from steps.deploy.reading_aloud import reading_aloud
+from steps.deploy.assess import TokenParts, reading_aloud
+from steps.deploy.pronounce_page import page
+from steps.deploy.pronunciation import Recorded, Span, assess_utterance
+from steps.text.syllables import accented
 
 TOKENS = ["<blk>", "hao3", "ma5", "ni3", "ni4", "wo3"]
 
@@ -54,7 +54,7 @@ def test_whatever_a_user_writes_is_escaped():
 
 
 def test_accents():
-    assert [accent(syllable) for syllable in ("ni3", "lv4", "de5", "nve4", "er2")] == ["nǐ", "lǜ", "de", "nüè", "ér"]
+    assert [accented(syllable) for syllable in ("ni3", "lv4", "de5", "nve4", "er2")] == ["nǐ", "lǜ", "de", "nüè", "ér"]
 
 
 def test_list(tmp_path):
@@ -84,7 +84,7 @@ def test_one_bad_recording_does_not_stop_the_others(tmp_path, monkeypatch, capsy
                 raise UserError(f"{path}: not readable as audio")
             return recorded(reading.text, "ni3 hao3", path.name)
 
-    monkeypatch.setattr("steps.deploy.judge.Judge", Judge)
+    monkeypatch.setattr("steps.deploy.pronunciation.Judge", Judge)
     monkeypatch.setattr("steps.deploy.model.load_model", lambda exp_dir: None)
     readings = [(Path(name), reading_aloud("你好")) for name in ("a.wav", "bad.wav", "c.wav")]
     assert pronounce.judge(Path("exp/x"), readings, tmp_path / "page.html") == 1

@@ -26,7 +26,7 @@ from steps.common.errors import UserError
 from steps.common.files import write_json
 from steps.config.load import load_resolved
 from steps.deploy.confidence import Calibration, calibration_error, fit, out_of_fold, reliability
-from steps.deploy.formats import FORMATS, Heard, accented
+from steps.deploy.formats import FORMATS, Heard
 from steps.deploy.mindir import read_network
 from steps.deploy.model import OnnxModel, load_model
 from steps.deploy.recognizer import Phrase, Recognizer, segments, windows
@@ -38,7 +38,7 @@ from steps.feats.compute import compute_feats
 from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
 from steps.search.ctc import greedy
 from steps.search.ctm import Timed
-from steps.text.syllables import all_syllables, from_marked
+from steps.text.syllables import accented, all_syllables, from_marked
 
 ROOT = Path(__file__).parent.parent
 

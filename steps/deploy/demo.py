@@ -18,9 +18,10 @@ from steps.config.schema import Model
 from steps.deploy.confidence import Calibration
 from steps.deploy.model import NOT_MEASURED
 from steps.deploy.onnx_model import ROUND, right_reach
-from steps.deploy.pronounce_page import PAGES, environment
+from steps.deploy.pronounce_page import PAGES
 from steps.feats.compute import noise_energy
 from steps.model.network import convolutions, time_reduction
+from steps.report.page import environment
 from steps.text.phrases import Phrases, read_entries, weak_entries
 from steps.text.reading import CORRECTIONS
 from steps.text.syllables import from_marked, split
@@ -53,7 +54,7 @@ def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: lis
         "spike_place": facts.get("spike_place", NOT_MEASURED),
         "calibration": Calibration(**facts.get("calibration", {}))._asdict(),
     }
-    template = environment().get_template("demo.html.jinja")
+    template = environment(PAGES).get_template("demo.html.jinja")
     page = template.render(
         experiment=config.name, model=_json(description), dictionary=_json(_dictionary()), weights=weights,
         style="\n".join((PAGES / name).read_text(encoding="utf-8") for name in ("style.css", "demo.css")),

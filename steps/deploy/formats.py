@@ -5,11 +5,8 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pypinyin.contrib.tone_convert import to_tone
-
 from steps.deploy.recognizer import Phrase
 from steps.search.ctm import ctm_line
-from steps.text.syllables import NEUTRAL
 
 LINE_SYLLABLES = 18  # of a subtitle, at the most
 
@@ -20,11 +17,6 @@ class Heard(NamedTuple):
     name: str  # its path as given
     seconds: float
     phrases: list[Phrase]
-
-
-def accented(syllable: str) -> str:
-    """`ni3` as `nǐ`, `lv4` as `lǜ`, `de5` as `de`."""
-    return to_tone(syllable.removesuffix(NEUTRAL).replace("v", "ü"))
 
 
 def txt(heard: Heard) -> str:

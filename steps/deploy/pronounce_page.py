@@ -3,51 +3,29 @@
 import base64
 import io
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jinja2
 import matplotlib.image
 import numpy as np
 import soundfile
-from pypinyin.contrib.tone_convert import to_tone
 
 from steps.deploy.assess import wrong_parts
-from steps.deploy.pronunciation import Assessment, scores
+from steps.deploy.pronunciation import Assessment, Recorded, scores
 from steps.feats.pitch import SHIFT_S, pitch
-from steps.text.syllables import split
+from steps.report.page import environment
+from steps.text.syllables import accented, split
 
 PAGES = Path(__file__).parent / "pages"
 PIXELS = 260  # a second
 HEIGHT = 160  # of the spectrogram
 
 
-class Recorded(NamedTuple):
-    """An assessed recording, with what its picture is made of."""
-
-    name: str
-    assessment: Assessment
-    samples: np.ndarray  # float32 (samples,)
-    sample_rate: int
-    feats: np.ndarray  # float32 (frames, bins), as the network sees them
-
-
 def page(experiment: str, recordings: list[Recorded], tokens: list[str]) -> str:
     """The HTML of some recordings that the model of `experiment`, with `tokens`, has judged."""
-    template = environment().get_template("pronounce.html.jinja")
+    template = environment(PAGES).get_template("pronounce.html.jinja")
     style = (PAGES / "style.css").read_text(encoding="utf-8")
     return template.render(experiment=experiment, style=style,
                            utterances=[_utterance(recorded, tokens) for recorded in recordings])
-
-
-def environment() -> jinja2.Environment:
-    """The templates of this room. Whatever is put into them is escaped."""
-    return jinja2.Environment(loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-
-
-def accent(syllable: str) -> str:
-    """A syllable with an accent in place of its digit: ni3 is nǐ, lv4 is lǜ."""
-    return to_tone(syllable).replace("v", "ü")
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -91,7 +69,7 @@ def _strip(assessment: Assessment, tokens: list[str], pixels: float):
     for one, span in zip(assessment.heard, assessment.spans, strict=True):
         if span is None:
             continue
-        said = accent(tokens[one.token])
+        said = accented(tokens[one.token])
         place = {"begin": f"{span.begin:.3f}", "x": round(span.begin * pixels, 1),
                  "width": round((span.end - span.begin) * pixels, 1),
                  "middle": round((span.begin + span.end) / 2 * pixels, 1)}
@@ -100,13 +78,13 @@ def _strip(assessment: Assessment, tokens: list[str], pixels: float):
             continue
         target, verdict = assessment.reading.targets[one.target], assessment.verdicts[one.target]
         wrong = verdict.error == "Mispronunciation"
-        yield {**place, "grapheme": target.grapheme, "accent": accent(target.syllable), "said": said if wrong else "",
+        yield {**place, "grapheme": target.grapheme, "accent": accented(target.syllable), "said": said if wrong else "",
                "accuracy": f"{100 * verdict.accuracy:.0f}", "error": verdict.error}
 
 
 def _row(assessment: Assessment, one, tokens: list[str]) -> dict[str, Any]:
     if one.target is None:
-        return {"grapheme": "+", "accent": "", "said": accent(tokens[one.token]), "error": "Insertion", "wrong": [],
+        return {"grapheme": "+", "accent": "", "said": accented(tokens[one.token]), "error": "Insertion", "wrong": [],
                 "cells": [None] * 4}
     target, verdict = assessment.reading.targets[one.target], assessment.verdicts[one.target]
     wanted = split(target.syllable)
@@ -115,6 +93,6 @@ def _row(assessment: Assessment, one, tokens: list[str]) -> dict[str, Any]:
         cells = [*(round(100 * float(np.exp(odds))) for odds in verdict.log_odds), round(100 * verdict.accuracy)]
         if not wanted.initial and not verdict.heard.initial:
             cells[0] = None
-    return {"grapheme": target.grapheme, "accent": accent(target.syllable), "error": verdict.error,
-            "wrong": wrong_parts(target, verdict), "said": accent(verdict.said) if verdict.said else "",
+    return {"grapheme": target.grapheme, "accent": accented(target.syllable), "error": verdict.error,
+            "wrong": wrong_parts(target, verdict), "said": accented(verdict.said) if verdict.said else "",
             "cells": cells}

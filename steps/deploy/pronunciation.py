@@ -1,16 +1,26 @@
-"""The result of pronounce: a JSON with the fields of Azure's pronunciation assessment, and the facts for its page."""
+"""How a text was read aloud: a recording to an assessment, and that as JSON with the fields of Azure's pronunciation
+assessment."""
 
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from steps.deploy.assess import PARTS, Heard, TokenParts, Verdict, assess
-from steps.deploy.reading_aloud import ReadingAloud
+from steps.common.errors import UserError
+from steps.deploy.assess import PARTS, Heard, ReadingAloud, Target, TokenParts, Verdict, assess
+from steps.deploy.model import NOT_MEASURED, Model
+from steps.deploy.sound import open_sound
+from steps.feats.compute import compute_feats
+from steps.search.alignment import boundaries, voice_of
+from steps.search.ctc import align
 from steps.text.syllables import split
 
 TICKS = 10_000_000  # a second in Azure's unit, 100 ns
 PAUSE_S = 0.25  # a silence between two syllables that is longer is a pause
+SILENCE_MS = 120.0  # at a syllable's end that may belong to it: a stop's closure is shorter
+LONGEST_S = 60.0  # of a recording; a longer one must be cut
 
 
 class Span(NamedTuple):
@@ -30,8 +40,8 @@ class Assessment(NamedTuple):
     duration: float  # seconds
 
 
-def assess_utterance(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenParts, spans_of, duration: float
-                     ) -> Assessment:
+def assess_utterance(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenParts,
+                     spans_of: Callable[[list[int]], list[Span]], duration: float) -> Assessment:
     """Assess log-probabilities, float (frames, tokens). `spans_of` gives spans to the token ids that were said.
 
     Raises UserError where the text has a syllable that the model does not know, or does not fit into the recording.
@@ -39,6 +49,67 @@ def assess_utterance(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenP
     heard, verdicts = assess(log_probs, reading, parts)
     spans = iter(spans_of([one.token for one in heard if one.token]))
     return Assessment(reading, heard, verdicts, [next(spans) if one.token else None for one in heard], duration)
+
+
+class Recorded(NamedTuple):
+    """An assessed recording, with what its picture is made of."""
+
+    name: str
+    assessment: Assessment
+    samples: np.ndarray  # float32 (samples,)
+    sample_rate: int
+    feats: np.ndarray  # float32 (frames, bins), as the network sees them
+
+
+class Judge:
+    """Judges recordings by a model."""
+
+    def __init__(self, model: Model):
+        self._model = model
+        self.features = model.features
+        self.tokens = model.tokens
+        self._parts = TokenParts(model.tokens)
+        self._place = model.facts.get("spike_place", NOT_MEASURED)
+
+    def recording(self, path: Path, reading: ReadingAloud) -> Recorded:
+        """Judge an audio file. Raises UserError, naming it, where it cannot be read or the text does not fit."""
+        samples = np.concatenate(list(open_sound(path, self.features.sample_rate).blocks))
+        try:
+            return self.samples(path.name, samples, reading)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+    def samples(self, name: str, samples: np.ndarray, reading: ReadingAloud) -> Recorded:
+        """Judge samples, float32 (samples,) at the features' rate. Raises UserError as `recording` does."""
+        duration = len(samples) / self.features.sample_rate
+        if duration > LONGEST_S:
+            raise UserError(f"{duration:.0f} s are too long to judge at once; cut it into parts of {LONGEST_S:.0f} s")
+        feats = compute_feats(samples, self.features)
+        log_probs = self._model.one(feats)
+        assessment = assess_utterance(log_probs, reading, self._parts,
+                                      lambda said: self._spans(said, log_probs, feats), duration)
+        return Recorded(name, assessment, samples, self.features.sample_rate, feats)
+
+    def _spans(self, said: list[int], log_probs: np.ndarray, feats: np.ndarray) -> list[Span]:
+        if not said:
+            return []
+        shift_ms, factor = self.features.frame_shift_ms, self._model.subsampling_factor
+        spikes = [(one.first + one.last) / 2 * factor for one in align(log_probs, said)]
+        edges = boundaries(voice_of(feats, self.features), spikes, self._place, shift_ms)
+        spans = [without_pauses(feats.mean(axis=1), *edge, SILENCE_MS / shift_ms) for edge in itertools.pairwise(edges)]
+        return [Span(begin * shift_ms / 1000, end * shift_ms / 1000) for begin, end in spans]
+
+
+def without_pauses(loudness: np.ndarray, begin: int, end: int, longest: float) -> tuple[int, int]:
+    """A syllable's frames without a silence at either end that is longer than `longest` frames.
+
+    `loudness` (frames,) is the utterance's; silent is what lies below halfway between its quiet and its loud frames.
+    """
+    loud = begin + np.flatnonzero(loudness[begin:end] >= np.quantile(loudness, [0.05, 0.95]).mean())
+    if not len(loud):
+        return begin, end
+    return (int(loud[0]) if loud[0] - begin > longest else begin,
+            int(loud[-1]) + 1 if end - 1 - loud[-1] > longest else end)
 
 
 def scores(assessment: Assessment) -> dict[str, float]:
@@ -103,7 +174,7 @@ def _word(assessment: Assessment, number: int) -> dict[str, Any]:
     }
 
 
-def _syllable(target, verdict: Verdict, span: Span | None) -> dict[str, Any]:
+def _syllable(target: Target, verdict: Verdict, span: Span | None) -> dict[str, Any]:
     nbest = [{"Syllable": syllable, "Score": _percent(probability)} for syllable, probability in verdict.nbest]
     return {
         "Syllable": target.syllable,
@@ -116,7 +187,7 @@ def _syllable(target, verdict: Verdict, span: Span | None) -> dict[str, Any]:
     }
 
 
-def _phonemes(target, verdict: Verdict, span: Span | None) -> list[dict[str, Any]]:
+def _phonemes(target: Target, verdict: Verdict, span: Span | None) -> list[dict[str, Any]]:
     """Initial, final and tone; a syllable without an initial has none."""
     wanted = split(target.syllable)
     return [{

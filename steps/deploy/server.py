@@ -16,11 +16,10 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from steps.common.errors import UserError
+from steps.deploy.assess import reading_aloud
 from steps.deploy.formats import Heard, srt, txt, vtt
-from steps.deploy.judge import Judge
 from steps.deploy.limits import Gate, Limits, Workers, error_json
-from steps.deploy.pronunciation import azure
-from steps.deploy.reading_aloud import reading_aloud
+from steps.deploy.pronunciation import Judge, azure
 from steps.deploy.recognizer import Phrase, Recognizer
 from steps.deploy.sound import open_sound
 

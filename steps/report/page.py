@@ -47,10 +47,15 @@ def translated(text: str, **values: Any) -> Markup:
 
 def render(template: str, **context: Any) -> str:
     """The HTML of a template of this folder: it needs no other file and fetches nothing. Values are escaped."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
-                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.globals.update(t=translated, percent=percent, tone_rate=tone_rate)
-    return environment.get_template(template).render(**context)
+    made = environment(TEMPLATES)
+    made.globals.update(t=translated, percent=percent, tone_rate=tone_rate)
+    return made.get_template(template).render(**context)
+
+
+def environment(folder: Path) -> jinja2.Environment:
+    """The templates of a folder. Whatever is put into them is escaped."""
+    return jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
 
 
 def percent(fraction: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
-from pypinyin.contrib.tone_convert import to_finals, to_initials, to_tone3
+from pypinyin.contrib.tone_convert import to_finals, to_initials, to_tone, to_tone3
 
 from steps.common.errors import UserError
 
@@ -79,6 +79,11 @@ def from_marked(syllable: str) -> str:
     """`zhōng` as `zhong1`. Rare ê (诶) is written ei, the reading that dictionaries give beside it."""
     digit = to_tone3(syllable, v_to_u=False, neutral_tone_with_five=True)
     return digit.replace("ê", "ei")
+
+
+def accented(syllable: str) -> str:
+    """`zhong1` as `zhōng`, `lv4` as `lǜ`, `de5` as `de`."""
+    return to_tone(syllable.removesuffix(NEUTRAL).replace("v", "ü"))
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from steps.common.errors import run
 from steps.common.parallel import track
 from steps.config.load import load_resolved
 from steps.corpus.table import read_table
-from steps.deploy.pronounce_page import accent
+from steps.text.syllables import accented
 from tests.browser import browser
 
 
@@ -32,7 +32,7 @@ def main() -> None:
             page.choose_file("#file", Path(recording).resolve())
             page.wait_for("!document.getElementById('result').hidden")
             heard = page.evaluate("document.getElementById('said').textContent")
-            expected = " ".join(accent(syllable) for syllable in decoded[utt].split())
+            expected = " ".join(accented(syllable) for syllable in decoded[utt].split())
             same += heard == expected
             if heard != expected:
                 print(f"{utt}: the page heard {heard!r}, stage 5 {expected!r}")

@@ -18,8 +18,7 @@ import numpy as np
 
 from steps.common.errors import run
 from steps.common.parallel import track
-from steps.deploy.assess import PARTS, TokenParts, assess, labels_of, part_log_odds
-from steps.deploy.reading_aloud import ReadingAloud, Target, reading_aloud
+from steps.deploy.assess import PARTS, ReadingAloud, Target, TokenParts, assess, labels_of, part_log_odds, reading_aloud
 from steps.feats.archive import FeatureReader
 from steps.model.checkpoints import finished_training
 from steps.search.goodness import edits
