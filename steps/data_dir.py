@@ -5,7 +5,7 @@ from pathlib import Path
 
 from steps.common.errors import UserError, run
 from steps.corpus.fix import combine, fix, spread, subset
-from steps.corpus.table import read_lines, read_table
+from steps.corpus.table import read_lines, read_numbers, read_table
 from steps.corpus.validate import validate
 
 
@@ -62,7 +62,7 @@ def choose(args: argparse.Namespace) -> list[str]:
         speakers = set(_keys(args.spk_list))
         return [utt for utt, spk in utt2spk.items() if spk in speakers]
     if args.shortest:
-        duration = {utt: float(seconds) for utt, seconds in read_table(args.source / "utt2dur").items()}
+        duration = read_numbers(args.source / "utt2dur")
         return sorted(utt2spk, key=lambda utt: (duration[utt], utt))[: args.shortest]
     return list(utt2spk)[: args.first] if args.first else spread(list(utt2spk), args.utts)
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from steps.common.checksums import AGAIN, TRAINED, check_sums
+from steps.common.checksums import AGAIN, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_path, sha256, write_json, write_lines
 from steps.common.provenance import git_commit
@@ -41,7 +41,7 @@ def export(exp_dir: Path) -> Path:
     tokens = read_tokens(exp_dir / "tokens.txt")
     mean, std = mean_std(load_cmvn(exp_dir / "cmvn"))
     out_dir = exp_dir / "export"
-    for name in ("export.json", "demo.html"):
+    for name in (SUMS, "export.json", "demo.html"):
         (out_dir / name).unlink(missing_ok=True)
 
     from steps.deploy.demo import has_demo, write_demo
@@ -62,6 +62,7 @@ def export(exp_dir: Path) -> Path:
     told |= on_dev(out_dir, config, told)
     if has_demo(config):
         write_demo(out_dir / "demo.html", model, config, tokens, (mean, std), told)
+    write_sums(out_dir, FILES[1:])
     write_json(out_dir / "export.json", told)
     return out_dir
 

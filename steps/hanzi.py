@@ -5,6 +5,7 @@ a text of sentences (hanzi, one a line) make it better where they are like what 
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from steps.common.errors import UserError, run
-from steps.common.files import sha256, write_json
+from steps.common.files import sha256, utf8_lines, write_json
 from steps.config.schema import Pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph
@@ -61,8 +62,9 @@ def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | 
     made_of = {"version": VERSION, **{name: importlib.metadata.version(name) for name in ("jieba", "pypinyin")},
                **{name: sha256(path) for name, path in sources.items()}}
     path = folder / "made_of.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) == made_of:
-        return
+    with contextlib.suppress(OSError, ValueError):  # not there, or damaged: it is made anew
+        if json.loads(path.read_text(encoding="utf-8")) == made_of:
+            return
     path.unlink(missing_ok=True)
     print("making the graph of the general word list, for this and later runs", file=sys.stderr)
     own_words = read_own_words(own) if own else None
@@ -97,10 +99,9 @@ def written(writer: Writer, lines: Iterable[str], name: str) -> Iterator[str]:
 
 def main() -> None:
     args = parse_args()
-    try:
-        lines = args.pinyin.read_text(encoding="utf-8").splitlines() if args.pinyin else sys.stdin
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{args.pinyin}: {error}") from None
+    lines = sys.stdin
+    if args.pinyin:
+        lines = utf8_lines(args.pinyin, encoding="utf-8-sig", if_not_utf8="; save it as UTF-8")
     general_graph(FOLDER, args.words, args.text, args.lm)
     for line in written(Writer(FOLDER), lines, args.pinyin or "stdin"):
         print(line, flush=True)

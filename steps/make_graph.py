@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from steps.common.checksums import forget_sums, write_sums
 from steps.common.errors import run
 from steps.common.files import write_json
 from steps.common.lock import output_lock
@@ -17,7 +18,7 @@ from steps.config.load import Resolved, load_experiment
 from steps.config.schema import GENERAL, TRAIN, Pinyin
 from steps.corpus.write import read_pinyin
 from steps.search.arpa import write_arpa
-from steps.search.graph import build_graph
+from steps.search.graph import GRAPH_FILES, build_graph
 from steps.search.lm import Mixed, read_model, sentence_length, syllable_lm, word_lm
 from steps.search.ngram import NGram
 from steps.search.words import POLICIES, Readings, Syllables, general_words, only_hanzi, read_own_words, readings_of
@@ -46,6 +47,7 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     begin = time.monotonic()
     lm, policy = config.experiment.decode.lm, config.corpus.pinyin
     (folder / "lm.json").unlink(missing_ok=True)
+    forget_sums(folder)
     text = _joined([_of_set(config, TRAIN) if name == TRAIN else _of_file(Path(name), policy) for name in lm.text])
     dev = _of_set(config, "dev")
     models = {name: read_model(Path(name)) for name in lm.arpa}
@@ -64,6 +66,7 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
         write_arpa(folder / "words.arpa", mixed.model)
         build_graph(folder, folder / "words.arpa", lexicon, tokens)
         told["words"] = _facts(mixed)
+    write_sums(folder, GRAPH_FILES)
     write_json(folder / "lm.json", told | {"seconds": time.monotonic() - begin})
     _tell(folder, lexicon, told)
 

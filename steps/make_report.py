@@ -7,7 +7,7 @@ from pathlib import Path
 from steps.common.errors import run
 from steps.common.files import atomic_open, remove_leftovers
 from steps.config.load import Resolved
-from steps.corpus.table import read_table
+from steps.corpus.table import read_numbers, read_table
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader
 from steps.report.experiment import Results
@@ -36,9 +36,8 @@ def _counts_and_seconds(config: Resolved, data_dir: Path) -> tuple[Counter, dict
     """How often training has each syllable, and how long the utterances of `data_dir` are; empty where it is gone."""
     pinyin, durations = config.set_data("train") / "pinyin", data_dir / "utt2dur"
     training = read_pinyin(pinyin) if pinyin.exists() else {}
-    seconds = read_table(durations) if durations.exists() else {}
-    return (Counter(one for syllables in training.values() for one in syllables),
-            {utt: float(duration) for utt, duration in seconds.items()})
+    seconds = read_numbers(durations) if durations.exists() else {}
+    return Counter(one for syllables in training.values() for one in syllables), seconds
 
 
 def parse_args() -> argparse.Namespace:

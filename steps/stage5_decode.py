@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import run
-from steps.common.files import sha256
+from steps.common.files import sha256, utf8_lines
 from steps.common.lock import output_lock
 from steps.common.parallel import on_cluster
 from steps.common.provenance import git_commit
@@ -82,7 +82,7 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
 def skipped_utterances(feature_dir: Path) -> list[str]:
     """Utterances that stage 3 left out for their broken audio (`skip_bad: true`)."""
     path = feature_dir / "skipped"
-    return sorted(line.split()[0] for line in path.read_text(encoding="utf-8").splitlines()) if path.exists() else []
+    return sorted(line.split()[0] for line in utf8_lines(path) if line.strip()) if path.exists() else []
 
 
 def warn_if_silent(decoded: Decoded) -> None:

@@ -1,13 +1,12 @@
 """Stage 6: compare what was decoded with the reference pinyin, syllable by syllable."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from steps.common.checksums import AGAIN, SUMS, check_sums, write_sums
 from steps.common.errors import UserError, run
-from steps.common.files import sha256, write_json, write_lines
+from steps.common.files import read_json, sha256, write_json, write_lines
 from steps.common.lock import output_lock
 from steps.config.load import load_resolved, set_argument, set_file
 from steps.corpus.table import read_table
@@ -27,6 +26,8 @@ from steps.report.scores import (
 )
 
 FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")  # score.json is written last and removed first
+# What scoring needs of decode.json.
+NOTED = {"skipped": list, "real_time_factor": (int, float), "tokens_hash": str, "checkpoint_hash": str}
 
 
 def main() -> None:
@@ -71,11 +72,12 @@ def score(args: argparse.Namespace, data_dir: Path) -> None:
 
 
 def read_decode_json(path: Path) -> dict[str, Any]:
-    """What stage 5 noted beside its result. Raises UserError where it is missing."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run stage 5 (decode) first") from None
+    """What stage 5 noted beside its result. Raises UserError where it is missing or lacks something."""
+    noted = read_json(path, "; run stage 5 (decode) first", "decode again")
+    lacking = [key for key, kind in NOTED.items() if not isinstance(noted.get(key), kind)]
+    if lacking:
+        raise UserError(f"{path}: {', '.join(lacking)}: not there, or of another kind; decode again")
+    return noted
 
 
 def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str], scores: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ def test_the_exported_models_agree(cmn_frames, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["export", str(exp_dir)])
     export.main()
     out_dir = exp_dir / "export"
-    assert sorted(path.name for path in out_dir.iterdir()) == sorted(export.FILES)
+    assert sorted(path.name for path in out_dir.iterdir()) == sorted([*export.FILES, export.SUMS])
     assert "model.onnx" in capsys.readouterr().out
     session = onnxruntime.InferenceSession(out_dir / "model.onnx", providers=["CPUExecutionProvider"])
     mindir = nn.GraphCell(ms.load(str(out_dir / "model.mindir")))

@@ -157,7 +157,7 @@ def test_main_set_is_test_else_the_last(monkeypatch, scored):
 
 @pytest.mark.parametrize(("name", "content", "said"), [
     ("score/test_greedy/score.json", '{"set": ', "not readable as JSON"),
-    ("env.json", None, r"env.json: no such file; is exp/small an experiment that was trained\?"),
+    ("env.json", None, r"env.json: no such file; is it an experiment that was trained\?"),
     ("decode/test_greedy/ctm", "amy-1 1 0.0 0.1 ni3 0.9\n", "is not as .*per_utt has it; score it again"),
     ("decode/test_greedy/ctm", None, r"run stage 5 \(decode\) first"),
 ])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
-from steps.common.files import sha256, write_lines
+from steps.common.files import sha256, utf8_lines, write_lines
 
 SUMS = "SHA256SUMS"
 LARGE = 1 << 24  # bytes from which on reading a file each time takes too long
@@ -97,12 +97,9 @@ def _write(folder: Path, entries: dict[str, Entry]) -> None:
 def _read(folder: Path) -> dict[str, Entry]:
     """The list by file; empty where there is none. Raises UserError for one that cannot be read."""
     path = folder / SUMS
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a list of checksums; remove it, or run the stage again") from None
+    lines = utf8_lines(path, if_not_utf8="; remove it, or run the stage again")
     try:
         facts = {name: (int(size), int(time)) for size, time, name in
                  (line[2:].split(" ", 2) for line in lines if line.startswith("# "))}

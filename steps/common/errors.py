@@ -22,7 +22,11 @@ DISK = {
     errno.ESTALE: "the network file system has lost the file: mount it again",
     errno.ENAMETOOLONG: "the name is too long: use a shorter one, or a folder with a shorter path",
     errno.ENOTDIR: "a file stands where a folder should be: move it away",
+    errno.EISDIR: "a folder stands where a file should be: move it away",
+    errno.ELOOP: "it is a link that leads back to itself: remove it",
+    errno.ENOENT: "no such file: something removed it, or a link leads to a disk that is not there; put it back",
 }
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO  # where it matters how much room there is
 
 
 class UserError(Exception):
@@ -59,12 +63,15 @@ def run(main) -> None:
 def disk_error(error: OSError) -> str:
     """What an OSError of the disk means, which file system it is, and what to do."""
     path = os.fspath(error.filename2 or error.filename or os.getcwd())
+    said = f"{path}: {DISK[error.errno]}, then run this again; what is finished is kept"
+    if error.errno not in FULL:
+        return said
     folder = path
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder) or os.curdir
     usage = shutil.disk_usage(folder)
     room = f"{usage.free / 1e6:.1f} MB of {usage.total / 1e6:.1f} MB are free on {_mount_point(folder)} now"
-    return f"{path}: {DISK[error.errno]}, then run this again; what is finished is kept ({room})"
+    return f"{said} ({room})"
 
 
 def _mount_point(folder: str) -> str:

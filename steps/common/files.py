@@ -63,17 +63,36 @@ def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def utf8_lines(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> list[str]:
-    """A text file's lines, without their newlines; `utf-8-sig` as encoding allows a byte order mark.
+def utf8_text(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> str:
+    """A text file's content, its lines ended by \\n; `utf-8-sig` as encoding allows a byte order mark.
 
-    Raises UserError where the file is missing or not UTF-8, with `if_missing` or `if_not_utf8`, the remedy, at its end.
+    Raises UserError where the file is missing, cannot be read or is not UTF-8, with `if_missing` or `if_not_utf8`, the
+    remedy, at its end.
     """
     try:
-        return path.read_text(encoding=encoding).splitlines()
+        return path.read_text(encoding=encoding)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file{if_missing}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not utf-8 (byte {error.start}){if_not_utf8}") from None
+
+
+def utf8_lines(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> list[str]:
+    """A text file's lines, without their newlines, as `utf8_text` reads it. Lines end by \\n alone."""
+    text = utf8_text(path, if_missing, encoding, if_not_utf8)
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def read_json(path: Path, if_missing: str, again: str) -> dict[str, Any]:
+    """A JSON file's mapping. Raises UserError where it is missing or no mapping; `again` says how to write it anew."""
+    text = utf8_text(path, if_missing, if_not_utf8=f"; {again}")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); {again}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a JSON mapping; {again}")
+    return value
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

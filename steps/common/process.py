@@ -2,7 +2,6 @@
 
 import csv
 import ctypes
-import json
 import math
 import os
 import platform
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from steps.common.errors import UserError
-from steps.common.files import write_json
+from steps.common.files import read_json, write_json
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -89,14 +88,18 @@ def end_progress(exp_dir: Path) -> None:
 
 def read_progress(exp_dir: Path) -> Progress | None:
     """What the last training in exp_dir said; None where it has ended well or there was none."""
-    try:
-        noted = json.loads(_path(exp_dir).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    path = _path(exp_dir)
+    if not path.exists():
         return None
-    left = noted["seconds_left"]
-    if left is not None:
-        left = max(0.0, left - (time.time() - noted["time"]))
-    return Progress(noted["epoch"], noted["epochs"], left, is_alive(noted["process"]))
+    again = "remove it where no training is at work there"
+    noted = read_json(path, "", again)
+    try:
+        left = noted["seconds_left"]
+        if left is not None:
+            left = max(0.0, left - max(0.0, time.time() - noted["time"]))  # a clock may have been set back
+        return Progress(noted["epoch"], noted["epochs"], left, is_alive(noted["process"]))
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: not what a training writes; {again}") from None
 
 
 def read_history(exp_dir: Path) -> list[dict[str, float]]:
@@ -115,8 +118,9 @@ def read_history(exp_dir: Path) -> list[dict[str, float]]:
         return []
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not readable as CSV ({error})") from None
-    if "epoch" not in names:
-        raise UserError(f"{path}: not readable as CSV (no column epoch)")
+    if "epoch" not in names or any(math.isnan(row["epoch"]) for row in rows):
+        lacks = "a row without its" if "epoch" in names else "no column"
+        raise UserError(f"{path}: not readable as CSV ({lacks} epoch)")
     return rows
 
 

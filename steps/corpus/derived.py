@@ -6,15 +6,18 @@ corpus' own pinyin wins over the dictionaries, and what was mended by hand wins 
 """
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from steps.common.files import sha256, write_lines
+from steps.common.errors import UserError
+from steps.common.files import sha256, utf8_lines, write_lines
 from steps.corpus.table import read_table, write_table
 
 LIST = "lang/pinyin.sha256"
 OWN = ".pinyin.sha256"
+DAMAGED = "; remove it, and each <set>/pinyin that you have not mended by hand; then run stages 1 and 2 again"
 
 
 def is_derived(data_dir: Path, name: str) -> bool:
@@ -36,7 +39,7 @@ def write_derived(data_dir: Path, pinyin: dict[str, list[str]]) -> None:
 def is_own(set_dir: Path) -> bool:
     """Whether <set>/pinyin is the corpus' own, as the stages wrote it."""
     note = set_dir / OWN
-    return note.exists() and note.read_text(encoding="utf-8").strip() == sha256(set_dir / "pinyin")
+    return note.exists() and utf8_lines(note, if_not_utf8=DAMAGED)[:1] == [sha256(set_dir / "pinyin")]
 
 
 def note_own(set_dir: Path) -> None:
@@ -74,7 +77,10 @@ def keep_mended(data_dir: Path, name: str, new_dir: Path) -> None:
 
 def _listed(data_dir: Path) -> list[str]:
     path = data_dir / LIST
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = utf8_lines(path, if_not_utf8=DAMAGED) if path.exists() else []
+    if not all(re.fullmatch(r"[0-9a-f]{64}  \S+/pinyin", line) for line in lines):
+        raise UserError(f"{path}: not a list of checksums{DAMAGED}")
+    return lines
 
 
 def _line(name: str, content: bytes) -> str:

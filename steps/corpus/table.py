@@ -34,6 +34,25 @@ def read_table(path: str | os.PathLike) -> dict[str, str]:
     return dict(scan.rows)
 
 
+def read_numbers(path: str | os.PathLike) -> dict[str, float]:
+    """A table of numbers above 0, such as utt2dur. Raises UserError as `read_table`, and for what is no such number."""
+    table = read_table(path)
+    refuse([f"{path}: {key}: {fault}; run the stage that writes it again" for key, value in table.items()
+            if (fault := positive_fault(value))])
+    return {key: float(value) for key, value in table.items()}
+
+
+def positive_fault(value: str) -> str | None:
+    """What keeps a cell of a table from being a number above 0; None where nothing does."""
+    try:
+        number = float(value) if value.isascii() and "_" not in value else None  # as C's strtod reads it
+    except ValueError:
+        number = None
+    if number is None:
+        return f"{value!r} is no number"
+    return None if 0 < number < float("inf") else f"{value} is not above 0"
+
+
 def write_table(path: str | os.PathLike, table: Mapping[str, object]) -> None:
     """Write a table whole, sorted by key."""
     write_lines(path, (f"{key} {table[key]}" for key in sorted(table)))

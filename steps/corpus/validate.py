@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from steps.common.errors import UserError
 from steps.corpus.audio import check_audios
-from steps.corpus.table import scan_table, shorten
+from steps.corpus.table import positive_fault, scan_table, shorten
 
 UTT_TABLES = ("wav.scp", "utt2spk", "utt2dur", "utt2audio", "text", "pinyin", "feats.scp", "utt2num_frames", "utt2lang",
               "utt2uniq", "vad.scp")  # keyed by utterance
@@ -166,13 +166,6 @@ def _wav_fault(value: str) -> str | None:
     return None
 
 
-def _positive_fault(value: str) -> str | None:
-    try:
-        return None if 0 < float(value) < float("inf") else f"{value} is not above 0"
-    except ValueError:
-        return f"{value!r} is no number"
-
-
 def _one_word_fault(value: str) -> str | None:
     return f"{value!r} holds a blank" if " " in value else None
 
@@ -182,6 +175,6 @@ VALUE_CHECKS: dict[str, Callable[[str], str | None]] = {
     "pinyin": _pinyin_fault,
     "wav.scp": _wav_fault,
     "utt2spk": _one_word_fault,
-    "utt2dur": _positive_fault,
-    "utt2num_frames": _positive_fault,
+    "utt2dur": positive_fault,
+    "utt2num_frames": positive_fault,
 }

@@ -1,6 +1,5 @@
 """A trained network at work: on ONNX Runtime where it is exported, else on MindSpore."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,11 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from steps.common.checksums import check_sums
 from steps.common.errors import UserError
-from steps.common.files import sha256
+from steps.common.files import read_json, sha256
+from steps.config.load import check_known
 from steps.config.schema import Features
 from steps.text.syllables import read_tokens
 
+EXPORT_AGAIN = "export again: python -m steps.export exp/<experiment>"
+CONTEXTS = {"subsampling_factor": 1, "left_context": 0, "right_context": 0}  # frames, and the least of them
+MOST_CONTEXT = 10**6
 NOT_MEASURED = 0.5  # the middle: where in a syllable its spike lies, as long as dev has not told
 
 
@@ -33,9 +37,14 @@ class OnnxModel:
 
         self.facts = read_facts(folder) if facts is None else facts
         self.tokens = read_tokens(folder / "tokens.txt")
-        self.features = Features(**json.loads((folder / "features.json").read_text(encoding="utf-8")))
+        noted = read_json(folder / "features.json", f"; {EXPORT_AGAIN}", EXPORT_AGAIN)
+        self.features = check_known(noted, Features, folder / "features.json")[0]
         _share(self)
-        self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+        model = folder / "model.onnx"
+        try:
+            self._session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own kinds have no common base but this
+            raise UserError(f"{model}: not readable as a network ({str(error)[:100]}); {EXPORT_AGAIN}") from None
 
     def one(self, feats: np.ndarray) -> np.ndarray:
         """Raw features float32 (frames, bins) → log-probabilities float32 (out_frames, tokens)."""
@@ -92,11 +101,16 @@ def load_model(exp_dir: Path) -> Model:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What export.json says. Raises UserError where it is not readable."""
-    try:
-        return json.loads((folder / "export.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}/export.json: not readable: {error}; export again") from None
+    """What export.json says. Raises UserError where it is not readable, or other files are not as they were exported.
+    """
+    path = folder / "export.json"
+    facts = read_json(path, f"; {EXPORT_AGAIN}", EXPORT_AGAIN)
+    lacking = [key for key, least in CONTEXTS.items()
+               if type(facts.get(key)) is not int or not least <= facts[key] < MOST_CONTEXT]
+    if lacking:
+        raise UserError(f"{path}: {', '.join(lacking)}: not there, or not possible; {EXPORT_AGAIN}")
+    check_sums(folder, EXPORT_AGAIN)
+    return facts
 
 
 def _share(model: Model) -> None:

@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from steps.common.errors import UserError
+from steps.common.files import utf8_lines
 from steps.common.process import read_history
 from steps.config.load import Resolved
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader, apply_cmvn, load_cmvn, mean_std
-from steps.text.syllables import BLANK, all_syllables
+from steps.text.syllables import BLANK, TOKENS_AGAIN, TOKENS_FIRST, all_syllables
 
 Severity = Literal["ok", "warning", "error", "skipped"]
 
@@ -79,10 +79,7 @@ class Context:
     @cached_property
     def token_lines(self) -> list[str]:
         """The lines of tokens.txt. Raises UserError where stage 2 has not run."""
-        path = self.config.data_dir / "lang" / "tokens.txt"
-        if not path.exists():
-            raise UserError(f"{path}: no such file; run stage 2 (lexicon) first")
-        return path.read_text(encoding="utf-8").splitlines()
+        return utf8_lines(self.config.data_dir / "lang" / "tokens.txt", TOKENS_FIRST, if_not_utf8=TOKENS_AGAIN)
 
     @cached_property
     def tokens(self) -> list[str]:

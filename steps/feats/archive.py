@@ -90,7 +90,7 @@ class FeatureReader:
             raise UserError(f"{self.scp}: no utterance {utt}")
         try:
             feats = kio.FloatMatrix.read(self._where[utt]).numpy()
-        except RuntimeError:
+        except (RuntimeError, UnicodeDecodeError):  # its messages may quote the file
             raise UserError(f"{self.scp}: {utt}: {self._where[utt]} is not readable; "
                             "run stage 3 (features) again") from None
         if not np.isfinite(feats).all():
@@ -131,7 +131,7 @@ def load_cmvn(path: str | os.PathLike) -> np.ndarray:
     check_sums(Path(path).parent, "run stage 3 (features) again, and what follows", [Path(path).name])
     try:
         stats = kio.DoubleMatrix.read(os.fspath(path)).numpy().copy()
-    except RuntimeError:
+    except (RuntimeError, UnicodeDecodeError):
         raise UserError(f"{path}: no readable Kaldi matrix; run stage 3 (features) again") from None
     if stats.shape[0] != 2 or not stats[0, -1] >= 1:
         raise UserError(f"{path}: not CMVN statistics: {stats.shape[0]} rows; run stage 3 (features) again")

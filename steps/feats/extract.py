@@ -15,7 +15,7 @@ from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Copy, Features
-from steps.corpus.table import read_table
+from steps.corpus.table import read_numbers, read_table
 from steps.feats.archive import FILES, accumulate, empty_stats, feature_writer
 from steps.feats.audio import stream_audio
 from steps.feats.compute import compute_feats
@@ -137,4 +137,4 @@ def read_wav_scp(path: Path) -> list[tuple[str, str]]:
 def read_seconds(data_dir: Path) -> dict[str, float]:
     """Durations by utterance, of data_dir/utt2dur; none where there is no such file."""
     path = data_dir / "utt2dur"
-    return {utt: float(seconds) for utt, seconds in read_table(path).items()} if path.exists() else {}
+    return read_numbers(path) if path.exists() else {}

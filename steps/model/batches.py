@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from steps.common.files import write_json
+from steps.common.errors import UserError
+from steps.common.files import utf8_text, write_json
 from steps.config.schema import Model, Train
 from steps.model.augment import augment, draw_time_factors, warped_frames
 from steps.model.network import frames_needed, out_frames
@@ -85,9 +86,20 @@ def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_fra
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+LONGEST = 10**7  # frames of an utterance, a day
+
+
 def read_buckets(exp_dir: Path) -> list[int]:
-    """The padded lengths (frames) that the experiment was trained with."""
-    return json.loads((exp_dir / "buckets.json").read_text(encoding="utf-8"))
+    """The padded lengths (frames) that the experiment was trained with. Raises UserError where they are not there."""
+    path = exp_dir / "buckets.json"
+    try:
+        buckets = json.loads(utf8_text(path, if_not_utf8="; train again"))
+    except (ValueError, RecursionError):
+        buckets = None
+    whole = isinstance(buckets, list) and all(type(one) is int and 0 < one < LONGEST for one in buckets)
+    if not whole or not buckets:
+        raise UserError(f"{path}: not the lengths of a training's batches; train again")
+    return buckets
 
 
 def write_buckets(exp_dir: Path, buckets: list[int]) -> None:

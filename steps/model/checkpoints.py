@@ -20,7 +20,7 @@ from mindspore import nn
 
 from steps.common.checksums import SUMS, forget_sums
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, sha256, write_json, write_lines
+from steps.common.files import atomic_open, read_json, sha256, write_json, write_lines
 from steps.config.load import Resolved, dump, load_known, load_resolved, shapes_weights
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import write_buckets
@@ -224,7 +224,7 @@ def is_same_training(config: Resolved, exp_dir: Path) -> bool:
     """
     if not (exp_dir / "config.yaml").exists() or not (exp_dir / "inputs.json").exists():
         return False
-    noted = json.loads((exp_dir / "inputs.json").read_text(encoding="utf-8"))
+    noted = read_json(exp_dir / "inputs.json", "", f"move {exp_dir} away, and train again")
     if not noted.items() <= inputs(config).items():
         return False
     return shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)

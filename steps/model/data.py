@@ -8,7 +8,7 @@ import numpy as np
 
 from steps.common.errors import UserError
 from steps.config.load import Resolved
-from steps.corpus.table import read_table
+from steps.corpus.table import read_numbers, read_table
 from steps.feats.archive import FeatureReader, apply_cmvn
 from steps.model.batches import labels_fit
 from steps.model.splice import Segment, Splicer, Take, cut
@@ -32,7 +32,7 @@ class NormalisedFeatures(Mapping):
                  budget: int = CACHE_BYTES):
         self._reader = FeatureReader(folder / "feats.scp")
         self._mean, self._std, self._cmn_frames = mean, std, cmn_frames
-        self.frames = {utt: int(count) for utt, count in read_table(folder / "utt2num_frames").items()}
+        self.frames = {utt: int(count) for utt, count in read_numbers(folder / "utt2num_frames").items()}
         size = sum(self.frames.values()) * len(mean) * 4
         self.cached_bytes = size if size <= budget else 0
         self._cache: dict[str, np.ndarray] = {}

@@ -1,14 +1,13 @@
 """What an experiment directory holds of results."""
 
-import json
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from steps.common.errors import UserError
+from steps.common.files import read_json
 from steps.common.process import read_history
 from steps.config.load import load_known
 from steps.report.errors import EPS, Pair
@@ -17,6 +16,7 @@ from steps.search.ctm import Timed, read_ctm
 
 NEEDED = ("set", "method", "utterances", "ref_tokens", "ins", "del", "sub", "syllable_error_rate", "ci95",
           "toneless_error_rate", "tone_error_rate", "sentence_error_rate", "real_time_factor")  # of score.json
+OF_STAGE = "; is it an experiment that was trained?", "run its stage again"
 
 
 class Scored:
@@ -25,7 +25,7 @@ class Scored:
     def __init__(self, exp_dir: Path, name: str):
         self.name = name
         path = exp_dir / "score" / name / "score.json"
-        self.scores: dict[str, Any] = read_json(path)
+        self.scores = read_json(path, *OF_STAGE)
         lacking = [key for key in NEEDED if key not in self.scores]
         if lacking:
             raise UserError(f"{path}: lacks {', '.join(lacking)}; run stage 6 (score) again")
@@ -64,7 +64,7 @@ class Scored:
             rows = [line.split() for line in lines[1:]]
             raw = [[row[0], *map(int, row[2:])] for row in rows if row[1] == "raw" and row[0] != "SUM"]
             speakers = pd.DataFrame(raw, columns=columns)
-        except (OSError, ValueError, IndexError):
+        except (OSError, ValueError, IndexError, OverflowError):
             speakers = pd.DataFrame(columns=columns)
         if speakers["utts"].sum() != self.scores["utterances"]:
             raise UserError(f"{self.score_dir}/per_spk: missing or damaged; run stage 6 (score) again")
@@ -80,7 +80,7 @@ class Results:
     def __init__(self, exp_dir: Path):
         self.exp_dir = exp_dir
         self.config, self.unknown_keys = load_known(exp_dir)
-        self.env: dict[str, Any] = read_json(exp_dir / "env.json")
+        self.env = read_json(exp_dir / "env.json", *OF_STAGE)
         self.history = pd.DataFrame(read_history(exp_dir))  # a row an epoch; none before the first has ended
         tuning = exp_dir / "decode/tuning.json"
         self.tuning: dict[str, Any] = read_json(tuning) if tuning.exists() else {}  # weights of language models
@@ -106,14 +106,3 @@ class Results:
         return (sets.index(one.scores["set"]) if one.scores["set"] in sets else len(sets), one.name)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's mapping. Raises UserError where it is missing, cut short or no mapping."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; is {path.parent} an experiment that was trained?") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); run its stage again") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: not a JSON mapping; run its stage again")
-    return value

@@ -81,7 +81,7 @@ def _curve(history: pd.DataFrame, title: str, columns: dict[str, tuple[str, str]
         axes.plot(history["epoch"], history[name], color=colour, label=label, marker=".", markersize=4, linewidth=1.4)
     axes.set(title=title, xlabel="epoch", ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if "dev_ser" in columns:
+    if "dev_ser" in columns and history["dev_ser"].notna().any():
         best = history.loc[history["dev_ser"].idxmin()]
         axes.plot(best["epoch"], best["dev_ser"], "o", color=BLUE, markersize=8, fillstyle="none")
         axes.set_title(f"{title}: best {100 * best['dev_ser']:.2f} %, epoch {best['epoch']:.0f}")

@@ -11,6 +11,7 @@ from typing import Any
 import kaldialign
 
 from steps.common.errors import UserError
+from steps.common.files import utf8_lines
 from steps.report.errors import (
     EPS,
     REPLICATIONS,
@@ -35,10 +36,7 @@ def read_hypotheses(path: Path) -> dict[str, list[str]]:
 
     Raises UserError where it is missing or an utterance is there twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run stage 5 (decode) first") from None
+    lines = utf8_lines(path, "; run stage 5 (decode) first", if_not_utf8="; decode again")
     hyps: dict[str, list[str]] = {}
     for number, line in enumerate(lines, 1):
         utt, *syllables = line.split() or [""]
@@ -77,12 +75,10 @@ def read_per_utt(path: Path) -> dict[str, list[Pair]]:
     """The alignments that a per_utt file holds. Raises UserError where it is missing or damaged."""
     rows: dict[str, dict[str, list[str]]] = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in utf8_lines(path, "; run stage 6 (score) first", if_not_utf8="; score again"):
             utt, name, *words = line.split()
             rows.setdefault(utt, {})[name] = words
         return {utt: list(zip(row["ref"], row["hyp"], strict=True)) for utt, row in rows.items()}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run stage 6 (score) first") from None
     except (KeyError, ValueError):
         raise UserError(f"{path}: an utterance lacks its ref or hyp, or they differ in length; score again") from None
 

@@ -1,10 +1,12 @@
 """NIST's ctm format: decoded syllables with their times."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
+from steps.common.files import utf8_lines
 
 
 class Timed(NamedTuple):
@@ -44,12 +46,14 @@ def read_ctm(path: Path) -> dict[str, list[Timed]]:
     Raises UserError where it is missing or damaged.
     """
     by_utt: dict[str, list[Timed]] = {}
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+    lines = utf8_lines(path, "; run stage 5 (decode) first", if_not_utf8="; decode again")
+    for number, line in enumerate(lines, 1):
+        try:
             utt, _, begin, duration, syllable, confidence = line.split()
-            by_utt.setdefault(utt, []).append(Timed(float(begin), float(duration), syllable, float(confidence)))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run stage 5 (decode) first") from None
-    except ValueError:
-        raise UserError(f"{path}: a line is not `utt 1 begin duration syllable confidence`; decode again") from None
+            one = Timed(float(begin), float(duration), syllable, float(confidence))
+        except ValueError:
+            one = None
+        if one is None or not (0 <= one.begin < math.inf and 0 <= one.duration < math.inf):
+            raise UserError(f"{path}:{number}: not `utt 1 begin duration syllable confidence`; decode again")
+        by_utt.setdefault(utt, []).append(one)
     return by_utt

@@ -1,7 +1,7 @@
 """Stage 5: decodes a set, on one machine or in parts on a cluster."""
 
 import functools
-import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,11 +11,11 @@ import numpy as np
 
 from steps.common.checksums import SUMS, write_sums
 from steps.common.errors import UserError
-from steps.common.files import write_json, write_lines
+from steps.common.files import read_json, write_json, write_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.load import load_resolved
 from steps.config.schema import Features
-from steps.corpus.table import read_table
+from steps.corpus.table import read_numbers
 from steps.feats.archive import FeatureReader
 from steps.search.alignment import Voice, set_times, voice_of
 from steps.search.ctc import Acoustic, Emission, align, greedy
@@ -27,6 +27,7 @@ METHODS = ("greedy", "prefix", "wfst")
 FILES = ("decode.json", "ctm", "pinyin")  # decode.json comes last and goes first
 OF_WORDS = ("ctm_words", "text")  # where the search finds words
 TUNING = Path("decode/tuning.json")  # in an experiment's directory
+WEIGHTS = {"prefix": ("weight", "insertion"), "wfst": ("scale",)}  # that dev chooses
 Search = Callable[[np.ndarray], Best]
 
 
@@ -53,12 +54,16 @@ def chosen_weights(exp_dir: Path, method: str) -> dict[str, float]:
     """What dev chose for a method; none for greedy. Raises UserError where it has not been asked."""
     if method == "greedy":
         return {}
+    path, again = exp_dir / TUNING, f"run ./path.sh doit tune:{exp_dir.name}"
     try:
-        best = json.loads((exp_dir / TUNING).read_text(encoding="utf-8"))[method]["best"]
-    except (FileNotFoundError, KeyError):
-        raise UserError(f"{exp_dir / TUNING}: {method} has not been tuned; name it in decode.methods of "
-                        f"conf/{exp_dir.name}.yaml and run ./path.sh doit tune:{exp_dir.name}") from None
-    return {key: value for key, value in best.items() if key != "syllable_error_rate"}
+        best = read_json(path, "", again)[method]["best"] if path.exists() else None
+        weights = {key: float(best[key]) for key in WEIGHTS[method]} if best is not None else {}
+    except (KeyError, TypeError, ValueError):
+        weights = {}
+    if not weights or not all(map(math.isfinite, weights.values())):
+        raise UserError(f"{path}: {method} has not been tuned; name it in decode.methods of conf/{exp_dir.name}.yaml "
+                        f"and {again}")
+    return weights
 
 
 class Decoded(NamedTuple):
@@ -132,8 +137,8 @@ def decode_in_parts(exp_dir: Path, feature_dir: Path, method: str, what: str) ->
 
     An utterance's result does not depend on the others of its batch (`steps.model.batches`), so not on the parts.
     """
-    frames = read_table(feature_dir / "utt2num_frames")
-    utts = sorted(frames, key=lambda utt: -int(frames[utt]))  # alike lengths share batches, and the longest come first
+    frames = read_numbers(feature_dir / "utt2num_frames")
+    utts = sorted(frames, key=lambda utt: -frames[utt])  # alike lengths share batches, and the longest come first
     parts = [utts[begin:begin + PART] for begin in range(0, len(utts), PART)]
     results = ordered_map(functools.partial(_decode_part, exp_dir, feature_dir / "feats.scp", method), parts)
     done = list(track(results, len(parts), f"{what}, in parts"))

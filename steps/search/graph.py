@@ -14,10 +14,15 @@ import kaldifst
 import kaldilm
 import numpy as np
 
-from steps.common.files import atomic_path, write_lines
+from steps.common.checksums import check_sums, forget_sums, write_sums
+from steps.common.errors import UserError
+from steps.common.files import atomic_path, utf8_lines, write_lines
 from steps.search.ctc import BLANK, Emission
 from steps.search.words import Readings, Syllables
 
+GRAPH = "graph.fst", "words.txt", "lexicon.txt"
+GRAPH_FILES = *GRAPH, "words.arpa", "syllables.arpa"
+GRAPH_AGAIN = "make the graph again (doit graph:<experiment>)"
 UNK = "<unk>"
 WORD = 1.0  # nats that each word costs beside its probability: lists of words know nothing of what stands together
 UNKNOWN = 4.0  # nats that an unknown syllable costs beside the language model's <unk> and the choice of a syllable
@@ -38,13 +43,21 @@ class Graph(NamedTuple):
 
     @classmethod
     def read(cls, folder: Path) -> "Graph":
-        """What `build_graph` wrote."""
-        words = [line.split()[0] for line in (folder / "words.txt").read_text(encoding="utf-8").splitlines()]
+        """What `build_graph` wrote. Raises UserError where it is missing or damaged."""
+        check_sums(folder, GRAPH_AGAIN, GRAPH)
+        if_missing = f"; {GRAPH_AGAIN}"
         readings: dict[str, set[Syllables]] = {}
-        for line in (folder / "lexicon.txt").read_text(encoding="utf-8").splitlines():
-            word, *syllables = line.split()
-            readings.setdefault(word, set()).add(tuple(syllables))
-        return cls(kaldifst.StdVectorFst.read(str(folder / "graph.fst")), words, readings)
+        try:
+            words = [line.split()[0] for line in utf8_lines(folder / "words.txt", if_missing, if_not_utf8=if_missing)]
+            for line in utf8_lines(folder / "lexicon.txt", if_missing, if_not_utf8=if_missing):
+                word, *syllables = line.split()
+                readings.setdefault(word, set()).add(tuple(syllables))
+            fst = kaldifst.StdVectorFst.read(str(folder / "graph.fst"))
+        except (IndexError, ValueError, RuntimeError):
+            fst = None
+        if fst is None or fst.start < 0:
+            raise UserError(f"{folder}: not a whole graph{if_missing}")
+        return cls(fst, words, readings)
 
 
 def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: list[str], ctc: bool = True) -> None:
@@ -56,6 +69,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
         tokens: the network's, the blank first.
         ctc: whether T is CTC's topology, for a network's output; else the graph reads one syllable a frame.
     """
+    forget_sums(folder)
     ids = {token: number for number, token in enumerate(tokens) if number != BLANK}
     kept = [(one.word, syllables, cost) for one in lexicon for syllables, cost in one.readings.items()
             if all(syllable in ids for syllable in syllables)]
@@ -74,6 +88,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     graph = kaldifst.compose(topology, graph)
     with atomic_path(folder / "graph.fst") as path:
         graph.write(str(path))
+    write_sums(folder, GRAPH_FILES)
 
 
 def _grammar_fst(arpa: Path, words: Path) -> kaldifst.StdVectorFst:

@@ -11,7 +11,10 @@ from typing import NamedTuple
 import kenlm
 import numpy as np
 
+from steps.common.checksums import check_sums
+from steps.common.errors import UserError
 from steps.search.ctc import BLANK
+from steps.search.graph import GRAPH_AGAIN
 
 BEAM = 16  # prefixes that are kept
 TOKENS = 12  # of a frame, at most, that prefixes are extended by
@@ -34,12 +37,19 @@ class SyllableLm:
         tokens: the network's tokens, the blank first.
         weight: exponent of the model's probability.
         insertion: added to the score for each syllable, in nats.
+
+    Raises UserError where the file is missing or damaged.
     """
 
     def __init__(self, path: Path, tokens: list[str], weight: float, insertion: float):
         config = kenlm.Config()
         config.show_progress, config.arpa_complain = False, kenlm.ARPALoadComplain.NONE
-        self._model = kenlm.Model(str(path), config)
+        check_sums(path.parent, GRAPH_AGAIN, [path.name])
+        try:
+            self._model = kenlm.Model(str(path), config)
+        except OSError as error:
+            raise UserError(f"{path}: not readable as a language model ({str(error).split(' in ')[0][:100]}); "
+                            f"{GRAPH_AGAIN}") from None
         self._tokens = tokens
         self._exponent = weight * math.log(10)
         self._insertion = insertion

@@ -12,9 +12,11 @@ from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 from pypinyin.contrib.tone_convert import to_finals, to_initials, to_tone, to_tone3
 
 from steps.common.errors import UserError
+from steps.common.files import utf8_lines
 
 BLANK = "<blk>"
 NEUTRAL = "5"
+TOKENS_FIRST, TOKENS_AGAIN = "; run stage 2 (lexicon) first", "; run stage 2 (lexicon) again"
 _SYLLABIC = ("hng", "hm", "ng", "m", "n")  # interjections without a vowel: 哼, 噷, 嗯, 呒
 _WRITTEN = re.compile(r"([a-zü:]+)([0-5]?)")
 
@@ -97,18 +99,19 @@ def token_lines(syllables: Iterable[str]) -> list[str]:
 
 
 def read_tokens(path: Path) -> list[str]:
-    """The tokens in the order of their ids. Raises UserError where the ids are not 0, 1, 2 … or 0 is not <blk>."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run stage 2 (lexicon) first") from None
-    tokens = []
-    for number, line in enumerate(lines):
+    """The tokens in the order of their ids.
+
+    Raises UserError where the ids are not 0, 1, 2 …, where a token is there twice, and where 0 is not <blk>.
+    """
+    tokens, seen = [], set()
+    for number, line in enumerate(utf8_lines(path, TOKENS_FIRST, if_not_utf8=TOKENS_AGAIN)):
         fields = line.split()
         if len(fields) != 2 or fields[1] != str(number):
-            raise UserError(f"{path}:{number + 1}: expected `token {number}`, found {line!r}; "
-                            f"run stage 2 (lexicon) again")
+            raise UserError(f"{path}:{number + 1}: expected `token {number}`, found {line[:100]!r}{TOKENS_AGAIN}")
+        if fields[0] in seen:
+            raise UserError(f"{path}:{number + 1}: {fields[0]} is there twice{TOKENS_AGAIN}")
+        seen.add(fields[0])
         tokens.append(fields[0])
     if tokens[:1] != [BLANK]:
-        raise UserError(f"{path}: token 0 must be {BLANK}, CTC's blank; run stage 2 (lexicon) again")
+        raise UserError(f"{path}: token 0 must be {BLANK}, CTC's blank{TOKENS_AGAIN}")
     return tokens
