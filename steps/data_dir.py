@@ -1,11 +1,13 @@
 """Validate, fix, subset and combine data directories after Kaldi's rules."""
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 from steps.common.errors import UserError, run
+from steps.common.parallel import count
 from steps.corpus.fix import combine, fix, spread, subset
-from steps.corpus.table import read_lines, read_numbers, read_table
+from steps.corpus.table import read_lines, read_numbers, read_table, refuse
 from steps.corpus.validate import validate
 
 
@@ -42,9 +44,9 @@ def parse() -> argparse.Namespace:
     act.add_argument("source", type=Path)
     act.add_argument("target", type=Path)
     which = act.add_mutually_exclusive_group(required=True)
-    which.add_argument("--utts", type=int, metavar="N", help="N utterances at even distances")
-    which.add_argument("--first", type=int, metavar="N", help="the first N utterances")
-    which.add_argument("--shortest", type=int, metavar="N", help="the N shortest utterances")
+    which.add_argument("--utts", type=count, metavar="N", help="N utterances at even distances")
+    which.add_argument("--first", type=count, metavar="N", help="the first N utterances")
+    which.add_argument("--shortest", type=count, metavar="N", help="the N shortest utterances")
     which.add_argument("--utt-list", type=Path, metavar="FILE", help="those whose ids begin a line of FILE")
     which.add_argument("--spk-list", type=Path, metavar="FILE", help="those whose speakers begin a line of FILE")
     act = acts.add_parser("combine", help="several directories as one")
@@ -57,9 +59,9 @@ def choose(args: argparse.Namespace) -> list[str]:
     """The utterances that the options of `subset` mean."""
     utt2spk = read_table(args.source / "utt2spk")
     if args.utt_list:
-        return _keys(args.utt_list)
+        return _keys(args.utt_list, utt2spk, f"utterance of {args.source}")
     if args.spk_list:
-        speakers = set(_keys(args.spk_list))
+        speakers = set(_keys(args.spk_list, utt2spk.values(), f"speaker of {args.source}"))
         return [utt for utt, spk in utt2spk.items() if spk in speakers]
     if args.shortest:
         duration = read_numbers(args.source / "utt2dur")
@@ -67,8 +69,13 @@ def choose(args: argparse.Namespace) -> list[str]:
     return list(utt2spk)[: args.first] if args.first else spread(list(utt2spk), args.utts)
 
 
-def _keys(path: Path) -> list[str]:
-    return [line.split()[0] for line in read_lines(path) if line.strip()]
+def _keys(path: Path, known: Collection[str], what: str) -> list[str]:
+    """The first words of a file's lines. Raises UserError for one that is not known, and where there are none."""
+    keys, known = [line.split()[0] for line in read_lines(path) if line.strip()], set(known)
+    refuse([f"{path}: {key[:100]}: no {what}" for key in keys if key not in known])
+    if not keys:
+        raise UserError(f"{path}: no id in it; write one a line")
+    return keys
 
 
 if __name__ == "__main__":

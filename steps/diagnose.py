@@ -15,6 +15,8 @@ from steps.diagnosis.checks import run_checks
 from steps.diagnosis.context import Context
 from steps.diagnosis.page import build_page, lines, summary
 
+MOST_MINUTES = 1440
+
 
 def main() -> None:
     args = parse_args()
@@ -39,7 +41,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("experiment", help="conf/<experiment>.yaml, of which stages 1 to 3 are done")
     parser.add_argument("--minutes", type=float, default=3.0, help="for the short trainings in all (3)")
     parser.add_argument("--strict", action="store_true", help="exit status 1 where a check finds an error")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not 0 < args.minutes <= MOST_MINUTES:
+        parser.error(f"--minutes must be above 0, and {MOST_MINUTES} at the most")
+    return args
 
 
 if __name__ == "__main__":

@@ -87,24 +87,25 @@ def read_sentences(path: Path) -> Sentences:
     return [[word.written for word in reading.words] for reading in transcribe_file(path, Pinyin())]
 
 
-def written(writer: Writer, lines: Iterable[str], name: str) -> Iterator[str]:
-    """A line of hanzi for each line of pinyin."""
+def parsed(lines: Iterable[str], name: str) -> Iterator[list[str]]:
+    """The syllables of each line. Raises UserError that names the file and line."""
     for number, line in enumerate(lines, 1):
         try:
-            syllables = parse(line)
+            yield parse(line)
         except UserError as error:
             raise UserError(f"{name}:{number}: {error}") from None
-        yield "".join(writer(syllables))
 
 
 def main() -> None:
     args = parse_args()
-    lines = sys.stdin
-    if args.pinyin:
+    lines = parsed(sys.stdin, "stdin")
+    if args.pinyin:  # read whole before the graph is made
         lines = utf8_lines(args.pinyin, encoding="utf-8-sig", if_not_utf8="; save it as UTF-8")
+        lines = list(parsed(lines, args.pinyin))
     general_graph(FOLDER, args.words, args.text, args.lm)
-    for line in written(Writer(FOLDER), lines, args.pinyin or "stdin"):
-        print(line, flush=True)
+    writer = Writer(FOLDER)
+    for syllables in lines:
+        print("".join(writer(syllables)), flush=True)
 
 
 def parse_args() -> argparse.Namespace:

@@ -6,11 +6,13 @@ It is all but the best checkpoints of finished trainings, trainings that others 
 
 import argparse
 import fnmatch
+import math
 import shutil
 from pathlib import Path
 
 from steps.common.errors import UserError, run
 from steps.common.files import disk_usage, megabytes
+from steps.common.parallel import count
 from steps.common.process import read_history, read_progress
 from steps.config.load import experiment_names, load_experiment, load_resolved
 
@@ -53,16 +55,27 @@ def experiment_dirs(patterns: list[str]) -> list[Path]:
 def unneeded_checkpoints(exp_dir: Path, keep: int) -> dict[Path, str]:
     """Checkpoints that are not among the `keep` best by dev's error, and what going on from any of them would take.
 
-    None of a training that has not ended: it will need them.
+    None of a training that has not ended: it will need them. Raises UserError where train.csv lacks their epochs.
     """
     progress = read_progress(exp_dir)
     if not (exp_dir / "final.ckpt").exists() or progress is not None:
         return {}
-    rows = sorted(read_history(exp_dir), key=lambda row: (row["dev_ser"], row["epoch"]))
-    best = {f"epoch-{row['epoch']:04d}.ckpt" for row in rows[:keep]}
+    there = sorted((exp_dir / "checkpoints").glob("epoch-*"))
+    rates = {row["epoch"]: row.get("dev_ser", math.nan) for row in read_history(exp_dir)}
+    unknown = [path for path in there if path.name.count(".") == 1 and path.suffix == ".ckpt"
+               and not math.isfinite(rates.get(_epoch_of(path), math.nan))]
+    if unknown:
+        raise UserError(f"{exp_dir}/train.csv: does not tell how good {unknown[0]} is; put it back as training "
+                        "wrote it, or remove checkpoints by hand")
+    best = {f"epoch-{epoch:04d}.ckpt" for epoch in sorted(rates, key=lambda epoch: (rates[epoch], epoch))[:keep]}
     return {path: f"not among the {keep} best" if path.name.count(".") == 1 and path.suffix == ".ckpt"
             else "for resuming a training that has ended"
-            for path in sorted((exp_dir / "checkpoints").glob("epoch-*")) if path.name not in best}
+            for path in there if path.name not in best}
+
+
+def _epoch_of(path: Path) -> int:
+    digits = path.name.removeprefix("epoch-").split(".")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def unneeded_features() -> dict[Path, str]:
@@ -83,7 +96,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.prune", description=__doc__)
     parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'lr@*', to look at "
                                                  "(default: all of exp/, and features)")
-    parser.add_argument("--keep", type=int, default=1, metavar="N", help="checkpoints to keep of each (default: 1)")
+    parser.add_argument("--keep", type=count, default=1, metavar="N", help="checkpoints to keep of each (default: 1)")
     parser.add_argument("--yes", action="store_true", help="remove what is listed")
     return parser.parse_args()
 

@@ -16,8 +16,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m steps.serve", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/hsk, or an exported one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 127.0.0.1 is for this machine alone")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=int, default=8000, help="0 to 65535; 0 takes one that is free")
     args = parser.parse_args()
+    if not 0 <= args.port <= 65535:
+        parser.error("--port must be from 0 to 65535")
     try:
         import multipart  # noqa: F401
         import uvicorn

@@ -18,7 +18,8 @@ def writer(tmp_path, monkeypatch):
 
 def test_lines_with_and_without_tones(writer):
     lines = ["wo3 men5 shi4 zhong1 guo2 ren2", "wo men shi zhong guo ren", "Zhong1 guo2 de ren2", ""]
-    assert list(hanzi.written(writer, lines, "x")) == ["我们是中国人", "我们是中国人", "中国的人", ""]
+    written = ["".join(writer(syllables)) for syllables in hanzi.parsed(lines, "x")]
+    assert written == ["我们是中国人", "我们是中国人", "中国的人", ""]
 
 
 def test_syllables_without_a_word_stay_pinyin(writer):
@@ -27,7 +28,7 @@ def test_syllables_without_a_word_stay_pinyin(writer):
 
 def test_what_is_no_syllable_is_told(writer):
     with pytest.raises(UserError, match=r"lines.txt:2: 'xyz' is no syllable"):
-        list(hanzi.written(writer, ["wo3", "xyz"], "lines.txt"))
+        list(hanzi.parsed(["wo3", "xyz"], "lines.txt"))
 
 
 def test_words_and_text_of_ones_own(tmp_path, monkeypatch):

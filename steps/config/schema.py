@@ -10,6 +10,16 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any) -> Any:
+        """YAML's yes, no, on and off are true and false, which pydantic takes for 1 and 0."""
+        for key, part in value.items() if isinstance(value, dict) else ():
+            field = cls.model_fields.get(key)
+            if isinstance(part, bool) and field is not None and field.annotation is not bool:
+                raise ValueError(f"{key}: {part} is no value of it; put a word in quotation marks")
+        return value
+
 
 def _pair(value: Any) -> Any:
     return (value, value) if isinstance(value, int) else value

@@ -127,6 +127,7 @@ Tables = Mapping[str, Mapping[str, str]]
 
 def subset(source: Path, target: Path, utts: Collection[str]) -> Summary:
     """Write the directory `target` with those utterances of `source`. Raises UserError for one that is not there."""
+    _refuse_itself(target, [source])
     tables = read_valid(source)
     unknown = [utt for utt in utts if utt not in tables["utt2spk"]]
     if unknown or not utts:
@@ -147,6 +148,7 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
     """Write the directory `target` with all utterances of `sources`, and say which tables are left out: those that not
     every source has. Raises UserError where two sources say different things of one utterance or speaker.
     """
+    _refuse_itself(target, sources)
     parts = [read_valid(source) for source in sources]
     names = [name for name in (*UTT_TABLES, *SPK_TABLES) if any(name in part for part in parts)]
     common = [name for name in names if all(name in part for part in parts)]
@@ -162,6 +164,11 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
     left_out = [f"{name}: left out, {source} has none" for name in names
                 for source, part in zip(sources, parts, strict=True) if name not in part]
     return summary, left_out
+
+
+def _refuse_itself(target: Path, sources: Sequence[Path]) -> None:
+    if target.resolve() in [source.resolve() for source in sources]:
+        raise UserError(f"{target}: it would replace what it is made from; name another directory to write to")
 
 
 def _write_folder(target: Path, utt_tables: Tables, spk_tables: Tables) -> Summary:

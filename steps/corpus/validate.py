@@ -1,5 +1,6 @@
 """Strict checks of a Kaldi data directory and of its audio."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ def _read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
                       f"cut the audio first (Kaldi's extract-segments), one file an utterance")
     tables = {}
     for name in (*UTT_TABLES, *SPK_TABLES):
-        if (data_dir / name).exists():
+        if os.path.lexists(data_dir / name):
             scan = scan_table(data_dir / name)
             tables[name] = dict(scan.rows)
             faults += scan.faults

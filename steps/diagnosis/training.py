@@ -39,9 +39,15 @@ def check_plateau(context: Context) -> Finding:
     return _judge("plateau", judge_plateau, context.history)
 
 
+COLUMNS = "train_loss", "dev_loss", "dev_ser", "grad_norm"  # of train.csv
+
+
 def _judge(name: str, judge, history: pd.DataFrame) -> Finding:
     if not len(history):
         return Finding(name, "skipped", "no epoch of training is done yet: train.csv is not there")
+    lacking = [column for column in COLUMNS if column not in history]
+    if lacking:
+        return Finding(name, "skipped", f"train.csv has no {', '.join(lacking)}: another program wrote it")
     return judge(history)
 
 

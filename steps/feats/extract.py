@@ -15,7 +15,8 @@ from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Copy, Features
-from steps.corpus.table import read_numbers, read_table
+from steps.corpus.table import read_numbers, read_table, refuse
+from steps.corpus.validate import VALUE_CHECKS
 from steps.feats.archive import FILES, accumulate, empty_stats, feature_writer
 from steps.feats.audio import stream_audio
 from steps.feats.compute import compute_feats
@@ -128,10 +129,12 @@ class SilenceCheck:
 
 
 def read_wav_scp(path: Path) -> list[tuple[str, str]]:
-    """(utterance, path) in order. Raises UserError where stage 1 has not written it."""
+    """(utterance, path) in order. Raises UserError where stage 1 has not written it, and for what is no path."""
     if not path.exists():
         raise UserError(f"{path}: no such file; run stage 1 (prepare) first")
-    return list(read_table(path).items())
+    wavs = list(read_table(path).items())
+    refuse([f"{path}: {utt}: {fault}" for utt, wav in wavs if (fault := VALUE_CHECKS["wav.scp"](wav))])
+    return wavs
 
 
 def read_seconds(data_dir: Path) -> dict[str, float]:

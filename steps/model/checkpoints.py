@@ -191,7 +191,10 @@ def inputs(config: Resolved) -> dict[str, str]:
     try:
         return {str(path): sha256(path) for path in paths}
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: no such file; run the stages before training first") from None
+        first = "run the stages before training"
+        if Path(error.filename) in config.foreign_files:
+            first = "train.init_from and train.ali name experiments that are done, or a .ckpt of one: finish that one"
+        raise UserError(f"{error.filename}: no such file; {first} first") from None
 
 
 def is_finished(config: Resolved, exp_dir: Path) -> bool:

@@ -3,7 +3,6 @@
 Read next: batches (what the network is given), network, loss (the step), callbacks (the end of an epoch).
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from mindspore import dataset, nn
 
 from steps.common.checksums import SUMS, TRAINED, write_sums
 from steps.common.errors import UserError
-from steps.common.files import write_json, write_lines
+from steps.common.files import read_json, write_json, write_lines
 from steps.common.process import cores, end_progress
 from steps.common.provenance import environment
 from steps.config.load import Resolved
@@ -226,8 +225,9 @@ def _report(config: Resolved, exp_dir: Path, network: nn.Cell, left_out: dict[st
 
 def _earlier_runs(path: Path) -> list[dict]:
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("runs", [])
-    except (OSError, ValueError):  # not there, or damaged: it is written anew
+        runs = read_json(path, "", "").get("runs", [])
+        return runs if isinstance(runs, list) else []
+    except UserError:  # not there, or damaged: it is written anew
         return []
 
 

@@ -3,9 +3,11 @@
 import math
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from steps.common.checksums import AGAIN, check_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json
 from steps.common.process import read_history
@@ -14,9 +16,13 @@ from steps.report.errors import EPS, Pair
 from steps.report.scores import read_per_utt
 from steps.search.ctm import Timed, read_ctm
 
-NEEDED = ("set", "method", "utterances", "ref_tokens", "ins", "del", "sub", "syllable_error_rate", "ci95",
-          "toneless_error_rate", "tone_error_rate", "sentence_error_rate", "real_time_factor")  # of score.json
+NUMBERS = ("utterances", "ref_tokens", "ins", "del", "sub", "syllable_error_rate", "toneless_error_rate",
+           "tone_error_rate", "sentence_error_rate", "real_time_factor")  # of score.json
 OF_STAGE = "; is it an experiment that was trained?", "run its stage again"
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 2**63
 
 
 class Scored:
@@ -25,10 +31,15 @@ class Scored:
     def __init__(self, exp_dir: Path, name: str):
         self.name = name
         path = exp_dir / "score" / name / "score.json"
+        check_sums(path.parent, AGAIN.format("6 (score)"))
         self.scores = read_json(path, *OF_STAGE)
-        lacking = [key for key in NEEDED if key not in self.scores]
+        lacking = [key for key in NUMBERS if not _is_number(self.scores.get(key))]
+        lacking += [key for key in ("set", "method") if not isinstance(self.scores.get(key), str)]
+        interval = self.scores.get("ci95")
+        if not (isinstance(interval, list) and len(interval) == 2 and all(map(_is_number, interval))):
+            lacking.append("ci95")
         if lacking:
-            raise UserError(f"{path}: lacks {', '.join(lacking)}; run stage 6 (score) again")
+            raise UserError(f"{path}: {', '.join(lacking)}: not there, or not possible; run stage 6 (score) again")
         self.score_dir = exp_dir / "score" / name
         self._decode_dir = exp_dir / "decode" / name
 
@@ -83,7 +94,7 @@ class Results:
         self.env = read_json(exp_dir / "env.json", *OF_STAGE)
         self.history = pd.DataFrame(read_history(exp_dir))  # a row an epoch; none before the first has ended
         tuning = exp_dir / "decode/tuning.json"
-        self.tuning: dict[str, Any] = read_json(tuning) if tuning.exists() else {}  # weights of language models
+        self.tuning = read_json(tuning, *OF_STAGE) if tuning.exists() else {}  # weights of language models
         names = [path.parent.name for path in exp_dir.glob("score/*/score.json")]
         self.scored = sorted((Scored(exp_dir, name) for name in names), key=self._place)
 

@@ -147,7 +147,8 @@ class Row:
     @property
     def weights(self) -> int | None:
         """Trainable numbers of the network."""
-        return self.first.env.get("weights")
+        noted = self.first.env.get("weights")
+        return noted if type(noted) is int and noted < 2**63 else None
 
     @property
     def minutes(self) -> float | None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ OWN = 100.0  # words in a million that a word of one's own is, where its line gi
 RARE = 0.02  # part of a character's readings that each reading is at the least
 POLICIES = (Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early"),
             Pinyin(sandhi="citation", neutral_tone="spoken", dictionary="corrected"))  # both are heard and written
+NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 Syllables = tuple[str, ...]
 
 
@@ -77,7 +79,7 @@ def read_own_words(path: Path) -> OwnWords:
         if not word:
             continue
         try:
-            times = float(rest.pop()) if rest and rest[-1].replace(".", "", 1).isdigit() else OWN
+            times = _frequency(rest.pop()) if rest and re.fullmatch(NUMBER, rest[-1]) else OWN
             syllables = _own_reading(word, rest)
         except UserError as error:
             raise UserError(f"{path}:{number}: {error}") from None
@@ -87,6 +89,13 @@ def read_own_words(path: Path) -> OwnWords:
     if not counts:
         raise UserError(f"{path}: no words in it; write one a line")
     return OwnWords(counts, dict(readings))
+
+
+def _frequency(written: str) -> float:
+    times = float(written)
+    if not 0 < times <= 10 ** 6:
+        raise UserError(f"{written}: how often a word occurs in a million words is above 0, and a million at the most")
+    return times
 
 
 def _own_reading(word: str, written: list[str]) -> Syllables:
