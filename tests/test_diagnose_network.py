@@ -15,7 +15,6 @@ from tiny_corpus import EXPERIMENT
 
 from steps import diagnose
 from steps.config.load import dump, load_experiment
-from steps.diagnosis import checks
 from steps.diagnosis import network as layers
 from steps.diagnosis import network as objective
 from steps.diagnosis import training as overfit
@@ -276,9 +275,9 @@ def test_what_ran_before_leaves_no_trace(bench):
 
 
 def test_an_error_in_the_data_spares_the_network_its_checks(context, monkeypatch):
-    monkeypatch.setitem(checks.ON_DATA, "ids", lambda context: Finding("ids", "error", "planted"))
-    found = {finding.check: finding for finding in checks.run_checks(context)}
-    assert all(found[name].severity == "skipped" and "ids" in found[name].finding for name in checks.ON_NETWORK)
+    monkeypatch.setitem(diagnose.ON_DATA, "ids", lambda context: Finding("ids", "error", "planted"))
+    found = {finding.check: finding for finding in diagnose.run_checks(context)}
+    assert all(found[name].severity == "skipped" and "ids" in found[name].finding for name in diagnose.ON_NETWORK)
 
 
 def test_the_script(tiny, context, monkeypatch, capsys):
@@ -287,7 +286,7 @@ def test_the_script(tiny, context, monkeypatch, capsys):
     diagnose.main()
     printed = capsys.readouterr().out
     results = json.loads((tiny / "exp/tiny/diagnosis.json").read_text())
-    assert [one["check"] for one in results] == [*checks.ON_DATA, *checks.ON_NETWORK]
+    assert [one["check"] for one in results] == [*diagnose.ON_DATA, *diagnose.ON_NETWORK]
     assert "error" not in {one["severity"] for one in results}, printed
     for one in results:
         assert f"{one['check']}: {one['finding']}" in printed

@@ -84,7 +84,8 @@ def test_files_and_contents(project):
     assert left() == sorted(["SHA256SUMS", "cmvn", "features.yaml", *in_sets])
     config = load(OUT / "features.yaml", Features)
     assert config == load(Path("conf/features/fbank.yaml"), Features)
-    feats = FeatureReader(OUT / "train/feats.scp").read_all()
+    reader = FeatureReader(OUT / "train/feats.scp")
+    feats = {utt: reader[utt] for utt in reader}
     assert list(feats) == [f"train-{index:02}" for index in range(20)]
     for utt, matrix in feats.items():
         np.testing.assert_array_equal(matrix, compute_feats(read_audio(f"data/tiny/wav/{utt}.wav", 16000), config))

@@ -13,6 +13,6 @@ from steps.model.onednn import build
 @pytest.mark.skipif(not build.has_bfloat16(), reason="the processor has no bfloat16")
 def test_bfloat16_cases():
     """In a process of their own: where oneDNN has run before, the limit on its instructions cannot be lifted."""
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "tests/bfloat16_cases.py"], capture_output=True,
-                          text=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "0", "tests/bfloat16_cases.py"],
+                          capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stdout

@@ -97,10 +97,6 @@ class FeatureReader:
             raise UserError(f"{self.scp}: {utt}: its features are NaN or infinite; run stage 3 (features) again")
         return feats
 
-    def read_all(self) -> dict[str, np.ndarray]:
-        """Every matrix, in the order of feats.scp: 4 bytes × frames × bins of memory."""
-        return {utt: self[utt] for utt in self}
-
 
 BLOCK = 1 << 16  # frames at once: an hour of audio would take gigabytes
 MIN_STD = 0.1  # a bin that hardly changes in training would otherwise dominate when it does
