@@ -21,6 +21,8 @@ def main() -> None:
     """Parse the arguments and read."""
     args = parse_args()
     policy = load(args.policy, Corpus).pinyin if args.policy else Pinyin()
+    if args.user_dict:
+        policy = policy.model_copy(update={"user_dict": args.user_dict})
     lines = enumerate((line.rstrip("\n") for line in sys.stdin), 1)
     failed = False
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
@@ -39,7 +41,7 @@ def tell(reading: Reading, text: str) -> bool:
     if reading.unread:
         parts = ", ".join(dict.fromkeys(reading.unread))
         print(f"line {reading.utt}: cannot be read: {parts} in {text}; write it in hanzi, or give its reading in a "
-              "file that pinyin.user_dict in the policy names, a line such as WiFi wai1 fai1", file=sys.stderr)
+              "file that --user-dict names, a line such as WiFi wai1 fei1", file=sys.stderr)
     return not reading.unread
 
 
@@ -48,6 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.pinyin", description=__doc__.split("\n")[0])
     parser.add_argument("--policy", type=Path, help="a corpus' yaml, whose `pinyin:` says how, such as "
                                                     "conf/corpora/thchs30.yaml; without it, standard Mandarin")
+    parser.add_argument("--user-dict", help="readings of your own, which win: lines of a word and its syllables")
     parser.add_argument("--marks", action="store_true", help="nǐ hǎo instead of ni3 hao3")
     parser.add_argument("--doubtful", action="store_true",
                         help="list on standard error the readings that were guessed, with their probabilities")

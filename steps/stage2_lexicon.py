@@ -100,7 +100,7 @@ def _refuse_or_warn(unread: list[str], summaries: list[SetSummary], policy: Piny
     """Tell of what could not be read in all sets at once. Raises UserError unless it may be left out."""
     if unread and policy.unreadable == "stop":
         remedies = {True: "Add the pinyin that a set lacks",
-                    False: "Mend the text, or give readings in a pinyin.user_dict (WiFi wai1 fai1)"}
+                    False: "Mend the text, or give readings in a pinyin.user_dict (WiFi wai1 fei1)"}
         wanted = sorted({summary.shipped for summary in summaries if summary.unread}, reverse=True)
         raise UserError("\n  ".join([*unread, *(remedies[shipped] for shipped in wanted), "Or leave them out with "
                                      "pinyin: {unreadable: skip}, in the corpus' yaml as user_dict is"]))

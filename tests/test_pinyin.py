@@ -25,6 +25,13 @@ def test_a_line_gives_a_line(monkeypatch, capsys):
     assert status == 1
 
 
+def test_advice_for_unknown_words_works_when_followed(monkeypatch, capsys, tmp_path):
+    _, err, _ = read(monkeypatch, capsys, "WiFi\n")
+    (tmp_path / "mine.txt").write_text(err.partition("a line such as ")[2], encoding="utf-8")
+    assert read(monkeypatch, capsys, "用WiFi\n", "--user-dict", f"{tmp_path}/mine.txt") == (
+        ["yong4 wai1 fei1"], "", 0)
+
+
 def test_marks(monkeypatch, capsys):
     out, err, status = read(monkeypatch, capsys, "女儿的绿衣服\n", "--marks")
     assert (out, err, status) == (["nǚ ér de lǜ yī fu"], "", 0)

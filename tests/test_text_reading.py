@@ -153,6 +153,9 @@ def test_sandhi_by_policy(text, citation, lexical, spoken):
     ("一步一步", "yi2 bu4 yi2 bu4"),
     ("五点", "wu2 dian3"),
     ("我们", "wo3 men5"),
+    ("住一楼", "zhu4 yi1 lou2"), ("得一等奖", "de2 yi1 deng2 jiang3"), ("一把手", "yi1 ba2 shou3"),
+    ("周一一早走", "zhou1 yi1 yi4 zao2 zou3"), ("数一数二", "shu3 yi1 shu3 er4"), ("一点五", "yi1 dian2 wu3"),
+    ("不不不", "bu2 bu2 bu4"),
 ])
 def test_spoken_third_tones(text, syllables):
     assert read(SPOKEN, text) == syllables
@@ -235,7 +238,7 @@ def test_user_dict_mistakes_name_file_and_line(tmp_path, line, message):
 
 
 def test_missing_user_dict_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"none.txt: no such file; mend pinyin.user_dict"):
+    with pytest.raises(UserError, match=r"none.txt: no such file; mend --user-dict, or pinyin.user_dict"):
         Reader(Pinyin(user_dict=str(tmp_path / "none.txt")))
 
 

@@ -117,8 +117,7 @@ def prefix_search(log_probs: np.ndarray, lm: SyllableLm, beam: int = BEAM, token
     """
     prefixes, scale = _Prefixes(lm), 0.0
     ended = {0: (1.0, 0.0)}  # by prefix: probability of its paths that end in blank, and in its last token
-    probs = np.exp(log_probs, dtype=np.float64)
-    for frame, candidates in zip(probs.tolist(), _candidates(probs, tokens, least), strict=True):
+    for frame, candidates in zip(log_probs, _candidates(log_probs, tokens, least), strict=True):
         kept = _best(_step(prefixes, ended, frame, candidates), beam)
         top = sum(kept[0][1])
         scale += math.log(top)
@@ -130,27 +129,32 @@ def prefix_search(log_probs: np.ndarray, lm: SyllableLm, beam: int = BEAM, token
             for prefix, final in ranked if final > 0]
 
 
-def _candidates(probs: np.ndarray, tokens: int, least: float) -> list[list[int]]:
-    """By frame, the likeliest tokens that are not the blank."""
-    likely = np.argsort(-probs[:, 1:], axis=1, kind="stable")[:, :tokens] + 1
-    enough = np.take_along_axis(probs, likely, axis=1) >= least
-    return [row[good].tolist() for row, good in zip(likely, enough, strict=True)]
+def _candidates(log_probs: np.ndarray, tokens: int, least: float) -> list[list[tuple[int, float]]]:
+    """By frame, the likeliest tokens that are not the blank, with their probabilities."""
+    found: list[list[tuple[int, float]]] = [[] for _ in log_probs]
+    frames, likely = np.nonzero(log_probs[:, 1:] >= (math.log(least) if least else -math.inf))
+    probs = np.exp(log_probs[frames, likely + 1], dtype=np.float64)
+    for frame, token, prob in zip(frames.tolist(), (likely + 1).tolist(), probs.tolist(), strict=True):
+        found[frame].append((token, prob))
+    return [sorted(row, key=lambda entry: -entry[1])[:tokens] if len(row) > tokens else row for row in found]
 
 
-def _step(prefixes: _Prefixes, ended: dict[int, tuple[float, float]], frame: list[float],
-          candidates: list[int]) -> dict[int, list[float]]:
-    """What one frame makes of the prefixes."""
+def _step(prefixes: _Prefixes, ended: dict[int, tuple[float, float]], frame: np.ndarray,
+          candidates: list[tuple[int, float]]) -> dict[int, list[float]]:
+    """What one frame, ln of probabilities, makes of the prefixes."""
     last, factor = prefixes.last, prefixes.factor
+    of_blank = math.exp(frame[BLANK])
     found: dict[int, list[float]] = {}
     for prefix, (blank, token) in ended.items():
         both, same = blank + token, last[prefix]
         entry = found.setdefault(prefix, [0.0, 0.0])
-        entry[0] += both * frame[BLANK]
-        entry[1] += token * frame[same]
-        for candidate in candidates:
+        entry[0] += both * of_blank
+        if token:
+            entry[1] += token * math.exp(frame[same])
+        for candidate, prob in candidates:
             child = prefixes.child(prefix, candidate)
             entry = found.setdefault(child, [0.0, 0.0])
-            entry[1] += (blank if candidate == same else both) * frame[candidate] * factor[child]
+            entry[1] += (blank if candidate == same else both) * prob * factor[child]
     return found
 
 

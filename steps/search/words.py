@@ -1,5 +1,6 @@
 """Word lists for decoding: the general list that jieba brings along, lists of one's own, and how words are read."""
 
+import functools
 import importlib.util
 import math
 import re
@@ -12,6 +13,7 @@ from pypinyin.constants import PINYIN_DICT
 
 from steps.common.errors import UserError
 from steps.common.files import utf8_lines
+from steps.common.parallel import default_jobs, ordered_map
 from steps.config.schema import Pinyin
 from steps.text.normalize import is_hanzi
 from steps.text.reading import Reader
@@ -19,6 +21,7 @@ from steps.text.syllables import from_marked, normalize
 
 DOCUMENTS = 0.2  # share of the frequencies by document in the general list's, beside those by word
 SCALE = 10 ** 8  # words of running text that the general list's counts are out of
+CHUNK = 20_000  # words that a process reads at once
 OWN = 100.0  # words in a million that a word of one's own is, where its line gives no number
 RARE = 0.02  # part of a character's readings that each reading is at the least
 POLICIES = (Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early"),
@@ -113,9 +116,14 @@ def readings_of(counts: Mapping[str, int], policies: Iterable[Pinyin] = POLICIES
 
     Characters have all the readings that the dictionary knows, each as likely as it is in the words of `counts`.
     """
-    readers = [Reader(policy) for policy in policies]
     own = own or {}
-    found = {word: own.get(word) or {_read(reader, word) for reader in readers} for word in counts}
+    found = {word: own.get(word, set()) for word in counts}
+    unread = [word for word, readings in found.items() if not readings]
+    chunks = [unread[begin:begin + CHUNK] for begin in range(0, len(unread), CHUNK)]
+    jobs = default_jobs() if len(chunks) > 1 else 1
+    for chunk, readings in zip(chunks, ordered_map(functools.partial(_read, tuple(policies)), chunks, jobs),
+                               strict=True):
+        found |= dict(zip(chunk, readings, strict=True))
     in_words: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for word, readings in found.items():
         for syllables in readings:
@@ -124,14 +132,20 @@ def readings_of(counts: Mapping[str, int], policies: Iterable[Pinyin] = POLICIES
                     in_words[character][syllable] += counts[word]
     return [Readings(word, _of_character(word, in_words[word]) if len(word) == 1 and is_hanzi(word) and word not in own
                      else dict.fromkeys(sorted(readings), 0.0))
-            for word, readings in sorted(found.items()) if all(readings)]
+            for word, readings in sorted(found.items()) if readings]
 
 
-def _read(reader: Reader, word: str) -> Syllables:
-    """A word's reading; empty where the dictionary does not know a character of it."""
-    if reader.unknown(word):
-        return ()
-    return tuple(syllable for part in reader.read(word) for syllable in part.syllables)
+def _read(policies: Iterable[Pinyin], words: list[str]) -> list[set[Syllables]]:
+    """The readings of words; none of those that hold a character which the dictionary does not know."""
+    found: list[set[Syllables]] = [set() for _ in words]
+    for reader in map(_reader, policies):
+        places = [place for place, word in enumerate(words) if not reader.unknown(word)]
+        for place, parts in zip(places, reader.read_all([words[place] for place in places]), strict=True):
+            found[place].add(tuple(syllable for part in parts for syllable in part.syllables))
+    return found
+
+
+_reader = functools.cache(Reader)
 
 
 def _of_character(character: str, in_words: Counter[str]) -> dict[Syllables, float]:

@@ -16,6 +16,7 @@ DOUBLED = tuple("看试想说听问走坐等找写读学玩谈聊歇尝管帮洗
 CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄运产形能潮")  # 幸运儿, 早产儿
 STATE_TAGS = ("a", "d", "i", "l", "z")
 FIELD = re.compile("[这那几两二三四五十百]+[块片亩]$")  # before 地: land
+ONE_BY_ONE = re.compile(r"(一.)\1$")  # 一口一口地
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
           "看来", "大概", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
@@ -60,7 +61,8 @@ def adverbial_di(clause: Clause) -> dict[int, str]:
         if token.hanzi[-1] != "地" or behind is None or FIELD.search(clause.text[: token.start]):
             continue
         if len(token.hanzi) == 1:
-            adverbial = before is not None and _makes_adverb(before, behind)
+            adverbial = before is not None and (_makes_adverb(before, behind)
+                                                or ONE_BY_ONE.search(clause.text[: token.start]) is not None)
         else:
             adverbial = len(token.hanzi) > 2 and token.tag[0] in STATE_TAGS
         if adverbial:

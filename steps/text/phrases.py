@@ -97,7 +97,7 @@ class Phrases:
 def read_entries(path: Path) -> dict[str, tuple[str, ...]]:
     """A dictionary file: lines `word syllable…`, one syllable a character of hanzi, or any number of them for a Latin
     word; # begins a comment. Raises UserError."""
-    lines = utf8_lines(path, "; mend pinyin.user_dict in the corpus' yaml file")
+    lines = utf8_lines(path, "; mend --user-dict, or pinyin.user_dict in the corpus' yaml file")
     entries: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, 1):
         word, *written = line.partition("#")[0].split() or [""]
@@ -120,7 +120,7 @@ def _entry(word: str, written: list[str]) -> tuple[str, ...]:
         if len(written) != len(word):
             raise UserError(f"{word}: {len(word)} characters but {len(written)} syllables; write one a character")
     if not written:
-        raise UserError(f"{word}: no syllables; write lines such as WiFi wai1 fai1")
+        raise UserError(f"{word}: no syllables; write lines such as WiFi wai1 fei1")
     return tuple(normalize(syllable) for syllable in written)
 
 

@@ -7,6 +7,7 @@ changes a third tone before another to a second (你好 ni2 hao3): within words 
 小老虎 xiao3 lao2 hu3), then in pairs of words of one character, then from left to right (Chen 2000, Tone Sandhi).
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from pypinyin.constants import PHRASES_DICT
@@ -16,8 +17,11 @@ from steps.text.grammar import DIGITS, Clause
 HUNDREDS = ("百", "千", "万", "亿")
 UNITS = tuple("〇零一二两三四五六七八九十")
 ORDINAL_BEFORE = tuple("第初期周拜")  # 第一, 初一, 星期一, 周一, 礼拜一
+DAY_BEFORE = tuple("期周拜初十")  # 周一一早: the second one begins a word
 BOUND_BEFORE = tuple("统唯专单划逐之其")  # 统一, 唯一, 之一: the word ends with it
-ORDINAL_BEHIND = tuple("月日号")  # 一月 is January
+ORDINAL_BEHIND = re.compile(  # 一月 is January, 一楼 the ground floor, 一点五 a decimal number
+    "[月日号楼审]|单元|年级|把手|级(?!级)|流(?![了到进出入])|班(?![人车])|等[奖品功舱座]|"
+    "线(?:城市|员工|医|工作|明星)|期工程|点[零一二三四五六七八九](?![十刻分])")
 COMPLEMENTS = tuple("到住见下过上去动")  # 看不到, 拿不住: "can't", two words although the dictionary knows 不到
 
 
@@ -47,7 +51,9 @@ def spoken_tones(clause: Clause, syllables: list[str]) -> dict[int, str]:
         base = "yi" if char == "一" else "bu"
         behind = clause.text[at + 1 : at + 2]
         again = at > 1 and clause.text[at - 2] == char  # 一步一步
-        if at and behind and clause.text[at - 1] == behind and behind not in DIGITS and not again:
+        if clause.text.startswith("一数二", at):  # 数一数二
+            found[at] = "yi1"
+        elif at and clause.text[at - 1] == behind != char and behind not in DIGITS and not again:
             found[at] = base + "5"
         elif char == "一":
             found[at] = base + _tone_of_yi(clause, at, syllables)
@@ -60,7 +66,9 @@ def _tone_of_yi(clause: Clause, at: int, syllables: list[str]) -> str:
     text = clause.text
     behind, before = text[at + 1 : at + 2], text[max(at - 1, 0) : at]
     in_number = behind in UNITS or (before in DIGITS and behind not in HUNDREDS)
-    ordinal = before in (*ORDINAL_BEFORE, *BOUND_BEFORE) or behind in ORDINAL_BEHIND
+    ordinal = before in (*ORDINAL_BEFORE, *BOUND_BEFORE) or ORDINAL_BEHIND.match(text, at + 1)
+    if before == "一" and text[max(at - 2, 0) : at - 1] in DAY_BEFORE and behind and behind not in DIGITS:
+        return "2" if _is_fourth(behind, syllables[at + 1]) else "4"
     if not behind or in_number or ordinal or _word_ends_behind(clause, at):
         return "1"
     return "2" if _is_fourth(behind, syllables[at + 1]) else "4"
