@@ -14,7 +14,7 @@ from steps.config.load import load_resolved
 from steps.config.schema import Lm
 from steps.corpus.table import write_table
 from steps.report.characters import character_rates
-from steps.report.experiment import NEEDED, Results
+from steps.report.experiment import NUMBERS, Results
 from steps.search.lm import random_text, syllable_lm, unigram, word_lm
 from steps.search.ngram import perplexity, vocabulary
 from steps.search.words import Readings
@@ -72,8 +72,8 @@ def test_report_leads_with_what_dev_chose(exp_dir):
     rates = {"greedy": 0.2, "prefix": 0.2, "wfst": 0.3}
     for part, method in ((part, method) for part in ("dev", "test") for method in rates):
         rate = rates[method] if part == "dev" else 0.9 - rates[method]
-        write_json(exp_dir / f"score/{part}_{method}/score.json", dict.fromkeys(NEEDED, 0) | {
-            "set": part, "method": method, "syllable_error_rate": rate})
+        write_json(exp_dir / f"score/{part}_{method}/score.json", dict.fromkeys(NUMBERS, 0) | {
+            "ci95": [0, 0], "set": part, "method": method, "syllable_error_rate": rate})
     write_json(exp_dir / "env.json", {})
     assert Results(exp_dir).main.name == "test_greedy"  # prefix is no better
     better = json.loads((exp_dir / "score/dev_prefix/score.json").read_text()) | {"syllable_error_rate": 0.1}
