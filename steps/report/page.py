@@ -165,7 +165,8 @@ def _training(results: Results) -> str:
     parts = [f"{last['epoch']:.0f} epochs"]
     parts += [f"{last['steps']:.0f} steps"] if "steps" in history else []
     parts += [f"{last['seconds'] / 60:.1f} minutes"] if "seconds" in history else []
-    machine = f"{results.env.get('cores', '?')} cores of {results.env.get('processor', 'an unknown processor')}"
+    cores = results.env.get("cores", "?")
+    machine = f"{cores} {'core' if cores == 1 else 'cores'} of {results.env.get('processor', 'an unknown processor')}"
     return f"{', '.join(parts)} on {machine}."
 
 
