@@ -42,15 +42,23 @@ def named_parameters(cell: nn.Cell, without: nn.Cell | None = None) -> dict[str,
 
 def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[str, Any] | None = None) -> str:
     """Write parameters as one whole file, `facts` (strings and numbers) among them. Returns its SHA-256."""
-    beside = path.with_name(f".{path.stem}.tmp.ckpt")
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = [{"name": name, "data": parameter} for name, parameter in parameters.items()]
-    ms.save_checkpoint(rows, str(beside), append_dict=facts)
-    digest = sha256(beside)
-    beside.chmod(0o644)  # MindSpore makes it readable for its owner only
-    with open(beside, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.ckpt")  # MindSpore wants this ending; see LEFTOVER
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        ms.save_checkpoint(rows, str(beside), append_dict=facts)
+        digest = sha256(beside)
+        beside.chmod(0o644)  # MindSpore makes it readable for its owner only
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        if error.filename is None:  # as where a write fails
+            error.filename = str(path)
+        raise
+    finally:
+        for left in (beside, beside.with_suffix(".tmp")):  # MindSpore's own name while it writes
+            left.unlink(missing_ok=True)
     return digest
 
 

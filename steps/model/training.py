@@ -122,7 +122,7 @@ class _Source:
         self._batches = batches
         self._skip = skip
         self.next_epoch = 1
-        self.error: UserError | None = None  # what MindSpore wraps into a RuntimeError of its own
+        self.error: UserError | OSError | None = None  # what MindSpore wraps into a RuntimeError of its own
 
     def __len__(self) -> int:
         return self._batches.steps_per_epoch - self._skip
@@ -135,7 +135,7 @@ class _Source:
     def _batches_of(self, epoch: int) -> Iterator[Batch]:
         try:
             yield from self._batches.epoch(epoch, self._skip)
-        except UserError as error:
+        except (UserError, OSError) as error:
             self.error = error
             raise
 

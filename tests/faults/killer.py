@@ -1,19 +1,32 @@
-"""Runs a stage that is ended at its Nth file operation: `python killer.py N SIGNAL MODULE ARGUMENTS…`.
+"""Runs a stage in a forked process, which ends itself at its Nth file operation.
 
 Counted are the operations by which a stage can leave something half done: opening for writing, renaming, removing,
-making and removing folders, syncing. N is 0 where only the number of operations is wanted, which goes to stderr.
+making and removing folders, linking, truncating. A forked process has all modules already, which take seconds to load.
 """
 
+import io
 import os
 import runpy
 import signal
 import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 EVENTS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "os.chmod", "shutil.rmtree"}
 
 
+class Done(NamedTuple):
+    """How a run has ended."""
+
+    returncode: int  # below 0: the signal that ended it
+    operations: int  # of files; 0 where it was killed
+    stderr: str
+
+
 class Counter:
-    """An audit hook that ends the process."""
+    """An audit hook that sends this process a signal at its operation `end`, never where that is 0."""
 
     def __init__(self, end: int, number: int):
         self.done, self._end, self._number, self._pid = 0, end, number, os.getpid()
@@ -32,19 +45,43 @@ class Counter:
             os.kill(self._pid, self._number)
 
 
-def main() -> None:
-    """Run the stage."""
-    end, number, module, *arguments = sys.argv[1:]
-    sys.argv = [module, *arguments]
-    counter = Counter(int(end), getattr(signal, number))
-    sys.dont_write_bytecode = True
+def run_killed(root: Path, words: Sequence[str], end: int, name: str) -> Done:
+    """Run the module words[0] with the arguments behind it in the folder `root`; the signal `name` at operation `end`.
+    """
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as count:
+        child = os.fork()
+        if child == 0:
+            os.chdir(root)
+            os.dup2(said.fileno(), 2)
+            os.dup2(said.fileno(), 1)
+            os._exit(_run(words, end, getattr(signal, name), count.fileno()))
+        _, status = os.waitpid(child, 0)
+        said.seek(0)
+        count.seek(0)
+        return Done(os.waitstatus_to_exitcode(status), int(count.read() or b"0"),
+                    said.read().decode("utf-8", errors="replace"))
+
+
+def _run(words: Sequence[str], end: int, number: int, count: int) -> int:
+    """The exit status of the stage, as Python gives it."""
+    sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(to, "w"), encoding="utf-8") for to in (1, 2))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's workers ignore it
+    os.environ["YINJIE_NJ"] = "1"
+    sys.argv, sys.dont_write_bytecode = list(words), True
+    counter, code = Counter(end, number), 0
     sys.addaudithook(counter)
     try:
-        runpy.run_module(module, run_name="__main__")
-    finally:
-        if int(end) == 0:
-            print(f"operations: {counter.done}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
+        runpy.run_module(words[0], run_name="__main__")
+    except SystemExit as end_of_it:
+        code = end_of_it.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    done = counter.done
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(count, str(done).encode())
+    return code or 0

@@ -28,6 +28,20 @@ def test_an_error_of_the_disk_is_one_line(tmp_path, number):
     assert said.startswith(f"error: {tmp_path}/feats.ark: ") and ("MB are free on /" in said) == (number in FULL)
 
 
+def test_a_checkpoint_on_a_disk_that_is_full(tmp_path, monkeypatch):
+    """MindSpore writes under a name of its own, and its error has no file's name."""
+    from steps.model import checkpoints
+
+    def save_checkpoint(rows, name, append_dict):
+        Path(name).with_suffix(".tmp").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.ms, "save_checkpoint", save_checkpoint)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/epoch-0001.ckpt'"):
+        checkpoints.save_weights(tmp_path / "epoch-0001.ckpt", {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_oserror_is_a_bug():
     def main():
         raise OSError(errno.EINVAL, "Invalid argument")
