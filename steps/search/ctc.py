@@ -25,6 +25,7 @@ class Emission(NamedTuple):
 
 
 BLANK = 0
+SURE = 0.98  # probability of a blank that changes nothing where another such frame stands before it
 
 
 def greedy(log_probs: np.ndarray) -> list[Emission]:
@@ -43,6 +44,16 @@ def greedy(log_probs: np.ndarray) -> list[Emission]:
     peaks = np.exp(np.maximum.reduceat(best, firsts))
     runs = zip(path[firsts].tolist(), firsts.tolist(), lasts.tolist(), peaks.tolist(), strict=True)
     return [Emission(*run) for run in runs if run[0] != BLANK]
+
+
+def without_sure_blanks(log_probs: np.ndarray) -> np.ndarray:
+    """The frames that matter to a search, int64: of every run of sure blanks the first alone.
+
+    Args:
+        log_probs: float (frames, tokens), natural logarithms of probabilities. May have no frames.
+    """
+    sure = log_probs[:, BLANK] > np.log(SURE)
+    return np.flatnonzero(~(sure & np.concatenate([[False], sure])[:-1]))
 
 
 def extended(labels: list[int], blank: int = 0) -> tuple[np.ndarray, np.ndarray]:

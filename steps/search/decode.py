@@ -18,7 +18,7 @@ from steps.config.schema import Features
 from steps.corpus.table import read_numbers
 from steps.feats.archive import FeatureReader
 from steps.search.alignment import Voice, set_times, voice_of
-from steps.search.ctc import Acoustic, Emission, align, greedy
+from steps.search.ctc import Acoustic, Emission, align, greedy, without_sure_blanks
 from steps.search.ctm import ctm_lines, timed_words
 from steps.search.graph import Best, Graph, GraphSearch
 from steps.search.prefix import SyllableLm, prefix_search
@@ -43,7 +43,8 @@ def make_search(folder: Path, method: str, tokens: list[str], weights: Mapping[s
     if method == "wfst":
         return GraphSearch(Graph.read(folder), tokens, weights["scale"])
     lm = SyllableLm(folder / "syllables.arpa", tokens, weights["weight"], weights["insertion"])
-    return lambda log_probs: Best(_timed(log_probs, list(prefix_search(log_probs, lm)[0].tokens)), [])
+    return lambda log_probs: Best(_timed(log_probs, list(prefix_search(
+        log_probs[without_sure_blanks(log_probs)], lm)[0].tokens)), [])
 
 
 def _timed(log_probs: np.ndarray, tokens: list[int]) -> list[Emission]:

@@ -17,7 +17,7 @@ import numpy as np
 from steps.common.checksums import check_sums, forget_sums, write_sums
 from steps.common.errors import UserError
 from steps.common.files import atomic_path, utf8_lines, write_lines
-from steps.search.ctc import BLANK, Emission
+from steps.search.ctc import BLANK, Emission, without_sure_blanks
 from steps.search.words import Readings, Syllables
 
 GRAPH = "graph.fst", "words.txt", "lexicon.txt"
@@ -28,7 +28,6 @@ WORD = 1.0  # nats that each word costs beside its probability: lists of words k
 UNKNOWN = 4.0  # nats that an unknown syllable costs beside the language model's <unk> and the choice of a syllable
 BEAM = 16.0  # as Kaldi's
 MAX_ACTIVE = 3000
-SURE = 0.98  # probability of a blank that changes nothing where another such frame stands before it
 IMPOSSIBLE = -1e4  # ln of a probability
 
 Arc = tuple[int, int, int, int, float]  # from, to, input label, output label, cost in nats
@@ -174,7 +173,7 @@ class GraphSearch:
 
     def __call__(self, log_probs: np.ndarray) -> Best:
         """The best path of one utterance, float (frames, tokens), natural logarithms; no words where it has no path."""
-        frames = _without_sure_blanks(log_probs)
+        frames = without_sure_blanks(log_probs)
         labels, words = self._path(log_probs[frames])
         emissions = []
         for at, label in enumerate(labels):
@@ -217,9 +216,3 @@ def spread(syllables: Sequence[str], words: Sequence[str],
         found.append((word, length))
         at += length
     return found
-
-
-def _without_sure_blanks(log_probs: np.ndarray) -> np.ndarray:
-    """The frames that matter: of every run of sure blanks the first alone."""
-    sure = log_probs[:, BLANK] > math.log(SURE)
-    return np.flatnonzero(~(sure & np.concatenate([[False], sure[:-1]]))) if len(sure) else np.zeros(0, np.int64)
