@@ -1,5 +1,6 @@
 """N-gram models as ARPA files, the format of SRILM, KenLM and Kaldi."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from steps.common.errors import UserError
 from steps.common.files import atomic_open
 from steps.search.ngram import NGram, from_tables
+
+ROUNDING = 1e-3  # by which the logarithm of a probability may be above 0
 
 
 def write_arpa(path: Path, model: NGram) -> None:
@@ -27,16 +30,21 @@ def write_arpa(path: Path, model: NGram) -> None:
 
 
 def read_arpa(path: Path) -> NGram:
-    """Read an ARPA file. Raises UserError where it is none, with the line."""
+    """Read an ARPA file. Raises UserError where it is none, with the line, and where it is cut short."""
     tables: list[list[tuple[float, tuple[str, ...], float]]] = []
-    number = 0
+    sizes: list[int] = []  # as the head has them
+    number, whole = 0, False
     try:
         with open(path, encoding="utf-8") as file:
             for line in file:
                 number += 1
-                if line.startswith("\\") and line.rstrip().endswith("-grams:"):
+                if not tables and line.startswith("ngram "):
+                    sizes.append(int(line.partition("=")[2]))
+                elif line.startswith("\\end\\"):
+                    whole = True
+                elif line.startswith("\\") and line.rstrip().endswith("-grams:"):
                     tables.append([])
-                elif tables and line.strip() and not line.startswith("\\end\\"):
+                elif tables and line.strip():
                     tables[-1].append(_arpa_entry(line.split(), len(tables)))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -44,6 +52,10 @@ def read_arpa(path: Path) -> NGram:
         raise UserError(f"{path}:{number}: not a line of an ARPA file; name a model in ARPA's format") from None
     if not tables:
         raise UserError(f"{path}: no \\1-grams: in it; name a model in ARPA's format")
+    found = [len(table) for table in tables]
+    if not whole or (sizes and sizes != found):
+        raise UserError(f"{path}: cut short: its head says {sizes} n-grams, and {found} are there before its end; get "
+                        f"the file anew")
     ids = {word: number for number, (_, (word,), _) in enumerate(tables[0])}
     try:
         return from_tables(list(ids), [(np.array([[ids[word] for word in entry[1]] for entry in table]).reshape(-1, n),
@@ -57,4 +69,7 @@ def read_arpa(path: Path) -> NGram:
 def _arpa_entry(fields: list[str], n: int) -> tuple[float, tuple[str, ...], float]:
     if not n + 1 <= len(fields) <= n + 2:
         raise ValueError
-    return float(fields[0]), tuple(fields[1:n + 1]), float(fields[n + 1]) if len(fields) > n + 1 else 0.0
+    log_prob, backoff = float(fields[0]), float(fields[n + 1]) if len(fields) > n + 1 else 0.0
+    if not (-math.inf < log_prob < ROUNDING and -math.inf < backoff < math.inf):
+        raise ValueError
+    return log_prob, tuple(fields[1:n + 1]), backoff

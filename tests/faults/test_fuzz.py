@@ -17,6 +17,9 @@ from steps.config.schema import Experiment
 from steps.corpus.audio import check_audio, read_blocks
 from steps.corpus.rows import read_rows
 from steps.corpus.table import read_transcript
+from steps.search.arpa import read_arpa
+from steps.search.ctm import read_ctm
+from steps.text.syllables import read_tokens
 
 FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -79,6 +82,35 @@ def test_headers_of_audio(tmp_path, kind, changes, cut):
         assert str(path) in found
     else:
         assert 0 < found < 86400 and sum(map(len, read_blocks(path))) > 0
+
+
+CTM = "a-1 1 0.120 0.040 ni3 0.987\na-1 1 0.5 0.1 hao3 1\n"
+TOKENS = "<blk> 0\nhao3 1\nni3 2\n"
+ARPA = ("\\data\\\nngram 1=3\nngram 2=1\n\n\\1-grams:\n-1\t<s>\t-0.5\n"
+        "-1\t</s>\n-0.5\tni3\t-0.1\n\n\\2-grams:\n-0.2\t<s> ni3\n\n\\end\\\n")
+changes = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 4), st.one_of(st.binary(max_size=4), st.sampled_from(
+    [b"nan", b"-inf", b"1e999", b"\n", b" ", b"\t", "\u3000".encode(), "１".encode(), b"\\1-grams:\n"]))), max_size=4)
+
+
+@FUZZ
+@given(what=st.sampled_from([(CTM, read_ctm), (TOKENS, read_tokens), (ARPA, read_arpa)]), changes=changes)
+def test_files_of_decoding_with_bytes_changed(tmp_path, what, changes):
+    content, read = bytearray(what[0].encode()), what[1]
+    for place, size, new in changes:
+        content[place % len(content):place % len(content) + size] = new
+        content = content or bytearray(b"\n")
+    (tmp_path / "x").write_bytes(content)
+    try:
+        found = read(tmp_path / "x")
+    except UserError as error:
+        assert str(tmp_path / "x") in str(error)
+        return
+    if read is read_tokens:
+        assert found[0] == "<blk>" and len(set(found)) == len(found) == content.count(b"\n") + (content[-1:] != b"\n")
+    elif read is read_ctm:
+        assert all(np.isfinite([one.begin, one.duration]).all() for own in found.values() for one in own)
+    else:
+        assert all(np.isfinite(level.log_prob).all() and np.isfinite(level.backoff).all() for level in found.levels)
 
 
 @FUZZ
