@@ -25,7 +25,7 @@ from steps.text.syllables import BLANK, all_syllables, normalize
 from steps.text.transcripts import transcribe_file
 
 FOLDER = Path("exp/hanzi")
-VERSION = 1  # to be raised where the same sources make another graph
+VERSION = 2  # to be raised where the same sources make another graph
 HELD_OUT = 20  # of a text, one sentence in so many weighs it against the word list
 
 
