@@ -71,8 +71,8 @@ def _read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
         raise UserError(f"{data_dir}: no such directory")
     faults = [f"{data_dir / name}: no such file" for name in REQUIRED if not (data_dir / name).exists()]
     if (data_dir / "segments").exists():
-        faults.append(f"{data_dir / 'segments'}: utterances cut from longer recordings are not supported; "
-                      f"cut the audio first (Kaldi's extract-segments), one file an utterance")
+        faults.append(f"{data_dir / 'segments'}: utterances cut from longer recordings; stage 1 cuts them: name the "
+                      f"folder as `root` of a corpus in conf/corpora/ (module: kaldi)")
     tables = {}
     for name in (*UTT_TABLES, *SPK_TABLES):
         if os.path.lexists(data_dir / name):

@@ -1,5 +1,5 @@
-// The language switch, and tables that sort by a click on a heading (numbers by size, everything else as text), and
-// that show the rows with a text alone.
+// The language switch; columns of words, which stand at the left; tables that sort by a click on a heading (numbers by
+// size, everything else as text), and that show the rows with a text alone.
 const button = document.getElementById("language");
 button.addEventListener("click", () => {
   const chinese = document.documentElement.lang !== "zh";
@@ -11,6 +11,14 @@ function compareCells(a, b) {
   const [x, y] = [parseFloat(a), parseFloat(b)];
   if (!Number.isNaN(x) && !Number.isNaN(y)) return x - y;
   return Number.isNaN(x) === Number.isNaN(y) ? a.localeCompare(b) : Number.isNaN(x) ? 1 : -1;
+}
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  const rows = [...table.tHead.rows, ...table.tBodies[0].rows];
+  for (let column = 0; column < rows[0].cells.length; column++) {
+    const cells = rows.map(row => row.cells[column]);
+    if (cells.every(cell => Number.isNaN(parseFloat(cell.innerText)))) cells.forEach(cell => cell.classList.add("words"));
+  }
 }
 
 const LONG = 5;  // rows from which on a table can be filtered
