@@ -134,15 +134,17 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
         blocks = (samples[begin:begin + BLOCK] for begin in range(0, len(samples), BLOCK))
     else:
         blocks = samples
-    parts = list(PARTS[config.type](blocks, config))
-    if not parts:
-        raise UserError(f"the audio is shorter than a frame of {config.frame_length_ms:g} ms")
-    feats, done = np.empty((sum(map(len, parts)), config.num_bins), np.float32), 0
-    for part in _used_up(parts):
+    feats, done = np.empty((0, config.num_bins), np.float32), 0
+    for part in PARTS[config.type](blocks, config):
+        if not np.isfinite(part).all():
+            raise UserError("its features are NaN or infinite; the samples are too large")
+        if done + len(part) > len(feats):  # grown in place: of hours, a second copy would take gigabytes
+            feats.resize((done + len(part) + done // 8, config.num_bins), refcheck=False)
         feats[done:done + len(part)] = part
         done += len(part)
-    if not np.isfinite(feats).all():
-        raise UserError("its features are NaN or infinite; the samples are too large")
+    if not done:
+        raise UserError(f"the audio is shorter than a frame of {config.frame_length_ms:g} ms")
+    feats.resize((done, config.num_bins), refcheck=False)
     return feats
 
 
@@ -152,13 +154,6 @@ def stream_feats(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.
     Together they are what `compute_feats` makes of the whole, bit by bit, where there is no `level_db`.
     """
     return PARTS[config.type](blocks, config)
-
-
-def _used_up(parts: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """The parts in order, each freed when the next is asked for."""
-    parts.reverse()
-    while parts:
-        yield parts.pop()
 
 
 def check_config(config: Features, where: str) -> None:
