@@ -90,8 +90,11 @@ def refuse(faults: list[str]) -> None:
 def refuse_or_leave_out(faults: list[str], skip: bool, total: int, what: str) -> None:
     """Raise UserError with the first few of `faults` where there are any; or, where `skip`, say all on stderr."""
     if faults and not skip:
+        remedy = ("`skip_bad: true` in the corpus' .yaml leaves them out" if len(faults) < total else
+                  "nothing would be left without them; check `root` in the corpus' .yaml, and with module: kaldi "
+                  "`options: {base: FOLDER}`, where relative paths start from")
         raise UserError(f"{len(faults)} of {total} {what} cannot be used:\n  " + "\n  ".join(shorten(faults))
-                        + "\n  `skip_bad: true` in the corpus' .yaml leaves them out")
+                        + f"\n  {remedy}")
     if faults:
         print(f"{what}: kept {total - len(faults)} of {total}, left out:", *faults, sep="\n  ", file=sys.stderr)
 

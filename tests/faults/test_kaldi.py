@@ -25,6 +25,17 @@ def test_as_kaldi_has_them(kaldi):
     assert kaldi.prepare() == "" and kaldi.read("utt2spk")["BAC009S0002W0121"] == "S0002"
 
 
+def test_paths_from_another_folder_where_the_advice_is_followed(kaldi):
+    for part in ("train", "dev", "test"):
+        scp = kaldi.own / part / "wav.scp"
+        scp.write_text(scp.read_text().replace(f"{kaldi.own}/", ""))
+    said = kaldi.prepare()
+    assert "12 of 12 audio files cannot be used" in said and "skip_bad" not in said
+    assert "`options: {base: FOLDER}`" in said
+    kaldi.configure("kaldi", {"base": str(kaldi.own)})
+    assert kaldi.prepare() == ""
+
+
 def test_without_spk2utt(kaldi):
     (kaldi.own / "train/spk2utt").unlink()
     assert kaldi.prepare() == ""
