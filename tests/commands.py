@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-_forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload(["pytest", "doit.doit_cmd", "steps.tasks.states", "steps.model.training",
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(["pytest", "doit.doit_cmd", "steps.tasks.states", "steps.model.training",
                                  "steps.search.decode", "steps.report.scores"])
 
 
@@ -27,7 +27,7 @@ class Command:
     def __init__(self, folder: Path | str, *words: str, **variables: str):
         self._said = tempfile.TemporaryDirectory(prefix="command.")
         arguments = (str(folder), words, {**os.environ, **variables}, self._said.name)
-        self._process = _forking.Process(target=_work, args=arguments)
+        self._process = FORKING.Process(target=_work, args=arguments)
         self._process.start()
         self.pid = self._process.pid
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from chain import STAGES, kill_and_rerun, make_project, operations, run_stage, warm_up  # noqa: E402
+from chain import STAGES, kill_and_rerun, make_project, operations, run_stage  # noqa: E402
 
 SIGNALS = "SIGKILL", "SIGTERM", "SIGINT"
 
@@ -20,7 +20,6 @@ def main() -> None:
     folder, kills, *stages = sys.argv[1:]
     whole = Path(folder).absolute() / "whole"
     make_project(whole)
-    warm_up()
     counts = {stage: operations(run_stage(whole, stage)) for stage in STAGES}
     for stage in stages or STAGES:
         tried = survived = 0

@@ -1,10 +1,8 @@
 """A small project whose stages are killed: how it is made, run, and compared."""
 
 import contextlib
-import importlib
 import re
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -37,14 +35,6 @@ def make_project(root: Path) -> None:
     for name, content in (("corpora/mini", config), ("features/fbank", {"type": "fbank", "num_bins": 8}),
                           ("one", experiment)):
         write_lines(root / "conf" / f"{name}.yaml", [yaml.safe_dump(content)])
-
-
-def warm_up() -> None:
-    """Load what takes seconds to load, before processes are forked."""
-    for name in ("steps.model.training", "steps.report.page", *(words[0] for words in STAGES.values())):
-        importlib.import_module(name)
-    for words in STAGES.values():
-        del sys.modules[words[0]]  # runpy wants to run it anew
 
 
 def run_stage(root: Path, stage: str, end: int = 0, number: str = "SIGKILL") -> Done:

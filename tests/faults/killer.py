@@ -1,7 +1,7 @@
-"""Runs a stage in a forked process, which ends itself at its Nth file operation.
+"""Runs a stage in a process of its own, which ends itself at its Nth file operation.
 
 Counted are the operations by which a stage can leave something half done: opening for writing, renaming, removing,
-making and removing folders, linking, truncating. A forked process has all modules already, which take seconds to load.
+making and removing folders, linking, truncating.
 """
 
 import io
@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from commands import FORKING
+
+LIMIT_S = 300
 EVENTS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "os.chmod", "shutil.rmtree"}
 
 
@@ -48,22 +51,22 @@ class Counter:
 def run_killed(root: Path, words: Sequence[str], end: int, name: str) -> Done:
     """Run the module words[0] with the arguments behind it in the folder `root`; the signal `name` at operation `end`.
     """
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as count:
-        child = os.fork()
-        if child == 0:
-            os.chdir(root)
-            os.dup2(said.fileno(), 2)
-            os.dup2(said.fileno(), 1)
-            os._exit(_run(words, end, getattr(signal, name), count.fileno()))
-        _, status = os.waitpid(child, 0)
-        said.seek(0)
-        count.seek(0)
-        return Done(os.waitstatus_to_exitcode(status), int(count.read() or b"0"),
-                    said.read().decode("utf-8", errors="replace"))
+    with tempfile.TemporaryDirectory() as folder:
+        said, count = Path(folder, "said"), Path(folder, "count")
+        process = FORKING.Process(target=_run, args=(root, words, end, getattr(signal, name), said, count))
+        process.start()
+        process.join(LIMIT_S)
+        found = process.exitcode
+        process.kill()
+        assert found is not None, f"{words[0]}: no end after {LIMIT_S} s:\n{said.read_text()}"
+        return Done(found, int(count.read_text()) if count.exists() else 0, said.read_text(errors="replace"))
 
 
-def _run(words: Sequence[str], end: int, number: int, count: int) -> int:
-    """The exit status of the stage, as Python gives it."""
+def _run(root: Path, words: Sequence[str], end: int, number: int, said: Path, count: Path) -> None:
+    """Run the stage, and exit as Python does."""
+    os.chdir(root)
+    for to in (1, 2):
+        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), to)
     sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(to, "w"), encoding="utf-8") for to in (1, 2))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's workers ignore it
     os.environ["YINJIE_NJ"] = "1"
@@ -83,5 +86,5 @@ def _run(words: Sequence[str], end: int, number: int, count: int) -> int:
     done = counter.done
     sys.stdout.flush()
     sys.stderr.flush()
-    os.write(count, str(done).encode())
-    return code or 0
+    count.write_text(str(done))
+    os._exit(code or 0)

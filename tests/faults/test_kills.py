@@ -4,7 +4,7 @@ tests/faults/campaign.py does the same at every operation of every stage.
 """
 
 import pytest
-from chain import STAGES, kill_and_rerun, make_project, operations, run_stage, warm_up
+from chain import STAGES, kill_and_rerun, make_project, operations, run_stage
 
 SHARES = 0.1, 0.6, 0.95  # of a stage's file operations
 KILLED = [(stage, share, number) for stage in ("prepare", "lexicon", "features", "train")
@@ -16,7 +16,6 @@ def whole(tmp_path_factory):
     """A project whose stages 1 to 4 are done, and the number of their file operations."""
     root = tmp_path_factory.mktemp("chain") / "whole"
     make_project(root)
-    warm_up()
     return root, {stage: operations(run_stage(root, stage)) for stage in list(STAGES)[:4]}
 
 
