@@ -58,6 +58,17 @@ def test_decoding_in_another_process_finds_what_dev_found(trained):
     assert found["syllable_error_rate"] == pytest.approx(best, abs=1e-6)
 
 
+def assert_same_training(trained, resumed):
+    """The same weights, bit for bit, and the same curves."""
+    expected, found = weights(trained), weights(resumed)
+    assert expected.keys() == found.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    columns = ["epoch", "steps", "train_loss", "grad_norm", "dev_loss", "dev_ser", "best"]
+    pd.testing.assert_frame_equal(pd.read_csv(trained / "exp/tiny/train.csv")[columns],
+                                  pd.read_csv(resumed / "exp/tiny/train.csv")[columns])
+
+
 def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
     write_tiny(tmp_path)
     process = Command(tmp_path, "steps.stage4_train", "tiny")
@@ -70,16 +81,10 @@ def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
     replace(tmp_path / "conf/tiny.yaml", "train:", "train:\n  summary: true")  # to be watched changes nothing
     status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and re.search(r"going on after epoch [12]\b", output), output
-    expected, resumed = weights(trained), weights(tmp_path)
-    assert expected.keys() == resumed.keys()
-    for name in expected:
-        np.testing.assert_array_equal(resumed[name], expected[name], err_msg=name)
     assert len(json.loads((tmp_path / "exp/tiny/env.json").read_text())["runs"]) == 2
     assert list((tmp_path / "exp/tiny/summary").glob("*.summary.*"))
     assert list((tmp_path / "exp/tiny/summary/tensorboard").glob("*.tfevents.*"))
-    columns = ["epoch", "steps", "train_loss", "grad_norm", "dev_loss", "dev_ser", "best"]
-    pd.testing.assert_frame_equal(pd.read_csv(trained / "exp/tiny/train.csv")[columns],
-                                  pd.read_csv(tmp_path / "exp/tiny/train.csv")[columns])
+    assert_same_training(trained, tmp_path)
 
 
 STOP_WITHIN = """
@@ -110,12 +115,8 @@ def test_stopped_within_an_epoch_and_resumed_gives_the_same_weights(trained, tmp
         "epoch-0001.json", "epoch-0001-step-000002.json"}
     status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and "going on after epoch 1 and 2 updates" in output, output
-    for name, value in weights(trained).items():
-        np.testing.assert_array_equal(weights(tmp_path)[name], value, err_msg=name)
     assert not list((tmp_path / "exp/tiny/checkpoints").glob("*-step-*"))
-    columns = ["epoch", "steps", "train_loss", "grad_norm", "dev_loss", "dev_ser", "best"]
-    pd.testing.assert_frame_equal(pd.read_csv(trained / "exp/tiny/train.csv")[columns],
-                                  pd.read_csv(tmp_path / "exp/tiny/train.csv")[columns])
+    assert_same_training(trained, tmp_path)
 
 
 def interrupted_after(epochs, trained, folder):

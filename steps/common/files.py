@@ -13,15 +13,18 @@ from typing import IO, Any
 
 from steps.common.errors import UserError
 
-LEFTOVER = re.compile(r"\..+\.(\d+)\.[^.]+(?:\.tmp)?")  # a name with the process that makes it
+LEFTOVER = re.compile(r"\..+\.(\d+)\.[^.]+(?:\.(?:tmp|ckpt))?")  # a name with the process that makes it
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a path beside `path` to write to; at the end it is synced and renamed to `path`, or removed on an error."""
+def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]:
+    """Give a path beside `path` to write to; at the end it is synced and renamed to `path`, or removed on an error.
+
+    It ends in `suffix`, for writers that want a certain one.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=suffix)
     os.close(handle)
     beside = Path(name)
     try:

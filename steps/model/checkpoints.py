@@ -20,7 +20,7 @@ from mindspore import nn
 
 from steps.common.checksums import SUMS, forget_sums
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, read_json, sha256, write_json, write_lines
+from steps.common.files import atomic_open, atomic_path, read_json, sha256, write_json, write_lines
 from steps.config.load import Resolved, dump, load_known, load_resolved, shapes_weights
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import write_buckets
@@ -43,23 +43,12 @@ def named_parameters(cell: nn.Cell, without: nn.Cell | None = None) -> dict[str,
 def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[str, Any] | None = None) -> str:
     """Write parameters as one whole file, `facts` (strings and numbers) among them. Returns its SHA-256."""
     rows = [{"name": name, "data": parameter} for name, parameter in parameters.items()]
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.ckpt")  # MindSpore wants this ending; see LEFTOVER
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        ms.save_checkpoint(rows, str(beside), append_dict=facts)
-        digest = sha256(beside)
-        beside.chmod(0o644)  # MindSpore makes it readable for its owner only
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        if error.filename is None:  # as where a write fails
-            error.filename = str(path)
-        raise
-    finally:
-        for left in (beside, beside.with_suffix(".tmp")):  # MindSpore's own name while it writes
-            left.unlink(missing_ok=True)
-    return digest
+    with atomic_path(path, suffix=".ckpt") as beside:  # the ending that MindSpore wants
+        try:
+            ms.save_checkpoint(rows, str(beside), append_dict=facts)
+        finally:  # MindSpore's own name while it writes
+            beside.with_suffix(".tmp").unlink(missing_ok=True)
+        return sha256(beside)
 
 
 def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, Any]:
@@ -118,7 +107,7 @@ class Checkpoints:
 
     def latest(self) -> dict[str, Any] | None:
         """The metadata of the last checkpoint that is whole; None where there is none. Says which are damaged."""
-        for path in sorted(self.folder.glob("epoch-*.json"), key=_place, reverse=True):
+        for path in sorted(self.folder.glob("epoch-*.json"), key=_epoch_and_step, reverse=True):
             damage, metadata = self._read(path)
             if damage is None:
                 return metadata
@@ -152,7 +141,7 @@ class Checkpoints:
         """Remove all but the checkpoints of the epochs `resumable`, the bare weights of the epochs `weights`, and the
         one within an epoch, `begun`: (epochs done, updates of the next)."""
         for path in self.folder.glob("epoch-*"):
-            epoch, step = _place(path)
+            epoch, step = _epoch_and_step(path)
             if (epoch, step) == begun or (step == 0 and epoch in resumable):
                 continue
             if epoch not in weights or path != self.weights_path(epoch):
@@ -166,7 +155,7 @@ def _stem(epoch: int, step: int) -> str:
     return f"epoch-{epoch:04d}-step-{step:06d}" if step else f"epoch-{epoch:04d}"
 
 
-def _place(path: Path) -> tuple[int, int]:
+def _epoch_and_step(path: Path) -> tuple[int, int]:
     """(epochs done, updates of the next one) of a checkpoint's file."""
     numbers = path.name.split(".")[0].split("-")
     return int(numbers[1]), int(numbers[3]) if len(numbers) > 2 else 0
