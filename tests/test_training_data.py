@@ -1,5 +1,7 @@
 """What is trained on and what is left out; how much memory features may take; what a checkpoint holds."""
 
+import os
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -48,6 +50,14 @@ def test_features_are_kept_in_memory_within_the_budget(config):
     assert whole[utt] is whole[utt]
     tight = NormalisedFeatures(folder, mean, std, budget=whole.cached_bytes - 1)
     assert tight.cached_bytes == 0 and tight[utt] is not tight[utt]
+
+
+def test_a_checkpoint_is_read_where_cached_files_fill_the_memory(tmp_path, monkeypatch):
+    dense, path = nn.Dense(2, 3), tmp_path / "x.ckpt"
+    save_weights(path, named_parameters(dense))
+    real = os.sysconf
+    monkeypatch.setattr(os, "sysconf", lambda name: 1 if name in ("SC_AVPHYS_PAGES", "SC_PAGE_SIZE") else real(name))
+    assert load_weights(path, named_parameters(dense)) == {}
 
 
 def test_a_checkpoint_with_more_than_the_network_has_is_refused(tmp_path):

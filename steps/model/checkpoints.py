@@ -17,6 +17,7 @@ from typing import Any
 
 import mindspore as ms
 from mindspore import nn
+from mindspore.train import serialization
 
 from steps.common.checksums import SUMS, forget_sums
 from steps.common.errors import UserError
@@ -24,6 +25,10 @@ from steps.common.files import atomic_open, atomic_path, read_json, sha256, writ
 from steps.config.load import Resolved, dump, load_known, load_resolved, shapes_weights
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import write_buckets
+
+# MindSpore refuses a checkpoint that is larger than the free memory. It does not count the memory that holds cached
+# files, which Linux gives back when it is needed. So the check is switched off: None means that nothing is known.
+serialization._get_available_memory = lambda: None
 
 
 def tokens_hash(tokens: list[str]) -> str:
@@ -51,15 +56,20 @@ def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[st
         return sha256(beside)
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The arrays of a checkpoint by name, and the facts saved with them. Raises UserError where it is not readable."""
+    try:
+        return ms.load_checkpoint(str(path))
+    except (ValueError, OSError, RuntimeError, TypeError) as error:
+        raise UserError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from None
+
+
 def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, Any]:
     """Load a checkpoint into parameters, each of which it must hold. Returns the facts saved with it.
 
     Raises UserError where the file is not readable or its parameters are others, or more. Then nothing is loaded.
     """
-    try:
-        loaded = ms.load_checkpoint(str(path))
-    except (ValueError, OSError, RuntimeError, TypeError) as error:
-        raise UserError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from None
+    loaded = read_checkpoint(path)
     for name, parameter in parameters.items():
         if name not in loaded:
             raise UserError(f"{path}: holds no {name}: it belongs to another network than config.yaml describes")
@@ -167,7 +177,7 @@ def _hash_of(metadata: dict[str, Any]) -> str:
 
 def average(paths: list[Path], network: nn.Cell) -> None:
     """Load the mean of several checkpoints' weights into `network`."""
-    loaded = [ms.load_checkpoint(str(path)) for path in paths]
+    loaded = [read_checkpoint(path) for path in paths]
     for name, parameter in named_parameters(network).items():
         parameter.set_data(ms.Tensor(sum(one[name].asnumpy().astype("float64") for one in loaded) / len(loaded),
                                      parameter.dtype))

@@ -14,7 +14,7 @@ from mindspore import nn
 from steps.common.checksums import TRAINED, check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved, load_known
-from steps.model.checkpoints import named_parameters, tokens_hash
+from steps.model.checkpoints import named_parameters, read_checkpoint, tokens_hash
 from steps.model.network import row_names
 from steps.text.syllables import read_tokens
 
@@ -59,10 +59,7 @@ def start_from(source: Source, network: nn.Cell, output: str, tokens: list[str])
     Of the output layer, the rows of those tokens (or parts of syllables, where it is factored) are copied that both
     have. The others stay as they are. Raises UserError where the other layers of the networks differ.
     """
-    try:
-        loaded = ms.load_checkpoint(str(source.checkpoint))
-    except (ValueError, OSError, RuntimeError, TypeError) as error:
-        raise UserError(f"{source.checkpoint}: not readable as a checkpoint: {str(error).splitlines()[0]}") from None
+    loaded = read_checkpoint(source.checkpoint)
     if loaded.get("tokens_sha256", tokens_hash(source.tokens)) != tokens_hash(source.tokens):
         raise UserError(f"{source.checkpoint.parent}/tokens.txt is not the list that final.ckpt was trained with")
     weights = {name: value for name, value in named_parameters(network).items() if value.dtype == ms.float32}
