@@ -70,19 +70,23 @@ CONVOLUTIONS = [  # batch, frames, bins, in, out, stride, kernel
 ]
 
 
-def norm_float64(x, gamma, beta, w, relu: bool):
-    """Batch norm with the batch's statistics, and its gradients at x, gamma and beta."""
+def norm_float64(x, gamma, beta, w, relu: bool, mean=None, variance=None):
+    """Batch norm and its gradients at x, gamma and beta; with the batch's statistics where none are given."""
     x = x.astype(float)
     axes = (0, 1, 2)
-    deviation = np.sqrt(x.var(axes) + 1e-5)
-    normalised = (x - x.mean(axes)) / deviation
+    of_batch = mean is None
+    if of_batch:
+        mean, variance = x.mean(axes), x.var(axes)
+    deviation = np.sqrt(variance + 1e-5)
+    normalised = (x - mean) / deviation
     y = normalised * gamma + beta
     if relu:
         w = w * (y > 0)
         y = np.maximum(y, 0)
     dbeta, dgamma = w.sum(axes), (w * normalised).sum(axes)
     count = x.size / x.shape[-1]
-    return y, gamma / deviation * (w - dbeta / count - normalised * dgamma / count), dgamma, dbeta
+    through_statistics = (dbeta + normalised * dgamma) / count if of_batch else 0
+    return y, gamma / deviation * (w - through_statistics), dgamma, dbeta
 
 
 NORMS = [(2, 33, 25, 16), (3, 17, 7, 20), (1, 40, 3, 1), (2, 4, 5, 128), (2, 2, 3, 600), (4, 64, 40, 32), (1, 1, 2, 16)]

@@ -21,7 +21,7 @@ from onednn_cases import CONVOLUTIONS, NORMS, close, conv_float64, norm_float64,
 from steps.config.schema import Model, Optimizer  # noqa: E402
 from steps.model.layers import StockLayers  # noqa: E402
 from steps.model.loss import CTCObjective, TrainStep  # noqa: E402
-from steps.model.network import DFCNN  # noqa: E402
+from steps.model.network import DFCNN, freeze_norms  # noqa: E402
 from steps.model.optimizer import make_optimizer  # noqa: E402
 
 
@@ -69,18 +69,22 @@ def test_conv_equals_stock_and_float64(onednn, stock, shape):
     close(dweight, dweight_stock)
 
 
+@pytest.mark.parametrize("frozen", [False, True], ids=["batch", "frozen"])
 @pytest.mark.parametrize("name", ["norm", "norm_relu"])
 @pytest.mark.parametrize("shape", NORMS, ids=str)
-def test_norm_equals_stock_and_float64(onednn, stock, name, shape):
+def test_norm_equals_stock_and_float64(onednn, stock, name, shape, frozen):
     rng = np.random.default_rng(2)
     ours, theirs = getattr(onednn, name)(shape[-1]), getattr(stock, name)(shape[-1])
+    if frozen:
+        freeze_norms(ours), freeze_norms(theirs)
     for parameter in theirs.get_parameters():
         parameter.set_data(ms.Tensor(rng.uniform(0.5, 2, parameter.shape).astype(np.float32)))
     copy_parameters(theirs, ours)
     x = (3 * rng.standard_normal(shape) + rng.uniform(-5, 5, shape[-1])).astype(np.float32)
     w = rng.standard_normal(shape, np.float32)
     y, dx, (dgamma, dbeta) = run(ours, x, w)
-    expected = norm_float64(x, ours.gamma.asnumpy(), ours.beta.asnumpy(), w, name == "norm_relu")
+    moving = (ours.moving_mean.asnumpy(), ours.moving_variance.asnumpy()) if frozen else ()
+    expected = norm_float64(x, ours.gamma.asnumpy(), ours.beta.asnumpy(), w, name == "norm_relu", *moving)
     for one, other in zip((y, dx, dgamma, dbeta), expected, strict=True):
         close(one, other)
     y_stock, dx_stock, (dgamma_stock, dbeta_stock) = run(theirs, nchw(x), nchw(w))

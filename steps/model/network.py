@@ -261,6 +261,13 @@ class DFCNN(nn.Cell):
         return self.output(self.dense(x))
 
 
+def freeze_norms(network: nn.Cell) -> None:
+    """Let batch norm use its moving averages in training, too, and leave them as they are."""
+    for _, cell in network.cells_and_names():
+        if hasattr(cell, "use_batch_statistics"):
+            cell.use_batch_statistics = False
+
+
 def _stack(model: Model, make) -> list[nn.Cell]:
     cells: list[nn.Cell] = []
     channels = 1

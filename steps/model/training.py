@@ -39,7 +39,7 @@ from steps.model.data import CACHE_BYTES, NormalisedFeatures, load_splicer, trai
 from steps.model.fine_tune import find_source, start_from
 from steps.model.layers import describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.loss import CTCObjective
-from steps.model.network import DFCNN
+from steps.model.network import DFCNN, freeze_norms
 from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, check_precision, join_workers, make_step, with_precision
 from steps.model.summary import Summary
@@ -178,6 +178,8 @@ def network_at_start(config: Resolved, tokens: list[str]) -> DFCNN:
     network = make_network(config, tokens, training=True)
     if source:
         start_from(source, network, config.experiment.model.output, tokens)
+    if config.experiment.train.freeze_norm:
+        freeze_norms(network)
     return network
 
 

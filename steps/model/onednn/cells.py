@@ -145,29 +145,35 @@ class Norm(nn.Cell):
 
     def __init__(self, channels: int, name: str):
         super().__init__()
+        self.use_batch_statistics: bool | None = None  # False: never, as nn.BatchNorm2d has it
         # In the order and by the names of nn.BatchNorm2d.
         self.moving_mean = Parameter(initializer("zeros", (channels,), ms.float32), "mean", requires_grad=False)
         self.moving_variance = Parameter(initializer("ones", (channels,), ms.float32), "variance", requires_grad=False)
         self.gamma = Parameter(initializer("ones", (channels,), ms.float32), "gamma")
         self.beta = Parameter(initializer("zeros", (channels,), ms.float32), "beta")
 
-        def backward_out(dy, x, gamma, beta, mean, inverse_deviation):
-            return x, gamma, beta
-
-        backward = operator(f"{name}_backward", backward_out, backward_out)
-
-        def bprop(x, gamma, beta, moving_mean, moving_variance, out, dout):
-            dx, dgamma, dbeta = backward(dout[0], x, gamma, beta, out[1], out[2])
-            return dx, dgamma, dbeta, ops.zeros_like(moving_mean), ops.zeros_like(moving_variance)
-
         def out(x, gamma, beta, mean, variance):
             return x, mean, mean
 
-        self.train = operator(f"{name}_train", out, out, bprop)
-        self.infer = operator(f"{name}_infer", lambda x, g, b, m, v: x, lambda x, g, b, m, v: x)
+        def backward_out(dy, x, gamma, beta, mean, deviation):
+            return x, gamma, beta
+
+        train_backward = operator(f"{name}_train_backward", backward_out, backward_out)
+        infer_backward = operator(f"{name}_infer_backward", backward_out, backward_out)
+
+        def train_bprop(x, gamma, beta, moving_mean, moving_variance, out, dout):
+            dx, dgamma, dbeta = train_backward(dout[0], x, gamma, beta, out[1], out[2])
+            return dx, dgamma, dbeta, ops.zeros_like(moving_mean), ops.zeros_like(moving_variance)
+
+        def infer_bprop(x, gamma, beta, moving_mean, moving_variance, out, dout):
+            dx, dgamma, dbeta = infer_backward(dout, x, gamma, beta, moving_mean, moving_variance)
+            return dx, dgamma, dbeta, ops.zeros_like(moving_mean), ops.zeros_like(moving_variance)
+
+        self.train = operator(f"{name}_train", out, out, train_bprop)
+        self.infer = operator(f"{name}_infer", lambda x, *of_channels: x, lambda x, *of_channels: x, infer_bprop)
 
     def construct(self, x):
-        if not self.training:
+        if not self.training or self.use_batch_statistics is False:
             return self.infer(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
         # It also changes the moving averages. MindSpore does not know that, but nothing else in the graph reads them.
         return self.train(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]

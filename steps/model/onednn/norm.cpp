@@ -155,13 +155,17 @@ void train(void** params, const int64_t* shape) {
   apply<kRelu>(x, static_cast<T*>(params[5]), m, affine.scale, affine.shift);
 }
 
+std::vector<float> inverse_deviation_of(const float* variance, int64_t channels) {
+  std::vector<float> inverse(channels);
+  for (int64_t c = 0; c < channels; ++c) inverse[c] = 1 / std::sqrt(variance[c] + kEpsilon);
+  return inverse;
+}
+
 // x, gamma, beta, moving mean, moving variance -> y
 template <bool kRelu, class T>
 void infer(void** params, const int64_t* shape) {
   const Matrix m(shape);
-  const auto* variance = static_cast<const float*>(params[4]);
-  std::vector<float> inverse_deviation(m.channels);
-  for (int64_t c = 0; c < m.channels; ++c) inverse_deviation[c] = 1 / std::sqrt(variance[c] + kEpsilon);
+  const auto inverse_deviation = inverse_deviation_of(static_cast<const float*>(params[4]), m.channels);
   const Affine affine(m.channels, static_cast<const float*>(params[1]), static_cast<const float*>(params[2]),
                       static_cast<const float*>(params[3]), inverse_deviation.data());
   apply<kRelu>(static_cast<const T*>(params[0]), static_cast<T*>(params[5]), m, affine.scale, affine.shift);
@@ -230,12 +234,12 @@ void apply_backward(const T* dy, const T* x, T* dx, const Matrix& m, const Affin
   });
 }
 
-// dy, x, gamma, beta, mean, 1 / deviation -> dx, dgamma, dbeta
+// dy, x, gamma, beta, mean -> dx, dgamma, dbeta. Mean and deviation are either the batch's, and have gradients of their
+// own, or given from outside.
 template <bool kRelu, class T>
-void backward(void** params, const int64_t* shape) {
-  const Matrix m(shape);
+void gradients(void** params, const Matrix& m, const float* inverse_deviation, bool of_batch) {
   const auto *dy = static_cast<const T*>(params[0]), *x = static_cast<const T*>(params[1]);
-  const auto *mean = static_cast<const float*>(params[4]), *inverse_deviation = static_cast<const float*>(params[5]);
+  const auto* mean = static_cast<const float*>(params[4]);
   auto *dgamma = static_cast<float*>(params[7]), *dbeta = static_cast<float*>(params[8]);
   const Affine affine(m.channels, static_cast<const float*>(params[2]), static_cast<const float*>(params[3]), mean,
                       inverse_deviation);
@@ -245,10 +249,25 @@ void backward(void** params, const int64_t* shape) {
     const double plain = sums[c], normalised = sums[m.channels + c] * inverse_deviation[c];
     dbeta[c] = plain;
     dgamma[c] = normalised;
+    if (!of_batch) continue;
     slope[c] = -affine.scale[c] * inverse_deviation[c] * normalised / m.rows;
     offset[c] = -affine.scale[c] * plain / m.rows - double(slope[c]) * mean[c];
   }
   apply_backward<kRelu>(dy, x, static_cast<T*>(params[6]), m, affine, slope, offset);
+}
+
+// dy, x, gamma, beta, mean, 1 / deviation -> dx, dgamma, dbeta
+template <bool kRelu, class T>
+void train_backward(void** params, const int64_t* shape) {
+  gradients<kRelu, T>(params, Matrix(shape), static_cast<const float*>(params[5]), true);
+}
+
+// dy, x, gamma, beta, moving mean, moving variance -> dx, dgamma, dbeta
+template <bool kRelu, class T>
+void infer_backward(void** params, const int64_t* shape) {
+  const Matrix m(shape);
+  const auto inverse_deviation = inverse_deviation_of(static_cast<const float*>(params[5]), m.channels);
+  gradients<kRelu, T>(params, m, inverse_deviation.data(), false);
 }
 
 }  // namespace
@@ -277,14 +296,26 @@ OPERATOR(norm_relu_infer) {
   return 0;
 }
 
-OPERATOR(norm_backward) {
+OPERATOR(norm_train_backward) {
   const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { backward<false, decltype(zero)>(params, shapes[1]); });
+  with_storage(types[0], [&](auto zero) { train_backward<false, decltype(zero)>(params, shapes[1]); });
   return 0;
 }
 
-OPERATOR(norm_relu_backward) {
+OPERATOR(norm_relu_train_backward) {
   const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { backward<true, decltype(zero)>(params, shapes[1]); });
+  with_storage(types[0], [&](auto zero) { train_backward<true, decltype(zero)>(params, shapes[1]); });
+  return 0;
+}
+
+OPERATOR(norm_infer_backward) {
+  const Turn turn = take_turn();
+  with_storage(types[0], [&](auto zero) { infer_backward<false, decltype(zero)>(params, shapes[1]); });
+  return 0;
+}
+
+OPERATOR(norm_relu_infer_backward) {
+  const Turn turn = take_turn();
+  with_storage(types[0], [&](auto zero) { infer_backward<true, decltype(zero)>(params, shapes[1]); });
   return 0;
 }
