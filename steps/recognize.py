@@ -131,7 +131,10 @@ def open_sound(recognizer, path: Path, args: argparse.Namespace):
     rate = recognizer.model.features.sample_rate
     if path == STDIN:
         return sound.piped_sound(sys.stdin.buffer, args.rate, args.channels, rate, live=args.stream)
-    return sound.open_sound(path, rate)
+    opened = sound.open_sound(path, rate)
+    if opened.doubt:
+        print(f"warning: {path}: {opened.doubt}", file=sys.stderr)
+    return opened
 
 
 def named(path: Path, items: Iterable) -> Iterator:

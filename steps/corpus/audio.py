@@ -15,10 +15,10 @@ import soundfile
 from steps.common.errors import UserError
 from steps.common.parallel import ordered_map, track
 from steps.corpus.mp3 import mp3_as_read
+from steps.corpus.whole import cut_short, logged_as_short
 
 CHUNK = 64  # files a task: opening a header is too short to be sent alone
 BLOCK = 1 << 16  # samples decoded at once: hours of audio would take gigabytes
-UNKNOWN_LENGTH = 2**31 - 4096  # WAV headers of streams hold about 2**31 or 2**32 bytes for "not known"
 UNKNOWN_FRAMES = 2**62
 RATES_HZ = 4_000, 768_000  # of speech; what lies outside is a damaged header
 MAX_CHANNELS = 64
@@ -69,7 +69,8 @@ def open_audio(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
     path = os.fspath(path)
     raw = _readable(path)
     with _explained(path), _Forward(raw) as file:
-        wrong = _implausible(path, file) or cut_short(file.extra_info) or _joined(path, file.format)
+        wrong = (_implausible(path, file) or logged_as_short(file.extra_info) or _joined(path, file.format)
+                 or (cut_short(path) if raw is path else None))
         if wrong:
             raise UserError(f"{path}: {wrong}")
         yield file
@@ -134,18 +135,6 @@ def check_audios(paths: Sequence[str], deep: bool = False, jobs: int | None = No
 def _check_chunk(chunk: tuple[Sequence[str], bool]) -> list[float | str]:
     paths, deep = chunk
     return [check_audio(path, deep) for path in paths]
-
-
-def cut_short(log: str) -> str | None:
-    """libsndfile's log of a WAV, AIFF or AU tells the bytes that the header promises and, if others, those that are
-    there."""
-    found = re.search(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if found is None:
-        return None
-    promised, there = map(int, found.groups())
-    if there < promised < UNKNOWN_LENGTH:
-        return f"cut short: {there} of the {promised} bytes of samples that its header promises; get the file anew"
-    return None
 
 
 def _readable(path: str) -> str | io.BytesIO:

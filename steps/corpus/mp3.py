@@ -58,6 +58,15 @@ def mp3_as_read(path: str, head: bytes) -> bytes | None:
     return _new_tag(content, audio) + b"".join(content[each.begin : each.begin + each.size] for each in audio)
 
 
+def ends_within_a_frame(content: bytes) -> bool:
+    """Whether the last frame of an mp3 is not whole."""
+    frames = _frames(content)
+    if not frames:
+        return False
+    end = frames[-1].begin + frames[-1].size
+    return _frame(content, end) is not None  # a header whose frame has not found room
+
+
 def _frames(content: bytes) -> list[Frame]:
     """All whole frames, tags and junk between them passed over."""
     frames, position = [], 0

@@ -14,11 +14,13 @@ import numpy as np
 from steps.common.errors import UserError
 from steps.corpus.audio import MAGIC as FOREIGN_MAGIC
 from steps.corpus.audio import READ, UnknownFormatError, audio_info, foreign_kind
+from steps.corpus.whole import cut_short, doubtful_end
 from steps.feats.audio import resampled, stream_audio
 
 BLOCK_S = 10  # seconds of sound that a pipe is read by
 LIVE_S = 0.2  # and that are waited for, at the most, where they are wanted as they come
-EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose duration FFmpeg reads; of others it guesses
+EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "avi", "caf", "wv", "tta")  # formats whose duration
+# FFmpeg reads; of others it guesses
 MISSING_S = 0.5  # of a recording that may be missing at its end: more than what a codec adds or takes away
 SEEN = 8192  # bytes of a pipe by which a file is known
 TS_PACKET = 188  # bytes
@@ -33,6 +35,7 @@ class Sound(NamedTuple):
 
     blocks: Iterator[np.ndarray]  # float32 (samples,), one channel, full scale ±1
     seconds: float | None  # None: not known before its end
+    doubt: str | None = None  # what makes doubtful that it is whole
 
 
 def open_sound(path: Path, sample_rate: int) -> Sound:
@@ -42,9 +45,12 @@ def open_sound(path: Path, sample_rate: int) -> Sound:
     or of a kind that nothing installed can read.
     """
     try:
-        return Sound(stream_audio(path, sample_rate).blocks, audio_info(path).seconds)
+        stream = stream_audio(path, sample_rate)
+        return Sound(stream.blocks, audio_info(path).seconds, stream.doubt)
     except UnknownFormatError as error:
         unknown = error
+    if wrong := cut_short(path):
+        raise UserError(f"{path}: {wrong}")
     try:
         return _pyav(path, sample_rate)
     except ImportError:
@@ -130,7 +136,13 @@ def _pyav(path: Path, sample_rate: int) -> Sound:
     except IndexError:
         raise UserError(f"{path}: holds no sound") from None
     resampler = av.AudioResampler(format="fltp")  # floats, a row for each channel; rate and channels stay
-    seconds = container.duration and container.duration / av.time_base
+    seconds, promised = None, None
+    if stream.duration:
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration:
+        seconds = container.duration / av.time_base
+    if container.format.name in EXACT and (stream.duration or len(container.streams) == 1):  # not a film's duration
+        promised = seconds
 
     def blocks() -> Iterator[np.ndarray]:
         done = 0
@@ -142,11 +154,13 @@ def _pyav(path: Path, sample_rate: int) -> Sound:
                         yield part.to_ndarray().T
             except av.FFmpegError as error:
                 raise UserError(f"{path}: not readable to its end: {error.strerror}; get the file anew") from None
-        if seconds and container.format.name in EXACT and done / stream.rate < seconds - MISSING_S:
-            raise UserError(f"{path}: cut short: {done / stream.rate:.1f} of the {seconds:.1f} s that its header "
+        if not done:
+            raise UserError(f"{path}: holds no sound that can be decoded; get the file anew")
+        if promised and done / stream.rate < promised - MISSING_S:
+            raise UserError(f"{path}: cut short: {done / stream.rate:.1f} of the {promised:.1f} s that its header "
                             "promises; get the file anew")
 
-    return Sound(_at_rate(blocks(), stream.rate, sample_rate), seconds)
+    return Sound(_at_rate(blocks(), stream.rate, sample_rate), seconds, doubtful_end(path))
 
 
 def _ffmpeg(path: Path, sample_rate: int) -> Sound:

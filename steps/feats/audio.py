@@ -8,6 +8,7 @@ import numpy as np
 import soxr
 
 from steps.corpus.audio import audio_info, read_blocks
+from steps.corpus.whole import doubtful_end
 
 CANCELLED = 0.01  # energy of the channels' mean over that of a channel: 20 dB less, as of channels that are inverted
 
@@ -27,6 +28,7 @@ class AudioStream(NamedTuple):
     file_rate: int
     file_channels: int
     inverted: bool  # the channels' mean would be next to nothing, so that the loudest is taken
+    doubt: str | None  # what makes doubtful that the file is whole
 
 
 def read_audio(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
@@ -53,7 +55,7 @@ def stream_audio(path: str | os.PathLike, sample_rate: int) -> AudioStream:
     blocks = _mono(path, loudest)
     if info.rate != sample_rate:
         blocks = resampled(blocks, info.rate, sample_rate)
-    return AudioStream(blocks, info.rate, info.channels, loudest is not None)
+    return AudioStream(blocks, info.rate, info.channels, loudest is not None, doubtful_end(path))
 
 
 def _mono(path: str | os.PathLike, channel: int | None) -> Iterator[np.ndarray]:

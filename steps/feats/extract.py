@@ -112,7 +112,7 @@ def _extract(utt: str, path: str, config: Features, copy: Copy) -> Extracted:
             return Extracted(utt, None, str(error))
         raise UserError(f"utterance {utt}: {error}; mend or remove it, or leave such files out "
                         "by `skip_bad: true` in conf/features") from None
-    doubt = SILENT if silent.silent else INVERTED if audio.inverted else ""
+    doubt = SILENT if silent.silent else INVERTED if audio.inverted else audio.doubt or ""
     return Extracted(utt, feats, "", audio.file_rate, audio.file_channels, doubt)
 
 

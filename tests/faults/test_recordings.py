@@ -144,6 +144,19 @@ def test_digital_silence_is_told(project, capsys):
     assert "such as s1-a0: digital silence" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "content", "doubt"), [
+    ("a0.mp3", bare(mp3(THREE_S))[:-20], "such as s1-a0: it ends within a frame"),
+    ("a0.ogg", (ogg := encode(THREE_S, "OGG"))[:ogg.rfind(b"OggS")], "such as s1-a0: its last Ogg page is not marked"),
+])
+def test_an_end_that_is_doubtful_is_told(project, capsys, name, content, doubt):
+    (project.own / "a0.wav").unlink()
+    project.write(f"own/{name}", content)
+    rows = [",".join(row).replace("a0.wav", name) for row in ROWS]
+    lines(project.own / "t.csv", "audio,speaker,text,set", *rows)
+    assert project.prepare() == "" and project.features() == ""
+    assert doubt in capsys.readouterr().err
+
+
 def test_a_wav_in_an_archive_as_espnet_has_it(project):
     project.write("own/wav.ark", b"s1-a " + encode(LOUD, "WAV") + b"s1-b " + encode(QUIET, "WAV"))
     assert check_audio(f"{project.own}/wav.ark:5") == 2.0
