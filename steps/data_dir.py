@@ -1,4 +1,4 @@
-"""Validate, fix, subset and combine data directories after Kaldi's rules."""
+"""Validate, fix, subset and combine data directories after Kaldi's rules, or join them with their features."""
 
 import argparse
 from collections.abc import Collection
@@ -6,13 +6,15 @@ from pathlib import Path
 
 from steps.common.errors import UserError, run
 from steps.common.parallel import count
+from steps.common.yaml import load
+from steps.config.schema import Features
 from steps.corpus.fix import combine, fix, spread, subset
 from steps.corpus.table import read_lines, read_numbers, read_table, refuse
-from steps.corpus.validate import validate
+from steps.corpus.validate import Summary, validate
 
 
 def main() -> None:
-    """Parse the command line and do one of the four."""
+    """Parse the command line and do one of the five."""
     args = parse()
     if args.act == "validate":
         try:
@@ -25,6 +27,8 @@ def main() -> None:
         print(f"{args.dir}: valid, {validate(args.dir, 'no')}")
     elif args.act == "subset":
         print(f"{args.target}: {subset(args.source, args.target, choose(args))}")
+    elif args.act == "feats":
+        print(f"{args.target}: {with_features(args.source, args.features, args.target)}")
     else:
         summary, left_out = combine(args.sources, args.target)
         print(*left_out, f"{args.target}: {summary}", sep="\n")
@@ -52,6 +56,12 @@ def parse() -> argparse.Namespace:
     act = acts.add_parser("combine", help="several directories as one")
     act.add_argument("target", type=Path)
     act.add_argument("sources", type=Path, nargs="+")
+    act = acts.add_parser("feats", help="a directory together with its features, for Kaldi and lhotse",
+                          description="A directory together with the features that stage 3 made of it. reco2dur tells "
+                                      "what they cover, so that lhotse's cuts keep their supervisions.")
+    act.add_argument("source", type=Path, help="such as data/mini/test")
+    act.add_argument("features", type=Path, help="such as exp/features/mini_fbank/test")
+    act.add_argument("target", type=Path)
     return parser.parse_args()
 
 
@@ -67,6 +77,22 @@ def choose(args: argparse.Namespace) -> list[str]:
         duration = read_numbers(args.source / "utt2dur")
         return sorted(utt2spk, key=lambda utt: (duration[utt], utt))[: args.shortest]
     return list(utt2spk)[: args.first] if args.first else spread(list(utt2spk), args.utts)
+
+
+def with_features(source: Path, feature_dir: Path, target: Path) -> Summary:
+    """Write `target` with those utterances of `source` that have features, and feats.scp, utt2num_frames and reco2dur.
+
+    lhotse takes a recording's seconds from reco2dur, and leaves a supervision out that ends behind its features; frames
+    cover a little more or less than the audio. So reco2dur is what they cover.
+    """
+    if not (feature_dir / "feats.scp").exists():
+        raise UserError(f"{feature_dir / 'feats.scp'}: no such file; run stage 3 (features) first")
+    shift = load(feature_dir.parent / "features.yaml", Features).frame_shift_ms / 1000
+    frames = read_numbers(feature_dir / "utt2num_frames")
+    return subset(source, target, list(frames), {
+        "feats.scp": read_table(feature_dir / "feats.scp"),
+        "utt2num_frames": read_table(feature_dir / "utt2num_frames"),
+        "reco2dur": {utt: f"{count * shift:.6g}" for utt, count in frames.items()}})
 
 
 def _keys(path: Path, known: Collection[str], what: str) -> list[str]:

@@ -227,6 +227,19 @@ def test_combine(data_dir, tmp_path):
         combine([tmp_path / "a", tmp_path / "b"], tmp_path / "d")
 
 
+def test_with_features(data_dir, tmp_path):
+    feature_dir = tmp_path / "fbank/train"
+    feature_dir.mkdir(parents=True)
+    lines(tmp_path / "fbank/features.yaml", "type: fbank")
+    lines(feature_dir / "utt2num_frames", "anna-1 38", "bert-2 39")  # the others were left out
+    with pytest.raises(UserError, match=r"feats\.scp: no such file; run stage 3"):
+        steps.data_dir.with_features(data_dir, feature_dir, tmp_path / "both")
+    lines(feature_dir / "feats.scp", "anna-1 feats.ark:7", "bert-2 feats.ark:99")
+    steps.data_dir.with_features(data_dir, feature_dir, tmp_path / "both")
+    assert read_table(tmp_path / "both/reco2dur") == {"anna-1": "0.38", "bert-2": "0.39"}
+    assert validate(tmp_path / "both").utterances == 2
+
+
 @pytest.mark.parametrize(("arguments", "kept"), [
     (["--first", "3"], ["anna-1", "anna-2", "bert-1"]),
     (["--utts", "2"], ["anna-1", "bert-1"]),

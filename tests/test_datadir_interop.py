@@ -6,6 +6,7 @@ one takes 5 GB): in PyTorch's index of such wheels, as pip's extra-index-url, or
 """
 
 import gzip
+import itertools
 import json
 import os
 import shutil
@@ -18,10 +19,15 @@ import yaml
 from corpus_trees import BUILDERS, OPTIONS
 
 import steps.stage1_prepare
+from steps.common.files import atomic_open
+from steps.config.load import dump
+from steps.config.schema import Features
 from steps.corpus.table import read_table
+from steps.data_dir import with_features
+from steps.feats.extract import extract_set
 
 KALDI_ROOT = os.environ.get("KALDI_ROOT")
-LHOTSE = ("lhotse==1.33.0", "urllib3", "torch==2.13.0+cpu")  # lhotse imports urllib3 without saying so
+LHOTSE = ("lhotse==1.33.0", "kaldi_native_io", "urllib3", "torch==2.13.0+cpu")  # it imports urllib3 without saying so
 INSTALL_S = 400  # some 15 s where nothing else runs
 
 
@@ -103,6 +109,22 @@ def test_lhotse_imports(sets, lhotse, tmp_path):
     for utt, path in read_table(data_dir / "wav.scp").items():
         assert recordings[utt]["sources"][0]["source"] == path
         assert supervisions[utt]["duration"] == pytest.approx(float(read_table(data_dir / "utt2dur")[utt]), abs=0.001)
+
+
+@pytest.mark.parametrize("sets", ["table"], indirect=True)
+@pytest.mark.parametrize("snip_edges", [True, False])
+def test_lhotses_cuts_keep_their_supervisions(sets, snip_edges, lhotse, tmp_path):
+    config = Features(type="fbank", snip_edges=snip_edges)
+    feature_dir, target = tmp_path / "feats/train", tmp_path / "x"
+    with atomic_open(tmp_path / "feats/features.yaml") as file:
+        file.write(dump(config))
+    extract_set(sets[-1], feature_dir, config, 1)
+    with_features(sets[-1], feature_dir, target)
+    subprocess.run([lhotse, "kaldi", "import", "-f", "0.01", target, "16000", tmp_path / "m"], check=True)
+    names = [(f"-{kind[0]}", tmp_path / f"m/{kind}.jsonl.gz") for kind in ("recordings", "supervisions", "features")]
+    subprocess.run([lhotse, "cut", "simple", *itertools.chain(*names), tmp_path / "cuts.jsonl.gz"], check=True)
+    cuts = manifest(tmp_path / "cuts.jsonl.gz")
+    assert {cut["supervisions"][0]["id"]: cut["supervisions"][0]["text"] for cut in cuts} == read_table(target / "text")
 
 
 def manifest(path: Path) -> list[dict]:

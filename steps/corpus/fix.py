@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from steps.common.checksums import SUMS, write_sums
@@ -125,8 +126,11 @@ def _write(data_dir: Path, tables: dict[str, dict[str, str]], said: list[str]) -
 Tables = Mapping[str, Mapping[str, str]]
 
 
-def subset(source: Path, target: Path, utts: Collection[str]) -> Summary:
-    """Write the directory `target` with those utterances of `source`. Raises UserError for one that is not there."""
+def subset(source: Path, target: Path, utts: Collection[str], more: Tables = MappingProxyType({})) -> Summary:
+    """Write the directory `target` with those utterances of `source`, and with `more` tables, such as feats.scp.
+
+    Raises UserError for an utterance that is not there.
+    """
     _refuse_itself(target, [source])
     tables = read_valid(source)
     unknown = [utt for utt in utts if utt not in tables["utt2spk"]]
@@ -134,7 +138,7 @@ def subset(source: Path, target: Path, utts: Collection[str]) -> Summary:
         raise UserError(f"{source}: {unknown[0] + ': no such utterance' if unknown else 'no utterance is chosen'}")
     chosen = {name: {utt: tables[name][utt] for utt in utts if utt in tables[name]}
               for name in UTT_TABLES if name in tables}
-    return _write_folder(target, chosen, {name: tables[name] for name in SPK_TABLES if name in tables})
+    return _write_folder(target, {**chosen, **more}, {name: tables[name] for name in SPK_TABLES if name in tables})
 
 
 def spread(utts: Sequence[str], number: int) -> list[str]:

@@ -178,4 +178,5 @@ VALUE_CHECKS: dict[str, Callable[[str], str | None]] = {
     "utt2spk": _one_word_fault,
     "utt2dur": positive_fault,
     "utt2num_frames": positive_fault,
+    "reco2dur": positive_fault,
 }
