@@ -3,8 +3,8 @@
 utt2spk may be absent (each utterance is a speaker of its own then), and so may spk2utt; `pinyin` is taken where it is
 there. A relative path in wav.scp starts from `base`, in Kaldi the folder of the recipe that wrote it. Utterances that
 `segments` cuts from longer recordings, and recordings that a command makes (`sox … |`), become files in
-data/<corpus>/cut/<set>/, since stage 3 reads files. Commands are run only where `allow_pipes` says so: a wav.scp from
-somewhere else could run anything.
+data/<corpus>/cut/<set>/, since stage 3 reads files. Commands are run only where `allow_pipes` says so, or stage 1's
+--allow-pipes: a wav.scp from somewhere else could run anything.
 """
 
 import os
@@ -72,7 +72,9 @@ def recordings(folder: Path, options: Options, cut_dir: Path) -> dict[str, str]:
     if commands and not options.allow_pipes:
         first = min(commands)
         raise UserError(f"{folder / 'wav.scp'}: {first}: a command ({table[first]}); {len(commands)} of {len(table)} "
-                        f"are. If you trust them, `options: {{allow_pipes: true}}` runs them, once; else name files")
+                        f"are. A command may do whatever you may, so none is run unless you ask for it. If you know "
+                        f"where this file comes from: python -m steps.stage1_prepare {cut_dir.parents[1].name} "
+                        f"--allow-pipes; for doit, `options: {{allow_pipes: true}}` in conf/corpora/. Else name files")
     for key in track(table, len(table), f"{folder / 'wav.scp'}") if commands else table:
         if key in commands:
             found[key] = str(cut_dir / f"{key}.wav")

@@ -26,9 +26,15 @@ def main() -> None:
     parser.add_argument("corpus", help="a name in conf/corpora/, or several joined by +")
     parser.add_argument("--deep", action="store_true", help="decode all audio, rather than open it")
     parser.add_argument("--strict", action="store_true", help="fail where the counts differ from those documented")
+    parser.add_argument("--allow-pipes", action="store_true",
+                        help="module kaldi: run the commands that wav.scp holds, as `allow_pipes: true` does")
     parser.add_argument("--nj", type=positive, help="processes (default: YINJIE_NJ, else one a processor)")
     args = parser.parse_args()
     corpus, corpus_dir = load_corpus(args.corpus), Path("data") / args.corpus
+    if args.allow_pipes:
+        if corpus.module != "kaldi":
+            raise UserError(f"{args.corpus}: --allow-pipes is for wav.scp of the module kaldi, not of {corpus.module}")
+        corpus = corpus.model_copy(update={"options": {**corpus.options, "allow_pipes": True}})
     with output_lock(corpus_dir, "prepare"):
         sets = find_utterances(corpus, args.corpus, corpus_dir)
         check_counts({name: len(utterances) for name, utterances in sets.items()}, corpus.expected, args.strict)

@@ -86,7 +86,9 @@ def test_segments_that_cannot_be(kaldi, line, said):
 def test_commands_are_run_where_they_are_allowed(kaldi):
     scp = kaldi.own / "train/wav.scp"
     scp.write_text("".join(f"{utt} cat {wav} |\n" for utt, wav in map(str.split, scp.read_text().splitlines())))
-    assert "`options: {allow_pipes: true}` runs them" in kaldi.prepare()
+    said = kaldi.prepare()
+    assert "A command may do whatever you may" in said and "stage1_prepare own --allow-pipes" in said
+    assert kaldi.prepare("--allow-pipes") == ""
     kaldi.configure("kaldi", {"allow_pipes": True})
     assert kaldi.prepare() == ""
     scp.write_text(scp.read_text().replace("cat ", "cat /nowhere/"))
