@@ -120,6 +120,11 @@ def _respell(path: Path, table: list[str]) -> None:
 def _tell(path: Path, summaries: list[SetSummary], train: Counter[str]) -> None:
     lines = [summary.line(train) for summary in summaries]
     print(*lines, f"details: {path}", sep="\n")
+    doubtful = sum((summary.doubtful() for summary in summaries), Counter())
+    if doubtful:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(doubtful.items()))
+        print(f"doubtful readings: {counts}; look at them in {path} before you train. What is wrong is mended by "
+              f"pinyin.user_dict, or in <set>/pinyin by hand")
     write_lines(path, [*lines, *(line for summary in summaries for line in summary.details(train))])
 
 

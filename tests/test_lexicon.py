@@ -82,7 +82,9 @@ def test_the_report_tells_what_was_normalised_guessed_and_what_train_lacks(data_
     assert "dev: not in train: shang4 1" in report
     assert "train: reading guessed: a_3: 想听歌曲[卷]珠帘: juan3 0.85 juan4 0.15" in report
     assert "train: rare character: a_4: 喆 zhe2" in report
-    assert "readings are guesses, 1 rare characters" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "readings are guesses, 1 rare characters" in said
+    assert "1 rare characters, 1 texts with digits, 1 texts with latin; look at them" in said
 
 
 def test_a_second_run_changes_nothing(data_dir):

@@ -95,18 +95,23 @@ class SetSummary:
             parts.append(f"{len(self.unread)} LEFT OUT as {self._why_unread}")
         return ", ".join(parts)
 
+    def doubtful(self) -> Counter[str]:
+        """The readings that people should look at, counted by kind."""
+        return Counter({"guesses": len(self.doubts), "rare characters": len(self.rare),
+                        **{f"texts with {kind}": len(told) for kind, told in self.changed.items()}})
+
     def out_of_tokens(self, train: Counter[str]) -> Counter[str]:
         """The syllables that `train` lacks, counted."""
         return Counter({syllable: n for syllable, n in self.syllables.items() if syllable not in train})
 
     def details(self, train: Counter[str]) -> list[str]:
         """What the report file says of the set beyond its line: `set: what: utterance or syllable: …`."""
-        oov = self.out_of_tokens(train)
-        lines = [f"{self.name}: not in train: {syllable} {n}" for syllable, n in oov.most_common()]
+        lines = [f"{self.name}: reading guessed: {what}" for _, what in sorted(self.doubts)]
+        lines += [f"{self.name}: rare character: {what}" for what in self.rare]
         for kind, told in sorted(self.changed.items()):
             lines += [f"{self.name}: {kind} normalised: {what}" for what in told]
-        lines += [f"{self.name}: reading guessed: {what}" for _, what in sorted(self.doubts)]
-        lines += [f"{self.name}: rare character: {what}" for what in self.rare]
+        oov = self.out_of_tokens(train)
+        lines += [f"{self.name}: not in train: {syllable} {n}" for syllable, n in oov.most_common()]
         lines += [f"{self.name}: other than one syllable a character: {utt}" for utt in self.uneven]
         lines += [" ".join([f"{self.name}: LEFT OUT as {self._why_unread}:", utt, *what])
                   for utt, what in self.unread.items()]
