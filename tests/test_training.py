@@ -48,6 +48,14 @@ def test_it_learns_and_says_what_it_did(trained):
     assert run["kernels"] in ("stock", "onednn") and run["threads"] >= 1
 
 
+def test_batch_norm_keeps_its_averages_in_the_frozen_epoch_alone(trained):
+    before, after = (load(trained / f"exp/tiny/checkpoints/epoch-000{epoch}.ckpt") for epoch in (2, 3))
+    averages = {name for name in after if "moving" in name}
+    assert len(averages) == 6
+    assert all(np.array_equal(before[name], after[name]) == (name in averages) for name in after)
+    assert all(np.ptp(after[name]) > 0 for name in averages)
+
+
 def test_decoding_in_another_process_finds_what_dev_found(trained):
     status, output = call(trained, "steps.stage5_decode", "exp/tiny", "dev")
     assert status == 0, output

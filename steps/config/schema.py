@@ -211,7 +211,7 @@ class Train(Strict):
     augment: Augment = Augment()
     ali: str | None = None  # the experiment whose alignment (exp/<experiment>/ali/train/ctm) splicing cuts by
     init_from: str | None = None  # an experiment, its directory or a .ckpt in there, whose weights training starts from
-    freeze_norm: bool = False  # batch norm keeps the averages of init_from, and trains with them
+    freeze_norm: at_most(10**5) = 0  # last epochs, in which batch norm normalises by its averages, as in decoding
     patience: at_most(10**5) = 0  # epochs without a better dev SER before stopping; 0: never stop early
     kernels: Literal["auto", "stock", "onednn"] = "auto"
     precision: Literal["fp32", "bf16", "amp"] = "fp32"  # bf16: on the CPU; amp: on GPU and Ascend
@@ -223,12 +223,6 @@ class Train(Strict):
     def _hosts_are_alike(self) -> "Train":
         if self.workers % self.hosts:
             raise ValueError(f"workers: {self.workers} cannot be spread evenly over {self.hosts} hosts")
-        return self
-
-    @model_validator(mode="after")
-    def _frozen_norm_has_averages(self) -> "Train":
-        if self.freeze_norm and self.init_from is None:
-            raise ValueError("freeze_norm keeps the averages of another training: name it by init_from")
         return self
 
     @model_validator(mode="after")

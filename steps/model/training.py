@@ -5,7 +5,8 @@ Read next: batches (what the network is given), network, loss (the step), callba
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def train(config: Resolved, exp_dir: Path) -> None:
     steps = batches.steps_per_epoch * experiment.train.epochs
     optimizer = make_optimizer(experiment.train.optimizer, network, steps, make)
     clip = make.clip(experiment.train.optimizer.clip_norm)
-    step = make_step(CTCObjective(network, make), optimizer, clip, experiment.train, workers)
+    new_step = partial(make_step, CTCObjective(network, make), optimizer, clip, experiment.train, workers)
+    step = new_step()  # with amp it gives the optimizer more parameters, which checkpoints hold
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history, begun = _resume(checkpoints, network, optimizer)
     dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
@@ -84,22 +86,35 @@ def train(config: Resolved, exp_dir: Path) -> None:
     training = Training(exp_dir, experiment.train, batches.steps_per_epoch, network, optimizer, dev, checkpoints,
                         history, workers)
     if not training.is_over:
-        _run(training, step, batches, begun)
+        _run(training, step, new_step, batches, begun)
     if workers.writes:
         _finish(training, tokens)
 
 
-def _run(training: Training, step: nn.Cell, batches: TrainingBatches, begun: dict[str, Any]) -> None:
-    """All epochs that are not done yet; `begun` is what a checkpoint keeps of the first of them."""
+def _run(training: Training, step: nn.Cell, new_step: Callable[[], nn.Cell], batches: TrainingBatches,
+         begun: dict[str, Any]) -> None:
+    """All epochs that are not done yet; `begun` is what a checkpoint keeps of the first of them.
+
+    In the last `freeze_norm` epochs batch norm uses its averages. The step that does is a new one, compiled anew.
+    """
     step_log = StepLog(training, begun)
     callbacks = [step_log, EpochEnd(training, step_log)]
     if training.config.summary and training.workers.writes:
         callbacks.append(Summary(training, step_log))
-    model, done = ms.Model(step), training.history.epochs
-    if begun:  # apart from the others, since all epochs of one dataset must be equally long
-        _train_epochs(model, _Source(batches, begun["step"]), callbacks, done, done + 1)
-    if not training.is_over:
-        _train_epochs(model, _Source(batches), callbacks, training.history.epochs, training.config.epochs)
+    resumed, epochs = training.history.epochs, training.config.epochs
+    frozen_from = epochs - training.config.freeze_norm
+    parts = {frozen_from, epochs}  # epochs at whose end something changes
+    if begun:
+        parts.add(resumed + 1)  # apart from the others, since all epochs of one dataset must be equally long
+    for last in sorted(parts):
+        done = training.history.epochs
+        if done >= last or training.is_over:
+            continue
+        if done >= frozen_from:
+            freeze_norms(training.network)
+            step = step if done == resumed else new_step()
+        source = _Source(batches, begun.get("step", 0) if done == resumed else 0)
+        _train_epochs(ms.Model(step), source, callbacks, done, last)
 
 
 def _train_epochs(model: ms.Model, source: "_Source", callbacks: list[ms.Callback], done: int, last: int) -> None:
@@ -178,8 +193,6 @@ def network_at_start(config: Resolved, tokens: list[str]) -> DFCNN:
     network = make_network(config, tokens, training=True)
     if source:
         start_from(source, network, config.experiment.model.output, tokens)
-    if config.experiment.train.freeze_norm:
-        freeze_norms(network)
     return network
 
 
