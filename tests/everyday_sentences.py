@@ -4,6 +4,8 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
+from steps.config.schema import Pinyin
+
 TABLE = Path(__file__).parent / "everyday.tsv"
 
 
@@ -13,6 +15,11 @@ class Sentence(NamedTuple):
     kind: str
     text: str
     readings: list[list[set[str]]]  # whole readings, each a list of the syllables that are right at a place
+
+    @property
+    def policy(self) -> Pinyin:
+        """How it is read."""
+        return Pinyin(sandhi="spoken" if self.kind == "spoken" else "citation")
 
     def is_right(self, syllables: list[str]) -> bool:
         """Whether the syllables are one of the sentence's readings."""

@@ -21,6 +21,7 @@ DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞
 MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
           "看来", "大概", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
 GAINED = tuple("了过到奖冠第病癌分金银铜名利钱感肺胃零满一两几流糖抑胜罪")  # what one gets, in 得奖, 得第一, 得感冒
+DUTIES = ("好好", *"多少早先再赶换修还给去找由让用按自亲马趁省")  # how one must do it: 这笔账得好好算算
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
 NAMING = tuple("称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
@@ -64,7 +65,7 @@ def adverbial_di(clause: Clause) -> dict[int, str]:
             adverbial = before is not None and (_makes_adverb(before, behind)
                                                 or ONE_BY_ONE.search(clause.text[: token.start]) is not None)
         else:
-            adverbial = len(token.hanzi) > 2 and token.tag[0] in STATE_TAGS
+            adverbial = len(token.hanzi) > 2 and (token.tag[0] in STATE_TAGS or _repeats(token.hanzi))
         if adverbial:
             found[token.end - 1] = "de5"
     return found
@@ -101,7 +102,9 @@ def _reading_of_de(before: Token | None, token: Token, behind: Token | None) -> 
         return "de5" if before is not None else "de2"
     if behind.tag[0] == "u" or behind.hanzi.startswith(GAINED):
         return "de2"
-    if before is None or before.hanzi in MODALS or before.tag[0] == "r" or before.tag in ("t", "c"):
+    if before is None or before.hanzi in (*MODALS, "了") or before.tag[0] == "r" or before.tag in ("t", "c"):
+        return "dei3"
+    if before.tag[0] == "n" and before.hanzi != "病" and (behind.tag[0] == "v" or behind.hanzi.startswith(DUTIES)):
         return "dei3"
     if before.tag[0] in "vabizg" or before.hanzi[-1] == "心" or len(before.hanzi) == 1:
         return "de5"
@@ -118,8 +121,8 @@ def distance_back(text: str, at: int) -> int:
 
 
 def able_liao(clause: Clause) -> dict[int, str]:
-    """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3: can, can't."""
-    found = {}
+    """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3, can, can't; so is the first 了 in 终于了了."""
+    found = {match.start(): "liao3" for match in re.finditer("(?<=[^除为罢])了(?=了(?!解|如|然|断))", clause.text)}
     for match in re.finditer("[不得]了(?!解|结|然|却|断|如指掌)", clause.text):
         at, before = match.start(), _word_at(clause, match.start() - 1)
         if before is None:
@@ -145,8 +148,10 @@ def _word_at(clause: Clause, at: int) -> Token | None:
 
 
 def attained_zhao(clause: Clause) -> dict[int, str]:
-    """着 in V不着, V得着 (够不着) and behind verbs of attaining (睡着, 找着了) is zhao2."""
-    pattern = f"(?<=.)[不得]着(?![急手想落重眼陆边痕调])|[{ATTAINED}]着|[{ATTAINED_WITH_LE}]着了"
+    """着 in V不着, V得着 (够不着), behind verbs of attaining (睡着, 找着了, 找着钥匙了) and alone as a verb, to burn
+    (就着了), is zhao2."""
+    pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆边痕调])|[{ATTAINED}]着|"
+               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|[就又也没都火灯炉]着(?=了|起来)")
     return {match.start() + 1: "zhao2" for match in re.finditer(pattern, clause.text)}
 
 

@@ -4,13 +4,15 @@ sandhi: `citation` gives 一 and 不 their own tone (yi1, bu4) everywhere. `lexi
 dictionary says so (一直 yi4 zhi2, 不是 bu2 shi4) and nowhere else, as THCHS-30's transcripts do. `spoken` changes it as
 speech does: 一 to yi2 and 不 to bu2 before a fourth tone, 一 to yi4 before the others, save in numbers and ordinals. It
 changes a third tone before another to a second (你好 ni2 hao3): within words first (展览馆 zhan2 lan2 guan3, but
-小老虎 xiao3 lao2 hu3), then in pairs of words of one character, then from left to right (Chen 2000, Tone Sandhi).
+小老虎 xiao3 lao2 hu3), then in pairs of words of one character, then from right to left, so that a syllable changes
+where the next still has its third tone (选举法很有用 fa3 hen2 you3; Chen 2000, Tone Sandhi).
 """
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
-from pypinyin.constants import PHRASES_DICT
+import rjieba
 
 from steps.text.grammar import DIGITS, Clause
 
@@ -111,7 +113,7 @@ def third_tones(words: Iterable[str], syllables: Sequence[str]) -> dict[int, str
             before = 0
         else:
             before = length
-    for start, _ in feet[1:]:
+    for start, _ in reversed(feet[1:]):
         _join(start, said)
     return {at: syllable for at, syllable in enumerate(said) if syllable != syllables[at]}
 
@@ -125,11 +127,16 @@ def _join_halves(word: str, start: int, said: list[str]) -> None:
     """Join the parts of a word of two and more: 展览|馆, 小|老虎, 理想|主义."""
     if len(word) < 2:
         return
-    right = len(word) == 3 and word[1:] in PHRASES_DICT and word[:2] not in PHRASES_DICT
+    right = len(word) == 3 and _is_word(word[1:]) and not _is_word(word[:2])
     cut = 1 if right or len(word) == 2 else 2
     _join_halves(word[:cut], start, said)
     _join_halves(word[cut:], start + cut, said)
     _join(start + cut, said)
+
+
+@functools.cache
+def _is_word(hanzi: str) -> bool:
+    return len(rjieba.cut(hanzi, hmm=False)) == 1
 
 
 def sandhi_blind(syllables: Sequence[str]) -> list[str]:

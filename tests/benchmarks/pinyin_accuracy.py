@@ -27,7 +27,7 @@ from steps.config.schema import Pinyin
 from steps.text.normalize import is_hanzi, normalize
 from steps.text.reading import Reader
 from steps.text.syllables import normalize as normalize_syllable
-from tests.everyday_sentences import everyday_sentences
+from tests.everyday_sentences import Sentence, everyday_sentences
 
 LIKE_THCHS30 = Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early",
                       user_dict="conf/pinyin/thchs30.txt")
@@ -64,7 +64,10 @@ def main() -> None:
 
 
 def _sets(args: argparse.Namespace) -> dict[str, tuple[Callable[[Read], Score], Pinyin]]:
-    sets = {"everyday, sentences": (score_everyday, Pinyin())}
+    everyday, spoken = ([one for one in everyday_sentences() if one.policy.sandhi == sandhi]
+                        for sandhi in ("citation", "spoken"))
+    sets = {"everyday, sentences": (lambda read: score_everyday(read, everyday), Pinyin()),
+            "as spoken, sentences": (lambda read: score_everyday(read, spoken), spoken[0].policy)}
     if args.thchs30:
         sentences = read_sentences(args.thchs30)
         for name, half in (("even", sentences[1::2]), ("odd", sentences[0::2])):
@@ -104,9 +107,8 @@ def halves(table: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     return parts
 
 
-def score_everyday(read: Read) -> Score:
+def score_everyday(read: Read, sentences: list[Sentence]) -> Score:
     """Mistakes are sentences."""
-    sentences = everyday_sentences()
     mistakes = []
     for sentence in sentences:
         syllables = [syllable for _, read_as in read(sentence.text) for syllable in read_as.split()]
