@@ -8,6 +8,7 @@ from typing import Any
 from steps.common.checksums import AGAIN, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_path, sha256, write_json, write_lines
+from steps.common.lock import output_lock
 from steps.common.provenance import git_commit
 from steps.config.load import Resolved, load_resolved
 from steps.corpus.write import read_pinyin
@@ -23,14 +24,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m steps.export", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
     args = parser.parse_args()
-    out_dir = export(args.exp_dir)
+    with output_lock(args.exp_dir, "export"):
+        out_dir = export(args.exp_dir)
     print(f"{out_dir}: {', '.join(FILES)}")
     if (out_dir / "demo.html").exists():
         print(f"{out_dir}/demo.html: a page to try it in a browser, without a server")
 
 
 def export(exp_dir: Path) -> Path:
-    """Write the directory `export` of a trained experiment; export.json comes last. Returns that directory.
+    """Write the directory `export` of a trained experiment and return it; its export.json goes first and comes last.
 
     Raises UserError where the training has not ended.
     """
@@ -40,9 +42,7 @@ def export(exp_dir: Path) -> Path:
     check_sums(exp_dir, AGAIN.format("4 (train)"), TRAINED)
     tokens = read_tokens(exp_dir / "tokens.txt")
     mean, std = mean_std(load_cmvn(exp_dir / "cmvn"))
-    out_dir = exp_dir / "export"
-    for name in (SUMS, "export.json", "demo.html"):
-        (out_dir / name).unlink(missing_ok=True)
+    out_dir, dev = exp_dir / "export", dev_data(config)
 
     from steps.deploy.demo import has_demo, write_demo
     from steps.deploy.mindir import read_network, write_mindir  # MindSpore takes seconds to import
@@ -52,6 +52,8 @@ def export(exp_dir: Path) -> Path:
     network = read_network(exp_dir, config, tokens)
     weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
     model = onnx_model(config, tokens, weights, mean, std)
+    for name in (SUMS, "export.json", "demo.html"):  # what can be checked has been
+        (out_dir / name).unlink(missing_ok=True)
     with atomic_path(out_dir / "model.onnx") as beside:
         beside.write_bytes(model.SerializeToString())
     write_mindir(out_dir / "model.mindir", network, config, mean, std)
@@ -59,24 +61,30 @@ def export(exp_dir: Path) -> Path:
     write_json(out_dir / "features.json", config.features.model_dump(mode="json"))
     copy_graph(exp_dir, out_dir)
     told = facts(config, exp_dir)
-    told |= on_dev(out_dir, config, told)
+    told |= on_dev(out_dir, config, told, *dev) if dev else {}
     if has_demo(config):
         write_demo(out_dir / "demo.html", model, config, tokens, (mean, std), told)
-    write_sums(out_dir, FILES[1:])
     write_json(out_dir / "export.json", told)
+    write_sums(out_dir, FILES)
     return out_dir
 
 
-def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any]) -> dict[str, Any]:
-    """What dev tells of the exported model (`steps.deploy.confidence.measure`); nothing where dev is not there."""
+def dev_data(config: Resolved) -> tuple[FeatureReader, dict[str, list[str]]] | None:
+    """Features and pinyin of dev, by which confidences are calibrated; None where dev is not there."""
+    feats, pinyin = config.feature_dir / "dev" / "feats.scp", config.data_dir / "dev" / "pinyin"
+    if feats.exists() and pinyin.exists():
+        return FeatureReader(feats), read_pinyin(pinyin)
+    print(f"no {feats if pinyin.exists() else pinyin}: confidences stay as the network has them, uncalibrated")
+    return None
+
+
+def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any], feats: FeatureReader, pinyin: dict[str, list[str]]
+           ) -> dict[str, Any]:
+    """What dev tells of the exported model (`steps.deploy.confidence.measure`)."""
     from steps.deploy.confidence import measure, table_lines
     from steps.deploy.model import OnnxModel
 
-    feats, pinyin = config.feature_dir / "dev" / "feats.scp", config.data_dir / "dev" / "pinyin"
-    if not feats.exists() or not pinyin.exists():
-        print(f"no {feats if pinyin.exists() else pinyin}: confidences stay as the network has them, uncalibrated")
-        return {}
-    measured = measure(OnnxModel(out_dir, told), config.features, FeatureReader(feats), read_pinyin(pinyin))
+    measured = measure(OnnxModel(out_dir, told), config.features, feats, pinyin)
     print("\n".join(table_lines(measured)))
     return measured
 

@@ -46,8 +46,6 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     """Write what the experiment's methods need; lm.json comes last."""
     begin = time.monotonic()
     lm, policy = config.experiment.decode.lm, config.corpus.pinyin
-    (folder / "lm.json").unlink(missing_ok=True)
-    forget_sums(folder)
     text = _joined([_of_set(config, TRAIN) if name == TRAIN else _of_file(Path(name), policy) for name in lm.text])
     dev = _of_set(config, "dev")
     models = {name: read_model(Path(name)) for name in lm.arpa}
@@ -55,6 +53,8 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
                               for wanted in (False, True))
     counts, readings = word_counts(lm.words, text, of_words.values())
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
+    (folder / "lm.json").unlink(missing_ok=True)  # what can be checked has been
+    forget_sums(folder)
     told = {"lm": lm.model_dump(mode="json")}
     if "prefix" in config.experiment.decode.methods:
         mixed = syllable_lm(tokens[1:], lexicon, counts, text.syllables, dev.syllables, sentence_length(text.words),

@@ -1,20 +1,23 @@
 """Stage 3: features of all sets of a corpus, and CMVN statistics of its training set."""
 
 import argparse
+import contextlib
+import os
 import shutil
 import sys
 from collections import Counter
 from pathlib import Path
 
-from steps.common.checksums import forget_sums, write_sums
+from steps.common.checksums import SUMS, forget_sums, write_sums
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open, disk_usage, megabytes
+from steps.common.files import megabytes, write_lines
 from steps.common.lock import output_lock
 from steps.common.parallel import default_jobs, on_cluster, positive
 from steps.config.load import dump, load_corpus, load_features
 from steps.config.schema import Features
 from steps.corpus.audio import is_there
-from steps.feats.archive import discard, save_cmvn
+from steps.corpus.write import folder_beside
+from steps.feats.archive import discard, move_features, save_cmvn
 from steps.feats.compute import check_config
 from steps.feats.extract import extract_set, read_seconds, read_wav_scp
 
@@ -27,23 +30,20 @@ def main() -> None:
     jobs = args.nj or (None if on_cluster() else default_jobs())
     for part in corpus.sets:
         check_input(data_dir / part)
-    check_room(data_dir, out_dir, corpus.sets, config)
     with output_lock(out_dir, "features"):
-        discard_all(out_dir, corpus.sets)  # what can be checked has been
-        try:
-            extract_all(data_dir, out_dir, corpus.sets, config, jobs)
-        except BaseException:
-            discard_all(out_dir, corpus.sets)
-            raise
+        check_room(data_dir, out_dir, corpus.sets, config)
+        with folder_beside(out_dir) as beside:
+            extract_all(data_dir, beside, out_dir, corpus.sets, config, jobs)
+            put_in_place(beside, out_dir)
 
 
-def extract_all(data_dir: Path, out_dir: Path, sets: list[str], config: Features, jobs: int | None) -> None:
-    """Features of each set, and cmvn from the one called train."""
-    with atomic_open(out_dir / "features.yaml") as file:
-        file.write(dump(config))
+def extract_all(data_dir: Path, beside: Path, out_dir: Path, sets: list[str], config: Features, jobs: int | None
+                ) -> None:
+    """Features of each set, and cmvn from the one called train, in the folder `beside` that is moved to `out_dir`."""
+    write_lines(beside / "features.yaml", [dump(config).rstrip()])
     formats: Counter = Counter()
     for part in sets:
-        done = extract_set(data_dir / part, out_dir / part, config, jobs)
+        done = extract_set(data_dir / part, beside / part, config, jobs, named=out_dir / part)
         formats += done.formats
         print(f"{out_dir / part}: {done.formats.total()} utterances, {int(done.stats[0, -1])} frames "
               f"of {config.num_bins} bins", flush=True)
@@ -53,11 +53,25 @@ def extract_all(data_dir: Path, out_dir: Path, sets: list[str], config: Features
             print(f"warning: {out_dir / part}: {len(utts)} of {done.formats.total()} utterances, such as {utts[0]}: "
                   f"{doubt}", file=sys.stderr)
         if part == "train":
-            save_cmvn(out_dir / "cmvn", done.stats)
+            save_cmvn(beside / "cmvn", done.stats)
             for name, copy in zip(config.copy_sets, config.copies, strict=True):
-                extract_set(data_dir / part, out_dir / name, config, jobs, copy)
-    write_sums(out_dir, ["cmvn", "features.yaml"])
+                extract_set(data_dir / part, beside / name, config, jobs, copy, out_dir / name)
+    write_sums(beside, ["cmvn", "features.yaml"])
     tell_conversions(formats, config.sample_rate)
+
+
+def put_in_place(beside: Path, out_dir: Path) -> None:
+    """Move the features that are made to their place; cmvn, without which nobody takes them for whole, goes first and
+    comes last."""
+    (out_dir / "cmvn").unlink(missing_ok=True)
+    forget_sums(out_dir)
+    for old in out_dir.glob("train_copy*"):
+        discard(old)
+    for part in [path for path in beside.iterdir() if path.is_dir()]:
+        move_features(part, out_dir / part.name)
+    for name in ("features.yaml", SUMS, "cmvn"):
+        with contextlib.suppress(FileNotFoundError):  # cmvn is of corpora with a set train
+            os.replace(beside / name, out_dir / name)
 
 
 def check_input(data_dir: Path) -> None:
@@ -70,23 +84,15 @@ def check_input(data_dir: Path) -> None:
 
 
 def check_room(data_dir: Path, out_dir: Path, sets: list[str], config: Features) -> None:
-    """Raise UserError where the disk has less room than the features will take, beside those that they replace."""
+    """Raise UserError where the disk has less room than the features will take. Earlier ones stay until then."""
     frames = {part: sum(read_seconds(data_dir / part).values()) * 1000 / config.frame_shift_ms for part in sets}
     total = sum(frames.values()) + len(config.copies) * frames.get("train", 0)
     wanted = total * config.num_bins * (1 if config.compress else 4)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(out_dir).free + disk_usage(out_dir)
+    free = shutil.disk_usage(out_dir).free
     if wanted > free:
+        earlier = (f" (the earlier ones: doit clean features:{out_dir.name})" if (out_dir / "cmvn").exists() else "")
         raise UserError(f"{out_dir}: the features take some {megabytes(wanted)}, where {megabytes(free)} are free; "
-                        f"free some space, or let exp/features be a link to another disk")
-
-
-def discard_all(out_dir: Path, sets: list[str]) -> None:
-    """Remove what an earlier or failed run left: a stage that fails leaves no target behind."""
-    forget_sums(out_dir)
-    (out_dir / "cmvn").unlink(missing_ok=True)
-    for part in [*(out_dir / part for part in sets), *out_dir.glob("train_copy*")]:
-        discard(part)
+                        f"free some space{earlier}, or let exp/features be a link to another disk")
 
 
 def tell_conversions(formats: Counter, sample_rate: int) -> None:

@@ -21,7 +21,6 @@ from steps.search.decode import (
     chosen_weights,
     decode_in_parts,
     decode_set,
-    discard,
     make_search,
     write_decoded,
 )
@@ -48,7 +47,6 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 
     model = AcousticModel(args.exp_dir)
-    discard(out_dir)
     checkpoint_hash = sha256(args.exp_dir / "final.ckpt")  # of what was read, whatever happens to it meanwhile
     what = f"decoding {args.set}"
     if on_cluster() and not args.words:

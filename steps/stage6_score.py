@@ -41,8 +41,6 @@ def score(args: argparse.Namespace, data_dir: Path) -> None:
     """Count the errors of a decoded set against the pinyin in `data_dir` and write them."""
     decode_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{args.method}"
     score_dir = args.exp_dir / "score" / decode_dir.name
-    for name in (SUMS, *FILES):
-        (score_dir / name).unlink(missing_ok=True)
     check_sums(decode_dir, AGAIN.format("5 (decode)"))
     hyps = read_hypotheses(decode_dir / "pinyin")
     decoding = read_decode_json(decode_dir / "decode.json")
@@ -85,6 +83,8 @@ def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str
     counts = [count(pairs) for pairs in alignments.values()]
     wer = wer_lines(total(counts), sum(one.errors > 0 for one in counts), len(counts), scores["skipped"])
     by_spk = per_spk_counts(alignments, utt2spk)
+    for name in (SUMS, *FILES):  # what can be checked has been
+        (score_dir / name).unlink(missing_ok=True)
     write_lines(score_dir / "wer", wer)
     write_lines(score_dir / "per_utt", per_utt_lines(alignments))
     write_lines(score_dir / "per_spk", per_spk_lines(by_spk))

@@ -70,6 +70,7 @@ def finish(command: Command) -> tuple[int, str]:
 
 def _work(folder: str, words: tuple[str, ...], environment: dict[str, str], said: str) -> None:
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

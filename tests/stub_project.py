@@ -181,10 +181,12 @@ class Project:
         return Command(self.folder, "doit", *args, PYTHONUNBUFFERED="1", **variables)
 
     def start_alone(self, *args: str, **variables: str) -> subprocess.Popen:
-        """The same, not forked from anything: for what passes on signals to processes that it forks itself."""
+        """The same, not forked from anything: for what passes on signals to processes that it forks itself. Ctrl-C
+        reaches it also where the tests run in the background of a shell, which ignores it."""
         return subprocess.Popen([sys.executable, "-m", "doit", *args], cwd=self.folder, text=True,
                                 env={**os.environ, "PYTHONUNBUFFERED": "1", **variables}, start_new_session=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def doit(self, *args: str, status: int = 0, **variables: str) -> tuple[str, str]:
         """Run doit and return its stdout and stderr; it must exit with `status`."""

@@ -290,6 +290,15 @@ def test_going_back_to_the_old_config_after_an_interrupt(finished, number):
     assert (finished.folder / "exp/mini/score/test_greedy/score.json").read_text() == before
 
 
+@pytest.mark.parametrize("words", [["list"], ["report:mini"]])
+def test_the_reader_of_the_output_ends_first(fresh, words):
+    """As in `doit list | head`."""
+    process = fresh.start_alone(*words)
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() in (0, -signal.SIGPIPE)
+    assert sorted(fresh.ran()) == (sorted(ALL) if words == ["report:mini"] else [])
+
+
 def test_a_failing_stage_stops_the_run(fresh):
     out, err = fresh.doit(status=1, FAIL="train:mini")
     assert "error: as asked" in out

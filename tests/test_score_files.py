@@ -150,7 +150,8 @@ def test_utterance_that_stage_3_skipped_is_left_out_and_counted(monkeypatch, exp
     ("exp/small/decode/test_greedy/pinyin", "amy-1 ni3\namy-1 ni3\n", "pinyin:2: amy-1 is there twice"),
     ("exp/small/decode/test_greedy/pinyin", "amy-1 ni3\n\n", "pinyin:2: an empty line"),
 ])
-def test_refusals_leave_no_score_behind(monkeypatch, exp_dir, scored, name, content, said):
+def test_refusals_leave_the_score_as_it_was(monkeypatch, exp_dir, scored, name, content, said):
+    before = {path: path.read_bytes() for path in scored.iterdir()}
     Path(name).unlink()
     if content is not None:
         Path(name).write_text(content)
@@ -160,4 +161,4 @@ def test_refusals_leave_no_score_behind(monkeypatch, exp_dir, scored, name, cont
         Path("exp/small/decode/test_greedy/SHA256SUMS").unlink()
     with pytest.raises(UserError, match=said):
         run_script(monkeypatch, score, str(exp_dir), "test")
-    assert list(scored.iterdir()) == []
+    assert before == {path: path.read_bytes() for path in scored.iterdir()}

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,30 +18,52 @@ FILES = "feats.scp", "feats.ark", "utt2num_frames"
 
 
 @contextlib.contextmanager
-def feature_writer(folder: Path, compress: bool = False) -> Iterator[Callable[[str, np.ndarray], None]]:
+def feature_writer(folder: Path, compress: bool = False, named: Path | None = None
+                   ) -> Iterator[Callable[[str, np.ndarray], None]]:
     """Give `write(utt, feats)`; at the block's end `folder` gets feats.ark, utt2num_frames and, last, feats.scp.
 
-    Nothing is there before that, nor after an error: where feats.scp is there, all of it is there. `feats` are float32
-    (frames, bins), and stored in Kaldi's one-byte format for speech features where `compress`. feats.scp names the ark
-    by `folder` as it is given: relative to the project's root where `folder` is.
+    After an error what was there before is there still. `feats` are float32 (frames, bins), and stored in Kaldi's
+    one-byte format for speech features where `compress`. feats.scp names the ark by `named`, the folder that `folder`
+    will be moved to, or else by `folder` as it is given: relative to the project's root where it is.
     """
-    discard(folder)
-    scp, ark = folder / "feats.scp", folder / "feats.ark"
     frames: dict[str, int] = {}
-    table = kio.CompressedMatrixWriter if compress else kio.FloatMatrixWriter
-    with atomic_path(scp) as scp_beside:
-        with atomic_path(ark) as ark_beside:
-            with _disk_errors(ark_beside), table(f"ark,scp:{ark_beside},{scp_beside}") as writer:
+    with atomic_path(folder / "feats.scp") as scp, atomic_path(folder / "feats.ark") as ark:
+        with (_compressed(scp, ark) if compress else _plain(scp, ark)) as write_matrix:
 
-                def write(utt: str, feats: np.ndarray) -> None:
-                    with _disk_errors(ark_beside):
-                        writer[utt] = (feats, kio.CompressionMethod.kSpeechFeature) if compress else feats
-                    frames[utt] = len(feats)
+            def write(utt: str, feats: np.ndarray) -> None:
+                write_matrix(utt, feats)
+                frames[utt] = len(feats)
 
-                yield write
-            lines = scp_beside.read_text(encoding="utf-8").replace(f" {ark_beside}:", f" {ark}:")
-            scp_beside.write_text(lines, encoding="utf-8")
+            yield write
+        lines = scp.read_text(encoding="utf-8").replace(f" {ark}:", f" {(named or folder) / 'feats.ark'}:")
+        scp.write_text(lines, encoding="utf-8")
+        discard(folder)
         write_table(folder / "utt2num_frames", frames)
+
+
+@contextlib.contextmanager
+def _plain(scp: Path, ark: Path) -> Iterator[Callable[[str, np.ndarray], None]]:
+    """Kaldi's binary float matrices. kaldi_native_io would copy each: of hours of audio, gigabytes."""
+    with open(ark, "wb") as matrices, open(scp, "w", encoding="utf-8", newline="\n") as places:
+
+        def write(utt: str, feats: np.ndarray) -> None:
+            matrices.write(f"{utt} ".encode())
+            places.write(f"{utt} {ark}:{matrices.tell()}\n")
+            matrices.write(struct.pack("<2s3sBiBi", b"\0B", b"FM ", 4, feats.shape[0], 4, feats.shape[1]))
+            matrices.write(np.ascontiguousarray(feats, "<f4").data)
+
+        yield write
+
+
+@contextlib.contextmanager
+def _compressed(scp: Path, ark: Path) -> Iterator[Callable[[str, np.ndarray], None]]:
+    with _disk_errors(ark), kio.CompressedMatrixWriter(f"ark,scp:{ark},{scp}") as writer:
+
+        def write(utt: str, feats: np.ndarray) -> None:
+            with _disk_errors(ark):
+                writer[utt] = feats, kio.CompressionMethod.kSpeechFeature
+
+        yield write
 
 
 @contextlib.contextmanager
@@ -58,8 +81,15 @@ def discard(folder: Path) -> None:
     """Remove what an earlier run left in `folder`, whole or in parts: feats.scp first."""
     for name in (SUMS, *FILES, "skipped"):
         (folder / name).unlink(missing_ok=True)
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink()
+
+
+def move_features(source: Path, folder: Path) -> None:
+    """Move all that `extract_set` has written to another folder, in place of what is there: feats.scp last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    discard(folder)
+    for name in ("skipped", *reversed(FILES), SUMS):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(source / name, folder / name)
 
 
 class FeatureReader:

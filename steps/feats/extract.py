@@ -49,11 +49,12 @@ class Extraction(NamedTuple):
     doubts: dict[str, list[str]]  # utterances by what is odd about them
 
 
-def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | None = None, copy: Copy = AS_RECORDED
-                ) -> Extraction:
+def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | None = None, copy: Copy = AS_RECORDED,
+                named: Path | None = None) -> Extraction:
     """Write the features of all utterances of data_dir/wav.scp to `out_dir`, the same for any number of `jobs`.
 
-    With `copy` they are those of a changed copy of the set, under the same ids.
+    With `copy` they are those of a changed copy of the set, under the same ids. `named` is the folder that `out_dir`
+    will be moved to, if any. After an error what was there before is there still.
 
     Raises UserError naming utterance and file for audio that can't be used; with config.skip_bad such utterances are
     left out and listed in out_dir/skipped, and only a set without any usable utterance is an error.
@@ -61,8 +62,8 @@ def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | Non
     wavs = read_wav_scp(data_dir / "wav.scp")
     stats, formats, skipped, doubts = empty_stats(config.num_bins), Counter(), [], {}
     everything = _extract_all(wavs, read_seconds(data_dir), config, jobs, copy)
-    with feature_writer(out_dir, config.compress) as write, contextlib.closing(everything) as results:
-        for done in track(results, len(wavs), f"{out_dir}"):
+    with feature_writer(out_dir, config.compress, named) as write, contextlib.closing(everything) as results:
+        for done in track(results, len(wavs), f"{named or out_dir}"):
             if done.feats is None:
                 skipped.append(f"{done.utt} {done.error}")
                 continue
@@ -73,8 +74,8 @@ def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | Non
                 doubts.setdefault(done.doubt, []).append(done.utt)
         if not formats:
             raise UserError(f"{data_dir / 'wav.scp'}: no usable utterance; the first: {skipped[0]}")
-        if skipped:
-            write_lines(out_dir / "skipped", skipped)
+    if skipped:
+        write_lines(out_dir / "skipped", skipped)
     write_sums(out_dir, [*FILES, "skipped"])
     return Extraction(stats, formats, skipped, doubts)
 

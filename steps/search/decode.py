@@ -108,18 +108,15 @@ def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray
     return Decoded(dict(sorted(found.items())), voices, frames, time.perf_counter() - begin, searching)
 
 
-def discard(out_dir: Path) -> None:
-    """Remove an earlier result."""
-    for name in (SUMS, *FILES, *OF_WORDS):
-        (out_dir / name).unlink(missing_ok=True)
-
-
 def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, config: Features, facts: Mapping[str, Any]) -> None:
-    """Write pinyin, ctm and decode.json, which holds `facts`; of words, where there are any, text and ctm_words."""
-    write_lines(out_dir / "pinyin", (" ".join([utt, *(model.tokens[one.token] for one in best.emissions)])
-                                     for utt, best in decoded.found.items()))
+    """Write pinyin, ctm and decode.json, which holds `facts`; of words, where there are any, text and ctm_words. An
+    earlier result is removed before."""
     emissions = {utt: best.emissions for utt, best in decoded.found.items() if best.emissions}
     times = set_times(model, config, decoded.voices, emissions)[1] if emissions else {}
+    for name in (SUMS, *FILES, *OF_WORDS):
+        (out_dir / name).unlink(missing_ok=True)
+    write_lines(out_dir / "pinyin", (" ".join([utt, *(model.tokens[one.token] for one in best.emissions)])
+                                     for utt, best in decoded.found.items()))
     write_lines(out_dir / "ctm", ctm_lines(times))
     if any(best.words for best in decoded.found.values()):
         write_lines(out_dir / "text", (" ".join([utt, *(word for word, _ in best.words)])

@@ -4,9 +4,11 @@ Log and note lie in log/, in the directory that the task writes to: exp/mini/log
 exp/features/mini_fbank/log/features.log, data/mini/log/prepare.log, exp/log/compare.log.
 """
 
+import contextlib
 import functools
 import json
 import os
+import signal
 import sqlite3
 import sys
 import time
@@ -41,6 +43,12 @@ class Recorder(ConsoleReporter):
         super().__init__(*args)
         self._read: dict[str, dict[str, Any]] = {}  # by task: what its dependencies held when it began
 
+    def write(self, text: str) -> None:
+        """Where the reader of the output, such as head, has ended, the run goes on without it."""
+        with contextlib.suppress(BrokenPipeError):
+            super().write(text)
+            self.outstream.flush()
+
     def execute_task(self, task) -> None:
         """The task's files are about to change."""
         if task.actions:
@@ -64,6 +72,12 @@ class Recorder(ConsoleReporter):
         _write()  # else the database stays locked until this doit ends
         if task.executed and not isinstance(fail, Busy):
             failed(task)
+
+
+def end_with_reader() -> None:
+    """Let `doit list | head` end without a word where head has ended."""
+    if sys.argv[1:2] and sys.argv[1] in ("list", "info", "help"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def check_database(path: Path) -> None:

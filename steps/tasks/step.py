@@ -1,5 +1,6 @@
 """A stage's script as a doit action, its output shown and kept in a log."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from doit.action import BaseAction
@@ -40,7 +41,8 @@ class Step(BaseAction):
 
     def execute(self, out=None, err=None) -> TaskFailed | None:
         """Run the script; `out` and `err` belong to doit's protocol. Raises SystemExit when interrupted."""
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):  # its reader, such as head, has ended
+            sys.stdout.flush()
         if multiprocessing.parent_process() is not None:  # a process of `doit -n`
             die_with_parent()
         log = record.log_path(self.task)
@@ -77,23 +79,51 @@ def run_child(words: Sequence[str], log: BinaryIO, variables: dict[str, str] | N
     process' own, and the file descriptors `handles`. An interrupt (KeyboardInterrupt) is passed on as SIGTERM, a
     second one as SIGKILL; then raises SystemExit.
     """
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=handles,
-                               env={**os.environ, **(variables or {})}, preexec_fn=die_with_parent)
-    copying = threading.Thread(target=_copy, args=(process.stdout, log), daemon=True)
-    copying.start()
+    process = copying = None
     try:
+        with _interrupts_noted() as noted:  # one that came before the script is waited for would not reach it
+            process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=handles,
+                                       env={**os.environ, **(variables or {})}, preexec_fn=die_with_parent)
+            copying = threading.Thread(target=_copy, args=(process.stdout, log), daemon=True)
+            copying.start()
+        if noted:
+            raise KeyboardInterrupt
         status = process.wait()
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait()
-        except KeyboardInterrupt:
-            process.kill()
-            process.wait()
+        if process:
+            _end(process)
         sys.exit(130)
     finally:
-        copying.join(DRAIN_S)  # no longer: a process that the script left behind may hold the pipe open
+        if copying:
+            copying.join(DRAIN_S)  # no longer: a process that the script left behind may hold the pipe open
     return 128 - status if status < 0 else status
+
+
+@contextlib.contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """Within the block, interrupts that would be handled are only noted. To block them is not enough: they would go to
+    another thread."""
+    noted: list[int] = []
+    here = threading.current_thread() is threading.main_thread()  # which alone gets them
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here}
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, lambda number, frame: noted.append(number))
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Pass an interrupt on as SIGTERM, and a second one as SIGKILL."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        process.kill()
+        process.wait()
 
 
 def _copy(pipe: BinaryIO, log: BinaryIO) -> None:
