@@ -32,7 +32,14 @@ from steps.diagnosis.labels import (
     check_set_levels,
     check_set_tokens,
 )
-from steps.diagnosis.network import check_gradients, check_logits, check_loss, check_output, check_relus
+from steps.diagnosis.network import (
+    check_gradients,
+    check_logits,
+    check_loss,
+    check_norm,
+    check_output,
+    check_relus,
+)
 from steps.diagnosis.page import build_page, lines, summary
 from steps.diagnosis.training import check_divergence, check_oscillation, check_overfit, check_plateau, check_rate
 
@@ -47,6 +54,7 @@ ON_DATA: dict[str, Check] = {
 }
 ON_NETWORK: dict[str, Check] = {
     "loss": check_loss, "logits": check_logits, "output": check_output, "alignment": check_alignment,
+    "batch norm": check_norm,
     "relus": check_relus, "gradients": check_gradients, "overfit": check_overfit, "learning rate": check_rate,
 }
 BEFORE_NETWORK = ("blank", "ids", "labels fit", "finite")  # whose errors leave nothing to be trained

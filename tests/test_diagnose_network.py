@@ -22,7 +22,7 @@ from steps.diagnosis import training as sweep
 from steps.diagnosis.alignment import check_alignment
 from steps.diagnosis.bench import Bench, summarise
 from steps.diagnosis.context import Context, Finding
-from steps.diagnosis.network import check_output
+from steps.diagnosis.network import check_norm, check_output
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import Batch
 from steps.model.checkpoints import named_parameters, save_weights
@@ -231,7 +231,7 @@ def test_the_sweep_ends_where_the_configured_rate_has_learnt():
 
 def test_what_a_finished_training_has_left(tiny, tmp_path, monkeypatch):
     before = Context(load_experiment("tiny"), tmp_path)
-    for check in (check_output, check_alignment):
+    for check in (check_output, check_alignment, check_norm):
         assert check(before).severity == "skipped" and "no checkpoint" in check(before).finding
     before.bench.train(0.01 * sweep.shape(160), before.bench.batches)
     save_weights(tmp_path / "final.ckpt", named_parameters(before.bench.network), {})
@@ -242,6 +242,14 @@ def test_what_a_finished_training_has_left(tiny, tmp_path, monkeypatch):
     heard, emitted = check_output(after), check_alignment(after)
     assert heard.severity == emitted.severity == "ok", (heard, emitted)
     assert emitted.evidence[0].startswith("0 of ") and emitted.evidence[1] == "an output frame sees 0.10 s"
+    assert check_norm(after).severity == "ok"
+    after.bench.load()
+    for name, value in named_parameters(after.bench.network).items():
+        if "moving_variance" in name:
+            value.set_data(9 * value)
+    save_weights(tmp_path / "final.ckpt", named_parameters(after.bench.network), {})
+    finding = check_norm(after)
+    assert finding.severity == "warning" and "freeze_norm" in finding.remedy, finding
 
 
 def test_the_network_is_the_one_that_training_begins_with(tiny, context, capsys):

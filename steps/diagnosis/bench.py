@@ -170,9 +170,12 @@ class Bench:
         self.reset()
         return logits
 
-    def inference(self, batch: Batch | None = None) -> np.ndarray:
-        """What decoding gets of a batch: float32 (batch, frames, tokens)."""
-        self._inference.set_train(False)
+    def inference(self, batch: Batch | None = None, own_norm: bool = False) -> np.ndarray:
+        """What decoding gets of a batch: float32 (batch, frames, tokens).
+
+        With `own_norm` batch norm normalises by the batch, as in training. Then call `reset`.
+        """
+        self._inference.set_train(own_norm)
         return self._inference(Tensor((batch or self.batch).feats)).asnumpy()
 
     def log_probs(self, feats: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:

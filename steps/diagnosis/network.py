@@ -8,7 +8,7 @@ import numpy as np
 from steps.diagnosis.bench import Activations
 from steps.diagnosis.context import Context, Finding, graded, percent
 from steps.diagnosis.page import gradient_figure, histogram_figure
-from steps.model.batches import Batch
+from steps.model.batches import Batch, labels_fit, make_batch
 from steps.search.ctc import ctc_cost, greedy
 
 BLANKS = np.linspace(0.05, 0.95, 10)  # probabilities of the blank that are tried
@@ -67,6 +67,47 @@ def judge_output(log_probs: Mapping[str, np.ndarray], pinyin: Mapping[str, list[
         return Finding("output", "warning", "the network hears more than twice the syllables that were spoken",
                        evidence, "does the text hold all that is spoken? do lengths of dev and train differ?")
     return Finding("output", "ok", "the network hears different syllables, about as many as were spoken", evidence)
+
+
+# By how many times the loss may fall where batch norm normalises by the batch. hsk: 0.9, words with sentences: 1.4.
+BETTER = 1.08
+NORM_BATCH = range(8, 33)  # utterances
+
+
+def check_norm(context: Context) -> Finding:
+    """Batch norm's averages fit short and long utterances, each of which training batches with its like."""
+    bench = context.bench
+    if bench.trained is None:
+        return Finding("batch norm", "skipped", UNTRAINED)
+    model, ids = context.config.experiment.model, {token: number for number, token in enumerate(context.tokens)}
+    feats, pinyin = context.feats("dev"), context.pinyin("dev")
+    labels = {utt: [ids[syllable] for syllable in pinyin[utt]] for utt in feats if utt in pinyin
+              and all(syllable in ids for syllable in pinyin[utt])}
+    utts = sorted((utt for utt in labels if labels_fit(len(feats[utt]), labels[utt], model)),
+                  key=lambda utt: len(feats[utt]))
+    size = min(NORM_BATCH[-1], len(utts) // 2)
+    if size < NORM_BATCH[0]:
+        return Finding("batch norm", "skipped", f"too few of dev's utterances fit, {len(utts)} of {2 * NORM_BATCH[0]}")
+    bench.load()
+    losses = {}
+    for name, group in (("shortest", utts[:size]), ("longest", utts[-size:])):
+        batch = make_batch([feats[utt] for utt in group], [labels[utt] for utt in group], len(feats[group[-1]]),
+                           max(len(labels[utt]) for utt in group), model)
+        losses[name] = tuple(reference_loss(bench.inference(batch, own_norm), batch) for own_norm in (False, True))
+        bench.load()
+    bench.reset()
+    return judge_norm(losses)
+
+
+def judge_norm(losses: Mapping[str, tuple[float, float]]) -> Finding:
+    """`losses`: nats per label, with batch norm's averages and with the batch's own mean and variance, by group."""
+    evidence = [f"the {name} utterances of dev: loss {averages:.2f} as in decoding, {own:.2f} with the "
+                f"batch's own mean and variance, as in training" for name, (averages, own) in losses.items()]
+    if all(averages <= BETTER * own for averages, own in losses.values()):
+        return Finding("batch norm", "ok", "batch norm's averages fit short and long utterances", evidence)
+    return Finding("batch norm", "warning", "the network does worse with batch norm's averages than with each batch's "
+                   "own mean and variance", evidence, "train a third of the epochs, or more, with the averages: "
+                   "`train: {freeze_norm: 10}`")
 
 
 VANISHED = 1e-4  # of the largest layer's gradient
