@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steps.common.errors import UserError
-from steps.deploy.assess import DOUBT, TokenParts, assess, listen, reading_aloud, wrong_parts
+from steps.deploy.assess import DOUBT, TokenParts, assess, listen, part_score, reading_aloud, wrong_parts
 from steps.deploy.pronunciation import Span, assess_utterance, azure, scores
 from steps.search.ctc import ctc_cost
 
@@ -118,6 +118,14 @@ def test_of_right_forms_the_likeliest_was_said_and_neither_tone_is_wrong():
     assert wrong_parts(reading.targets[0], verdict) == ["final"]  # the second tone is right before a third one
     _, [verdict, _] = assess(sound("hao3"), reading, PARTS)
     assert wrong_parts(reading.targets[0], verdict) == []
+
+
+def test_parts_that_are_wrong_together_have_the_syllables_score():
+    reading = reading_aloud("ni3")
+    _, [verdict] = assess(sound("hao3"), reading, PARTS)
+    scores = [part_score(reading.targets[0], verdict, part) for part in ("initial", "final", "tone")]
+    assert wrong_parts(reading.targets[0], verdict) == ["initial", "final"]
+    assert scores[:2] == [verdict.accuracy] * 2 and verdict.accuracy < 0.05 < scores[2]
 
 
 def test_errors_of_the_user():

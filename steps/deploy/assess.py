@@ -120,6 +120,13 @@ def wrong_parts(target: Target, verdict: Verdict) -> list[str]:
             [getattr(form, part) for form in forms]]
 
 
+def part_score(target: Target, verdict: Verdict, part: str) -> float:
+    """The probability, 0 to 1, that a part was right, given that the two others were. Where several were wrong that
+    says nothing of them, and they have the syllable's."""
+    wrong = wrong_parts(target, verdict)
+    return verdict.accuracy if part in wrong and len(wrong) > 1 else float(np.exp(getattr(verdict.log_odds, part)))
+
+
 class TokenParts:
     """The tokens of a model by their initials, finals and tones."""
 

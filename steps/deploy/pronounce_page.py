@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 import soundfile
 
-from steps.deploy.assess import wrong_parts
+from steps.deploy.assess import PARTS, part_score, wrong_parts
 from steps.deploy.pronunciation import Assessment, Recorded, scores
 from steps.feats.pitch import SHIFT_S, pitch
 from steps.report.page import environment
@@ -90,7 +90,7 @@ def _row(assessment: Assessment, one, tokens: list[str]) -> dict[str, Any]:
     wanted = split(target.syllable)
     cells: list[int | None] = [None] * 4
     if verdict.error != "Omission":
-        cells = [*(round(100 * float(np.exp(odds))) for odds in verdict.log_odds), round(100 * verdict.accuracy)]
+        cells = [*(round(100 * part_score(target, verdict, part)) for part in PARTS), round(100 * verdict.accuracy)]
         if not wanted.initial and not verdict.heard.initial:
             cells[0] = None
     return {"grapheme": target.grapheme, "accent": accented(target.syllable), "error": verdict.error,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
-from steps.deploy.assess import PARTS, Heard, ReadingAloud, Target, TokenParts, Verdict, assess
+from steps.deploy.assess import PARTS, Heard, ReadingAloud, Target, TokenParts, Verdict, assess, part_score
 from steps.deploy.model import NOT_MEASURED, Model
 from steps.deploy.sound import open_sound
 from steps.feats.compute import compute_feats
@@ -193,7 +193,7 @@ def _phonemes(target: Target, verdict: Verdict, span: Span | None) -> list[dict[
     return [{
         "Phoneme": getattr(wanted, part),
         **_times(span),
-        "PronunciationAssessment": {"AccuracyScore": _percent(np.exp(getattr(verdict.log_odds, part)))},
+        "PronunciationAssessment": {"AccuracyScore": _percent(part_score(target, verdict, part))},
         "Part": part,
         "Said": getattr(verdict.heard, part),
     } for part in PARTS if part != "initial" or wanted.initial or verdict.heard.initial]

@@ -257,11 +257,14 @@ function start() {
       }
       const wanted = targets[one.target], partsOf = syllable => model.parts[model.tokens.indexOf(syllable)];
       const own = partsOf(wanted.syllable), other = one.token ? model.parts[one.token] : null;
-      const off = words.parts.filter((_, part) => other && wanted.accepted.every(
+      const off = [0, 1, 2].filter(part => other && wanted.accepted.every(
         form => !model.tokens.includes(form) || partsOf(form)[part] !== other[part]));
+      // A part's score supposes that the two others are right. Where several are wrong, they have the syllable's.
+      const scores = one.verdict.parts.map((value, part) => (
+        off.length > 1 && off.includes(part) ? one.verdict.accuracy : value));
       const wrong = one.verdict.error === "Mispronunciation";
-      row([wanted.grapheme, accent(wanted.syllable), said, words[one.verdict.error] + (wrong ? ` · ${off.join(" ")}` : ""),
-           ...one.verdict.parts.map((value, part) => (one.token && (own[part] || other[part]) ? meter(value) : ""))],
+      row([wanted.grapheme, accent(wanted.syllable), said, words[one.verdict.error] + (wrong ? ` · ${off.map(part => words.parts[part]).join(" ")}` : ""),
+           ...scores.map((value, part) => (one.token && (own[part] || other[part]) ? meter(value) : ""))],
           "td", one.verdict.error);
     }
     return [summary, scroll];
