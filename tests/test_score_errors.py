@@ -17,6 +17,7 @@ from steps.report.errors import (
     count_tones,
     edit_alignment,
     rate,
+    rate_intervals,
     split_tone,
     syllable_error_rate,
     total,
@@ -210,3 +211,5 @@ def test_intervals_where_nothing_can_be_wrong():
     assert error_rates(refs, hyps, {utt: edit_alignment(refs[utt], []) for utt in refs})["intervals"] == {
         "toneless_error_rate": [1, 1], "tone_error_rate": [0, 0], "sentence_error_rate": [1, 1],
         "sandhi_blind_error_rate": [1, 1]}
+    (_, sentences), (_, tokens) = rate_intervals([[1, 3]] * 9 + [[0, 0]], [[1, 2]] * 10)
+    assert sentences == 1 < tokens  # no more sentences than there are can be wrong; insertions know no end

@@ -96,8 +96,9 @@ _AT_ONCE = 100  # replications; bounds the memory
 def rate_intervals(errors: Sequence[Sequence[float]], of: Sequence[Sequence[float]]) -> list[list[float]]:
     """[low, high] of each of several rates, 95 %, as `steps.report.scores.confidence_interval` has it, seed fixed.
 
-    1.96 standard deviations of 10,000 replications either side of their mean, cut at 0 (Kaldi's compute-wer-bootci).
-    A replication in which there was nothing to get wrong counts as 0.
+    1.96 standard deviations of 10,000 replications either side of their mean, cut at 0 (Kaldi's compute-wer-bootci),
+    and at 1 where no utterance has more errors than there are chances of one. A replication in which there was nothing
+    to get wrong counts as 0.
 
     Args:
         errors, of: (utterances, rates): a rate is its column's sum of `errors` by that of `of`.
@@ -116,7 +117,8 @@ def rate_intervals(errors: Sequence[Sequence[float]], of: Sequence[Sequence[floa
                                where=sums[:, width:] > 0))
     rates = np.concatenate(rates)
     mean, reach = rates.mean(axis=0), 1.96 * rates.std(axis=0, ddof=1)
-    return np.stack([np.maximum(0, mean - reach), mean + reach], axis=1).tolist()
+    highest = np.where((errors <= of).all(axis=0), 1.0, np.inf)
+    return np.stack([np.maximum(0, mean - reach), np.minimum(highest, mean + reach)], axis=1).tolist()
 
 
 TONES = "12345"

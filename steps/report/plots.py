@@ -76,7 +76,7 @@ def _tuning_curve(method: str, found: Mapping[str, Any], of_greedy: float) -> st
 
 def _curve(history: pd.DataFrame, title: str, columns: dict[str, tuple[str, str]]) -> str:
     figure = Figure(figsize=(4.2, 2.7))
-    axes = figure.subplots(gridspec_kw={"left": 0.13, "right": 0.98, "top": 0.91, "bottom": 0.17})
+    axes = figure.subplots(gridspec_kw={"left": 0.17, "right": 0.98, "top": 0.91, "bottom": 0.17})
     for name, (label, colour) in columns.items():
         axes.plot(history["epoch"], history[name], color=colour, label=label, marker=".", markersize=4, linewidth=1.4)
     axes.set(title=title, xlabel="epoch", ylim=(0, None))
@@ -94,9 +94,9 @@ def _curve(history: pd.DataFrame, title: str, columns: dict[str, tuple[str, str]
 
 def spectrogram(feats: np.ndarray, frame_shift_s: float, pairs: Sequence[Pair], times: Sequence[Timed],
                 title: str) -> str:
-    """An utterance's features, and below the time at which they were heard its decoded and reference syllables.
+    """An utterance's features, and below the time at which they were heard its reference and decoded syllables.
 
-    A reference syllable stands below the decoded one that it was aligned to, a missed one between its neighbours.
+    A reference syllable stands above the decoded one that it was aligned to, a missed one between its neighbours.
 
     Args:
         feats: (frames, bins), raw.
@@ -118,7 +118,7 @@ def spectrogram(feats: np.ndarray, frame_shift_s: float, pairs: Sequence[Pair], 
         image.grid(False)
         _mark_decoded(image, labels, pairs, times)
         _write_reference(labels, pairs, times, seconds, LABEL_INCHES / inches * seconds)
-        labels.set(xlim=(0, seconds), ylim=(0, 2), yticks=[0.5, 1.5], yticklabels=["reference", "decoded"], xlabel="s")
+        labels.set(xlim=(0, seconds), ylim=(0, 2), yticks=[0.5, 1.5], yticklabels=["decoded", "reference"], xlabel="s")
         labels.tick_params(axis="y", length=0)
         labels.grid(False)
         return to_svg(figure, title)
@@ -127,7 +127,7 @@ def spectrogram(feats: np.ndarray, frame_shift_s: float, pairs: Sequence[Pair], 
 def _mark_decoded(image: Axes, labels: Axes, pairs: Sequence[Pair], times: Sequence[Timed]) -> None:
     operations = [operation(pair) for pair in pairs if pair[1] != EPS]
     for one, name in zip(times, operations, strict=True):
-        labels.text(one.begin + one.duration / 2, 1.5, one.syllable, color=COLOURS[name], **UPRIGHT)
+        labels.text(one.begin + one.duration / 2, 0.5, one.syllable, color=COLOURS[name], **UPRIGHT)
         colour = BLUE if name == "C" else COLOURS[name]
         image.axvspan(one.begin, one.begin + one.duration, color=colour, alpha=0.12, linewidth=0)
         image.axvline(one.begin, color=colour, linewidth=1)
@@ -140,7 +140,7 @@ def _write_reference(labels: Axes, pairs: Sequence[Pair], times: Sequence[Timed]
     spoken = [place for place, (ref, _) in enumerate(pairs) if ref != EPS]
     for place, middle in zip(spoken, spread(everywhere[spoken], gap), strict=True):
         name = operation(pairs[place])
-        labels.text(middle, 0.5, pairs[place][0], color=FAINT if name == "C" else COLOURS[name], **UPRIGHT)
+        labels.text(middle, 1.5, pairs[place][0], color=FAINT if name == "C" else COLOURS[name], **UPRIGHT)
 
 
 def spread(places: np.ndarray, gap: float) -> np.ndarray:

@@ -76,10 +76,13 @@ def errors_table(found: Comparison, rows: Sequence[Row]) -> Table:
     """A line for each experiment and set."""
     rates = rates_of(rows)
     against, many = _baselines(found, rows)
-    lines = [[row.label, part, *(rate_cell(row.value(part, rate)) or "–" for rate in rates),
-              _verdict_cell(found.verdicts.get((row.label, part)), many)]
-             for row in rows for part in sets_of([row])]
-    return _without_empty(Table("Errors", ["experiment", "set", *(RATES[rate] for rate in rates), against], lines))
+    columns, lines = [RATES[rate] for rate in rates], []
+    columns.insert(1, against)  # beside the syllable error rates, which it is about
+    for row, part in [(one, part) for one in rows for part in sets_of([one])]:
+        cells = [rate_cell(row.value(part, rate)) or "–" for rate in rates]
+        cells.insert(1, _verdict_cell(found.verdicts.get((row.label, part)), many))
+        lines.append([row.label, part, *cells])
+    return _without_empty(Table("Errors", ["experiment", "set", *columns], lines))
 
 
 def _baselines(found: Comparison, rows: Sequence[Row]) -> tuple[str, bool]:

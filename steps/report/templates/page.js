@@ -21,7 +21,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }
 }
 
-const LONG = 5;  // rows from which on a table can be filtered
+const LONG = 9;  // rows from which on a table can be filtered
 
 for (const table of document.querySelectorAll("table.sortable")) {
   if (table.tBodies[0].rows.length < LONG) continue;
