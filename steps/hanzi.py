@@ -75,8 +75,8 @@ def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | 
     if own_words:
         counts |= own_words.counts
     lexicon = readings_of(counts, own=own_words.readings if own_words else None)
-    train = [sentence for number, sentence in enumerate(sentences) if number % HELD_OUT]
-    mixed = word_lm(lexicon, counts, train, sentences[::HELD_OUT], 3, models)
+    texts = {"text": [sentence for number, sentence in enumerate(sentences) if number % HELD_OUT]}
+    mixed = word_lm(lexicon, counts, texts, sentences[::HELD_OUT], 3, models)
     write_arpa(folder / "words.arpa", mixed.model)
     build_graph(folder, folder / "words.arpa", lexicon, [BLANK, *all_syllables()], ctc=False)
     write_json(path, made_of)

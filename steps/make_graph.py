@@ -19,7 +19,7 @@ from steps.config.schema import GENERAL, TRAIN, Pinyin
 from steps.corpus.write import read_pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import GRAPH_FILES, build_graph
-from steps.search.lm import Mixed, read_model, sentence_length, syllable_lm, word_lm
+from steps.search.lm import Mixed, Sentences, read_model, sentence_length, syllable_lm, word_lm
 from steps.search.ngram import NGram
 from steps.search.words import POLICIES, Readings, Syllables, general_words, only_hanzi, read_own_words, readings_of
 from steps.text.syllables import read_tokens
@@ -46,23 +46,24 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     """Write what the experiment's methods need; lm.json comes last."""
     begin = time.monotonic()
     lm, policy = config.experiment.decode.lm, config.corpus.pinyin
-    text = _joined([_of_set(config, TRAIN) if name == TRAIN else _of_file(Path(name), policy) for name in lm.text])
+    texts = {name: _of_set(config, TRAIN) if name == TRAIN else _of_file(Path(name), policy) for name in lm.text}
+    words, syllables = ({name: text[part] for name, text in texts.items()} for part in range(2))
     dev = _of_set(config, "dev")
     models = {name: read_model(Path(name)) for name in lm.arpa}
     of_words, of_syllables = ({name: model for name, model in models.items() if over_syllables(model, tokens) == wanted}
                               for wanted in (False, True))
-    counts, readings = word_counts(lm.words, text, of_words.values())
+    counts, readings = word_counts(lm.words, words.values(), of_words.values())
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
     (folder / "lm.json").unlink(missing_ok=True)  # what can be checked has been
     forget_sums(folder)
     told = {"lm": lm.model_dump(mode="json")}
     if "prefix" in config.experiment.decode.methods:
-        mixed = syllable_lm(tokens[1:], lexicon, counts, text.syllables, dev.syllables, sentence_length(text.words),
+        mixed = syllable_lm(tokens[1:], lexicon, counts, syllables, dev.syllables, sentence_length(words.values()),
                             lm.order, of_syllables)
         write_arpa(folder / "syllables.arpa", mixed.model)
         told["syllables"] = _facts(mixed)
     if "wfst" in config.experiment.decode.methods:
-        mixed = word_lm(lexicon, counts, text.words, dev.words, lm.order, of_words)
+        mixed = word_lm(lexicon, counts, words, dev.words, lm.order, of_words)
         write_arpa(folder / "words.arpa", mixed.model)
         build_graph(folder, folder / "words.arpa", lexicon, tokens)
         told["words"] = _facts(mixed)
@@ -76,11 +77,11 @@ def over_syllables(model: NGram, tokens: Sequence[str]) -> bool:
     return not {*model.words}.isdisjoint(tokens)
 
 
-def word_counts(sources: Sequence[str], text: Text, models: Iterable[NGram] = ()
+def word_counts(sources: Sequence[str], texts: Iterable[Sentences], models: Iterable[NGram] = ()
                 ) -> tuple[dict[str, int], dict[str, set[Syllables]]]:
-    """How often words occur by the word lists `sources`, and the readings that lists give; the words of a text and of
+    """How often words occur by the word lists `sources`, and the readings that lists give; the words of texts and of
     models, too."""
-    counts, readings = dict.fromkeys((word for sentence in text.words for word in sentence), 1), {}
+    counts, readings = dict.fromkeys((word for text in texts for sentence in text for word in sentence), 1), {}
     counts |= dict.fromkeys((word for model in models for word in only_hanzi(model.words)), 1)
     for source in sources:
         if source == GENERAL:
@@ -104,10 +105,6 @@ def _of_set(config: Resolved, part: str) -> Text:
 def _of_file(path: Path, policy: Pinyin) -> Text:
     read = transcribe_file(path, policy, "; mend decode.lm.text in the experiment's yaml")
     return Text([[word.written for word in reading.words] for reading in read], [one.syllables for one in read])
-
-
-def _joined(texts: Sequence[Text]) -> Text:
-    return Text([line for text in texts for line in text.words], [line for text in texts for line in text.syllables])
 
 
 def _facts(mixed: Mixed) -> dict:

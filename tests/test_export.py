@@ -78,12 +78,12 @@ def test_batches_and_buckets_do_not_change_a_result(tmp_path, buckets, cmn_frame
 
 def test_the_graph_goes_along(tmp_path):
     write_trained(tmp_path, KINDS["residual"])
-    write_json(tmp_path / "decode/tuning.json", {"wfst": {"best": {"scale": 2.0}}})
+    write_json(tmp_path / "decode/tuning.json", {"wfst": {"best": {"scale": 2.0, "blank_penalty": 0.0}}})
     write_json(tmp_path / "graph/lm.json", {})
     write_lines(tmp_path / "graph/words.txt", ["<eps> 0"])
     out_dir = export.export(tmp_path)
     assert (out_dir / "graph/words.txt").read_text() == "<eps> 0\n"
-    assert chosen_weights(out_dir, "wfst") == {"scale": 2.0}
+    assert chosen_weights(out_dir, "wfst") == {"scale": 2.0, "blank_penalty": 0.0}
     (tmp_path / "graph/lm.json").unlink()  # a graph that is half made
     assert not (export.export(tmp_path) / "graph").exists()
 

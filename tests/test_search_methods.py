@@ -30,7 +30,7 @@ def exp_dir(monkeypatch, tmp_path):
         write_table(Path("data/toy") / part / "text", TEXT)
         write_features(Path("exp/features/toy_fbank") / part, HEARD)
     monkeypatch.setattr(make_graph, "general_words", lambda: GENERAL)
-    grids = {"prefix": {"weight": (0.1, 0.5), "insertion": (0.0,)}, "wfst": {"scale": (1.0,)}}
+    grids = {"prefix": {"weight": (0.1, 0.5), "insertion": (0.0,)}, "wfst": {"scale": (1.0,), "blank_penalty": (0.0,)}}
     monkeypatch.setattr(tune, "GRIDS", grids)
     return exp_dir
 
@@ -50,7 +50,7 @@ def test_all_methods_from_graph_to_score(monkeypatch, exp_dir, capsys):
     make_graph.make_graph(config, exp_dir / "graph", tokens)
     facts = json.loads((exp_dir / "graph/lm.json").read_text())
     for name in ("words", "syllables"):
-        assert list(facts[name]["weights"])[-2:] == ["text", f"{name}.arpa"]
+        assert list(facts[name]["weights"])[-2:] == ["train", f"{name}.arpa"]
     assert facts["words"]["dev_perplexity"]["mixed"] <= min(facts["words"]["dev_perplexity"].values()) + 1e-6
     run_script(monkeypatch, tune, str(exp_dir), "prefix", "wfst")
     tuning = json.loads((exp_dir / "decode/tuning.json").read_text())
@@ -133,11 +133,11 @@ def test_dev_weighs_the_sources(monkeypatch):
     monkeypatch.setattr("steps.search.lm.SAMPLE", 2000)
     text = [["hao3", "hao3", "hao3"]] * 50
     tokens, counts = ["zhong1", "guo2", "hao3"], {"中国": 300, "好": 100}
-    like_text, like_words = (syllable_lm(tokens, LEXICON, counts, text, dev, 4.0, 2)
+    like_text, like_words = (syllable_lm(tokens, LEXICON, counts, {"text": text}, dev, 4.0, 2)
                              for dev in (text[:9], [["zhong1", "guo2"]] * 9))
     assert like_text.weights["text"] > 0.9 and like_words.weights["text"] < 0.1
     assert perplexity(like_text.model, text) < perplexity(like_words.model, text)
-    alone = word_lm(LEXICON, {}, [["好", "好"]], [], 2)
+    alone = word_lm(LEXICON, {}, {"text": [["好", "好"]]}, [], 2)
     assert alone.weights == {"text": 1.0} and alone.perplexities == {}
 
 

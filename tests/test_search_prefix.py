@@ -17,7 +17,7 @@ from steps.search.prefix import SyllableLm, prefix_search
 
 TOKENS = ["<blk>", "ba1", "da4", "ge5"]
 TEXT = [["ba1", "da4"], ["ba1", "da4", "ge5"], ["ge5", "ge5"], ["da4"], ["ba1", "ba1", "da4"]]
-EVERYTHING = {"beam": 10 ** 6, "tokens": 99, "least": 0.0}
+EVERYTHING = {"beam": 10 ** 6, "margin": math.inf, "tokens": 99, "least": 0.0}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ METHODS = ("greedy", "prefix", "wfst")
 FILES = ("decode.json", "ctm", "pinyin")  # decode.json comes last and goes first
 OF_WORDS = ("ctm_words", "text")  # where the search finds words
 TUNING = Path("decode/tuning.json")  # in an experiment's directory
-WEIGHTS = {"prefix": ("weight", "insertion"), "wfst": ("scale",)}  # that dev chooses
+WEIGHTS = {"prefix": ("weight", "insertion"), "wfst": ("scale", "blank_penalty")}  # that dev chooses
 Search = Callable[[np.ndarray], Best]
 
 
@@ -41,7 +41,7 @@ def make_search(folder: Path, method: str, tokens: list[str], weights: Mapping[s
     if method == "greedy":
         return lambda log_probs: Best(greedy(log_probs), [])
     if method == "wfst":
-        return GraphSearch(Graph.read(folder), tokens, weights["scale"])
+        return GraphSearch(Graph.read(folder), tokens, **weights)
     lm = SyllableLm(folder / "syllables.arpa", tokens, weights["weight"], weights["insertion"])
     return lambda log_probs: Best(_timed(log_probs, list(prefix_search(
         log_probs[without_sure_blanks(log_probs)], lm)[0].tokens)), [])

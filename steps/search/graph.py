@@ -162,12 +162,14 @@ class GraphSearch:
 
     Args:
         scale: factor of the network's ln probabilities beside the graph's costs.
+        blank_penalty: nats that a blank costs beside, so that no syllables are left out for the words' costs.
     """
 
-    def __init__(self, graph: Graph, tokens: list[str], scale: float, beam: float = BEAM):
+    def __init__(self, graph: Graph, tokens: list[str], scale: float, blank_penalty: float = 0.0, beam: float = BEAM):
         self._graph = graph
         self._tokens = tokens
         self._scale = scale
+        self._blank_penalty = blank_penalty
         options = kaldi_decoder.FasterDecoderOptions(beam=beam, max_active=MAX_ACTIVE)
         self._decoder = kaldi_decoder.FasterDecoder(graph.fst, options)
 
@@ -192,7 +194,8 @@ class GraphSearch:
     def _path(self, log_probs: np.ndarray) -> tuple[list[int], list[int]]:
         if len(log_probs) == 0:
             return [], []
-        scaled = np.ascontiguousarray(np.maximum(log_probs * self._scale, IMPOSSIBLE), np.float32)
+        scaled = np.array(np.maximum(log_probs * self._scale, IMPOSSIBLE), np.float32, order="C")
+        scaled[:, BLANK] -= self._blank_penalty * self._scale
         self._decoder.decode(kaldi_decoder.DecodableCtc(scaled))
         found, path = self._decoder.get_best_path(use_final_probs=self._decoder.reached_final())
         if not found:

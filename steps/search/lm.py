@@ -1,7 +1,7 @@
 """Language models for decoding, from word lists and text: over words for graphs, over syllables for the prefix beam."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,26 +37,28 @@ def read_model(path: Path) -> NGram:
     return read_trie(path) if is_binary(path) else read_arpa(path)
 
 
-def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], text: Sentences, dev: Sentences, order: int,
-            others: Mapping[str, NGram] | None = None) -> Mixed:
-    """A model over the words of `lexicon`: their frequencies, and n-grams of a text of words, where there is one.
+def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], texts: Mapping[str, Sentences], dev: Sentences,
+            order: int, others: Mapping[str, NGram] | None = None) -> Mixed:
+    """A model over the words of `lexicon`: their frequencies, and n-grams of each text of words.
 
     Args:
+        texts: by name.
         others: models of the user's own, by name.
     """
     others = others or {}
     words = vocabulary([*(one.word for one in lexicon), *(word for model in others.values() for word in model.words)])
-    models = {"words": unigram(words, counts, sentence_length(text))} if counts else {}
-    if text:
-        models["text"] = estimate(Counts(words, order).add(text))
-    return _mixed(models | {name: over(model, words) for name, model in others.items()}, dev)
+    models = {"words": unigram(words, counts, sentence_length(texts.values()))} if counts else {}
+    return _mixed(models | _of_texts(texts, words, order) | {name: over(model, words)
+                                                             for name, model in others.items()}, dev)
 
 
-def syllable_lm(tokens: Sequence[str], lexicon: Sequence[Readings], counts: Mapping[str, int], text: Sentences,
-                dev: Sentences, length: float, order: int, others: Mapping[str, NGram] | None = None) -> Mixed:
-    """A model over the network's tokens: words that follow each other at random, and a text of syllables.
+def syllable_lm(tokens: Sequence[str], lexicon: Sequence[Readings], counts: Mapping[str, int],
+                texts: Mapping[str, Sentences], dev: Sentences, length: float, order: int,
+                others: Mapping[str, NGram] | None = None) -> Mixed:
+    """A model over the network's tokens: words that follow each other at random, and texts of syllables.
 
     Args:
+        texts: by name.
         length: words in a sentence of the words, on average.
         others: models of the user's own over syllables, by name.
     """
@@ -64,14 +66,18 @@ def syllable_lm(tokens: Sequence[str], lexicon: Sequence[Readings], counts: Mapp
     words = vocabulary([*tokens, *(word for model in others.values() for word in model.words)])
     models = {name: estimate(Counts(words, order).add(random_text(lexicon, counts, words, length, power)))
               for name, power in POWERS.items()} if counts else {}
-    if text:
-        models["text"] = estimate(Counts(words, order).add(text))
-    return _mixed(models | {name: over(model, words) for name, model in others.items()}, dev)
+    return _mixed(models | _of_texts(texts, words, order) | {name: over(model, words)
+                                                             for name, model in others.items()}, dev)
 
 
-def sentence_length(text: Sentences) -> float:
-    """Words in a sentence of a text, on average."""
-    return sum(map(len, text)) / len(text) if text else SENTENCE
+def _of_texts(texts: Mapping[str, Sentences], words: list[str], order: int) -> dict[str, NGram]:
+    return {name: estimate(Counts(words, order).add(text)) for name, text in texts.items() if text}
+
+
+def sentence_length(texts: Iterable[Sentences]) -> float:
+    """Words in a sentence of texts, on average."""
+    lengths = [len(sentence) for text in texts for sentence in text]
+    return sum(lengths) / len(lengths) if lengths else SENTENCE
 
 
 def unigram(words: list[str], counts: Mapping[str, int], length: float) -> NGram:

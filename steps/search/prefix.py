@@ -16,9 +16,10 @@ from steps.common.errors import UserError
 from steps.search.ctc import BLANK
 from steps.search.graph import GRAPH_AGAIN
 
-BEAM = 16  # prefixes that are kept
-TOKENS = 12  # of a frame, at most, that prefixes are extended by
-LEAST = 1e-4  # probability of such a token
+BEAM = 64  # prefixes that are kept, at most
+MARGIN = 7.0  # nats that such a prefix is behind the best one, at most
+TOKENS = 20  # of a frame, at most, that prefixes are extended by
+LEAST = 1e-3  # probability of such a token
 
 
 class Hypothesis(NamedTuple):
@@ -108,8 +109,8 @@ class _Prefixes:
         return tuple(reversed(found))
 
 
-def prefix_search(log_probs: np.ndarray, lm: SyllableLm, beam: int = BEAM, tokens: int = TOKENS,
-                  least: float = LEAST) -> list[Hypothesis]:
+def prefix_search(log_probs: np.ndarray, lm: SyllableLm, beam: int = BEAM, margin: float = MARGIN,
+                  tokens: int = TOKENS, least: float = LEAST) -> list[Hypothesis]:
     """The likeliest sequences of one utterance, the best first: at most `beam`, at least one.
 
     Args:
@@ -121,7 +122,8 @@ def prefix_search(log_probs: np.ndarray, lm: SyllableLm, beam: int = BEAM, token
         kept = _best(_step(prefixes, ended, frame, candidates), beam)
         top = sum(kept[0][1])
         scale += math.log(top)
-        ended = {prefix: (blank / top, token / top) for prefix, (blank, token) in kept}
+        least_kept = top * math.exp(-margin)
+        ended = {prefix: (blank / top, token / top) for prefix, (blank, token) in kept if blank + token >= least_kept}
     finals = {prefix: (blank + token) * prefixes.end(prefix) for prefix, (blank, token) in ended.items()}
     total = sum(finals.values())
     ranked = sorted(finals.items(), key=lambda item: -item[1])

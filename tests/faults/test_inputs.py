@@ -279,7 +279,7 @@ for text in ("[]", "{", '{"prefix": 1}', '{"prefix": {"best": {"weight": "x", "i
              '{"prefix": {"best": {"weight": NaN, "insertion": 0}}}'):
     case(f"decode: tuning {text}", put(f"{EXP}/decode/tuning.json", text), "tuning.json",
          f"stage5_decode {EXP} dev --method prefix")
-TUNED = '{"prefix": {"best": {"weight": 1, "insertion": 0}}, "wfst": {"best": {"scale": 1}}}'
+TUNED = '{"prefix": {"best": {"weight": 1, "insertion": 0}}, "wfst": {"best": {"scale": 1, "blank_penalty": 0}}}'
 for method, name in (("prefix", "syllables.arpa"), ("wfst", "graph.fst"), ("wfst", "words.txt")):
     for what, content in (("empty", ""), ("of text", "no graph\n"), ("of bytes", bytes(range(256)))):
         case(f"decode: {name} {what}", both(put(f"{EXP}/decode/tuning.json", TUNED), put(f"{EXP}/graph/lexicon.txt",
