@@ -55,18 +55,27 @@ def sherpa(tmp_path_factory) -> Path:
     return folder
 
 
-def compare(sherpa: Path, model: OnnxModel, folder: Path, sounds: dict[str, np.ndarray], tmp_path: Path) -> None:
-    """Each sound by itself and all of them in a batch, against our own front end and search."""
+def compare(sherpa: Path, model: OnnxModel, folder: Path, sounds: dict[str, np.ndarray], tmp_path: Path) -> list[str]:
+    """Each sound by itself and all of them in a batch, against our own front end and search: the sounds that differ."""
     np.savez(tmp_path / "sounds.npz", **sounds)
     done = subprocess.run([sys.executable, "-c", LISTEN, folder, tmp_path / "sounds.npz", str(model.features.num_bins)],
                           check=True, capture_output=True, timeout=300, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(sherpa)})
+    others = []
     for found in json.loads(done.stdout.splitlines()[-1]):
         assert found.keys() == sounds.keys()
         for name, samples in sounds.items():
             expected = greedy(model.one(compute_feats(samples, model.features)))
-            assert found[name][0] == [model.tokens[one.token] for one in expected]
-            assert found[name][1] == pytest.approx([one.first * model.frame_shift_s for one in expected], abs=1e-4)
+            times = [one.first * model.frame_shift_s for one in expected]
+            same = found[name][0] == [model.tokens[one.token] for one in expected]
+            others += [] if same and found[name][1] == pytest.approx(times, abs=1e-4) else [name]
+    return others
+
+
+def margin(model: OnnxModel, samples: np.ndarray) -> float:
+    """By how much the likeliest token leads where it leads least, in nats."""
+    best = np.sort(model.one(compute_feats(samples, model.features)))
+    return float((best[:, -1] - best[:, -2]).min())
 
 
 def test_a_random_network(sherpa, tmp_path):
@@ -79,11 +88,10 @@ def test_a_random_network(sherpa, tmp_path):
     sounds |= {"silence": np.zeros(9000, np.float32), "then": np.pad(speech(1), (8000, 8000))}
     sounds = {name: samples + noise[:len(samples)] for name, samples in sounds.items()}
     model = load_model(tmp_path / "small")
-    heard = {name: np.sort(model.one(compute_feats(samples, model.features))) for name, samples in sounds.items()}
-    sounds = {name: sounds[name] for name, sorted_ in heard.items() if (sorted_[:, -1] - sorted_[:, -2]).min() > 0.01}
+    sounds = {name: samples for name, samples in sounds.items() if margin(model, samples) > 0.01}
     assert len(sounds) > 5
     assert sum(len(greedy(model.one(compute_feats(samples, model.features)))) for samples in sounds.values()) > 10
-    compare(sherpa, model, tmp_path / "small" / "export", sounds, tmp_path)
+    assert compare(sherpa, model, tmp_path / "small" / "export", sounds, tmp_path) == []
 
 
 def test_minis_test_utterances(sherpa, tmp_path):
@@ -92,4 +100,6 @@ def test_minis_test_utterances(sherpa, tmp_path):
         pytest.skip("mini is not exported here; run: doit export:mini")
     sounds = {utt: read_audio(ROOT / path, 16000) for utt, path in read_table(wavs).items()}
     assert len(sounds) == 100
-    compare(sherpa, load_model(exp_dir), exp_dir / "export", sounds, tmp_path)
+    model = load_model(exp_dir)
+    others = compare(sherpa, model, exp_dir / "export", sounds, tmp_path)
+    assert len(others) <= 1 and all(margin(model, sounds[utt]) < 0.1 for utt in others)  # dither decides there
