@@ -242,11 +242,12 @@ class Bench:
 
     def _load_trained(self) -> str | None:
         folder = self._context.exp_dir
-        latest = Checkpoints(folder / "checkpoints").latest()
+        checkpoints = Checkpoints(folder / "checkpoints")
+        latest = checkpoints.latest()
         if (folder / "final.ckpt").exists():
             path = folder / "final.ckpt"
         elif latest:
-            path = folder / "checkpoints" / next(iter(latest["files"]))
+            path = checkpoints.weights_of(latest)
         else:
             return None
         facts = load_weights(path, named_parameters(self.network))

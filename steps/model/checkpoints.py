@@ -143,9 +143,13 @@ class Checkpoints:
 
     def restore(self, latest: dict[str, Any], network: nn.Cell, optimizer: nn.Cell) -> None:
         """Bring network and optimizer to where they were at the checkpoint with the metadata `latest`."""
-        weights, state = (self.folder / name for name in latest["files"])
-        load_weights(weights, named_parameters(network))
-        load_weights(state, named_parameters(optimizer, without=network))
+        _, state = latest["files"]
+        load_weights(self.weights_of(latest), named_parameters(network))
+        load_weights(self.folder / state, named_parameters(optimizer, without=network))
+
+    def weights_of(self, latest: dict[str, Any]) -> Path:
+        """The network's weights of the checkpoint with the metadata `latest`: the first of its two files."""
+        return self.folder / next(iter(latest["files"]))
 
     def prune(self, resumable: set[int], weights: set[int], begun: tuple[int, int] | None = None) -> None:
         """Remove all but the checkpoints of the epochs `resumable`, the bare weights of the epochs `weights`, and the

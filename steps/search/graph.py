@@ -4,8 +4,11 @@ OpenFst (kaldifst), Kaldi's arpa2fst (kaldilm) and Kaldi's FasterDecoder (kaldi-
 lexicon lacks come out as syllables, each an `<unk>` of the language model.
 """
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,8 +93,25 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     write_sums(folder, GRAPH_FILES)
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what C++ writes to stderr, such as Kaldi's line for each section of a file, unless there is an error."""
+    with tempfile.TemporaryFile() as kept:
+        stderr = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def _grammar_fst(arpa: Path, words: Path) -> kaldifst.StdVectorFst:
-    with atomic_path(words.parent / "G.fst") as path:
+    with atomic_path(words.parent / "G.fst") as path, quiet():
         kaldilm.arpa2fst(str(arpa), str(path), disambig_symbol="#0", read_symbol_table=str(words), max_arpa_warnings=0)
         grammar = kaldifst.StdVectorFst.read(str(path))
     (words.parent / "G.fst").unlink()

@@ -25,6 +25,7 @@ from pypinyin.constants import PHRASES_DICT
 
 PROJECT = Path(__file__).resolve().parents[2]
 PER_SPEAKER = 354  # 141,600 utterances of 400 speakers
+MEAN_S, WORDS_PER_S = 4.5, 1.35  # of AISHELL-1
 LINKS = 20000  # names that one file may have on common file systems
 BUDGET_S, BUDGET_GB, BUDGET_CHECK_S = 180, 1.5, 5
 EXPERIMENT = "corpus: aishell\nfeatures: fbank\nmodel: {blocks: [{channels: 16}]}\n"
@@ -48,22 +49,25 @@ raise SystemExit(DoitMain(ModuleTaskLoader(dodo)).run(["report:scale"]))
 """
 
 
-def generate(root: Path, utterances: int) -> None:
-    """data_aishell with random sentences of some 14 characters; train, dev and test of 340, 40 and 20 speakers."""
-    draw = random.Random(1)
+def generate(root: Path, lengths: np.ndarray) -> None:
+    """data_aishell of noise and random words: a recording for each of `lengths`, seconds, with some 3 characters a
+    second; train, dev and test of 340, 40 and 20 speakers. Recordings of equal length are one file under many names."""
+    draw, rng = random.Random(1), np.random.default_rng(1)
     words = sorted(word for word in PHRASES_DICT if 1 < len(word) < 4)
-    lines, wav = [], None
-    for number in range(utterances):
+    lines, made = [], {}
+    for number, seconds in enumerate(lengths.tolist()):
         speaker = 2 + number // PER_SPEAKER
         part = "test" if speaker % 20 == 3 else "dev" if speaker % 10 == 2 else "train"
         utt = f"BAC009S{speaker:04d}W{number % PER_SPEAKER:04d}"
         folder = root / "wav" / part / f"S{speaker:04d}"
         folder.mkdir(parents=True, exist_ok=True)
-        if number % LINKS == 0:
-            wav = root / f"{number}.wav"
-            soundfile.write(wav, np.random.default_rng(1).normal(0, 0.1, 8000), 16000, format="WAV")
+        wav, names = made.get(seconds, (None, LINKS))
+        if names == LINKS:
+            wav, names = root / f"{number}.wav", 0
+            soundfile.write(wav, rng.normal(0, 0.1, int(seconds * 16000)), 16000, format="WAV")
+        made[seconds] = wav, names + 1
         os.link(wav, folder / f"{utt}.wav")
-        lines.append(f"{utt} {' '.join(draw.choices(words, k=6))}\n")
+        lines.append(f"{utt} {' '.join(draw.choices(words, k=max(1, int(seconds * WORDS_PER_S))))}\n")
     (root / "transcript").mkdir()
     (root / "transcript/aishell_transcript_v0.8.txt").write_text("".join(lines), encoding="utf-8")
 
@@ -97,7 +101,7 @@ def main() -> None:
     utterances = int(sys.argv[1]) if len(sys.argv) > 1 else 141600
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
-        generate(project / "data_aishell", utterances)
+        generate(project / "data_aishell", np.full(utterances, MEAN_S))
         (project / "conf/corpora").mkdir(parents=True)
         (project / "conf/corpora/aishell.yaml").write_text(f"module: aishell\nroot: {project}\n")
         (project / "conf/features").mkdir()
