@@ -27,6 +27,7 @@ from steps.diagnosis.labels import (
     check_blank,
     check_ids,
     check_lengths,
+    check_match,
     check_overlap,
     check_set_lengths,
     check_set_levels,
@@ -46,6 +47,7 @@ from steps.diagnosis.training import check_divergence, check_oscillation, check_
 Check = Callable[[Context], Finding]
 ON_DATA: dict[str, Check] = {
     "blank": check_blank, "ids": check_ids, "labels fit": check_lengths,
+    "labels match": check_match,
     "finite": check_finite, "constant": check_constant, "silent": check_silent, "holes": check_holes,
     "features clipped": check_clipped, "scale": check_scale, "audio": check_audio,
     "set lengths": check_set_lengths, "set levels": check_set_levels, "set tokens": check_set_tokens,
@@ -57,7 +59,7 @@ ON_NETWORK: dict[str, Check] = {
     "batch norm": check_norm,
     "relus": check_relus, "gradients": check_gradients, "overfit": check_overfit, "learning rate": check_rate,
 }
-BEFORE_NETWORK = ("blank", "ids", "labels fit", "finite")  # whose errors leave nothing to be trained
+BEFORE_NETWORK = ("blank", "ids", "labels fit", "labels match", "finite")  # whose errors leave nothing to be trained
 
 MOST_MINUTES = 1440
 

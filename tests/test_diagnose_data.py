@@ -92,6 +92,17 @@ def test_labels_fit():
     assert labels.judge_lengths({"a": 12}, twice, MODEL).severity == "ok"
 
 
+
+def test_text_of_other_recordings():
+    rng = np.random.default_rng(5)
+    marks = {f"a-{number:03d}": ["ma1"] * count for number, count in enumerate(rng.integers(1, 12, 300))}
+    frames = {utt: int(30 + 20 * len(one) * rng.uniform(0.7, 1.3)) for utt, one in marks.items()}
+    assert labels.judge_match(frames, marks).severity == "ok"
+    shuffled = dict(zip(marks, rng.permutation(list(frames.values())).tolist(), strict=True))
+    assert labels.judge_match(shuffled, marks).severity == "error"
+    assert labels.judge_match(shuffled, {utt: ["ma1"] for utt in marks}).severity == "ok"  # single syllables
+
+
 def test_sound_features_pass_every_check():
     feats = speech()
     for finding in (features.judge_finite(feats.items()), features.judge_constant(feats),

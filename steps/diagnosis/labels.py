@@ -106,6 +106,30 @@ def judge_lengths(frames: Mapping[str, int], labels: Mapping[str, list], model: 
                    "that their audio and text belong together")
 
 
+FEWEST = 50  # utterances of which a correlation tells something
+CHANCE = 3.0  # standard deviations of a correlation that is none
+
+
+def check_match(context: Context) -> Finding:
+    """Audio and text are of the same utterances: who says more syllables needs more time."""
+    return judge_match(context.frames("train"), context.pinyin("train"))
+
+
+def judge_match(frames: Mapping[str, int], labels: Mapping[str, list]) -> Finding:
+    """`frames` of the features and `labels` (ids or syllables) by utterance."""
+    utts = [utt for utt in labels if utt in frames]
+    lengths, counts = np.array([frames[utt] for utt in utts]), np.array([len(labels[utt]) for utt in utts])
+    if len(utts) < FEWEST or not np.ptp(counts) or not np.ptp(lengths):
+        return Finding("labels match", "ok", "too few utterances, or too much alike, to tell by their lengths")
+    correlation = float(np.corrcoef(lengths, counts)[0, 1])
+    evidence = [f"of {len(utts)} utterances; chance alone reaches {CHANCE / len(utts) ** 0.5:.2f}"]
+    told = f"frames and syllables of an utterance correlate by {correlation:.2f}"
+    if correlation > CHANCE / len(utts) ** 0.5:
+        return Finding("labels match", "ok", told, evidence)
+    return Finding("labels match", "error", f"{told}: long recordings have no more syllables than short ones", evidence,
+                   "the text probably belongs to other recordings: compare some of wav.scp with text by listening")
+
+
 RESAMPLINGS = 20
 
 
