@@ -218,7 +218,7 @@ def task_graph(name, config):
     }
 
 
-@experiments.each("Before 5: weights of the language models of", [TUNING, "log/tune.*"])
+@experiments.each("Before 5: weights of the language models of", [TUNING, f"decode/{SUMS}", "log/tune.*"])
 def task_tune(name, config):
     """Before 5: weights of the language models by dev, exp/<experiment>/decode/tuning.json"""
     methods = [method for method in config.experiment.decode.methods if method != "greedy"]

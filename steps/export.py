@@ -92,11 +92,12 @@ def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any], feats: Feature
 def copy_graph(exp_dir: Path, out_dir: Path) -> None:
     """Copy what decoding with words takes, where there is it: graph/ and the weights that dev chose."""
     shutil.rmtree(out_dir / "graph", ignore_errors=True)
-    (out_dir / TUNING).unlink(missing_ok=True)
+    shutil.rmtree((out_dir / TUNING).parent, ignore_errors=True)
     if (exp_dir / "graph" / "lm.json").exists() and (exp_dir / TUNING).exists():
         shutil.copytree(exp_dir / "graph", out_dir / "graph")
         (out_dir / TUNING).parent.mkdir(exist_ok=True)
         shutil.copyfile(exp_dir / TUNING, out_dir / TUNING)
+        write_sums((out_dir / TUNING).parent, [TUNING.name])
 
 
 def facts(config: Resolved, exp_dir: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from steps.search.graph import GRAPH_FILES, build_graph
 from steps.search.lm import Mixed, Sentences, read_model, sentence_length, syllable_lm, word_lm
 from steps.search.ngram import NGram
 from steps.search.words import POLICIES, Readings, Syllables, general_words, only_hanzi, read_own_words, readings_of
-from steps.text.syllables import read_tokens
+from steps.text.syllables import read_tokens, tokens_hash
 from steps.text.transcripts import read_texts, transcribe, transcribe_file
 
 
@@ -56,7 +56,7 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
     (folder / "lm.json").unlink(missing_ok=True)  # what can be checked has been
     forget_sums(folder)
-    told = {"lm": lm.model_dump(mode="json")}
+    told = {"lm": lm.model_dump(mode="json"), "tokens_sha256": tokens_hash(tokens)}
     if "prefix" in config.experiment.decode.methods:
         mixed = syllable_lm(tokens[1:], lexicon, counts, syllables, dev.syllables, sentence_length(words.values()),
                             lm.order, of_syllables)

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from steps.common.checksums import SUMS, forget_sums, write_sums
+from steps.common.checksums import AGAIN, SUMS, check_sums, forget_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import megabytes, write_lines
 from steps.common.lock import output_lock
@@ -78,6 +78,7 @@ def check_input(data_dir: Path) -> None:
     """Raise UserError where stage 1 is not done, or its recordings are gone: all of them, as where a disk is not there.
     """
     wavs = read_wav_scp(data_dir / "wav.scp")
+    check_sums(data_dir, AGAIN.format("1 (prepare)"), ["wav.scp", "utt2dur"])
     if not any(is_there(wav) for _, wav in wavs):
         raise UserError(f"{data_dir / 'wav.scp'}: none of its {len(wavs)} recordings is there, such as {wavs[0][1]}; "
                         f"is the disk mounted? Else run stage 1 (prepare) again")

@@ -44,6 +44,7 @@ def score(args: argparse.Namespace, data_dir: Path) -> None:
     check_sums(decode_dir, AGAIN.format("5 (decode)"))
     hyps = read_hypotheses(decode_dir / "pinyin")
     decoding = read_decode_json(decode_dir / "decode.json")
+    check_sums(data_dir, AGAIN.format("1 (prepare)"), ["utt2spk"])
     refs, utt2spk = read_pinyin(data_dir / "pinyin"), read_table(data_dir / "utt2spk")
     unread = [hyps.pop(utt) for utt in utt2spk.keys() - refs.keys() if utt in hyps]
     if unread:

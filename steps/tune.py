@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from steps.common.checksums import forget_sums, write_sums
 from steps.common.errors import run
 from steps.common.files import write_json
 from steps.common.lock import output_lock
@@ -45,7 +46,9 @@ def main() -> None:
         log_probs = _heard(model, feats, refs)
         refs = {utt: refs[utt] for utt in log_probs}
         found = tune(args.exp_dir / "graph", model.tokens, log_probs, refs, args.methods)
+        forget_sums((args.exp_dir / TUNING).parent)
         write_json(args.exp_dir / TUNING, found)
+        write_sums((args.exp_dir / TUNING).parent, [TUNING.name])
 
 
 def _heard(model, feats: FeatureReader, refs: Mapping[str, list[str]]) -> dict[str, np.ndarray]:

@@ -16,8 +16,9 @@ from steps.common.errors import UserError
 from steps.common.files import write_json, write_lines
 from steps.config.load import dump
 from steps.feats.archive import accumulate, empty_stats, save_cmvn
-from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
+from steps.model.checkpoints import named_parameters, save_weights
 from steps.search.decode import chosen_weights
+from steps.text.syllables import tokens_hash
 
 BINS = 20
 

@@ -37,7 +37,8 @@ def network_of(config, tokens, seed):
 
 def trained(config):
     """What stage 4 leaves of an experiment, but that nothing was learnt; the weights by name."""
-    from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
+    from steps.model.checkpoints import named_parameters, save_weights
+    from steps.text.syllables import tokens_hash
 
     network = network_of(config, OLD, seed=1)
     exp_dir = Path("exp") / config.name

@@ -35,10 +35,10 @@ from steps.export import export
 from steps.feats.archive import load_cmvn, mean_std
 from steps.feats.audio import read_audio
 from steps.feats.compute import compute_feats
-from steps.model.checkpoints import named_parameters, save_weights, tokens_hash
+from steps.model.checkpoints import named_parameters, save_weights
 from steps.search.ctc import greedy
 from steps.search.ctm import Timed
-from steps.text.syllables import accented, all_syllables, from_marked
+from steps.text.syllables import accented, all_syllables, from_marked, tokens_hash
 
 ROOT = Path(__file__).parent.parent
 

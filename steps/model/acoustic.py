@@ -17,7 +17,7 @@ from steps.config.load import Resolved, load_resolved
 from steps.config.schema import Model
 from steps.feats.archive import apply_cmvn, load_cmvn, mean_std
 from steps.model.batches import inference_batches, read_buckets, stack
-from steps.model.checkpoints import load_weights, named_parameters, tokens_hash
+from steps.model.checkpoints import load_weights, named_parameters
 from steps.model.layers import describe_kernels, layer_maker, set_device
 from steps.model.loss import Inference
 from steps.model.network import (
@@ -33,7 +33,7 @@ from steps.model.network import (
 from steps.model.parallel import Workers
 from steps.report.errors import rate
 from steps.search.ctc import ctc_cost, greedy
-from steps.text.syllables import read_tokens
+from steps.text.syllables import read_tokens, tokens_hash
 
 
 class LogProbs:

@@ -31,11 +31,6 @@ from steps.model.batches import write_buckets
 serialization._get_available_memory = lambda: None
 
 
-def tokens_hash(tokens: list[str]) -> str:
-    """What a checkpoint remembers of the tokens that its outputs stand for."""
-    return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
-
-
 def named_parameters(cell: nn.Cell, without: nn.Cell | None = None) -> dict[str, ms.Parameter]:
     """A cell's parameters by their place in it, without those of the cell `without`.
 

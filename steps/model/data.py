@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from steps.common.checksums import check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved
 from steps.corpus.table import read_numbers, read_table
@@ -92,6 +93,7 @@ def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tok
     path = config.ali_ctm
     if path is None:
         return None
+    check_sums(path.parent, f"align again (doit align:{config.experiment.train.ali})", [path.name])
     shift = config.features.frame_shift_ms / 1000
     takes = {}
     for utt, timed in read_ctm(path).items():

@@ -14,9 +14,9 @@ from mindspore import nn
 from steps.common.checksums import TRAINED, check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved, load_known
-from steps.model.checkpoints import named_parameters, read_checkpoint, tokens_hash
+from steps.model.checkpoints import named_parameters, read_checkpoint
 from steps.model.network import row_names
-from steps.text.syllables import read_tokens
+from steps.text.syllables import read_tokens, tokens_hash
 
 OUTPUT = ("output.weight", "output.bias")
 EXAMPLES = 5

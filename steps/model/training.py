@@ -34,7 +34,6 @@ from steps.model.checkpoints import (
     load_weights,
     named_parameters,
     save_weights,
-    tokens_hash,
 )
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, load_splicer, training_labels
 from steps.model.fine_tune import find_source, start_from
@@ -44,7 +43,7 @@ from steps.model.network import DFCNN, freeze_norms
 from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, check_precision, join_workers, make_step, with_precision
 from steps.model.summary import Summary
-from steps.text.syllables import BLANK, all_syllables, read_tokens
+from steps.text.syllables import BLANK, all_syllables, read_tokens, tokens_hash
 
 
 def train(config: Resolved, exp_dir: Path) -> None:

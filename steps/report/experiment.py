@@ -61,6 +61,7 @@ class Scored:
 
     @cached_property
     def _times(self) -> dict[str, list[Timed]]:
+        check_sums(self._decode_dir, AGAIN.format("5 (decode)"), ["ctm"])
         return read_ctm(self._decode_dir / "ctm")
 
     @cached_property

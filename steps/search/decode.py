@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from steps.common.checksums import SUMS, write_sums
+from steps.common.checksums import SUMS, check_sums, write_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json, write_json, write_lines
 from steps.common.parallel import ordered_map, track
@@ -20,8 +20,9 @@ from steps.feats.archive import FeatureReader
 from steps.search.alignment import Voice, set_times, voice_of
 from steps.search.ctc import Acoustic, Emission, align, greedy, without_sure_blanks
 from steps.search.ctm import ctm_lines, timed_words
-from steps.search.graph import Best, Graph, GraphSearch
+from steps.search.graph import GRAPH_AGAIN, Best, Graph, GraphSearch
 from steps.search.prefix import SyllableLm, prefix_search
+from steps.text.syllables import tokens_hash
 
 METHODS = ("greedy", "prefix", "wfst")
 FILES = ("decode.json", "ctm", "pinyin")  # decode.json comes last and goes first
@@ -40,11 +41,20 @@ def make_search(folder: Path, method: str, tokens: list[str], weights: Mapping[s
     """
     if method == "greedy":
         return lambda log_probs: Best(greedy(log_probs), [])
+    _check_tokens(folder, tokens)
     if method == "wfst":
         return GraphSearch(Graph.read(folder), tokens, **weights)
     lm = SyllableLm(folder / "syllables.arpa", tokens, weights["weight"], weights["insertion"])
     return lambda log_probs: Best(_timed(log_probs, list(prefix_search(
         log_probs[without_sure_blanks(log_probs)], lm)[0].tokens)), [])
+
+
+def _check_tokens(folder: Path, tokens: list[str]) -> None:
+    """Raise UserError where a graph was made for the tokens of another network; earlier versions did not note them."""
+    path = folder / "lm.json"
+    made_for = read_json(path, "", GRAPH_AGAIN).get("tokens_sha256") if path.exists() else None
+    if made_for not in (None, tokens_hash(tokens)):
+        raise UserError(f"{path}: made for a network with other tokens than tokens.txt has; {GRAPH_AGAIN}")
 
 
 def _timed(log_probs: np.ndarray, tokens: list[int]) -> list[Emission]:
@@ -56,6 +66,7 @@ def chosen_weights(exp_dir: Path, method: str) -> dict[str, float]:
     if method == "greedy":
         return {}
     path, again = exp_dir / TUNING, f"run ./path.sh doit tune:{exp_dir.name}"
+    check_sums(path.parent, again, [path.name] if path.exists() else [])
     try:
         best = read_json(path, "", again)[method]["best"] if path.exists() else None
         weights = {key: float(best[key]) for key in WEIGHTS[method]} if best is not None else {}

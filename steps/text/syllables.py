@@ -2,6 +2,7 @@
 tokens.txt, which numbers them."""
 
 import functools
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -115,3 +116,8 @@ def read_tokens(path: Path) -> list[str]:
     if tokens[:1] != [BLANK]:
         raise UserError(f"{path}: token 0 must be {BLANK}, CTC's blank{TOKENS_AGAIN}")
     return tokens
+
+
+def tokens_hash(tokens: list[str]) -> str:
+    """What a checkpoint and a graph remember of the tokens that they were made for."""
+    return hashlib.sha256("\n".join(tokens).encode()).hexdigest()

@@ -17,21 +17,26 @@ STAGES = {
     "lexicon": ["steps.stage2_lexicon", "mini"],
     "features": ["steps.stage3_features", "mini", "fbank"],
     "train": ["steps.stage4_train", "one"],
-    "decode": ["steps.stage5_decode", "exp/one", "dev"],
-    "score": ["steps.stage6_score", "exp/one", "dev"],
+    "graph": ["steps.make_graph", "one"],
+    "tune": ["steps.tune", "exp/one", "prefix"],
+    "decode": ["steps.stage5_decode", "exp/one", "dev", "--method", "prefix"],
+    "score": ["steps.stage6_score", "exp/one", "dev", "--method", "prefix"],
     "align": ["steps.align", "exp/one", "train"],
+    "export": ["steps.export", "exp/one"],
     "report": ["steps.make_report", "exp/one"],
 }
 # What differs from run to run: durations, dates, commits, processes; and what holds such.
 VARY = re.compile(r"env\.json|train\.csv|decode\.json|score\.json|checkpoints/.*\.json|report\.html|inputs\.json|"
-                  r"(decode|score)/.*/SHA256SUMS|data/mini/\w+/(utt2audio|SHA256SUMS)$")
+                  r"lm\.json|export\.json|model\.mindir|(decode|score|export)/(.*/)?SHA256SUMS|data/mini/\w+/(utt2audio|SHA256SUMS)$")
 
 
 def make_project(root: Path) -> None:
     """conf/ of a corpus of some sentences of mini and an experiment that trains for moments."""
     config = {"module": "mini", "options": {"seed": 1, "utterances": {"train": 12, "dev": 3, "test": 3}}}
-    experiment = {**EXPERIMENT, "corpus": "mini", "features": "fbank", "decode": {"sets": ["dev"]}}
+    experiment = {**EXPERIMENT, "corpus": "mini", "features": "fbank",
+                  "decode": {"sets": ["dev"], "methods": ["prefix"], "lm": {"words": ["words.txt"], "text": ["train"]}}}
     experiment["train"] = {**EXPERIMENT["train"], "epochs": 2}
+    write_lines(root / "words.txt", ["你好", "中国"])
     for name, content in (("corpora/mini", config), ("features/fbank", {"type": "fbank", "num_bins": 8}),
                           ("one", experiment)):
         write_lines(root / "conf" / f"{name}.yaml", [yaml.safe_dump(content)])

@@ -202,11 +202,11 @@ case("lexicon: a policy that there is not", sub("conf/corpora/own.yaml", "module
 
 # Stage 3
 case("features: no such features", nothing, "conf/features/mel.yaml: no such file", "stage3_features own mel")
-case("features: a duration that is no number", sub("data/own/dev/utt2dur", "0.4", "0,4"), "utt2dur: ")
-case("features: a duration that is infinite", sub("data/own/dev/utt2dur", "0.4", "inf"), "utt2dur: ")
-case("features: a duration of a million years", sub("data/own/dev/utt2dur", "0.4", "3e13"), "are free")
-case("features: a command in wav.scp", sub("data/own/dev/wav.scp", " (.*)", " cat x |"), "wav.scp")
-case("features: an empty wav.scp", put("data/own/dev/wav.scp", ""), "wav.scp: the file is empty")
+case("features: a duration that is no number", bare("data/own/dev/utt2dur", sub, "0.4", "0,4"), "utt2dur: ")
+case("features: a duration that is infinite", bare("data/own/dev/utt2dur", sub, "0.4", "inf"), "utt2dur: ")
+case("features: a duration of a million years", bare("data/own/dev/utt2dur", sub, "0.4", "3e13"), "are free")
+case("features: a command in wav.scp", bare("data/own/dev/wav.scp", sub, " (.*)", " cat x |"), "wav.scp")
+case("features: an empty wav.scp", bare("data/own/dev/wav.scp", put, ""), "wav.scp: the file is empty")
 case("features: frequencies the wrong way round", put("conf/features/fbank.yaml",
      "type: fbank\nnum_bins: 8\nlow_freq: 4000\nhigh_freq: 100\n"), "fbank.yaml")
 case("features: more bins than there are", put("conf/features/fbank.yaml", "type: fbank\nnum_bins: 4000\n"),
@@ -225,6 +225,9 @@ case("features: a recording cut in its header", change("own/a0.wav", lambda old:
 case("features: a length of 4 GB in the header", change("own/a0.wav", lambda old: old[:40] + b"\xff" * 4 + old[44:]),
      "")
 case("features: recordings gone", both(gone("own"), folder("own")), "is the disk mounted?")
+
+case("features: half of wav.scp", change("data/own/train/wav.scp", lambda old: old[:old.index(b"\n") + 1]),
+     "wav.scp: is not as it was")
 
 # Stage 4
 case("train: no such experiment", nothing, "conf/two.yaml: no such file", "stage4_train two")
@@ -256,6 +259,10 @@ case("train: init_from a text file", both(put("x.ckpt", "weights"), sub("conf/on
      "init_from: x.ckpt\n  epochs: ")),
      "train.init_from")
 case("train: inputs.json of another kind", put(f"{EXP}/inputs.json", "[]"), "inputs.json: not a JSON mapping")
+
+case("train: an alignment that is damaged", both(put("exp/two/ali/train/ctm", "s1-a0 1 0.00 0.10 ni3 1\n"),
+     put("exp/two/ali/train/SHA256SUMS", f"{'0' * 64}  ctm\n"), sub("conf/one.yaml", "epochs: ",
+     "ali: two\n  epochs: "), sub("conf/one.yaml", "level: ", "splice: 0.5\n    level: ")), "ctm: is not as it was")
 
 # Stage 5
 for name in sorted(TRAINED):
@@ -293,7 +300,16 @@ for line in ("你好 ni3", "WiFi", "你好 ni3 hao3 -5", "你好 ni3 hao3 1e9", 
 case("decode: words of blank lines and remarks", put("w.txt", "\n# none\n"), "no words in it",
      f"stage5_decode {EXP} dev --words w.txt")
 
+case("decode: a digit of tuning.json is another", both(put(f"{EXP}/decode/tuning.json", TUNED),
+     put(f"{EXP}/decode/SHA256SUMS", f"{'0' * 64}  tuning.json\n")), "tuning.json: is not as it was",
+     f"stage5_decode {EXP} dev --method prefix")
+for method in ("prefix", "wfst"):
+    case(f"decode: {method} with a graph of another network", both(put(f"{EXP}/decode/tuning.json", TUNED),
+         put(f"{EXP}/graph/lm.json", '{"tokens_sha256": "0"}')), "made for a network with other tokens",
+         f"stage5_decode {EXP} dev --method {method}")
+
 # Stage 6
+case("score: a speaker's letter is another", sub("data/own/dev/utt2spk", " s2", " s9"), "utt2spk: is not as it was")
 case("score: nothing decoded", gone(DECODED), "run stage 5 (decode) first")
 case("score: a set that is not decoded", nothing, "run stage 5 (decode) first", f"stage6_score {EXP} test")
 case("score: a method that there is not", nothing, "run stage 5 (decode) first",
@@ -308,7 +324,7 @@ case("score: decode.json without its times", bare(f"{DECODED}/decode.json", sub,
 case("score: decode.json with words for numbers", bare(f"{DECODED}/decode.json", sub, '"real_time_factor": [^,]*',
      '"real_time_factor": "fast"'), "real_time_factor")
 case("score: no speakers", gone("data/own/dev/utt2spk"), "utt2spk")
-case("score: an utterance without a speaker", change("data/own/dev/utt2spk", lambda old: old.split(b"\n", 1)[1]),
+case("score: an utterance without a speaker", bare("data/own/dev/utt2spk", change, lambda old: old.split(b"\n", 1)[1]),
      "has no speaker")
 
 # The report and the comparison
@@ -318,6 +334,8 @@ for key, value in (("syllable_error_rate", '"x"'), ("utterances", "-1"), ("ins",
          f'"{key}": {value}'), key)
 case("report: a byte of score.json is another", change(f"{SCORED}/score.json", lambda old: old.replace(b"1", b"2",
      1)), "score.json: is not as it was")
+case("report: a digit of ctm is another", change(f"{DECODED}/ctm", lambda old: old.replace(b"0.", b"1.", 1) + b"\n"),
+     "ctm: is not as it was")
 case("report: per_utt of fewer utterances", bare(f"{SCORED}/per_utt", half), "per_utt")
 case("report: per_spk of numbers without end", bare(f"{SCORED}/per_spk", sub, r" \d+ ", f" {'9' * 400} "), "per_spk")
 case("report: a row of train.csv cut", put(f"{EXP}/train.csv", "epoch,dev_ser\n1\n"), "train.csv")
@@ -339,6 +357,8 @@ case("recognize: a byte of model.onnx is another", change(f"{EXPORT}/model.onnx"
      lambda old: old[:-99] + bytes([old[-99] ^ 1]) + old[-98:]), "model.onnx")
 case("recognize: half of model.onnx without a list of checksums", bare(f"{EXPORT}/model.onnx", half), "model.onnx")
 case("recognize: a network of text", bare(f"{EXPORT}/model.onnx", put, "network"), "model.onnx")
+case("recognize: a digit of export.json is another", change(f"{EXPORT}/export.json", lambda old: old.replace(b"0.",
+     b"1.", 1) + b"\n"), "export.json: is not as it was")
 case("recognize: no context", bare(f"{EXPORT}/export.json", sub, '"left_context": [^,]*', '"left_context": null'),
      "left_context")
 case("recognize: no step", bare(f"{EXPORT}/export.json", sub, '"subsampling_factor": [^,]*',
@@ -459,8 +479,8 @@ def make_done(root: Path, monkeypatch) -> None:
 def write_training(exp_dir: Path) -> None:
     """What stage 4 leaves, but that nothing was learnt."""
     from steps.model.acoustic import make_network
-    from steps.model.checkpoints import inputs, named_parameters, save_weights, tokens_hash
-    from steps.text.syllables import read_tokens
+    from steps.model.checkpoints import inputs, named_parameters, save_weights
+    from steps.text.syllables import read_tokens, tokens_hash
 
     config = load_experiment("one")
     tokens = read_tokens(Path("data/own/lang/tokens.txt"))
@@ -524,4 +544,6 @@ def test_input(done, tmp_path, monkeypatch, name):
     before = files(root)
     found = call(WORDS.get(name) or COMMANDS[name.partition(":")[0]])
     assert (said in found and found) if said else not found, found
+    after = {re.sub(r"/old\.[^/]+/", "/", path) for path in files(root)}  # where an older training is moved to
+    assert not found or before - after <= {f"{EXP}/SHA256SUMS"}  # what is refused removes nothing but a training's list
     assert not [path for path in files(root) - before if LEFTOVER.fullmatch(Path(path).name)]
