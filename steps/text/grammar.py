@@ -21,6 +21,8 @@ DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞
 MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
           "看来", "大概", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
 GAINED = tuple("了过到奖冠第病癌分金银铜名利钱感肺胃零满一两几流糖抑胜罪")  # what one gets, in 得奖, 得第一, 得感冒
+HOW = ("一手", "一口", "一身", "一脸", "一副", "一头", "一塌", "一干", "一清")  # 弹得一手好琴, 忘得一干二净
+VERBS_TOO = "病气处火痛"  # of the nouns of one character: 气得说不出话
 DUTIES = ("好好", *"多少早先再赶换修还给去找由让用按自亲马趁省")  # how one must do it: 这笔账得好好算算
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
@@ -94,17 +96,22 @@ def readings_of_de(clause: Clause) -> dict[int, str]:
             found[token.start] = _reading_of_de(*clause.around(index))
         elif "得" in token.hanzi[1:-1]:
             found[token.start + token.hanzi.index("得", 1)] = "de5"
+        elif token.hanzi[-1] == "得":  # 冻得, which no dictionary of phrases has
+            found[token.end - 1] = "de5"
     return found
 
 
 def _reading_of_de(before: Token | None, token: Token, behind: Token | None) -> str:
     if behind is None:
         return "de5" if before is not None else "de2"
+    if before is not None and before.tag[0] == "v" and behind.hanzi.startswith(HOW):
+        return "de5"
     if behind.tag[0] == "u" or behind.hanzi.startswith(GAINED):
         return "de2"
     if before is None or before.hanzi in (*MODALS, "了") or before.tag[0] == "r" or before.tag in ("t", "c"):
         return "dei3"
-    if before.tag[0] == "n" and before.hanzi != "病" and (behind.tag[0] == "v" or behind.hanzi.startswith(DUTIES)):
+    verb = behind.tag[0] == "v" and not behind.hanzi.startswith(DEGREES)
+    if before.tag[0] == "n" and before.hanzi not in VERBS_TOO and (verb or behind.hanzi.startswith(DUTIES)):
         return "dei3"
     if before.tag[0] in "vabizg" or before.hanzi[-1] == "心" or len(before.hanzi) == 1:
         return "de5"
