@@ -175,7 +175,7 @@ def test_third_tones_end_in_no_two_in_a_row(syllables, data):
 
 
 def test_policies_of_sandhi_are_alike_to_the_blind():
-    texts = [sentence.text for sentence in everyday_sentences() if all(map(is_hanzi, sentence.text))]
+    texts = [sentence.text for sentence in everyday_sentences() if all(map(is_hanzi, sentence.text))][::9]
     for text in texts:
         citation, spoken = (read(policy, text).split() for policy in (Pinyin(), SPOKEN))
         pairs = zip(sandhi_blind(citation), sandhi_blind(spoken), strict=True)
