@@ -163,6 +163,7 @@ def test_main_set_is_test_else_the_last(monkeypatch, scored):
     ("decode/test_greedy/ctm", None, r"run stage 5 \(decode\) first"),
 ])
 def test_damaged_experiments_name_the_file(monkeypatch, scored, name, content, said):
+    (scored / "decode/test_greedy/SHA256SUMS").unlink()
     (scored / name).unlink()
     if content is not None:
         (scored / name).write_text(content)
