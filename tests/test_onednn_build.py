@@ -71,15 +71,15 @@ def test_what_has_failed_is_not_tried_again_by_itself_but_said(tmp_path, monkeyp
 def test_another_onednn_than_mindspores_is_refused(monkeypatch):
     if build.available() is None:
         pytest.skip(build.reason())
-    from steps.model.onednn import cells
+    from steps.model.onednn.cells import ctypes, library
 
     class Library:
         def onednn_fits(self):
             return 0
 
-    monkeypatch.setattr(cells.ctypes, "CDLL", lambda path: Library())
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: Library())
     with pytest.raises(UserError, match=r"made for another oneDNN than MindSpore's; set `train: \{kernels: stock\}`"):
-        cells.library.__wrapped__()
+        library.__wrapped__()
 
 
 def test_an_exception_in_a_thread_reaches_the_step():
