@@ -88,14 +88,14 @@ def check_norm(context: Context) -> Finding:
     size = min(NORM_BATCH[-1], len(utts) // 2)
     if size < NORM_BATCH[0]:
         return Finding("batch norm", "skipped", f"too few of dev's utterances fit, {len(utts)} of {2 * NORM_BATCH[0]}")
+    batches = {name: make_batch([feats[utt] for utt in group], [labels[utt] for utt in group], len(feats[group[-1]]),
+                                max(len(labels[utt]) for utt in group), model)
+               for name, group in (("shortest", utts[:size]), ("longest", utts[-size:]))}
     bench.load()
-    losses = {}
-    for name, group in (("shortest", utts[:size]), ("longest", utts[-size:])):
-        batch = make_batch([feats[utt] for utt in group], [labels[utt] for utt in group], len(feats[group[-1]]),
-                           max(len(labels[utt]) for utt in group), model)
-        losses[name] = tuple(reference_loss(bench.inference(batch, own_norm), batch) for own_norm in (False, True))
-        bench.load()
+    averages, own = ([reference_loss(bench.inference(batch, own_norm), batch) for batch in batches.values()]
+                     for own_norm in (False, True))  # the latter change the averages
     bench.reset()
+    losses = dict(zip(batches, zip(averages, own, strict=True), strict=True))
     return judge_norm(losses)
 
 
