@@ -7,7 +7,7 @@ from scipy import signal
 from steps.config.schema import Copy, Features
 from steps.feats.archive import apply_cmvn
 from steps.feats.compute import compute_feats
-from steps.feats.perturb import add_noise, level_speech, perturb, reverberate, speech_level
+from steps.feats.perturb import add_noise, change_voice, level_speech, perturb, reverberate, speech_level
 
 RATE = 16000
 
@@ -51,7 +51,7 @@ def test_a_room_adds_a_tail_behind_a_click():
 
 
 def test_a_copy_is_the_same_again_and_another_for_another_utterance():
-    copy = Copy(speed=1.1, reverb_s=0.4, snr_db=15)
+    copy = Copy(speed=1.1, pitch=(0.5, 1.3), formants=(0.85, 1.15), reverb_s=0.4, snr_db=15)
     one, again, other = (perturb(tone(), RATE, copy, utt) for utt in ("a", "a", "b"))
     np.testing.assert_array_equal(one, again)
     assert not np.allclose(one, other)
@@ -85,3 +85,40 @@ def test_the_utterance_s_own_mean_counts_the_more_the_longer_it_is():
     left = [np.abs(apply_cmvn(feats[:frames], mean, std, 100).mean()) for frames in (10, 300)]
     assert left[0] > 1.2 and left[1] < 0.45
     np.testing.assert_allclose(apply_cmvn(np.tile(feats, (100, 1)), mean, std, 1)[:300], (feats - own) / std, atol=1e-3)
+
+
+def voice(hertz, formant, seconds=1.0):
+    """A buzz of `hertz` through one resonance, with its frequency moving as that of a spoken tone."""
+    cycles = np.cumsum(hertz * (1 + 0.1 * np.sin(2 * np.pi * 2 * np.arange(int(RATE * seconds)) / RATE)) / RATE)
+    pulses = np.diff(np.floor(cycles), prepend=0.0)
+    radius = np.exp(-np.pi * 100 / RATE)
+    poles = [1, -2 * radius * np.cos(2 * np.pi * formant / RATE), radius ** 2]
+    buzz = signal.lfilter([1.0], poles, pulses)
+    return (0.3 * buzz / np.abs(buzz).max()).astype(np.float32)
+
+
+@pytest.mark.parametrize(("pitch", "formants"), [(0.6, 1.0), (1.3, 0.85), (1.0, 1.15)])
+def test_another_voice_has_its_own_pitch_and_formants_and_the_same_length(pitch, formants):
+    source = voice(200.0, 1500.0)
+    changed = change_voice(source, RATE, pitch, formants)
+    assert len(changed) == len(source) and np.isfinite(changed).all()
+
+    def hertz(samples):
+        part = np.abs(signal.hilbert(samples[7200:8800]))
+        part -= part.mean()
+        correlation = signal.correlate(part, part)[len(part) - 1:]
+        return RATE / (RATE // 500 + np.argmax(correlation[RATE // 500:RATE // 80]))
+
+    def resonance(samples):
+        frequencies, power = signal.welch(samples, RATE, nperseg=512)
+        around = (frequencies > 1000) & (frequencies < 2200)
+        return (frequencies * power)[around].sum() / power[around].sum()
+
+    assert hertz(changed) / hertz(source) == pytest.approx(pitch, rel=0.05)
+    assert resonance(changed) / resonance(source) == pytest.approx(formants, rel=0.05)
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 1600])
+def test_silence_and_scraps_have_no_voice_to_change(length):
+    changed = change_voice(np.zeros(length, np.float32), RATE, 0.6, 0.9)
+    assert len(changed) == length and np.abs(changed).max(initial=0.0) < 1e-6

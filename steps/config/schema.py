@@ -94,6 +94,8 @@ class Copy(Strict):
     """A changed copy of the training set, made from its waveforms (steps/feats/perturb.py)."""
 
     speed: Factor = 1.0  # played so much faster: time, pitch and formants together
+    pitch: Factors | None = Field(None, repr=False)  # another voice: range of a factor of pitch, one an utterance
+    formants: Factors = Field((1.0, 1.0), repr=False)  # and of its formants; without `pitch` they stay
     reverb_s: Annotated[float, Field(ge=0, le=10)] = 0.0  # longest reverberation time of a made-up room; 0: none
     snr_db: Annotated[float, Field(ge=-50, le=100)] | None = None  # lowest ratio of speech to noise; null: none added
 

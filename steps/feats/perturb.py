@@ -1,14 +1,17 @@
 """Changed copies of a training utterance, made from its waveform: another voice, another room, noise.
 
 Played faster, pitch and formants rise together, as of a smaller speaker (Ko et al. 2015, "Audio augmentation for speech
-recognition"); rooms and noise are made up, so that nothing need be downloaded (as Ko et al. 2017 simulate them).
+recognition"). Another voice has pitch and formants of its own, by analysis and synthesis (WORLD, Morise et al. 2016).
+Rooms and noise are made up, so that nothing need be downloaded (as Ko et al. 2017 simulate them).
 """
 
 import hashlib
 
 import numpy as np
+import pyworld
 import soxr
 from scipy import signal
+from scipy.interpolate import interp1d
 
 from steps.config.schema import Copy
 
@@ -20,6 +23,8 @@ SHORTEST_REVERB_S = 0.1
 DIRECT_DB = 0.0, 12.0  # direct sound over reverberation
 DIRECT_S = 0.003  # nothing arrives so soon behind the direct sound
 SNR_SPREAD_DB = 20.0  # above the lowest ratio
+PITCH_HZ = 60.0, 600.0  # where voices are looked for
+VOICE_SHIFT_MS = 10.0  # between frames of analysis
 
 
 def level_speech(samples: np.ndarray, sample_rate: int, level_db: float) -> np.ndarray:
@@ -42,6 +47,9 @@ def perturb(samples: np.ndarray, sample_rate: int, copy: Copy, utt: str) -> np.n
     rng = np.random.default_rng(list(hashlib.sha256(f"{utt} {copy!r}".encode()).digest()[:8]))
     if copy.speed != 1:
         samples = soxr.resample(samples, sample_rate * copy.speed, sample_rate, quality="HQ")
+    if copy.pitch:
+        pitch, formants = np.exp(rng.uniform(*np.log(copy.pitch))), rng.uniform(*copy.formants)
+        samples = change_voice(samples, sample_rate, pitch, formants)
     if copy.reverb_s:
         seconds = rng.uniform(min(SHORTEST_REVERB_S, copy.reverb_s), copy.reverb_s)
         samples = reverberate(samples, sample_rate, seconds, rng.uniform(*DIRECT_DB), rng)
@@ -49,6 +57,22 @@ def perturb(samples: np.ndarray, sample_rate: int, copy: Copy, utt: str) -> np.n
         snr_db = copy.snr_db + rng.uniform(0, SNR_SPREAD_DB)
         samples = add_noise(samples, sample_rate, snr_db, rng.uniform(*TILTS), rng)
     return samples.astype(np.float32)
+
+
+def change_voice(samples: np.ndarray, sample_rate: int, pitch: float, formants: float) -> np.ndarray:
+    """The same speech, as long as before, by a voice with `pitch` times the pitch and `formants` times the formants."""
+    wave = samples.astype(np.float64)
+    low, high = PITCH_HZ
+    hertz, times = pyworld.dio(wave, sample_rate, f0_floor=low, f0_ceil=high, frame_period=VOICE_SHIFT_MS)
+    hertz = pyworld.stonemask(wave, hertz, times, sample_rate)
+    envelope = pyworld.cheaptrick(wave, hertz, times, sample_rate, f0_floor=low)  # power, (frames, bins)
+    aperiodicity = pyworld.d4c(wave, hertz, times, sample_rate, fft_size=2 * (envelope.shape[1] - 1))
+    bins = np.arange(envelope.shape[1])
+    sources = np.minimum(bins / formants, bins[-1])
+    envelope, aperiodicity = (np.ascontiguousarray(interp1d(bins, values)(sources))
+                              for values in (envelope, aperiodicity))
+    spoken = pyworld.synthesize(hertz * pitch, envelope, aperiodicity, sample_rate, VOICE_SHIFT_MS)[:len(samples)]
+    return np.pad(spoken, (0, len(samples) - len(spoken)))
 
 
 def reverberate(samples: np.ndarray, sample_rate: int, seconds: float, direct_db: float, rng: np.random.Generator
