@@ -103,8 +103,8 @@ def test_micro_batches_are_the_shares_of_as_many_workers():
 
 
 def test_an_epoch_depends_on_seed_and_number_alone():
-    settings_ = {"time_warp": (0.8, 1.2), "freq_warp": (0.9, 1.1), "freq_shift": 2, "level": 0.3, "time_masks": 1,
-                 "freq_masks": 1, "freq_mask_bins": 2}
+    settings_ = {"time_warp": (0.8, 1.2), "freq_warp": (0.9, 1.1), "freq_shift": 2, "level": 0.3, "filter": 0.4,
+                 "time_masks": 1, "freq_masks": 1, "freq_mask_bins": 2}
 
     def content(seed, epoch):
         return [batch.feats for batch in small_batches(seed, **settings_)[2].epoch(epoch)]
@@ -113,6 +113,18 @@ def test_an_epoch_depends_on_seed_and_number_alone():
     assert all(again)
     assert not np.array_equal(content(1, 2)[0], content(1, 3)[0])
     assert not np.array_equal(content(1, 2)[0], content(2, 2)[0])
+
+
+def test_a_filter_is_the_same_in_all_frames_and_smooth_over_frequency():
+    rng = np.random.default_rng(0)
+    feats = rng.normal(size=(7, 80)).astype(np.float32)
+    changes = [augment(feats, 7, Augment(filter=0.5), rng) - feats for _ in range(200)]
+    for change in changes:
+        np.testing.assert_allclose(change, change[:1].repeat(7, 0), atol=1e-6)
+        assert np.abs(change).max() <= 0.5 + 1e-6
+        assert (np.abs(np.diff(change[0], 2)) > 1e-5).sum() <= 2 * (7 - 2)  # straight but at the points
+    curves = np.array([change[0] for change in changes])
+    assert (curves.std(axis=0) > 0.15).all() and np.abs(curves.mean(axis=0)).max() < 0.1
 
 
 def test_speakers_are_balanced():

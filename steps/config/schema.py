@@ -179,6 +179,7 @@ class Augment(Strict):
     freq_warp: Factors = (1.0, 1.0)  # range of the factor that stretches frequency
     freq_shift: at_most(4095) = 0  # bins, up or down
     level: Annotated[float, Field(ge=0, le=100)] = 0.0  # added to the normalised features, up or down
+    filter: Annotated[float, Field(ge=0, le=100)] = 0.0  # the same, but by frequency, as other microphones do
     time_masks: at_most(1000) = 0  # SpecAugment (Park et al. 2019)
     time_mask_frames: at_most(10**5) = 10
     freq_masks: at_most(1000) = 0

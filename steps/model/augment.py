@@ -4,6 +4,7 @@ import numpy as np
 
 from steps.config.schema import Augment
 
+FILTER_KNOTS = 3, 7  # of a filter's curve, ends included
 
 def draw_time_factors(config: Augment, count: int, rng: np.random.Generator) -> np.ndarray:
     """How much longer each of `count` utterances becomes: float64 (count,)."""
@@ -32,11 +33,23 @@ def augment(feats: np.ndarray, frames: int, config: Augment, rng: np.random.Gene
     shift = float(rng.integers(-config.freq_shift, config.freq_shift + 1))
     feats = resample(feats, frames, rng.uniform(*config.freq_warp), shift)
     feats = feats + np.float32(rng.uniform(-config.level, config.level))
+    if config.filter:
+        feats += draw_filter(feats.shape[1], config.filter, rng)
     for _ in range(config.time_masks):  # together at most a third: a word must not be hidden as a whole
         _mask(feats, min(config.time_mask_frames, len(feats) // (3 * config.time_masks)), rng)
     for _ in range(config.freq_masks):
         _mask(feats.T, config.freq_mask_bins, rng)
     return feats
+
+
+def draw_filter(bins: int, most: float, rng: np.random.Generator) -> np.ndarray:
+    """What a microphone adds to each of `bins`, at most `most` up or down: float32 (bins,).
+
+    Straight lines between a few random points (the linear kind of FilterAugment, Nam et al. 2022).
+    """
+    knots = int(rng.integers(FILTER_KNOTS[0], FILTER_KNOTS[1] + 1))
+    places = np.concatenate([[0], np.sort(rng.uniform(0, bins - 1, knots - 2)), [bins - 1]])
+    return np.interp(np.arange(bins), places, rng.uniform(-most, most, knots)).astype(np.float32)
 
 
 def _interpolate(feats: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
