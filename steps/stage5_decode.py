@@ -4,6 +4,7 @@ The features of another corpus' set, which the experiment was not trained with, 
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from steps.common.errors import run
@@ -18,6 +19,7 @@ from steps.model.checkpoints import finished_training
 from steps.search.decode import (
     METHODS,
     Decoded,
+    Search,
     chosen_weights,
     decode_in_parts,
     decode_set,
@@ -52,11 +54,8 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     if on_cluster() and not args.words:
         decoded = decode_in_parts(args.exp_dir, feature_dir, args.method, what)
     else:
-        folder = args.exp_dir / "graph"
-        if args.words:
-            folder = own_graph(args.words, folder / args.words.stem, model.tokens, config.corpus.pinyin)
-        decoded = decode_set(model, config.features, feats,
-                             make_search(folder, args.method, model.tokens, weights), what)
+        search = asked_search(args, config, model.tokens, weights)
+        decoded = decode_set(model, config.features, feats, search, what)
     audio_seconds = decoded.frames * config.features.frame_shift_ms / 1000
     write_decoded(out_dir, decoded, model, config.features, {
         "set": args.set,
@@ -75,6 +74,14 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     })
     print(f"{out_dir}: {len(decoded.found)} utterances, {audio_seconds:.0f} s of audio in {decoded.seconds:.1f} s")
     warn_if_silent(decoded)
+
+
+def asked_search(args: argparse.Namespace, config: Resolved, tokens: list[str], weights: Mapping[str, float]) -> Search:
+    """The search that the arguments ask for. With --words, its graph is made here."""
+    folder = args.exp_dir / "graph"
+    if args.words:
+        folder = own_graph(args.words, folder / args.words.stem, tokens, config.corpus.pinyin)
+    return make_search(folder, args.method, tokens, weights)
 
 
 def skipped_utterances(feature_dir: Path) -> list[str]:

@@ -55,6 +55,13 @@ def summarise(values: np.ndarray) -> Activations:
                        bool(np.isfinite(values).all()))
 
 
+class Utterance(NamedTuple):
+    """What training sees of one: normalised features, float32 (frames, bins), and the ids of its syllables."""
+
+    feats: np.ndarray
+    labels: list[int]
+
+
 BATCH = 8  # utterances
 BATCHES = 8  # of which a short training consists
 
@@ -256,24 +263,32 @@ class Bench:
             raise UserError(f"{path}: its tokens are others")
         return path.name
 
+    def utterances(self, part: str) -> list[Utterance]:
+        """Of a set, in order: those with frames enough for their labels, which the network must all know."""
+        ids = {token: number for number, token in enumerate(self._tokens)}
+        feats, pinyin = self._context.feats(part), self._context.pinyin(part)
+        known = [Utterance(feats[utt], [ids[syllable] for syllable in pinyin[utt]]) for utt in feats
+                 if utt in pinyin and ids.keys() >= set(pinyin[utt])]
+        return [utt for utt in known if labels_fit(len(utt.feats), utt.labels, self._model)]
+
+    def batch_of(self, utts: Sequence[Utterance], frames: int, most: int) -> Batch:
+        """Utterances together, padded to `frames` and to `most` labels."""
+        return make_batch([utt.feats for utt in utts], [utt.labels for utt in utts], frames, most, self._model)
+
     def _choose_batches(self) -> list[Batch]:
         """Utterances of like, rather short lengths, drawn at random."""
-        ids = {token: number for number, token in enumerate(self._tokens)}
-        feats, pinyin = self._context.feats("train"), self._context.pinyin("train")
-        labels = {utt: [ids[syllable] for syllable in pinyin[utt]] for utt in feats if utt in pinyin}
-        fit = [utt for utt in labels if labels_fit(len(feats[utt]), labels[utt], self._model)]
+        fit = self.utterances("train")
         if not fit:
             raise UserError("no utterance has frames enough for its labels")
-        lengths = np.array([len(feats[utt]) for utt in fit])
+        lengths = np.array([len(utt.feats) for utt in fit])
         length = int(-(-np.quantile(lengths, 0.5) // ROUND) * ROUND)
         short = np.flatnonzero(lengths <= length)
         chosen = [fit[i] for i in short[np.argsort(-lengths[short], kind="stable")][:BATCH * BATCHES]]
         order = np.random.default_rng(0).permutation(len(chosen))
         size = min(BATCH, len(chosen))
-        most = max(len(labels[utt]) for utt in chosen)
-        groups = [[chosen[i] for i in order[begin:begin + size]] for begin in range(0, len(chosen) - size + 1, size)]
-        return [make_batch([feats[utt] for utt in group], [labels[utt] for utt in group], length, most, self._model)
-                for group in groups]
+        most = max(len(utt.labels) for utt in chosen)
+        return [self.batch_of([chosen[i] for i in order[begin:begin + size]], length, most)
+                for begin in range(0, len(chosen) - size + 1, size)]
 
 
 def _keeper(seen: dict[str, Activations], name: str):

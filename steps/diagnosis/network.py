@@ -8,7 +8,7 @@ import numpy as np
 from steps.diagnosis.bench import Activations
 from steps.diagnosis.context import Context, Finding, graded, percent
 from steps.diagnosis.page import gradient_figure, histogram_figure
-from steps.model.batches import Batch, labels_fit, make_batch
+from steps.model.batches import Batch
 from steps.search.ctc import ctc_cost, greedy
 
 BLANKS = np.linspace(0.05, 0.95, 10)  # probabilities of the blank that are tried
@@ -79,17 +79,11 @@ def check_norm(context: Context) -> Finding:
     bench = context.bench
     if bench.trained is None:
         return Finding("batch norm", "skipped", UNTRAINED)
-    model, ids = context.config.experiment.model, {token: number for number, token in enumerate(context.tokens)}
-    feats, pinyin = context.feats("dev"), context.pinyin("dev")
-    labels = {utt: [ids[syllable] for syllable in pinyin[utt]] for utt in feats if utt in pinyin
-              and all(syllable in ids for syllable in pinyin[utt])}
-    utts = sorted((utt for utt in labels if labels_fit(len(feats[utt]), labels[utt], model)),
-                  key=lambda utt: len(feats[utt]))
+    utts = sorted(bench.utterances("dev"), key=lambda utt: len(utt.feats))
     size = min(NORM_BATCH[-1], len(utts) // 2)
     if size < NORM_BATCH[0]:
         return Finding("batch norm", "skipped", f"too few of dev's utterances fit, {len(utts)} of {2 * NORM_BATCH[0]}")
-    batches = {name: make_batch([feats[utt] for utt in group], [labels[utt] for utt in group], len(feats[group[-1]]),
-                                max(len(labels[utt]) for utt in group), model)
+    batches = {name: bench.batch_of(group, len(group[-1].feats), max(len(utt.labels) for utt in group))
                for name, group in (("shortest", utts[:size]), ("longest", utts[-size:]))}
     bench.load()
     averages, own = ([reference_loss(bench.inference(batch, own_norm), batch) for batch in batches.values()]

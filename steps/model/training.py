@@ -72,11 +72,8 @@ def train(config: Resolved, exp_dir: Path) -> None:
         _report(config, exp_dir, network, left_out)
     workers.wait()  # worker 0 has moved an older training aside; only then may the others look for checkpoints
 
-    make = layer_maker(experiment)
     steps = batches.steps_per_epoch * experiment.train.epochs
-    optimizer = make_optimizer(experiment.train.optimizer, network, steps, make)
-    clip = make.clip(experiment.train.optimizer.clip_norm)
-    new_step = partial(make_step, CTCObjective(network, make), optimizer, clip, experiment.train, workers)
+    optimizer, new_step = make_update(config, network, steps, workers)
     step = new_step()  # with amp it gives the optimizer more parameters, which checkpoints hold
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history, begun = _resume(checkpoints, network, optimizer)
@@ -88,6 +85,16 @@ def train(config: Resolved, exp_dir: Path) -> None:
         _run(training, step, new_step, batches, begun)
     if workers.writes:
         _finish(training, tokens)
+
+
+def make_update(config: Resolved, network: DFCNN, steps: int, workers: Workers
+                ) -> tuple[nn.Cell, Callable[[], nn.Cell]]:
+    """The optimizer for a training of so many `steps`, and what makes the step: loss, gradients, and the update by it.
+    """
+    train, make = config.experiment.train, layer_maker(config.experiment)
+    optimizer = make_optimizer(train.optimizer, network, steps, make)
+    clip = make.clip(train.optimizer.clip_norm)
+    return optimizer, partial(make_step, CTCObjective(network, make), optimizer, clip, train, workers)
 
 
 def _run(training: Training, step: nn.Cell, new_step: Callable[[], nn.Cell], batches: TrainingBatches,

@@ -272,50 +272,19 @@ void infer_backward(void** params, const int64_t* shape) {
 
 }  // namespace
 
-OPERATOR(norm_train) {
-  const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { train<false, decltype(zero)>(params, shapes[0]); });
-  return 0;
-}
+// The operators norm_<way> and norm_relu_<way>; input number `activations` has the shape of the activations.
+#define NORM_OPERATORS(way, activations)       \
+  NORM_OPERATOR(norm_, way, false, activations) \
+  NORM_OPERATOR(norm_relu_, way, true, activations)
 
-OPERATOR(norm_relu_train) {
-  const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { train<true, decltype(zero)>(params, shapes[0]); });
-  return 0;
-}
+#define NORM_OPERATOR(prefix, way, relu, activations)                                                           \
+  OPERATOR(prefix##way) {                                                                                       \
+    const Turn turn = take_turn();                                                                              \
+    with_storage(types[0], [&](auto zero) { way<relu, decltype(zero)>(params, shapes[activations]); });         \
+    return 0;                                                                                                   \
+  }
 
-OPERATOR(norm_infer) {
-  const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { infer<false, decltype(zero)>(params, shapes[0]); });
-  return 0;
-}
-
-OPERATOR(norm_relu_infer) {
-  const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { infer<true, decltype(zero)>(params, shapes[0]); });
-  return 0;
-}
-
-OPERATOR(norm_train_backward) {
-  const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { train_backward<false, decltype(zero)>(params, shapes[1]); });
-  return 0;
-}
-
-OPERATOR(norm_relu_train_backward) {
-  const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { train_backward<true, decltype(zero)>(params, shapes[1]); });
-  return 0;
-}
-
-OPERATOR(norm_infer_backward) {
-  const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { infer_backward<false, decltype(zero)>(params, shapes[1]); });
-  return 0;
-}
-
-OPERATOR(norm_relu_infer_backward) {
-  const Turn turn = take_turn();
-  with_storage(types[0], [&](auto zero) { infer_backward<true, decltype(zero)>(params, shapes[1]); });
-  return 0;
-}
+NORM_OPERATORS(train, 0)
+NORM_OPERATORS(infer, 0)
+NORM_OPERATORS(train_backward, 1)
+NORM_OPERATORS(infer_backward, 1)
