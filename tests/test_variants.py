@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import steps.config.__main__
 from steps.common.errors import UserError
-from steps.config.load import experiment_names, load_experiment
+from steps.config.load import experiment_names, load_experiment, load_features
 from steps.config.variants import families
 
 BASE = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channels": 8}]}, "train": {"epochs": 3}}
@@ -164,6 +164,21 @@ def test_a_base_and_only_what_differs(conf):
     write(conf, "sweeps/s", {"base": "z", "vary": {"train.epochs": [1]}})
     swept = load_experiment("s@epochs-1", conf).experiment
     assert (swept.train.epochs, swept.train.optimizer.warmup_steps) == (1, 4)
+
+
+def test_features_on_the_base_of_others(conf):
+    write(conf, "features/low", {"base": "fbank", "high_freq": 6400, "copies": [{"speed": 0.9}, {"speed": 1.1}]})
+    write(conf, "features/lower", {"base": "low", "high_freq": 4000, "copies": [{"speed": 0.8}]})
+    lower = load_features("lower", conf)
+    assert (lower.type, lower.high_freq, [copy.speed for copy in lower.copies]) == ("fbank", 4000, [0.8])
+    write(conf, "y", {**BASE, "features": "lower"})
+    assert load_experiment("y", conf).features == lower
+    for value, message in (({"base": "lo"}, r"features/x\.yaml: base: .*features has fbank, low, lower"),
+                           ({"base": "x"}, r"features/x\.yaml: base: x is made on the base of this very file"),
+                           ({"base": "low", "hi_freq": 1}, r"features/x\.yaml: hi_freq: unknown key")):
+        write(conf, "features/x", value)
+        with pytest.raises(UserError, match=message):
+            load_features("x", conf)
 
 
 def test_the_resolved_config_can_be_printed(conf, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from steps.common.errors import UserError
 from steps.common.yaml import check, load, read_yaml
 from steps.config.schema import Corpus, Decode, Experiment, Features, Strict, Train
-from steps.config.variants import check_name, read_variant, variant_names
+from steps.config.variants import check_name, read_variant, read_with_base, variant_names
 
 CONF = Path("conf")
 Model = TypeVar("Model", bound=BaseModel)
@@ -152,9 +152,10 @@ def shapes_weights(config: Resolved) -> dict[str, BaseModel]:
 
 
 def load_features(name: str, conf: Path = CONF) -> Features:
-    """conf/features/<name>.yaml."""
+    """conf/features/<name>.yaml, with what its `base` says."""
     check_name(name, conf / "features")
-    return load(conf / "features" / f"{name}.yaml", Features)
+    path = conf / "features" / f"{name}.yaml"
+    return check(read_with_base(path), Features, path)
 
 
 def load_experiment(name: str, conf: Path = CONF) -> Resolved:

@@ -1,7 +1,7 @@
 """Experiments as they are written: one on the base of another, and many from one file.
 
 `base: x` in conf/y.yaml makes y as x, but for the keys that conf/y.yaml has: mappings are merged key by key, and every
-other value replaces the base's, whole lists, too.
+other value replaces the base's, whole lists, too. Features, in conf/features, have the same key.
 
 `seeds: [1, 2]` in conf/x.yaml makes x@1 and x@2. A sweep's points are called <sweep>@<key>-<value>,<key>-<value>, by
 the shortest tails of their keys that tell them apart, with @<seed> behind where the sweep or its base has seeds. (Not
@@ -103,7 +103,7 @@ def read_variant(name: str, conf: Path) -> Variant:
     changes = _changes(where)
     if name not in changes:
         raise UserError(f"{where}: makes no experiment {name}, but {', '.join(changes)}")
-    value = _whole(_base(where))
+    value = read_with_base(_base(where))
     for key, new in changes[name].items():
         value = _put(value, key, new, where)
     return Variant(where, check({key: part for key, part in value.items() if key != "seeds"}, Experiment, where))
@@ -140,8 +140,11 @@ def check_name(name: str, folder: Path) -> None:
         raise UserError(f"{path}: rename the file: exp/{name}/ is no experiment's folder")
 
 
-def _whole(path: Path, above: tuple[Path, ...] = ()) -> Any:
-    """What a file of conf/ says of its experiment, with what its base says."""
+def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Any:
+    """What a file of conf/ or conf/features says, with what its base says, a file of the same folder.
+
+    Raises UserError where a base is missing, or a file is a base of its own.
+    """
     value = read_yaml(path)
     if not isinstance(value, dict) or not isinstance(value.get("base"), str):
         return value
@@ -150,7 +153,7 @@ def _whole(path: Path, above: tuple[Path, ...] = ()) -> Any:
         raise UserError(f"{path}: base: {value['base']} is made on the base of this very file")
     own = {key: part for key, part in value.items() if key != "base"}
     try:
-        whole = _whole(base, (path, *above))
+        whole = read_with_base(base, (path, *above))
     except UserError as error:
         raise UserError(f"{path}: base: {error}") from None
     if not isinstance(whole, dict):
@@ -170,7 +173,7 @@ def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 def _changes(path: Path) -> dict[str, dict[str, Any]]:
     """The experiments that a file makes: which dotted keys of the base have which values."""
     check_name(path.stem, path.parent)
-    base = check(_whole(_base(path)), Written, _base(path))
+    base = check(read_with_base(_base(path)), Written, _base(path))
     if _base(path) == path:
         return _seeded(path.stem, {}, base.seeds)
     sweep = load(path, Sweep)
