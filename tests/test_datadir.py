@@ -1,5 +1,6 @@
 """Data directories: written, validated, mended, cut and combined as Kaldi has it."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -211,6 +212,21 @@ def test_spread_takes_as_many_as_asked(total, data):
     number = data.draw(st.integers(1, total))
     chosen = spread([f"{position:03d}" for position in range(total)], number)
     assert len(set(chosen)) == number and chosen == sorted(chosen)
+
+
+def test_only_a_data_directory_or_an_empty_folder_is_replaced(data_dir, tmp_path):
+    (tmp_path / "home/letters").mkdir(parents=True)
+    (tmp_path / "note").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    for target in ("home", "note", "pipe"):
+        for write in (lambda path: subset(data_dir, path, ["anna-1"]), lambda path: combine([data_dir], path)):
+            with pytest.raises(UserError, match=f"{target}: is there, and is no data directory"):
+                write(tmp_path / target)
+    assert (tmp_path / "home/letters").is_dir() and (tmp_path / "note").read_text() == "mine"
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "empty").mkdir()
+    for target in ("empty", "empty", "new"):
+        assert subset(data_dir, tmp_path / target, ["anna-1"]).utterances == 1
 
 
 def test_combine(data_dir, tmp_path):

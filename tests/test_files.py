@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from steps.common.errors import UserError
 from steps.common.files import atomic_open, write_lines
 
 
@@ -25,3 +26,13 @@ def test_an_error_leaves_the_old_file(tmp_path):
         file.write("half")
         raise ZeroDivisionError
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old\n"]
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_not_replaced(tmp_path, make):
+    """A device would be lost to everybody: `--html /dev/null` by root."""
+    make(tmp_path / "there")
+    before = os.stat(tmp_path / "there").st_mode
+    with pytest.raises(UserError, match="there: is there, and is no regular file"):
+        write_lines(tmp_path / "there", ["new"])
+    assert os.stat(tmp_path / "there").st_mode == before and len(list(tmp_path.iterdir())) == 1

@@ -20,9 +20,12 @@ LEFTOVER = re.compile(r"\..+\.(\d+)\.[^.]+(?:\.(?:tmp|ckpt))?")  # a name with t
 def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]:
     """Give a path beside `path` to write to; at the end it is synced and renamed to `path`, or removed on an error.
 
-    It ends in `suffix`, for writers that want a certain one.
+    It ends in `suffix`, for writers that want a certain one. Raises UserError where `path` is no regular file, such as
+    a folder or a device.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is there, and is no regular file; name another to write to")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=suffix)
     os.close(handle)

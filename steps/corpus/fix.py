@@ -1,5 +1,6 @@
 """Mends, subsets and combines data directories. Each act says what it dropped and why."""
 
+import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -131,7 +132,7 @@ def subset(source: Path, target: Path, utts: Collection[str], more: Tables = Map
 
     Raises UserError for an utterance that is not there.
     """
-    _refuse_itself(target, [source])
+    _check_target(target, [source])
     tables = read_valid(source)
     unknown = [utt for utt in utts if utt not in tables["utt2spk"]]
     if unknown or not utts:
@@ -152,7 +153,7 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
     """Write the directory `target` with all utterances of `sources`, and say which tables are left out: those that not
     every source has. Raises UserError where two sources say different things of one utterance or speaker.
     """
-    _refuse_itself(target, sources)
+    _check_target(target, sources)
     parts = [read_valid(source) for source in sources]
     names = [name for name in (*UTT_TABLES, *SPK_TABLES) if any(name in part for part in parts)]
     common = [name for name in names if all(name in part for part in parts)]
@@ -170,9 +171,13 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
     return summary, left_out
 
 
-def _refuse_itself(target: Path, sources: Sequence[Path]) -> None:
+def _check_target(target: Path, sources: Sequence[Path]) -> None:
+    """Raise UserError where `target` is one of `sources`, or holds anything but an earlier data directory."""
     if target.resolve() in [source.resolve() for source in sources]:
         raise UserError(f"{target}: it would replace what it is made from; name another directory to write to")
+    free = not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir()))
+    if not free and not (target / "utt2spk").is_file():
+        raise UserError(f"{target}: is there, and is no data directory (it has no utt2spk); name another to write to")
 
 
 def _write_folder(target: Path, utt_tables: Tables, spk_tables: Tables) -> Summary:
