@@ -1,13 +1,16 @@
 """Features and syllables that a very small network learns in seconds: for tests that train."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from steps.common.files import write_lines
+from steps.config.load import dump, load_experiment
 from steps.corpus.table import write_table
 from steps.feats.archive import accumulate, empty_stats, feature_writer, save_cmvn
+from steps.text.syllables import tokens_hash
 
 BINS = 8
 SYLLABLES = ["ba1", "guo2", "hao3", "ma4"]
@@ -52,3 +55,17 @@ def speak(syllables: list[str], rng: np.random.Generator) -> np.ndarray:
         image[:, first:first + 2] += 5
         parts += [image, rng.normal(size=(6, BINS))]
     return np.concatenate(parts).astype(np.float32)
+
+
+def write_untrained(root: Path) -> None:
+    """Write what stage 4 leaves of exp/tiny, but that nothing was learnt: below `root`, the working directory."""
+    from steps.model.checkpoints import named_parameters, save_weights
+    from steps.model.training import network_at_start
+
+    config, tokens = load_experiment("tiny", root / "conf"), ["<blk>", *SYLLABLES]
+    write_lines(root / "exp/tiny/config.yaml", [dump(config)])
+    shutil.copy(root / "data/tiny/lang/tokens.txt", root / "exp/tiny/tokens.txt")
+    shutil.copy(root / "exp/features/tiny_tiny/cmvn", root / "exp/tiny/cmvn")
+    write_lines(root / "exp/tiny/buckets.json", ["[160]"])
+    save_weights(root / "exp/tiny/final.ckpt", named_parameters(network_at_start(config, tokens)),
+                 {"tokens_sha256": tokens_hash(tokens)})
