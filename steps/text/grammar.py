@@ -12,19 +12,28 @@ DIGITS = tuple("〇零一二两三四五六七八九十百千万亿")
 COUNTING = (*DIGITS, *"这那哪每几半数")
 PLACES = "上下里中内外面"  # 地上, 地下, 地里 …: ground, not a particle
 ATTRIBUTE_TAGS = ("m", "q", "r", "p", "u", "f", "ns", "nt", "c")  # before 地 they make a noun phrase of it
-DOUBLED = tuple("看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收")
+DOUBLED = tuple("看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收劝夸")
 CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄运产形能潮")  # 幸运儿, 早产儿
 STATE_TAGS = ("a", "d", "i", "l", "z")
 FIELD = re.compile("[这那几两二三四五十百]+[块片亩]$")  # before 地: land
-ONE_BY_ONE = re.compile(r"(一.)\1$")  # 一口一口地
+COUNTED = re.compile("数数(?=看|有|吧|这|那|一共|清)")  # 会数数 is shu3 shu4, to count numbers
+ONE_BY_ONE = re.compile(r"(一..?)又?\1$")  # 一口一口地, 一遍又一遍地
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
-          "看来", "大概", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
-GAINED = tuple("了过到奖冠第病癌分金银铜名利钱感肺胃零满一两几流糖抑胜罪")  # what one gets, in 得奖, 得第一, 得感冒
+          "看来", "大概", "前", "后", "下回", "下次",
+          "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
+GAINED = (*"了过到奖冠第病癌分金银铜名利钱感肺胃零两几流糖抑胜罪", "满分", "高分", "一等", "一块", "一枚",
+          "一分", "一百", "一次", "民心", "人心", "天下")  # what one gets, in 得奖, 得第一, 得感冒
+OBJECTS = "车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字"  # of verbs: 开车得有驾照
+TIMES = ("t", "c", "s")  # tags of times, conjunctions and places
+THINGS = ("树", "车", "饭", "路", "活", "票", "菜", "手")  # nouns that jieba may take for something else
 HOW = ("一手", "一口", "一身", "一脸", "一副", "一头", "一塌", "一干", "一清")  # 弹得一手好琴, 忘得一干二净
-VERBS_TOO = "病气处火痛"  # of the nouns of one character: 气得说不出话
-DUTIES = ("好好", *"多少早先再赶换修还给去找由让用按自亲马趁省")  # how one must do it: 这笔账得好好算算
+VERBS_TOO = ("病", "气", "处", "火", "痛", "热", "美", "话说")  # of the nouns of one character: 气得说不出话
+DUTIES = ("好好", *"多少早先再赶换修还给去找由让用按自亲马趁省问")  # how one must do it: 这笔账得好好算算
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
+TOLD = ("开心", "明白", "过去", "出口", "起劲", "有理", "在理", "动听", "流利")  # of 说得 …: how it is said
+NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六七八九十几百千万半]+个?"
+                    "(?:小时|钟头|月|人|天|年|分钟|星期|礼拜|多|块|元|米|公里)")  # 回家得两个小时
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
 NAMING = tuple("称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
 MAIN = (*"主辅首准止荣例限先本重", "己任", "主要", "核心", "中心", "基础")  # behind 为, in 以 … 为主
@@ -61,11 +70,15 @@ def adverbial_di(clause: Clause) -> dict[int, str]:
     found = {}
     for index, token in enumerate(clause.tokens):
         before, token, behind = clause.around(index)
-        if token.hanzi[-1] != "地" or behind is None or FIELD.search(clause.text[: token.start]):
+        if token.hanzi[-1] != "地" or behind is None:
+            continue
+        if ONE_BY_ONE.search(clause.text[: token.end - 1]):
+            found[token.end - 1] = "de5"
+            continue
+        if FIELD.search(clause.text[: token.start]):
             continue
         if len(token.hanzi) == 1:
-            adverbial = before is not None and (_makes_adverb(before, behind)
-                                                or ONE_BY_ONE.search(clause.text[: token.start]) is not None)
+            adverbial = before is not None and _makes_adverb(before, behind)
         else:
             adverbial = len(token.hanzi) > 2 and (token.tag[0] in STATE_TAGS or _repeats(token.hanzi))
         if adverbial:
@@ -78,7 +91,7 @@ def _makes_adverb(before: Token, behind: Token) -> bool:
         return before.tag in ("z", "zg", "o", "d") or (behind.hanzi[0] == "一" and before.tag[0] not in "un")
     if _repeats(before.hanzi) or before.hanzi[-1] in "样般":
         return True
-    if before.tag.startswith(ATTRIBUTE_TAGS):
+    if before.tag.startswith(ATTRIBUTE_TAGS) and before.hanzi[-1] != "声":
         return False
     return before.tag[0] in STATE_TAGS or behind.hanzi[0] not in PLACES
 
@@ -92,7 +105,9 @@ def readings_of_de(clause: Clause) -> dict[int, str]:
     """得: the particle de5 (跑得快, 行得通), must, dei3 (我得走), or the verb, de2 (得了第一名)."""
     found = {}
     for index, token in enumerate(clause.tokens):
-        if token.hanzi == "得":
+        if token.hanzi == "得" and (NEEDED.match(clause.text, token.start) or _is_told(clause, index)):
+            found[token.start] = "dei3"
+        elif token.hanzi == "得":
             found[token.start] = _reading_of_de(*clause.around(index))
         elif "得" in token.hanzi[1:-1]:
             found[token.start + token.hanzi.index("得", 1)] = "de5"
@@ -101,23 +116,42 @@ def readings_of_de(clause: Clause) -> dict[int, str]:
     return found
 
 
+def _is_told(clause: Clause, index: int) -> bool:
+    """Whether somebody says what must be done: 医生说得住院."""
+    if index < 2 or index + 1 == len(clause.tokens) or clause.tokens[index - 1].hanzi != "说":
+        return False
+    speaker, behind = clause.tokens[index - 2], clause.tokens[index + 1]
+    return speaker.tag[0] == "n" and behind.tag[0] in "vn" and not behind.hanzi.startswith((*DEGREES, *TOLD))
+
+
 def _reading_of_de(before: Token | None, token: Token, behind: Token | None) -> str:
     if behind is None:
         return "de5" if before is not None else "de2"
     if before is not None and before.tag[0] == "v" and behind.hanzi.startswith(HOW):
         return "de5"
-    if behind.tag[0] == "u" or behind.hanzi.startswith(GAINED):
+    if behind.hanzi in ("了", "过", "着", "的") or behind.hanzi.startswith(GAINED):
         return "de2"
-    if before is None or before.hanzi in (*MODALS, "了") or before.tag[0] == "r" or before.tag in ("t", "c"):
+    if before is None or before.hanzi in (*MODALS, "了") or before.tag[0] == "r":
         return "dei3"
-    verb = behind.tag[0] == "v" and not behind.hanzi.startswith(DEGREES)
-    if before.tag[0] == "n" and before.hanzi not in VERBS_TOO and (verb or behind.hanzi.startswith(DUTIES)):
+    if before.tag in TIMES and before.hanzi[-1] != "来":
         return "dei3"
-    if before.tag[0] in "vabizg" or before.hanzi[-1] == "心" or len(before.hanzi) == 1:
+    if _is_noun(before) and (behind.hanzi.startswith(DUTIES) or behind.hanzi in ("这么", "这样", "有")):
+        return "dei3"
+    does = "vnp" if len(before.hanzi) == 1 or before.tag[0] == "v" else "v"
+    if _is_noun(before) and behind.tag[0] in does and not behind.hanzi.startswith(DEGREES):
+        return "dei3"
+    if before.tag[0] in "vabizg" or before.hanzi in VERBS_TOO or before.hanzi[-1] == "心" or len(before.hanzi) == 1:
         return "de5"
     if behind.hanzi.startswith(DEGREES):
         return "de5"
     return "de5" if behind.tag[0] in "az" else "dei3"
+
+
+def _is_noun(token: Token) -> bool:
+    """Whether `token` is a noun, or a verb with its object, behind which 得 begins no complement."""
+    if token.tag[0] == "v" and len(token.hanzi) == 2 and token.hanzi[-1] in OBJECTS:
+        return True
+    return (token.tag[0] == "n" and token.hanzi not in VERBS_TOO) or token.hanzi in THINGS
 
 
 def distance_back(text: str, at: int) -> int:
@@ -158,8 +192,9 @@ def attained_zhao(clause: Clause) -> dict[int, str]:
     """着 in V不着, V得着 (够不着), behind verbs of attaining (睡着, 找着了, 找着钥匙了) and alone as a verb, to burn
     (就着了), is zhao2."""
     pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆边痕调])|[{ATTAINED}]着|"
-               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|[就又也没都火灯炉]着(?=了|起来)")
-    return {match.start() + 1: "zhao2" for match in re.finditer(pattern, clause.text)}
+               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|[就又也没都火灯炉房]子?着(?=了|起来)|"
+               "别[饿冻累吓烫伤碰摔晒热呛噎]着(?=$|了|孩子)|[蒙吓累冻饿]着(?=了)|着(?=了魔)|打着(?=火(?:$|了|没))|还着$")
+    return {match.start() + match[0].index("着"): "zhao2" for match in re.finditer(pattern, clause.text)}
 
 
 def readings_of_wei(clause: Clause) -> dict[int, str]:
@@ -198,7 +233,8 @@ def measure_zhi(clause: Clause) -> dict[int, str]:
 def doubled_verbs(clause: Clause) -> list[int]:
     """The positions of doubled verbs' second syllables, which lose their tone: 看看, 试试, but not 说说笑笑."""
     inside_longer = {at for token in clause.tokens if len(token.hanzi) > 3 for at in range(token.start, token.end)}
-    return [at for at in range(1, len(clause.text))
+    counted = [match.start() + 1 for match in COUNTED.finditer(clause.text)]
+    return counted + [at for at in range(1, len(clause.text))
             if clause.text[at] == clause.text[at - 1] and clause.text[at] in DOUBLED and at not in inside_longer]
 
 
