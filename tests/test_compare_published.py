@@ -75,7 +75,7 @@ def test_results_tell_what_was_reached(publish):
         "as a, but better", "1.23 M", "3.0", "abc123", "toy")
     assert results()["a"]["what it is"] == "the default | of tests"
     readme = Path("README.md").read_text()
-    assert readme.startswith(f"# Title\n\n{BEGIN}\n| experiment | what it is | syllables |")
+    assert readme.startswith(f"# Title\n\n{BEGIN}\n| experiment | syllables |")
     assert readme.endswith(f" |\n{END}\n\nThe end.\n") and row["syllables"] in readme
 
 

@@ -19,8 +19,7 @@ RESULTS, README = CONF / "RESULTS.md", Path("README.md")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 COLUMNS = ["experiment", "what it is", "corpus", "dev syllables", *RATES.values(), "other sets", "weights", "minutes",
            "RTF", "commit", "trained"]
-README_COLUMNS = ["experiment", "what it is", "syllables", "toneless", "tones", "characters", "other sets", "weights",
-                  "minutes"]
+README_COLUMNS = ["experiment", "syllables", "toneless", "tones", "characters", "other sets", "weights", "minutes"]
 Rows = dict[str, dict[str, str]]  # by experiment: cells by column
 
 
