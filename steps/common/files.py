@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 from steps.common.errors import UserError
 
+OF_SHELL = "/dev/fd/", "/dev/stdin", "/proc/self/fd/"
 LEFTOVER = re.compile(r"\..+\.(\d+)\.[^.]+(?:\.(?:tmp|ckpt))?")  # a name with the process that makes it
 
 
@@ -69,12 +71,26 @@ def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
+def check_is_file(path: str | os.PathLike) -> None:
+    """Raise UserError for a pipe or a device, which reading might never end of.
+
+    A shell's own pipes, as of `<(…)`, are taken, and what is not there or a folder, which opening tells.
+    """
+    if str(path).startswith(OF_SHELL):
+        return
+    with contextlib.suppress(OSError, ValueError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UserError(f"{path}: a pipe or a device stands where a file should be: move it away")
+
+
 def utf8_text(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> str:
     """A text file's content, its lines ended by \\n; `utf-8-sig` as encoding allows a byte order mark.
 
     Raises UserError where the file is missing, cannot be read or is not UTF-8, with `if_missing` or `if_not_utf8`, the
     remedy, at its end.
     """
+    check_is_file(path)
     try:
         return path.read_text(encoding=encoding)
     except FileNotFoundError:
@@ -110,6 +126,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def sha256(path: str | os.PathLike) -> str:
     """A file's SHA-256 in hexadecimal, as sha256sum prints it."""
+    check_is_file(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from steps.common.errors import UserError
-from steps.common.files import read_json, write_json
+from steps.common.files import check_is_file, read_json, write_json
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -109,6 +109,7 @@ def read_history(exp_dir: Path) -> list[dict[str, float]]:
     may take in all.
     """
     path = exp_dir / "train.csv"
+    check_is_file(path)
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)

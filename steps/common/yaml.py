@@ -3,6 +3,7 @@
 import copy
 import difflib
 import functools
+import re
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -11,23 +12,40 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from steps.common.errors import UserError
+from steps.common.files import check_is_file
 
 Schema = TypeVar("Schema", bound=BaseModel)
 DEEPEST = 50  # mappings and lists within each other: more is no config, and ends Python's own stack
+LARGEST = 10**5  # values, those counted again that an alias repeats: aliases of aliases would fill the memory
+MOST_DIGITS = 100  # of a number
+SHOWN = 200  # characters of a wrong value
+OTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")  # 010 is 8 in YAML 1.1, and 1:30 is 90
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's is some ten times as fast
-    """YAML of plain values, without a key twice in one mapping."""
+    """YAML of plain values, without a key twice in one mapping, and without numbers in base 8 or 60."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """As YAML's own. Raises ConstructorError for a key that is there twice: of two, one would be lost."""
         seen = set()
-        for key, _ in node.value:
-            if (key.tag, key.value) in seen and isinstance(key, yaml.ScalarNode):
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is there twice",
                                                         key.start_mark)
-            seen.add((key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key))
+            seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """As YAML's own. Raises ConstructorError for a number that YAML takes for another one than people do."""
+        if OTHER_BASE.fullmatch(node.value) or len(node.value) > MOST_DIGITS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value[:SHOWN]}: write the number without 0 before it and without colons, or in "
+                "quotation marks where it is text", node.start_mark)
+        return (self.construct_yaml_int if node.tag.endswith(":int") else self.construct_yaml_float)(node)
+
+
+for kind in ("int", "float"):
+    Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.construct_number)
 
 
 def load(path: Path, schema: type[Schema]) -> Schema:
@@ -51,16 +69,41 @@ def read_yaml(path: Path) -> Any:
 @functools.lru_cache(maxsize=1000)  # a sweep's base is read for each of its points
 def _parse(absolute: Path, path: Path, mtime_ns: int, size: int) -> Any:
     try:
+        check_is_file(path)
         text = path.read_text(encoding="utf-8")
-        depth = 0
-        for event in yaml.parse(text, Loader):  # needs no recursion, unlike load
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                raise UserError(f"{path}: line {event.start_mark.line + 1}: more than {DEEPEST} mappings and lists "
-                                "within each other; is a bracket not closed?")
+        _check_shape(text, path)
         return yaml.load(text, Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # of a date in month 13, of tags that do not fit
+        raise UserError(f"{path}: holds a value that is not what it seems ({error}); put text in quotation marks, and "
+                        "leave out tags (!!…)") from None
+
+
+def _check_shape(text: str, path: Path) -> None:
+    """Raise UserError for YAML that is nested without end, or large by its aliases. Needs no recursion, unlike load."""
+    sizes: dict[str, int] = {}  # by anchor
+    above: list[list] = [["", 0]]  # anchor and size of the mappings and lists that are open
+    for event in yaml.parse(text, Loader):
+        where = f"{path}: line {event.start_mark.line + 1}"
+        size = 0
+        if isinstance(event, yaml.CollectionStartEvent):
+            above.append([event.anchor, 1])
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = above.pop()
+            sizes[anchor] = size
+        elif isinstance(event, yaml.ScalarEvent):
+            size = sizes[event.anchor] = 1
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in above):
+                raise UserError(f"{where}: *{event.anchor} stands within what it names")
+            size = sizes.get(event.anchor, 1)
+        above[-1][1] += size
+        if len(above) > DEEPEST:
+            raise UserError(f"{where}: more than {DEEPEST} mappings and lists within each other; is a bracket not "
+                            "closed?")
+        if above[-1][1] > LARGEST:
+            raise UserError(f"{where}: more than {LARGEST} values, those counted again that * repeats; write fewer")
 
 
 def check(value: Any, schema: type[Schema], where: Path | str) -> Schema:
@@ -82,7 +125,8 @@ def _explain(schema: type[BaseModel], detail: dict[str, Any]) -> str:
         return f"{key}: unknown key; {hint}"
     if detail["type"] == "missing":
         return f"{key}: missing"
-    return f"{key}: {detail['msg']}, not {detail['input']!r}"
+    shown = repr(detail["input"])
+    return f"{key}: {detail['msg']}, not {shown if len(shown) <= SHOWN else shown[:SHOWN] + '…'}"
 
 
 def _fields_at(schema: type[BaseModel], location: list[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from steps.common.errors import UserError
 from steps.common.yaml import check, load, read_yaml
@@ -24,6 +24,7 @@ from steps.config.schema import NAME, Experiment, Name, Strict
 
 LONGEST_VALUE = 40  # characters of a value in a name
 MOST_EXPERIMENTS = 1000  # that one file may make
+MOST_BASES = 20  # one on the base of another
 RESERVED = ("features", "log")  # folders of exp/ that belong to no experiment
 
 
@@ -33,8 +34,8 @@ def _different(values: list[Any]) -> list[Any]:
     return values
 
 
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_different)]
-Values = Annotated[list[Any], Field(min_length=1), AfterValidator(_different)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_EXPERIMENTS), AfterValidator(_different)]
+Values = Annotated[list[Any], Field(min_length=1, max_length=MOST_EXPERIMENTS), AfterValidator(_different)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z_]+(\.[A-Za-z_]+)*$")]
 
 
@@ -52,6 +53,15 @@ class Sweep(Strict):
     vary: Annotated[dict[Key, Values], Field(min_length=1)]
     set: dict[Key, Any] = {}  # keys that all points have changed alike
     seeds: Seeds | None = None  # in place of the base's
+
+    @model_validator(mode="after")
+    def _says_each_key_once(self) -> "Sweep":
+        keys = [*self.vary, *self.set]
+        twice = [key for number, key in enumerate(keys) for other in keys[:number] + keys[number + 1:]
+                 if f"{key}.".startswith(f"{other}.")]
+        if twice:
+            raise ValueError(f"{twice[0]} is said twice, in vary, in set, or with what is above it")
+        return self
 
 
 class Parsed(NamedTuple):
@@ -106,7 +116,8 @@ def read_variant(name: str, conf: Path) -> Variant:
     value = read_with_base(_base(where))
     for key, new in changes[name].items():
         value = _put(value, key, new, where)
-    return Variant(where, check({key: part for key, part in value.items() if key != "seeds"}, Experiment, where))
+    own = {key: part for key, part in value.items() if key not in ("seeds", "base")}
+    return Variant(where, check(own, Experiment, where))
 
 
 def families(names: Iterable[str]) -> dict[str, list[str]]:
@@ -148,7 +159,12 @@ def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Any:
     value = read_yaml(path)
     if not isinstance(value, dict) or not isinstance(value.get("base"), str):
         return value
+    if not re.fullmatch(NAME, value["base"]):
+        raise UserError(f"{path}: base: {value['base']!r} is no name; write that of a file of {path.parent}, without "
+                        ".yaml")
     base = path.with_name(f"{value['base']}.yaml")
+    if len(above) >= MOST_BASES:
+        raise UserError(f"{path}: base: more than {MOST_BASES} files, each on the base of the next; write fewer")
     if base in (path, *above):
         raise UserError(f"{path}: base: {value['base']} is made on the base of this very file")
     own = {key: part for key, part in value.items() if key != "base"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
+from steps.common.files import check_is_file
 from steps.corpus.table import refuse
 
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -84,6 +85,7 @@ def find_column(path: Path, header: Sequence[str], wanted: str | None, names: Se
 
 
 def _decode(path: Path, encoding: str | None) -> str:
+    check_is_file(path)
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -94,11 +96,11 @@ def _decode(path: Path, encoding: str | None) -> str:
         raise UserError(f"{path}: a spreadsheet, not a table in plain text; save it as CSV UTF-8")
     try:
         return raw.decode(encoding or told or "utf-8")
-    except LookupError:
-        raise UserError(f"{path}: no encoding is called {encoding}; some are utf-8, utf-16, gb18030, big5") from None
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise UserError(f"{path}:{line}: not {encoding or told or 'UTF-8'}; {_advice(raw)}") from None
+    except (LookupError, ValueError):  # of Python's own: no text's encoding, such as idna
+        raise UserError(f"{path}: no encoding is called {encoding}; some are utf-8, utf-16, gb18030, big5") from None
 
 
 def _advice(raw: bytes) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from steps.common.errors import UserError
-from steps.common.files import write_lines
+from steps.common.files import check_is_file, write_lines
 from steps.config.schema import Strict
 
 BOM = b"\xef\xbb\xbf"
@@ -104,6 +104,7 @@ def decode(path: Path) -> tuple[str, list[str]]:
 
     Raises UserError where it can't be read at all.
     """
+    check_is_file(path)
     try:
         raw = path.read_bytes()
     except OSError as error:
