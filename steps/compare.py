@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from steps.common.errors import run
+from steps.common.errors import UserError, run
 from steps.common.files import atomic_open
 from steps.report.compare_page import compare_page
 from steps.report.paired import Comparison, as_json, compare
@@ -22,6 +22,8 @@ from steps.report.tables import as_markdown, make_console, show, tables
 
 def main() -> None:
     args = parse_args()
+    if args.html and args.html.suffix != ".html":
+        raise UserError(f"{args.html}: the page's name must end in .html")
     paths = find_runs(args.experiments)
     named = bool(args.experiments) and is_one(args.experiments[0])
     found = compare([open_run(path) for path in paths], args.sort, named)

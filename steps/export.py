@@ -7,7 +7,7 @@ from typing import Any
 
 from steps.common.checksums import AGAIN, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_path, sha256, write_json, write_lines
+from steps.common.files import atomic_path, remove_files, sha256, write_json, write_lines
 from steps.common.lock import output_lock
 from steps.common.provenance import git_commit
 from steps.config.load import Resolved, load_resolved
@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m steps.export", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
     args = parser.parse_args()
+    load_resolved(args.exp_dir)  # before anything is written there
     with output_lock(args.exp_dir, "export"):
         out_dir = export(args.exp_dir)
     print(f"{out_dir}: {', '.join(FILES)}")
@@ -52,8 +53,7 @@ def export(exp_dir: Path) -> Path:
     network = read_network(exp_dir, config, tokens)
     weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
     model = onnx_model(config, tokens, weights, mean, std)
-    for name in (SUMS, "export.json", "demo.html"):  # what can be checked has been
-        (out_dir / name).unlink(missing_ok=True)
+    remove_files(out_dir, (SUMS, "export.json", "demo.html"))  # what can be checked has been
     with atomic_path(out_dir / "model.onnx") as beside:
         beside.write_bytes(model.SerializeToString())
     write_mindir(out_dir / "model.mindir", network, config, mean, std)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from steps.common.errors import UserError, run
-from steps.common.files import sha256, utf8_lines, write_json
+from steps.common.files import sha256, stdin_lines, utf8_lines, write_json
 from steps.config.schema import Pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph
@@ -98,7 +98,7 @@ def parsed(lines: Iterable[str], name: str) -> Iterator[list[str]]:
 
 def main() -> None:
     args = parse_args()
-    lines = parsed(sys.stdin, "stdin")
+    lines = parsed(stdin_lines(), "stdin")
     if args.pinyin:  # read whole before the graph is made
         lines = utf8_lines(args.pinyin, encoding="utf-8-sig", if_not_utf8="; save it as UTF-8")
         lines = list(parsed(lines, args.pinyin))

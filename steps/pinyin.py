@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from steps.common.errors import run
+from steps.common.files import stdin_lines
 from steps.common.yaml import load
 from steps.config.schema import Corpus, Pinyin
 from steps.text.syllables import accented
@@ -23,7 +24,7 @@ def main() -> None:
     policy = load(args.policy, Corpus).pinyin if args.policy else Pinyin()
     if args.user_dict:
         policy = policy.model_copy(update={"user_dict": args.user_dict})
-    lines = enumerate((line.rstrip("\n") for line in sys.stdin), 1)
+    lines = enumerate(stdin_lines(), 1)
     failed = False
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
         texts = dict(chunk)
@@ -38,7 +39,10 @@ def main() -> None:
 
 def tell(reading: Reading, text: str) -> bool:
     """Whether the line has a reading, or nothing to read; if not, say why."""
-    if reading.unread:
+    if any("\udc80" <= char <= "\udcff" for char in text):
+        print(f"line {reading.utt}: not {sys.stdin.encoding}; convert the text, such as: iconv -f GB18030 -t UTF-8; "
+              "or say what it is, such as: export PYTHONIOENCODING=utf-8", file=sys.stderr)
+    elif reading.unread:
         parts = ", ".join(dict.fromkeys(reading.unread))
         print(f"line {reading.utt}: cannot be read: {parts} in {text}; write it in hanzi, or give its reading in a "
               "file that --user-dict names, a line such as WiFi wai1 fei1", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -51,13 +52,29 @@ def recordings(files: list[Path]) -> list[Path]:
     found = []
     for path in files:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            inside = sorted(file for file in files_below(path) if file.suffix.lower() in SUFFIXES and file.is_file())
             if not inside:
                 raise UserError(f"{path}: holds no recording: no file whose name ends in {', '.join(SUFFIXES)}")
             found += inside
         else:
             found.append(path)
     return found
+
+
+def file_argument(text: str) -> Path:
+    """A file as an option of argparse. Of an empty name, as of a shell's variable that is not set, it would be `.`."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name")
+    return Path(text)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder and of those in it. Raises OSError for one that cannot be read."""
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(place, name) for name in names)
 
 
 def beside(path: Path, kind: str) -> Path:
@@ -159,7 +176,7 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m steps.recognize", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini, or an exported one")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE",
+    parser.add_argument("files", nargs="+", type=file_argument, metavar="FILE",
                         help="recordings, folders of them, or - for standard input: 16-bit PCM, or a whole file")
     parser.add_argument("--method", choices=METHODS, default="greedy",
                         help="wfst gives hanzi; prefix and wfst want a graph (doit graph:<experiment>)")

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import socket
 import sys
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def main() -> None:
         raise UserError(f"{error.name} is not installed; run: ./path.sh pip install fastapi uvicorn python-multipart"
                         ) from None
     check_model(args.exp_dir)
+    check_address(args.host, args.port)
     if args.host not in LOOPBACK:
         print(f"warning: whoever can reach {args.host}:{args.port} can use this server; it knows no passwords",
               file=sys.stderr)
@@ -43,6 +45,18 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_keep_alive=10,
                     timeout_graceful_shutdown=10)
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise UserError for an address that this machine cannot listen at."""
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address, family=kind, dualstack_ipv6=False):
+            pass
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--host {host!r} --port {port}: cannot listen there ({error}); for this machine alone "
+                        "--host 127.0.0.1, for all that can reach it --host 0.0.0.0; another --port where it is taken"
+                        ) from None
 
 
 def check_model(exp_dir: Path) -> None:

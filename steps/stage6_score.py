@@ -6,7 +6,7 @@ from typing import Any
 
 from steps.common.checksums import AGAIN, SUMS, check_sums, write_sums
 from steps.common.errors import UserError, run
-from steps.common.files import read_json, sha256, write_json, write_lines
+from steps.common.files import read_json, remove_files, sha256, write_json, write_lines
 from steps.common.lock import output_lock
 from steps.config.load import load_resolved, set_argument, set_file
 from steps.corpus.table import read_table
@@ -84,8 +84,7 @@ def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str
     counts = [count(pairs) for pairs in alignments.values()]
     wer = wer_lines(total(counts), sum(one.errors > 0 for one in counts), len(counts), scores["skipped"])
     by_spk = per_spk_counts(alignments, utt2spk)
-    for name in (SUMS, *FILES):  # what can be checked has been
-        (score_dir / name).unlink(missing_ok=True)
+    remove_files(score_dir, (SUMS, *FILES))  # what can be checked has been
     write_lines(score_dir / "wer", wer)
     write_lines(score_dir / "per_utt", per_utt_lines(alignments))
     write_lines(score_dir / "per_spk", per_spk_lines(by_spk))

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
+from steps.common import files
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, write_lines
+from steps.common.files import atomic_open, check_is_file, remove_leftovers, unfinished, utf8_text, write_lines
 
 
 def test_a_file_is_replaced_in_one_step(tmp_path):
@@ -36,3 +37,36 @@ def test_what_is_no_file_is_not_replaced(tmp_path, make):
     with pytest.raises(UserError, match="there: is there, and is no regular file"):
         write_lines(tmp_path / "there", ["new"])
     assert os.stat(tmp_path / "there").st_mode == before and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("pid", "days", "stays"), [(0, 0, True), (2**30, 0, False), (2**30, 2, False)])
+def test_what_a_killed_process_has_left_is_removed(tmp_path, monkeypatch, pid, days, stays):
+    """Of another machine's, whose processes nobody here knows, what has changed within a day is left alone."""
+    pid = pid or os.getpid()
+    monkeypatch.setattr("os.getpid", lambda: pid)
+    ours = unfinished("feats.ark")
+    monkeypatch.setattr("platform.node", lambda: "another")
+    theirs = unfinished("feats.ark")
+    monkeypatch.undo()
+    for name in (f"{ours}abc.tmp", f"{theirs}abc.tmp"):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (files.time.time() - days * 86400,) * 2)
+    remove_leftovers(tmp_path)
+    assert (tmp_path / f"{ours}abc.tmp").exists() == stays
+    assert (tmp_path / f"{theirs}abc.tmp").exists() == (days == 0)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_not_read(tmp_path, make):
+    make(tmp_path / "file")
+    for act in (utf8_text, check_is_file):
+        with pytest.raises(UserError, match="file: a pipe or a device"):
+            act(tmp_path / "file")
+
+
+def test_a_pipe_of_the_shell_is_read():
+    reading, writing = os.pipe()
+    os.write(writing, b"a\nb\n")
+    os.close(writing)
+    assert files.utf8_lines(files.Path(f"/dev/fd/{reading}")) == ["a", "b"]
+    os.close(reading)

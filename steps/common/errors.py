@@ -24,6 +24,8 @@ DISK = {
     errno.ENOTDIR: "a file stands where a folder should be: move it away",
     errno.EISDIR: "a folder stands where a file should be: move it away",
     errno.ELOOP: "it is a link that leads back to itself: remove it",
+    errno.ENOLCK: "the file system has no locks, or no more of them: mount it with locks, or work in another folder",
+    errno.ENOTSUP: "the file system cannot do this: work in another folder",
     errno.ENOENT: "no such file: something removed it, or a link leads to a disk that is not there; put it back",
 }
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO  # where it matters how much room there is
@@ -50,9 +52,11 @@ def run(main) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes when it ends
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if error.errno not in DISK:
+        if error.errno not in DISK and error.filename is None:
             raise
         sys.exit(f"error: {disk_error(error)}")
+    except UnicodeEncodeError as error:
+        sys.exit(f"error: {encode_error(error)}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -63,7 +67,8 @@ def run(main) -> None:
 def disk_error(error: OSError) -> str:
     """What an OSError of the disk means, which file system it is, and what to do."""
     path = os.fspath(error.filename2 or error.filename or os.getcwd())
-    said = f"{path}: {DISK[error.errno]}, then run this again; what is finished is kept"
+    why = DISK.get(error.errno, f"the file system refuses it ({error.strerror}): look at it, or work in another folder")
+    said = f"{path}: {why}, then run this again; what is finished is kept"
     if error.errno not in FULL:
         return said
     folder = path
@@ -72,6 +77,15 @@ def disk_error(error: OSError) -> str:
     usage = shutil.disk_usage(folder)
     room = f"{usage.free / 1e6:.1f} MB of {usage.total / 1e6:.1f} MB are free on {_mount_point(folder)} now"
     return f"{said} ({room})"
+
+
+def encode_error(error: UnicodeEncodeError) -> str:
+    """What a UnicodeEncodeError of a file or of standard output means, and what to do."""
+    wrong = error.object[error.start:error.end][:20]
+    if "\ud800" <= wrong[:1] <= "\udfff":
+        return f"{error.object[:200]!r}: no text: a file's name, perhaps, that is not of UTF-8; rename the file"
+    return (f"{wrong!r} cannot be written in {error.encoding}; use UTF-8: export PYTHONIOENCODING=utf-8, or a locale "
+            "of UTF-8, such as LC_ALL=C.UTF-8")
 
 
 def _mount_point(folder: str) -> str:

@@ -4,10 +4,14 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import stat
+import sys
 import tempfile
+import time
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +19,17 @@ from typing import IO, Any
 from steps.common.errors import UserError
 
 OF_SHELL = "/dev/fd/", "/dev/stdin", "/proc/self/fd/"
-LEFTOVER = re.compile(r"\..+\.(\d+)\.[^.]+(?:\.(?:tmp|ckpt))?")  # a name with the process that makes it
+LEFTOVER = re.compile(r"\..+\.(\d+)(?:-([0-9a-f]{8}))?\.[^.]+(?:\.(?:tmp|ckpt))?")  # with the process that makes it
+OTHERS_S = 24 * 3600.0  # since another machine wrote to what it made: it is at work no more
+
+
+def unfinished(name: str) -> str:
+    """How the names of what this process makes begin until it is whole: with the process, and its machine."""
+    return f".{name}.{os.getpid()}-{_machine()}."
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
 
 
 @contextlib.contextmanager
@@ -29,7 +43,7 @@ def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: is there, and is no regular file; name another to write to")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=unfinished(path.name), suffix=suffix)
     os.close(handle)
     beside = Path(name)
     try:
@@ -46,14 +60,39 @@ def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that are no more have left unfinished in a folder and below: they were killed."""
+    """Remove what processes that are no more have left unfinished in a folder and below: they were killed.
+
+    Of another machine's processes, where the disk is shared, it is what has not changed for a day.
+    """
     for path in [path for path in folder.rglob(".*") if LEFTOVER.fullmatch(path.name)]:
-        try:
-            os.kill(int(LEFTOVER.fullmatch(path.name)[1]), 0)
-        except ProcessLookupError:
+        if not _at_work(path):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        except PermissionError:  # somebody else's, who is at work
-            pass
+
+
+def _at_work(path: Path) -> bool:
+    pid, machine = LEFTOVER.fullmatch(path.name).groups()
+    try:
+        if machine not in (None, _machine()):
+            return time.time() - path.stat().st_mtime < OTHERS_S
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, FileNotFoundError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
+def remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove those files of a folder that are there, before they are written anew: none, where one is a folder.
+
+    Raises UserError then.
+    """
+    paths = [folder / name for name in names]
+    for path in paths:
+        if path.is_dir():
+            raise UserError(f"{path}: a folder stands where a file should be: move it away")
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -82,6 +121,17 @@ def check_is_file(path: str | os.PathLike) -> None:
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise UserError(f"{path}: a pipe or a device stands where a file should be: move it away")
+
+
+def stdin_lines() -> Iterator[str]:
+    """The lines of standard input without their ends, and without a byte order mark before the first.
+
+    Bytes that are no characters are kept as lone surrogates, which no text has.
+    """
+    if hasattr(sys.stdin, "reconfigure"):  # not so where a test has put another stream there
+        sys.stdin.reconfigure(errors="surrogateescape")
+    for number, line in enumerate(sys.stdin):
+        yield (line if number else line.removeprefix("\ufeff")).rstrip("\n")
 
 
 def utf8_text(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> str:

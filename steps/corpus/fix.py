@@ -172,11 +172,12 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
 
 
 def _check_target(target: Path, sources: Sequence[Path]) -> None:
-    """Raise UserError where `target` is one of `sources`, or holds anything but an earlier data directory."""
-    if target.resolve() in [source.resolve() for source in sources]:
+    """Raise UserError where `target` holds one of `sources`, or anything but an earlier data directory."""
+    place = target.resolve()
+    if any(place in (source.resolve(), *source.resolve().parents) for source in sources):
         raise UserError(f"{target}: it would replace what it is made from; name another directory to write to")
     free = not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir()))
-    if not free and not (target / "utt2spk").is_file():
+    if target.name in ("", "..") or (not free and not (target / "utt2spk").is_file()):
         raise UserError(f"{target}: is there, and is no data directory (it has no utt2spk); name another to write to")
 
 

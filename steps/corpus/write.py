@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from steps.common.checksums import write_sums
 from steps.common.errors import UserError
-from steps.common.files import size_and_time
+from steps.common.files import size_and_time, unfinished
 from steps.corpus.derived import keep_mended
 from steps.corpus.table import read_table, refuse, write_table
 from steps.corpus.validate import Summary, read_valid, text_fault, validate
@@ -141,7 +141,7 @@ def write_sets(corpus_dir: Path, sets: Mapping[str, tuple[Sequence[Utterance], S
 def folder_beside(parent: Path) -> Iterator[Path]:
     """A folder in `parent` to make data directories in before they are moved to their place; removed at the end."""
     parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=parent, prefix=f".unfinished.{os.getpid()}."))
+    beside = Path(tempfile.mkdtemp(dir=parent, prefix=unfinished("unfinished")))
     try:
         yield beside
     finally:
@@ -159,7 +159,7 @@ def validate_beside(beside: Path, target: Path) -> Summary:
 def replace_dir(source: Path, target: Path) -> None:
     """Rename a directory to a place where another may lie, which is removed."""
     if target.exists():
-        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old.{os.getpid()}."))
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=unfinished(f"{target.name}.old")))
         os.replace(target, old / target.name)
         os.replace(source, target)
         shutil.rmtree(old)

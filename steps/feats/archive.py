@@ -11,7 +11,7 @@ import numpy as np
 
 from steps.common.checksums import AGAIN, SUMS, check_sums
 from steps.common.errors import UserError
-from steps.common.files import atomic_path
+from steps.common.files import atomic_path, remove_files
 from steps.corpus.table import read_table, write_table
 
 FILES = "feats.scp", "feats.ark", "utt2num_frames"
@@ -79,8 +79,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
 
 def discard(folder: Path) -> None:
     """Remove what an earlier run left in `folder`, whole or in parts: feats.scp first."""
-    for name in (SUMS, *FILES, "skipped"):
-        (folder / name).unlink(missing_ok=True)
+    remove_files(folder, (SUMS, *FILES, "skipped"))
 
 
 def move_features(source: Path, folder: Path) -> None:

@@ -32,15 +32,19 @@ def find_runs(words: Sequence[str], exp: Path = EXP) -> list[Path]:
 
     Without words, all of `exp`. Raises UserError for a word that means none.
     """
-    there = sorted(path for path in exp.glob("*") if any((path / sign).exists() for sign in _SIGNS))
+    there = sorted(path for path in exp.glob("*") if _is_run(path))
     found: list[Path] = []
     for word in words:
-        matches = [Path(word)] if Path(word).is_dir() else [path for path in there if _means(word, path.name)]
+        matches = [Path(word)] if _is_run(Path(word)) else [path for path in there if _means(word, path.name)]
         if not matches:
             raise UserError(f"{word}: no experiment of this name or path; "
                             f"{exp} has {', '.join(path.name for path in there) or 'none yet'}")
         found += matches
     return list(dict.fromkeys(found)) if words else there
+
+
+def _is_run(path: Path) -> bool:
+    return any((path / sign).exists() for sign in _SIGNS)
 
 
 def is_one(word: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from steps.common.checksums import SUMS, check_sums, write_sums
 from steps.common.errors import UserError
-from steps.common.files import read_json, write_json, write_lines
+from steps.common.files import read_json, remove_files, write_json, write_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.load import load_resolved
 from steps.config.schema import Features
@@ -124,8 +124,7 @@ def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, config: Feat
     earlier result is removed before."""
     emissions = {utt: best.emissions for utt, best in decoded.found.items() if best.emissions}
     times = set_times(model, config, decoded.voices, emissions)[1] if emissions else {}
-    for name in (SUMS, *FILES, *OF_WORDS):
-        (out_dir / name).unlink(missing_ok=True)
+    remove_files(out_dir, (SUMS, *FILES, *OF_WORDS))
     write_lines(out_dir / "pinyin", (" ".join([utt, *(model.tokens[one.token] for one in best.emissions)])
                                      for utt, best in decoded.found.items()))
     write_lines(out_dir / "ctm", ctm_lines(times))

@@ -6,6 +6,7 @@ the input is taken rightly. No exception but UserError, no other file is lost, a
 
 import contextlib
 import io
+import os
 import re
 import shutil
 import sys
@@ -310,6 +311,8 @@ for method in ("prefix", "wfst"):
 
 # Stage 6
 case("score: a speaker's letter is another", sub("data/own/dev/utt2spk", " s2", " s9"), "utt2spk: is not as it was")
+case("score: a folder where a score goes", folder(f"{SCORED}/per_spk"), "per_spk: a folder stands where")
+case("decode: a folder where syllables go", folder(f"{DECODED}/ctm"), "ctm: a folder stands where")
 case("score: nothing decoded", gone(DECODED), "run stage 5 (decode) first")
 case("score: a set that is not decoded", nothing, "run stage 5 (decode) first", f"stage6_score {EXP} test")
 case("score: a method that there is not", nothing, "run stage 5 (decode) first",
@@ -347,9 +350,13 @@ case("compare: a file in place of a directory", nothing, "no experiment of this 
 case("compare: env.json with weights beyond all bounds", sub(f"{EXP}/env.json", "{",
      '{"weights": ' + "9" * 400 + ","), "")
 case("compare: a pattern that fits nothing", nothing, "no experiment of this name", "compare x*")
+for word in ("''", ".", "data/own/dev", "exp"):
+    case(f"compare: {word} is no experiment", nothing, "no experiment of this name", f"compare {word}")
+case("compare: a page over a config", nothing, "must end in .html", "compare one --html conf/one.yaml")
 case("compare: sorted by what there is not", nothing, "exit 2", "compare one --sort luck")
 
 # Exports, recognition, pronunciation
+case("export: a folder of many things", nothing, "config.yaml: no such file", "export .")
 case("export: not trained", gone(f"{EXP}/final.ckpt"), "run stage 4")
 case("export: a byte of final.ckpt is another", change(f"{EXP}/final.ckpt",
      lambda old: old[:-9] + bytes([old[-9] ^ 1]) + old[-8:]), "final.ckpt")
@@ -366,6 +373,7 @@ case("recognize: no step", bare(f"{EXPORT}/export.json", sub, '"subsampling_fact
 case("recognize: features with a rate of 1 Hz", bare(f"{EXPORT}/features.json", sub, '"sample_rate": [^,]*',
      '"sample_rate": 1'), "sample_rate")
 case("recognize: a key that only another version knows", bare(f"{EXPORT}/features.json", sub, "{", '{"new": 1,'), "")
+case("recognize: an empty name", nothing, "exit 2", f"recognize {EXPORT} ''")
 case("recognize: no such file", nothing, "exit 1", f"recognize {EXPORT} none.wav")
 case("recognize: an empty file", put("a.wav", ""), "exit 1")
 case("recognize: a file of text", put("a.wav", "hello"), "exit 1")
@@ -379,6 +387,8 @@ case("recognize: overwriting nothing", nothing, "exit 2", f"recognize {EXPORT} a
 case("recognize: wfst without a graph", nothing, "tuned", f"recognize {EXPORT} a.wav --method wfst")
 case("recognize: a directory that is none", nothing, "holds no trained experiment", "recognize conf a.wav")
 case("serve: a directory that is none", nothing, "holds no trained experiment", "serve conf")
+for host in ("😀", "a b", "x" * 300, "256.1.1.1", "/dev/null"):
+    case(f"serve: at {host[:9]}", nothing, "cannot listen there", f"serve {EXPORT} --host '{host}'")
 case("serve: a port beyond all ports", nothing, "exit 2", f"serve {EXPORT} --port 70000")
 case("serve: a port below 0", nothing, "exit 2", f"serve {EXPORT} --port -1")
 case("pronounce: a list without tabs", put("list.tsv", "a.wav 你好\n"), "list.tsv:1")
@@ -440,6 +450,16 @@ case("subset: the shortest of fewer than none", nothing, "exit 2",
 case("subset: utterances that are not there", put("utts", "nobody\n"), "utts: nobody: no utterance of data/own/dev")
 case("subset: a list of nothing", put("utts", "\n"), "utts: no id in it")
 case("subset: into itself", nothing, "data/own/dev", "data_dir subset data/own/dev data/own/dev --first 1")
+for what, target, said in (("the folder of the corpora", "data", "replace what it is made from"),
+                           ("the folder of the experiments", "exp", "no data directory"),
+                           ("a config", "conf/one.yaml", "no data directory"), ("no name", "''", "replace what"),
+                           ("the folder above", "..", "replace what"), ("this folder", ".", "replace what")):
+    case(f"subset: into {what}", nothing, said, f"data_dir subset data/own/dev {target} --first 1")
+case("combine: into the folder of the experiments", nothing, "no data directory",
+     "data_dir combine exp data/own/dev data/own/test")
+case("subset: into a pipe", lambda root: os.mkfifo(root / "pipe"), "no data directory",
+     "data_dir subset data/own/dev pipe --first 1")
+case("subset: over an earlier one", nothing, "", "data_dir subset data/own/dev data/own/test --first 1")
 case("combine: with itself", nothing, "", "data_dir combine data/new data/own/dev data/own/dev")
 case("combine: into one of them", nothing, "data/own/dev", "data_dir combine data/own/dev data/own/dev data/own/test")
 case("combine: one that is not there", nothing, "no such directory",
