@@ -78,7 +78,7 @@ class Resolved(Strict):
 
     @property
     def foreign_files(self) -> list[Path]:
-        """What training reads of other experiments."""
+        """The files of other experiments that training reads."""
         return [*self.source_files, *([self.ali_ctm] if self.ali_ctm else [])]
 
     @property

@@ -122,7 +122,7 @@ class Features(Strict):
 
     @property
     def copy_sets(self) -> list[str]:
-        """What the directories with the features of `copies` are called."""
+        """The names of the directories with the features of `copies`."""
         return [f"train_copy{number}" for number, _ in enumerate(self.copies, 1)]
 
     @model_validator(mode="after")
@@ -239,7 +239,7 @@ GENERAL, TRAIN = "general", "train"  # names of sources of language models
 
 
 class Lm(Strict):
-    """What the language models of prefix and wfst are made from (steps/make_graph.py)."""
+    """The sources of the language models of prefix and wfst (steps/make_graph.py)."""
 
     words: list[str] = [GENERAL]  # jieba's words; or files of your own: lines of a word, its pinyin, its frequency
     text: list[str] = [TRAIN]  # transcripts of the training set; or files of sentences

@@ -121,7 +121,7 @@ def read_variant(name: str, conf: Path) -> Variant:
 
 
 def families(names: Iterable[str]) -> dict[str, list[str]]:
-    """What stands before an @ in several names, with those names: x for x@1 and x@2, a sweep for its points."""
+    """The part before an @ of several names, with those names: x for x@1 and x@2, a sweep for its points."""
     found: dict[str, list[str]] = {}
     for name in names:
         parts = name.split("@")
@@ -152,7 +152,7 @@ def check_name(name: str, folder: Path) -> None:
 
 
 def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Any:
-    """What a file of conf/ or conf/features says, with what its base says, a file of the same folder.
+    """The keys of a file of conf/ or conf/features, with those of its base, a file of the same folder.
 
     Raises UserError where a base is missing, or a file is a base of its own.
     """

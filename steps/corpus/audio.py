@@ -39,7 +39,7 @@ class UnknownFormatError(UserError):
 
 
 class AudioInfo(NamedTuple):
-    """What a file says of itself."""
+    """The header of an audio file."""
 
     rate: int  # Hz
     channels: int

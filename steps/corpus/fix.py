@@ -28,7 +28,7 @@ REQUIRED = ("wav.scp", "utt2spk")
 
 
 class Fixed(NamedTuple):
-    """What became of a data directory."""
+    """The outcome of mending a data directory."""
 
     kept: int
     total: int

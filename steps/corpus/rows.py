@@ -134,7 +134,7 @@ def _parse(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[st
 
 
 def _fault(cells: list[str], header: list[str]) -> str | None:
-    """What is wrong with a row's cells."""
+    """The faults of a row's cells."""
     broken = next((cell for cell in cells if "\n" in cell or "\r" in cell), None)
     if broken is not None:
         return (f"a line break inside the cell that begins with {broken[:10].splitlines()[0]!r}; write a blank "

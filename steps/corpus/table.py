@@ -43,7 +43,7 @@ def read_numbers(path: str | os.PathLike) -> dict[str, float]:
 
 
 def positive_fault(value: str) -> str | None:
-    """What keeps a cell of a table from being a number above 0; None where nothing does."""
+    """The reason why a cell of a table is no number above 0; None if it is one."""
     try:
         number = float(value) if value.isascii() and "_" not in value else None  # as C's strtod reads it
     except ValueError:

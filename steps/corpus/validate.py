@@ -21,7 +21,7 @@ Audio = Literal["no", "header", "deep"]
 
 
 class Summary(NamedTuple):
-    """What a data directory holds."""
+    """The size of a data directory."""
 
     utterances: int
     speakers: int
@@ -83,7 +83,7 @@ def _read_all(data_dir: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
 
 
 def table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]:
-    """What is wrong between and inside tables that are well-formed as such."""
+    """The faults between and inside tables that are well-formed as such."""
     faults = list(_key_faults(data_dir, tables)) + _speaker_faults(data_dir, tables)
     if "text" not in tables and "pinyin" not in tables:
         faults.append(f"{data_dir}: neither text nor pinyin says what was spoken")
@@ -95,7 +95,7 @@ def table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]
 
 
 def audio_faults(data_dir: Path, wavs: dict[str, str], audio: Audio, jobs: int | None = None) -> list[str]:
-    """What is wrong with the audio files of wav.scp."""
+    """The faults of the audio files of wav.scp."""
     checked = check_audios(list(wavs.values()), audio == "deep", jobs)
     return shorten([f"{data_dir / 'wav.scp'}: {utt}: {result}" for utt, result in zip(wavs, checked, strict=True)
                     if isinstance(result, str)])
@@ -138,7 +138,7 @@ def _speaker_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[s
 
 
 def text_fault(text: str) -> str | None:
-    """What is wrong with a transcript, in words; None where nothing is."""
+    """The fault of a transcript, in words; None if there is none."""
     for symbol in KALDI_SYMBOLS:
         if symbol in text.split():
             return f"{symbol} in the text means something else to Kaldi; remove it"

@@ -23,7 +23,7 @@ SEGMENT = b"\x18\x53\x80\x67"  # EBML's id of what holds a Matroska file's sound
 
 
 def cut_short(path: str | os.PathLike) -> str | None:
-    """What shows that a file was cut short; None where nothing does."""
+    """The sign that a file was cut short, in words; None if there is none."""
     with open(path, "rb") as file:
         head = file.read(3 * TS_PACKET)
         end_of = next((end_of for magic, end_of in ENDS if re.match(magic, head, re.DOTALL)), None)
@@ -48,7 +48,7 @@ def _shortfall(promised: int, there: int, what: str) -> str | None:
 
 
 def doubtful_end(path: str | os.PathLike) -> str | None:
-    """What makes the end of a file doubtful whose container promises no length; None where nothing does."""
+    """The reason to doubt the end of a file whose container states no length, in words; None if there is none."""
     with open(path, "rb") as file:
         head = file.read(4)
         if head == b"OggS" and not _last_page(file)[1]:

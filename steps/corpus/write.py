@@ -19,7 +19,7 @@ from steps.corpus.validate import Summary, read_valid, text_fault, validate
 
 
 class Utterance(NamedTuple):
-    """What a corpus says of one recording."""
+    """One recording of a corpus."""
 
     utt: str  # begins with the speaker's id
     spk: str

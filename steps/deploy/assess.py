@@ -144,7 +144,7 @@ class TokenParts:
 
 
 def listen(log_probs: np.ndarray, labels: list[int]) -> tuple[list[int], Edits]:
-    """What was said (token ids), as near to `labels` as the sound allows; and the edits of that.
+    """The spoken token ids, as near to `labels` as the sound allows; and their edits.
 
     From the text on, the edits of one syllable that make it likelier by DOUBT are made, until there is none. On hsk's
     dev, of what is right 3 % are beaten by so much, of what is wrong 98 % (tests/benchmarks/pronunciation.py).
@@ -277,7 +277,10 @@ def labels_of(reading: ReadingAloud, parts: TokenParts) -> list[int]:
 
 
 def assess(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenParts) -> tuple[list[Heard], list[Verdict]]:
-    """What was said in an utterance, and the verdict on each syllable of the text. Raises UserError as `labels_of`."""
+    """The spoken syllables of an utterance, and the verdict on each syllable of the text.
+
+    Raises UserError as `labels_of`, and if the text does not fit into the recording.
+    """
     labels = labels_of(reading, parts)
     if edits(log_probs, labels).total == -np.inf:
         raise UserError(f"text {reading.text!r}: {len(labels)} syllables do not fit into the recording; "

@@ -40,7 +40,7 @@ class Bin(NamedTuple):
 
 def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
             pinyin: Mapping[str, list[str]]) -> dict[str, Any]:
-    """What a dev set tells of a model: where in a syllable its spike lies, and its calibration with its reliability.
+    """Facts of a model, from a dev set: where in a syllable its spike lies, and its calibration with its reliability.
 
     The calibration changes nothing where that tells better, out of fold, which syllables are right.
 

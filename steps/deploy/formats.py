@@ -1,4 +1,4 @@
-"""What a recording's syllables are written as: txt, json, ctm, srt, vtt, TextGrid."""
+"""The output formats of a recording's syllables: txt, json, ctm, srt, vtt, TextGrid."""
 
 import itertools
 import json

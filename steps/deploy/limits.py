@@ -1,4 +1,4 @@
-"""What a server may be asked to do: how much at once, how large, how long. Nothing else of it knows of these."""
+"""The limits of a server: how many requests at once, how large, how long. Its other modules do not know them."""
 
 import asyncio
 import contextlib

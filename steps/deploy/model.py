@@ -101,8 +101,7 @@ def load_model(exp_dir: Path) -> Model:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What export.json says. Raises UserError where it is not readable, or other files are not as they were exported.
-    """
+    """The contents of export.json. Raises UserError if it is not readable, or if other files have changed since."""
     path = folder / "export.json"
     facts = read_json(path, f"; {EXPORT_AGAIN}", EXPORT_AGAIN)
     lacking = [key for key, least in CONTEXTS.items()

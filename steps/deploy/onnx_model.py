@@ -198,7 +198,7 @@ def _input(graph: Graph, config: Resolved, mean: np.ndarray, std: np.ndarray) ->
 
 
 def _mean(graph: Graph, x: str, keep: str, mean: np.ndarray, cmn_frames: int) -> str:
-    """What `steps.feats.archive.apply_cmvn` takes off: (bins,), or (batch, 1, bins) of each utterance's own frames."""
+    """The mean that `steps.feats.archive.apply_cmvn` subtracts: (bins,), or (batch, 1, bins) with one an utterance."""
     if not cmn_frames:
         return graph.constant(mean)
     axis = graph.constant([1])

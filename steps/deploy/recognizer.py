@@ -34,7 +34,7 @@ REACH_S = 0.5  # that a phrase's voice reaches before its first spike and behind
 
 
 class Phrase(NamedTuple):
-    """What was said between two pauses."""
+    """The speech between two pauses."""
 
     begin: float  # seconds
     end: float

@@ -29,7 +29,7 @@ NO_PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Y
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong."""
+    """The error that the server answers, in the fields of OpenAI's API."""
 
     message: str
     type: str
@@ -66,7 +66,7 @@ class Service:
         self._folder = folder
 
     def transcribe(self, upload: UploadFile, check: Callable[[], None]) -> Heard:
-        """What was said. Raises HTTPException for sound that is unreadable or too long."""
+        """The transcription of a sound. Raises HTTPException for sound that is unreadable or too long."""
         samples = 0
         with self._sound(upload, self._limits.sound_s, check) as blocks:
 

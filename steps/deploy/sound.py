@@ -79,7 +79,7 @@ def by_size(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 def piped_sound(stream: io.BufferedReader, file_rate: int, channels: int, sample_rate: int, live: bool) -> Sound:
-    """What comes through a pipe: a whole file, known by its first bytes, or signed 16-bit little-endian PCM, such as
+    """The sound of a pipe: a whole file, known by its first bytes, or signed 16-bit little-endian PCM, such as
     `arecord -t raw -f S16_LE` writes.
 
     Args:

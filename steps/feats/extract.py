@@ -41,7 +41,7 @@ class Extracted(NamedTuple):
 
 
 class Extraction(NamedTuple):
-    """What was done to a set."""
+    """The outcome of extracting a set."""
 
     stats: np.ndarray  # CMVN statistics of its frames
     formats: Counter  # of (sample rate, channels)

@@ -43,7 +43,7 @@ def speech_level(samples: np.ndarray, sample_rate: int) -> float:
 
 
 def perturb(samples: np.ndarray, sample_rate: int, copy: Copy, utt: str) -> np.ndarray:
-    """What `copy` makes of float32 `samples` (samples,), full scale ±1; random, but by `utt` and `copy` alone."""
+    """A changed copy of float32 `samples` (samples,), full scale ±1; `utt` and `copy` alone decide its noise."""
     rng = np.random.default_rng(list(hashlib.sha256(f"{utt} {copy!r}".encode()).digest()[:8]))
     if copy.speed != 1:
         samples = soxr.resample(samples, sample_rate * copy.speed, sample_rate, quality="HQ")

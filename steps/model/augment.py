@@ -43,7 +43,7 @@ def augment(feats: np.ndarray, frames: int, config: Augment, rng: np.random.Gene
 
 
 def draw_filter(bins: int, most: float, rng: np.random.Generator) -> np.ndarray:
-    """What a microphone adds to each of `bins`, at most `most` up or down: float32 (bins,).
+    """The response of a random microphone, added to each of `bins`, at most `most` up or down: float32 (bins,).
 
     Straight lines between a few random points (the linear kind of FilterAugment, Nam et al. 2022).
     """

@@ -1,4 +1,4 @@
-"""What happens while a training runs: progress, a stop at NaN; after each epoch dev, train.csv and a checkpoint."""
+"""Callbacks of a training: progress, a stop at NaN; after each epoch dev, train.csv and a checkpoint."""
 
 import math
 import sys
@@ -200,7 +200,7 @@ class StepLog(ms.Callback):
 
 
 def remedy(training: Training) -> str:
-    """What to do about a training that has diverged."""
+    """The remedy for a training that has diverged."""
     done = training.history.epochs
     kept = f"The checkpoint of epoch {done} is kept. " if done else "There is no checkpoint yet. "
     return (f"{kept}Run `python -m steps.diagnose {training.exp_dir.name}`, which checks data, network and rate; then "

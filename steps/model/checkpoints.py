@@ -78,7 +78,7 @@ def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, A
 
 
 def _fact(path: Path, name: str, value: Any) -> Any:
-    """What `append_dict` has kept under `name`, which comes back as a tensor of one number, or as it was."""
+    """The value that `append_dict` kept under `name`: it comes back as a tensor of one number, or as it was."""
     if not hasattr(value, "asnumpy"):
         return value
     if value.size > 1 or "." in name:  # names of parameters have dots, those of facts have none

@@ -86,7 +86,7 @@ def _refuse(config: Resolved, left_out: dict[str, str], count: int) -> None:
 
 def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tokens: list[str],
                  config: Resolved) -> Splicer | None:
-    """What splices training utterances where the alignment `train.ali` says; None where the config has none.
+    """The splicer of training utterances, which cuts where the alignment `train.ali` says; None if the config has none.
 
     Raises UserError where the alignment is not there, or is of other utterances.
     """

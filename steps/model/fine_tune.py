@@ -24,7 +24,7 @@ NOT_HEARD = {"compress", "copies", "skip_bad"}  # of features: they sound the sa
 
 
 class Source(NamedTuple):
-    """What `train.init_from` names."""
+    """The model that `train.init_from` names."""
 
     checkpoint: Path
     output: str  # plain or factored

@@ -205,7 +205,7 @@ def describe_kernels(experiment: Experiment) -> str:
 
 
 def layer_maker(experiment: Experiment):
-    """What makes the layers of the experiment's network: StockLayers or OnednnLayers."""
+    """The factory of the layers of the experiment's network: StockLayers or OnednnLayers."""
     if kernels_for(experiment)[0] == "stock":
         return StockLayers(experiment.model)
     from steps.model.onednn.cells import OnednnLayers

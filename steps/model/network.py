@@ -128,7 +128,7 @@ def make_output(kind: str, hidden: int, tokens: list[str], make) -> nn.Cell:
 
 
 def row_names(kind: str, tokens: list[str]) -> list[str] | list[tuple[str, str]]:
-    """What the rows of the layer's weight and bias stand for: tokens, or in a factored one (kind of part, part)."""
+    """The meaning of each row of the layer's weight and bias: a token, or in a factored one (kind of part, part)."""
     if kind == "plain":
         return tokens
     return list(dict.fromkeys(part for token in tokens for part in _parts(token)))

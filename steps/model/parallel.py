@@ -186,7 +186,7 @@ class UnscaledUpdate(nn.Cell):
 
 
 def make_step(objective: nn.Cell, optimizer: nn.Optimizer, clip: nn.Cell, train: Train, workers: Workers) -> nn.Cell:
-    """What makes an update from this worker's share of a batch, and returns its loss and the gradient's norm."""
+    """The cell that updates the weights by this worker's share of a batch, and returns loss and gradient norm."""
     if train.precision == "amp":
         scaler = loss_scaler(optimizer)
         return AccumulatedStep(objective, optimizer, clip, train.accum_grad, workers.count, scaler)

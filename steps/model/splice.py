@@ -27,7 +27,7 @@ class Segment(NamedTuple):
 
 
 class Take(NamedTuple):
-    """What is trained as one utterance: segments one behind the other, and the tokens they say."""
+    """One utterance of a training: segments one behind the other, and the tokens they say."""
 
     segments: list[Segment]
     labels: list[int]

@@ -226,7 +226,7 @@ def load_data(config: Resolved, tokens: list[str], workers: Workers):
 
 
 def _report(config: Resolved, exp_dir: Path, network: nn.Cell, left_out: dict[str, str]) -> None:
-    """What is left out, and what this training is made with, for the reader and for env.json.
+    """Tell the reader and env.json which utterances are left out, and which kernels and versions are used.
 
     A training that was interrupted has several runs. env.json lists all of them, and says the rest of the last.
     """

@@ -1,4 +1,4 @@
-"""What changed between two runs by utterance, speaker and syllable, with pictures."""
+"""Changes between two runs by utterance, speaker and syllable, with pictures."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -96,7 +96,7 @@ MARGIN_S = 0.1
 
 
 class Heard(NamedTuple):
-    """What an experiment decoded, with the features that it was decoded from."""
+    """The utterances that an experiment decoded, with their features."""
 
     scored: Scored
     feats: Mapping[str, np.ndarray]  # raw (frames, bins) by utterance; those that are gone are not in it

@@ -214,7 +214,7 @@ def add_tones(counts: Iterable[ToneCounts]) -> ToneCounts:
 
 
 def confusion_kind(ref: str, hyp: str) -> str:
-    """What a substitution got wrong: `tone`, `base`, or `both`."""
+    """The wrong part of a substitution: `tone`, `base`, or `both`."""
     (ref_base, ref_tone), (hyp_base, hyp_tone) = split_tone(ref), split_tone(hyp)
     if ref_base == hyp_base:
         return "tone"

@@ -1,4 +1,4 @@
-"""What an experiment directory holds of results."""
+"""The results in an experiment directory."""
 
 import math
 from functools import cached_property
@@ -101,7 +101,7 @@ class Results:
 
     @property
     def main(self) -> Scored | None:
-        """What the experiment is judged by: its test set, or else the last scored one; None where nothing is scored.
+        """The set by which the experiment is judged: test, or else the last scored one; None if nothing is scored.
 
         Of several methods it is the one with the lowest syllable error rate on dev; greedy where none is better, and
         where dev is not scored.

@@ -113,7 +113,7 @@ Advice = tuple[str, dict[str, Any]]  # a sentence with names in braces, and thei
 
 
 def advice(found: Mistakes) -> list[Advice]:
-    """What to do next, as the groups say it: a sentence for each kind that has far more errors than all have."""
+    """Advice on the next step: a sentence for each group that has far more errors than all have."""
     whole, said = found.all, []
     rare = _joined(group for group in found.by_seen if group.name in ("never", "1 to 4"))
     if _stands_out(rare, whole):

@@ -116,8 +116,8 @@ def _welch(rates_a: list[float], rates_b: list[float], difference: float) -> tup
 
 
 def find_baseline(row: Row, rows: list[Row], named: bool) -> Row:
-    """What a row is compared with: the first row where the user has `named` it; else the row that is best on dev of all
-    with the same references of their main set.
+    """The row that another is compared with: the first, if the user has `named` it; else the best on dev of those with
+    the same references of their main set.
     """
     if named:
         return rows[0]

@@ -124,7 +124,7 @@ class Row:
 
     @property
     def sets(self) -> list[str]:
-        """What was scored, in the corpus' order."""
+        """The scored sets, in the corpus' order."""
         return [one.scores["set"] for one in self.first.scored if one.scores["method"] == self.method]
 
     def scored(self, part: str) -> list[Scored]:
@@ -145,7 +145,7 @@ class Row:
 
     @cached_property
     def main_set(self) -> str:
-        """What the row is judged by: test, or else the last scored set."""
+        """The set by which the row is judged: test, or else the last scored set."""
         return "test" if "test" in self.sets else self.sets[-1]
 
     @property
@@ -192,7 +192,7 @@ SORT_KEYS: dict[str, Callable[[Row], Any]] = {
 
 
 class _Key(NamedTuple):
-    """What the runs of a row have in common."""
+    """The facts that the runs of a row have in common."""
 
     parent: Path
     group: str

@@ -113,7 +113,7 @@ def _verdict_cell(verdict: Verdict | None, name_it: bool) -> str:
 
 
 def facts_table(rows: Sequence[Row]) -> Table:
-    """What each experiment is and cost."""
+    """The table of the experiments: description and cost of each."""
     columns = ["experiment", "corpus", "seeds", "weights", "epochs", "minutes", "RTF", "commit", "trained"]
     lines = [[row.label, row.first.config.experiment.corpus, str(len(row.runs)) if len(row.runs) > 1 else "",
               weights_cell(row), str(len(row.first.history) or ""), minutes_cell(row), f"{row.real_time_factor:.4f}",

@@ -1,1 +1,1 @@
-"""What dodo.py's declarations are made of: running a script, keeping the record, telling what has changed."""
+"""Parts of dodo.py's declarations: to run a script, to keep the record, to tell what has changed."""

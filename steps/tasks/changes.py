@@ -40,7 +40,7 @@ class SameConfig:
                 for key in {**now, **before} if before.get(key) != now.get(key)]
 
     def _before(self, values: dict[str, Any]) -> dict[str, Any]:
-        """What was recorded, as today's schema reads it."""
+        """The recorded values, as today's schema reads them."""
         recorded = copy.deepcopy(values.get("config", {}))
         for name, part in self._config.items():
             if isinstance(part, BaseModel) and name in recorded:
@@ -64,7 +64,7 @@ class _Same:
         return _changed(values.get(self.key, {}), self.now(values))
 
     def now(self, values: dict[str, Any]) -> dict[str, str]:
-        """What the files hold now; `values` is what was recorded."""
+        """The values that the files hold now; `values` are the recorded ones."""
         raise NotImplementedError
 
 

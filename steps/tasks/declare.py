@@ -1,4 +1,4 @@
-"""What dodo.py declares with: a task of each experiment, files by set, what `doit clean` removes, broken configs."""
+"""Helpers of dodo.py's declarations: a task of each experiment, files by set, `doit clean`, broken configs."""
 
 import functools
 import re
@@ -98,7 +98,7 @@ def tables(corpus: Corpus) -> list[str]:
 
 
 def graph_files(config: Resolved) -> list[Path]:
-    """What the experiment's methods need of exp/<experiment>/graph/; nothing where it decodes greedily alone."""
+    """The files of exp/<experiment>/graph/ that the experiment's methods need; none if it decodes greedily alone."""
     files = {"prefix": ["syllables.arpa"], "wfst": ["graph.fst", "words.txt", "lexicon.txt"]}
     wanted = [file for method in config.experiment.decode.methods for file in files.get(method, [])]
     return [EXP / config.name / "graph" / file for file in (*wanted, "lm.json")] if wanted else []

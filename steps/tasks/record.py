@@ -1,4 +1,4 @@
-"""What is known of tasks' runs: doit's own record, kept true on disk while doit runs; a log and a note for each task.
+"""The record of tasks' runs: doit's own, kept true on disk while doit runs; a log and a note for each task.
 
 Log and note lie in log/, in the directory that the task writes to: exp/mini/log/train.log and train.json,
 exp/features/mini_fbank/log/features.log, data/mini/log/prepare.log, exp/log/compare.log.
@@ -105,7 +105,7 @@ def _md5(path: str, size_and_time: str) -> str:
 
 
 def _state(path: str) -> tuple[float, int, str]:
-    """What doit's MD5Checker keeps of a file."""
+    """The state of a file as doit's MD5Checker keeps it."""
     stat = os.stat(path)
     return stat.st_mtime, stat.st_size, _md5(path, size_and_time(path))
 
@@ -159,7 +159,7 @@ def failed(task) -> None:
 
 
 def last_run(task) -> Run | None:
-    """What was noted last; None where the task has never begun."""
+    """The last note; None if the task has never begun."""
     noted = _read(task)
     try:
         state = noted["state"]

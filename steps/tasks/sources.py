@@ -1,4 +1,4 @@
-"""What a script's result depends on among the project's own files: the meaning of its modules, not their comments."""
+"""The project's own code that a script's result depends on: the meaning of its modules, not their comments."""
 
 import ast
 import functools

@@ -124,7 +124,7 @@ def _unrecorded(task) -> State:
 
 
 def _progress(task):
-    """What a training says of itself."""
+    """The progress that a training has logged."""
     return read_progress(record.directory(task.targets[0])) if task.name.startswith("train:") else None
 
 
@@ -167,7 +167,7 @@ class Estimates:
         return None if rate is None else rate * (config.experiment.train.epochs - self._epochs_done(config))
 
     def _epochs_done(self, config: Resolved) -> int:
-        """What an unfinished training of this very config need not do again."""
+        """The epochs that an unfinished training of this very config need not repeat."""
         exp_dir = self._exp / config.name
         if (exp_dir / "final.ckpt").exists():
             return 0
@@ -191,7 +191,7 @@ def _stage(name: str) -> str:
 
 
 class Standing(NamedTuple):
-    """What steps.status tells, as JSON can hold it."""
+    """The table of steps.status, as JSON can hold it."""
 
     experiments: dict[str, dict[str, Any]]  # by name: `stages` (by name: their `state` and `tasks`) and `bytes`
     compare: str  # the state of what puts all experiments side by side

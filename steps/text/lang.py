@@ -105,7 +105,7 @@ class SetSummary:
         return Counter({syllable: n for syllable, n in self.syllables.items() if syllable not in train})
 
     def details(self, train: Counter[str]) -> list[str]:
-        """What the report file says of the set beyond its line: `set: what: utterance or syllable: …`."""
+        """The lines of the report file about the set: `set: kind: utterance or syllable: …`."""
         lines = [f"{self.name}: reading guessed: {what}" for _, what in sorted(self.doubts)]
         lines += [f"{self.name}: rare character: {what}" for what in self.rare]
         for kind, told in sorted(self.changed.items()):
@@ -122,7 +122,7 @@ class SetSummary:
         return "without pinyin" if self.shipped else "unreadable"
 
     def unread_message(self, directory: Path) -> str:
-        """What a user is told of what could not be read, with counts and utterances."""
+        """The message about text without a reading, with counts and utterances."""
         total = len(self.unread) + self.utterances
         utts = ", ".join(list(self.unread)[:SHOWN]) + (", …" if len(self.unread) > SHOWN else "")
         if self.shipped:

@@ -165,7 +165,7 @@ class Reader:
         return words
 
     def _apply_rules(self, run: Run) -> None:
-        """What the clause and the policy make of the dictionaries' syllables, save of the user's."""
+        """The dictionaries' syllables (but not the user's) after the rules of the clause and the policy."""
         users = run.inside(set(self._user)) if self._user else set()
         changes = self._rules_of_corrected(run) if not self._early else (
             grammar.able_liao(run.clause) | grammar.measure_zhi(run.clause) | grammar.adverbial_di(run.clause))

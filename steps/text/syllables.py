@@ -119,5 +119,5 @@ def read_tokens(path: Path) -> list[str]:
 
 
 def tokens_hash(tokens: list[str]) -> str:
-    """What a checkpoint and a graph remember of the tokens that they were made for."""
+    """The hash by which checkpoints and graphs know the tokens that they were made for."""
     return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
