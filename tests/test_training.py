@@ -3,14 +3,14 @@
 import json
 import re
 import shutil
-import time
+import signal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from commands import Command, call
+from commands import call
 from tiny_corpus import EXPERIMENT, SYLLABLES, write_tiny
 
 
@@ -77,53 +77,40 @@ def assert_same_training(trained, resumed):
                                   pd.read_csv(resumed / "exp/tiny/train.csv")[columns])
 
 
-def test_killed_and_resumed_gives_the_same_weights(trained, tmp_path):
-    write_tiny(tmp_path)
-    process = Command(tmp_path, "steps.stage4_train", "tiny")
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()
-    process.communicate()
-    assert not (tmp_path / "exp/tiny/final.ckpt").exists()
-    replace(tmp_path / "conf/tiny.yaml", "train:", "train:\n  summary: true")  # to be watched changes nothing
-    status, output = call(tmp_path, "steps.stage4_train", "tiny")
-    assert status == 0 and re.search(r"going on after epoch [12]\b", output), output
-    assert len(json.loads((tmp_path / "exp/tiny/env.json").read_text())["runs"]) == 2
-    assert list((tmp_path / "exp/tiny/summary").glob("*.summary.*"))
-    assert list((tmp_path / "exp/tiny/summary/tensorboard").glob("*.tfevents.*"))
-    assert_same_training(trained, tmp_path)
-
-
-STOP_WITHIN = """
-import sys
+KILL_WITHIN = """
+import os, signal, sys
 from steps.model import callbacks
 
 callbacks.SAVE_EVERY = 2
 save = callbacks.StepLog._save
 
-def save_and_stop(step_log):
+def save_and_end(step_log):
     save(step_log)
     if step_log._training.history.epochs == 1:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGKILL)
 
-callbacks.StepLog._save = save_and_stop
+callbacks.StepLog._save = save_and_end
 sys.argv[1:] = ["tiny"]
 from steps.stage4_train import main
 main()
 """
 
 
-def test_stopped_within_an_epoch_and_resumed_gives_the_same_weights(trained, tmp_path):
+def test_killed_within_an_epoch_and_resumed_gives_the_same_weights(trained, tmp_path):
     write_tiny(tmp_path)
-    (tmp_path / "stop.py").write_text(STOP_WITHIN)
-    status, output = call(tmp_path, "stop")
-    assert status, output
+    (tmp_path / "kill.py").write_text(KILL_WITHIN)
+    status, output = call(tmp_path, "kill")
+    assert status == -signal.SIGKILL, output
+    assert not (tmp_path / "exp/tiny/final.ckpt").exists()
     assert {path.name for path in (tmp_path / "exp/tiny/checkpoints").glob("*.json")} == {
         "epoch-0001.json", "epoch-0001-step-000002.json"}
+    replace(tmp_path / "conf/tiny.yaml", "train:", "train:\n  summary: true")  # to be watched changes nothing
     status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 0 and "going on after epoch 1 and 2 updates" in output, output
     assert not list((tmp_path / "exp/tiny/checkpoints").glob("*-step-*"))
+    assert len(json.loads((tmp_path / "exp/tiny/env.json").read_text())["runs"]) == 2
+    assert list((tmp_path / "exp/tiny/summary").glob("*.summary.*"))
+    assert list((tmp_path / "exp/tiny/summary/tensorboard").glob("*.tfevents.*"))
     assert_same_training(trained, tmp_path)
 
 
@@ -136,6 +123,13 @@ def interrupted_after(epochs, trained, folder):
         if int(path.name[6:10]) > epochs:
             path.unlink()
     return exp_dir
+
+
+def test_resumed_between_epochs_gives_the_same_weights(trained, tmp_path):
+    interrupted_after(2, trained, tmp_path)
+    status, output = call(tmp_path, "steps.stage4_train", "tiny")
+    assert status == 0 and re.search(r"going on after epoch 2\n", output), output
+    assert_same_training(trained, tmp_path)
 
 
 def flip(path, place):
@@ -258,7 +252,7 @@ def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained
     assert status == 0 and "is there" in output
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "exp/tiny").rglob("*.c*")
             if path.name != "config.yaml"} == before
-    changed = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 2, "average": 2}}
+    changed = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 2, "freeze_norm": 0, "average": 2}}
     (tmp_path / "conf/tiny.yaml").write_text(yaml.safe_dump(changed))
     (tmp_path / "exp/tiny/summary/tensorboard").mkdir(parents=True)  # what the former training said
     status, output = call(tmp_path, "steps.stage4_train", "tiny")
