@@ -59,10 +59,10 @@ def test_stages_1_to_5(name, project, monkeypatch):
     run(monkeypatch, steps.stage4_train, name)
     row = pd.read_csv(f"exp/{name}/train.csv").iloc[-1]
     assert row.steps >= 1 and 0 < row.train_loss < 1000
-    for part in config.experiment.decode.sets:
-        run(monkeypatch, steps.stage5_decode, f"exp/{name}", part)
-        heard = read_table(f"exp/{name}/decode/{part}_greedy/pinyin")
-        assert list(heard) == list(read_table(f"data/{corpus}/{part}/pinyin"))
+    part = config.experiment.decode.sets[-1]
+    run(monkeypatch, steps.stage5_decode, f"exp/{name}", part)
+    heard = read_table(f"exp/{name}/decode/{part}_greedy/pinyin")
+    assert list(heard) == list(read_table(f"data/{corpus}/{part}/pinyin"))
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*_1*.yaml")), ids=lambda path: path.stem)

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from commands import call
-from tiny_corpus import EXPERIMENT, SYLLABLES, write_tiny
+from tiny_corpus import EXPERIMENT, SYLLABLES, write_tiny, write_untrained
 
 from steps.common.errors import UserError
 from steps.common.files import write_lines
@@ -129,17 +128,21 @@ def test_an_experiment_cannot_start_from_itself(tmp_path):
 
 
 def test_tuning_to_other_tokens_begins_where_the_source_ended(tmp_path):
+    import mindspore as ms
+
     write_tiny(tmp_path)
-    status, output = call(tmp_path, "steps.stage4_train", "tiny")
-    assert status == 0, output
+    write_untrained(tmp_path)
     tokens = ["<blk>", *sorted([*SYLLABLES, "hao1"])]
     write_lines(tmp_path / "data/tiny/lang/tokens.txt", [f"{token} {row}" for row, token in enumerate(tokens)])
     tuned = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "epochs": 1, "init_from": "tiny"}}
     tuned["train"]["optimizer"] = {"learning_rate": 1e-5}
-    write_lines(tmp_path / "conf/tuned.yaml", [yaml.safe_dump(tuned)])
+    write_lines(tmp_path / "conf/tuned.yaml", [yaml.safe_dump({**tuned, "seed": 2})])
     status, output = call(tmp_path, "steps.stage4_train", "tuned")
     assert status == 0, output
     assert "starting from exp/tiny/final.ckpt" in output and "5 of 6 rows copied; 1 fresh: hao1" in output, output
     assert (tmp_path / "exp/tuned/cmvn").read_bytes() == (tmp_path / "exp/tiny/cmvn").read_bytes()
-    before, after = (pd.read_csv(tmp_path / "exp" / name / "train.csv").dev_ser for name in ("tiny", "tuned"))
-    assert after.iloc[0] <= before.min() + 0.2
+    before, after = (ms.load_checkpoint(str(tmp_path / "exp" / name / "final.ckpt")) for name in ("tiny", "tuned"))
+    same = [name for name, value in before.items() if name.endswith("weight") and "output" not in name]
+    assert len(same) >= 3
+    for name in same:  # after some steps of such a rate
+        np.testing.assert_allclose(after[name].asnumpy(), before[name].asnumpy(), atol=2e-4, err_msg=name)

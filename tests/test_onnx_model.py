@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from steps.config.load import Resolved, experiment_names, load_experiment
-from steps.config.schema import Corpus, Experiment, Features, Model
+from steps.config.schema import Corpus, Experiment, Features
 from steps.deploy.onnx_model import onnx_model
 from steps.feats.archive import apply_cmvn
 from steps.model.checkpoints import named_parameters
@@ -58,17 +58,30 @@ def exported(config, tokens, network, mean, std) -> onnxruntime.InferenceSession
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def far_padded(network, model, feats):
-    """MindSpore's log-probabilities of normalised features, with more zeros behind them than the network sees."""
-    padded = np.zeros((1, 112, feats.shape[1]), np.float32)
-    padded[0, :len(feats)] = feats
-    return Inference(network)(ms.Tensor(padded)).asnumpy()[0, :out_frames(model, len(feats))]
+class FarPadded:
+    """MindSpore's log-probabilities of normalised features, with more zeros behind them than the network sees. It is
+    compiled once."""
+
+    def __init__(self, network, model):
+        self.infer, self.model = Inference(network), model
+
+    def __call__(self, feats, frames=None):
+        """Of the first `frames` of `feats`, else of them all: what stands behind is there, too."""
+        padded = np.zeros((1, 112, feats.shape[1]), np.float32)
+        padded[0, :len(feats)] = feats
+        return self.infer(ms.Tensor(padded)).asnumpy()[0, :out_frames(self.model, frames or len(feats))]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_log_probs_are_mindspores(kind):
-    config = experiment(KINDS[kind])
+@pytest.fixture(scope="module", params=KINDS)
+def case(request):
+    """An experiment of each kind, its network, and what MindSpore makes of features with it."""
+    config = experiment(KINDS[request.param])
     network = random_network(config, TOKENS, BINS)
+    return config, network, FarPadded(network, config.experiment.model)
+
+
+def test_log_probs_are_mindspores(case):
+    config, network, far_padded = case
     rng = np.random.default_rng(1)
     mean, std = rng.normal(size=BINS).astype(np.float32), rng.uniform(0.5, 2, BINS).astype(np.float32)
     session = exported(config, TOKENS, network, mean, std)
@@ -78,11 +91,26 @@ def test_log_probs_are_mindspores(kind):
     assert lens.tolist() == [out_frames(config.experiment.model, frames) for frames in lengths]
     assert together.shape == (len(lengths), max(lens), len(TOKENS))
     for feats, frames, found, out in zip(batch, lengths, together, lens, strict=True):
-        expected = far_padded(network, config.experiment.model, (feats[:frames] - mean) / std)
+        expected = far_padded((feats[:frames] - mean) / std)
         assert np.abs(np.exp(found[:out]) - np.exp(expected)).max() < 1e-5
         alone = session.run(["log_probs"], {"x": feats[None, :frames], "x_lens": np.array([frames])})[0][0]
         np.testing.assert_allclose(alone, expected, atol=1e-4)
         np.testing.assert_allclose(found[:out], alone, atol=1e-5)
+
+
+def test_reach_is_as_far_as_the_network_sees(case):
+    """One frame less of zeros behind the end would change some utterance's last output; one more changes none."""
+    config, _, far_padded = case
+    changes = set()
+    for frames in range(32, 40):
+        feats = np.random.default_rng(frames).normal(size=(96, BINS)).astype(np.float32)
+        before = far_padded(feats, frames)
+        for behind in range(12):
+            changed = feats.copy()
+            changed[frames + behind] += 100
+            if (before != far_padded(changed, frames)).any():
+                changes.add(behind)
+    assert max(changes, default=-1) == right_reach(config.experiment.model) - 1
 
 
 def networks() -> list[str]:
@@ -105,7 +133,7 @@ def test_every_experiments_network_can_be_written(name):
     feats = np.random.default_rng(2).normal(size=(45, bins)).astype(np.float32) + 18  # above every floor
     found = session.run(["log_probs"], {"x": feats[None], "x_lens": np.array([45])})[0][0]
     normalised = apply_cmvn(feats, np.full(bins, 17, np.float32), np.ones(bins, np.float32), config.features.cmn_frames)
-    expected = far_padded(network, config.experiment.model, normalised)
+    expected = FarPadded(network, config.experiment.model)(normalised)
     assert np.abs(np.exp(found) - np.exp(expected)).max() < 1e-5
 
 
@@ -117,25 +145,6 @@ def test_other_front_ends_silence_is_floored():
     silence, deeper = (np.full((1, 40, BINS), level, np.float32) for level in (-15.9, -23.0))
     first, second = (session.run(["log_probs"], {"x": x, "x_lens": np.array([40])})[0] for x in (silence, deeper))
     np.testing.assert_array_equal(first, second)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_reach_is_as_far_as_the_network_sees(kind):
-    """One frame less of zeros behind the end would change some utterance's last output; one more changes none."""
-    model = Model(**KINDS[kind])
-    network = random_network(experiment(KINDS[kind]), TOKENS, BINS)
-    run = Inference(network)
-    changes = set()
-    for frames in range(32, 40):
-        feats = np.random.default_rng(frames).normal(size=(1, 96, BINS)).astype(np.float32)
-        before = run(ms.Tensor(feats)).asnumpy()[0, :out_frames(model, frames)]
-        for behind in range(12):
-            changed = feats.copy()
-            changed[0, frames + behind] += 100
-            after = run(ms.Tensor(changed)).asnumpy()[0, :out_frames(model, frames)]
-            if (before != after).any():
-                changes.add(behind)
-    assert max(changes, default=-1) == right_reach(model) - 1
 
 
 def test_metadata_are_those_that_sherpa_onnx_reads():
