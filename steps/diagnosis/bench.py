@@ -280,10 +280,9 @@ class Bench:
         fit = self.utterances("train")
         if not fit:
             raise UserError("no utterance has frames enough for its labels")
-        lengths = np.array([len(utt.feats) for utt in fit])
-        length = int(-(-np.quantile(lengths, 0.5) // ROUND) * ROUND)
-        short = np.flatnonzero(lengths <= length)
-        chosen = [fit[i] for i in short[np.argsort(-lengths[short], kind="stable")][:BATCH * BATCHES]]
+        length = int(-(-np.quantile([len(utt.feats) for utt in fit], 0.5) // ROUND) * ROUND)
+        short = [utt for utt in fit if len(utt.feats) <= length]
+        chosen = sorted(short, key=lambda utt: -len(utt.feats))[:BATCH * BATCHES]
         order = np.random.default_rng(0).permutation(len(chosen))
         size = min(BATCH, len(chosen))
         most = max(len(utt.labels) for utt in chosen)

@@ -32,7 +32,7 @@ def set_device(target: str, log_dir: Path) -> None:
 
 
 class Add(nn.Cell):
-    """The sum of a residual unit."""
+    """The sum of two equal shapes, in a residual unit."""
 
     def construct(self, x, y):
         return x + y
@@ -56,6 +56,7 @@ class SumRows(nn.Cell):
     """Gathers rows and sums them."""
 
     def construct(self, matrix, where):
+        """float32 (rows, width), int32 (kinds, sums) → float32 (sums, width): each the sum of a row of every kind."""
         return ops.gather(matrix, where, 0).sum(axis=0)
 
 
@@ -76,7 +77,7 @@ class CTCLoss(nn.Cell):
 
 
 class Clip(nn.Cell):
-    """Clips gradients to the norm `limit`. A limit of 0 leaves them as they are."""
+    """Clips gradients to the norm `limit`, and gives the norm before. A limit of 0 leaves them as they are."""
 
     def __init__(self, limit: float):
         super().__init__()
@@ -131,9 +132,17 @@ class AdamW(nn.AdamWeightDecay):
 
 
 class StockLayers:
-    """Makes the layers of a network of MindSpore's own operators."""
+    """Makes the layers of a network of MindSpore's own operators, and what trains it."""
 
     layout = "NCHW"
+    norm = nn.BatchNorm2d
+    norm_relu = NormReLU
+    fork = Fork
+    add = Add
+    sum_rows = SumRows
+    ctc_loss = CTCLoss
+    clip = Clip
+    adamw = AdamW
 
     def __init__(self, model: Model):
         self._model = model
@@ -145,41 +154,9 @@ class StockLayers:
         return nn.Conv2d(in_channels, out_channels, kernel, stride, self._model.pad_mode, (frames, frames, bins, bins),
                          has_bias=self._model.has_bias and max(kernel) > 1, weight_init="HeNormal")
 
-    def norm_relu(self, channels: int) -> nn.Cell:
-        """Batch norm and ReLU."""
-        return NormReLU(channels)
-
-    def norm(self, channels: int) -> nn.Cell:
-        """Batch norm without ReLU."""
-        return nn.BatchNorm2d(channels)
-
-    def fork(self) -> nn.Cell:
-        """x, twice: for the two branches of a residual unit."""
-        return Fork()
-
-    def add(self) -> nn.Cell:
-        """The sum of two equal shapes."""
-        return Add()
-
     def max_pool(self, size: tuple[int, int]) -> nn.Cell:
         """Max pooling; a remainder at the edge is dropped."""
         return nn.MaxPool2d(size, size, pad_mode="valid")
-
-    def sum_rows(self) -> nn.Cell:
-        """float32 (rows, width), int32 (kinds, sums) → float32 (sums, width): each the sum of a row of every kind."""
-        return SumRows()
-
-    def ctc_loss(self) -> nn.Cell:
-        """A cell that gives the loss of each utterance."""
-        return CTCLoss()
-
-    def clip(self, limit: float) -> nn.Cell:
-        """A cell that clips gradients to the norm `limit` (0: it does not), and gives the norm before."""
-        return Clip(limit)
-
-    def adamw(self, groups: list[dict], rate) -> nn.Optimizer:
-        """AdamW, its rate a schedule."""
-        return AdamW(groups, rate)
 
 
 def kernels_for(experiment: Experiment) -> tuple[str, str]:

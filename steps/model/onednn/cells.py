@@ -66,60 +66,11 @@ class AdamW(layers.AdamW):
                            eps, decay)
 
 
-class OnednnLayers:
-    """Makes the layers of a network of oneDNN's kernels. Raises UserError where the library is not built."""
-
-    layout = "NHWC"
-
-    def __init__(self):
-        library()
-
-    def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1),
-             kernel: tuple[int, int] = (3, 3)) -> nn.Cell:
-        """A convolution padded by kernel // 2; no bias."""
-        return Conv(in_channels, out_channels, stride, kernel)
-
-    def norm_relu(self, channels: int) -> nn.Cell:
-        """Batch norm and ReLU in one."""
-        return Norm(channels, "norm_relu")
-
-    def norm(self, channels: int) -> nn.Cell:
-        """Batch norm without ReLU."""
-        return Norm(channels, "norm")
-
-    def fork(self) -> nn.Cell:
-        """As `steps.model.layers.Fork`."""
-        return Fork()
-
-    def add(self) -> nn.Cell:
-        """The sum of two equal shapes."""
-        return Add()
-
-    def max_pool(self, size: tuple[int, int]) -> nn.Cell:
-        """Max pooling over (frames, bins); a remainder at the edge is dropped."""
-        return MaxPool(size)
-
-    def sum_rows(self) -> nn.Cell:
-        """float32 (rows, width), int32 (kinds, sums) → float32 (sums, width): each the sum of a row of every kind."""
-        return SumRows()
-
-    def ctc_loss(self) -> nn.Cell:
-        """As `steps.model.layers.CTCLoss`."""
-        return CTCLoss()
-
-    def clip(self, limit: float) -> nn.Cell:
-        """As `steps.model.layers.Clip`."""
-        return Clip(limit)
-
-    def adamw(self, groups: list[dict], rate) -> nn.Optimizer:
-        """As `steps.model.layers.AdamW`."""
-        return AdamW(groups, rate)
-
-
 class Conv(nn.Cell):
-    """Convolution, padded by kernel // 2. `weight` is (out, in, *kernel)."""
+    """Convolution, padded by kernel // 2, without bias. `weight` is (out, in, *kernel)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: tuple[int, int], kernel: tuple[int, int]):
+    def __init__(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1),
+                 kernel: tuple[int, int] = (3, 3)):
         super().__init__()
         shape = (out_channels, in_channels, *kernel)
         self.weight = Parameter(initializer(HeNormal(), shape, ms.float32))
@@ -229,7 +180,7 @@ class Convert(nn.Cell):
 
 
 class MaxPool(nn.Cell):
-    """Max pooling whose windows lie side by side."""
+    """Max pooling over (frames, bins) whose windows lie side by side; a remainder at the edge is dropped."""
 
     def __init__(self, size: tuple[int, int]):
         super().__init__()
@@ -284,3 +235,28 @@ class CTCLoss(nn.Cell):
 
     def construct(self, logits, lengths, labels, label_lengths):
         return self.forward(logits, lengths, labels, label_lengths)[0]
+
+
+class OnednnLayers:
+    """As `steps.model.layers.StockLayers`, of oneDNN's kernels. Raises UserError where the library is not built."""
+
+    layout = "NHWC"
+    conv = Conv
+    max_pool = MaxPool
+    fork = Fork
+    add = Add
+    sum_rows = SumRows
+    ctc_loss = CTCLoss
+    clip = Clip
+    adamw = AdamW
+
+    def __init__(self):
+        library()
+
+    def norm(self, channels: int) -> nn.Cell:
+        """Batch norm."""
+        return Norm(channels, "norm")
+
+    def norm_relu(self, channels: int) -> nn.Cell:
+        """Batch norm and ReLU in one."""
+        return Norm(channels, "norm_relu")
