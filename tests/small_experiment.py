@@ -39,6 +39,10 @@ class HearingModel:
         for utt, feats in reversed(list(utts)):
             yield utt, np.log(feats / feats.sum(axis=1, keepdims=True))
 
+    def parts(self, feats):
+        log_probs = dict(self.log_probs([("", feats)]))[""]
+        yield from np.array_split(log_probs, min(3, len(log_probs)))
+
 
 def write_features(folder: Path, heard: dict[str, str]) -> None:
     """Features whose largest bin is the token heard."""

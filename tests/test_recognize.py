@@ -29,12 +29,13 @@ from steps.deploy.confidence import Calibration, calibration_error, fit, out_of_
 from steps.deploy.formats import FORMATS, Heard
 from steps.deploy.mindir import read_network
 from steps.deploy.model import OnnxModel, load_model
-from steps.deploy.recognizer import Phrase, Recognizer, segments, windows
+from steps.deploy.recognizer import Phrase, Recognizer, _frames, segments, windows
 from steps.deploy.sound import open_sound, piped_sound
 from steps.export import export
 from steps.feats.archive import load_cmvn, mean_std
 from steps.feats.audio import read_audio
 from steps.feats.compute import compute_feats
+from steps.model.acoustic import AcousticModel
 from steps.model.checkpoints import named_parameters, save_weights
 from steps.search.ctc import greedy
 from steps.search.ctm import Timed
@@ -96,7 +97,7 @@ def test_windows_equal_the_whole_bit_by_bit(model, frames, window_s):
 
 def test_no_frame_at_all(model):
     with pytest.raises(UserError, match="shorter than a frame of 25 ms"):
-        list(windows(model, [np.empty((0, 20), np.float32)], 1.0))
+        list(windows(model, _frames([np.empty(0, np.float32)], model.features), 1.0))
 
 
 @settings(deadline=None)
@@ -129,7 +130,7 @@ def test_memory_and_time_of_silence_are_bounded():
     assert list(segments(((np.zeros((500, 1)), quiet) for _ in range(200)), 2, 10, 400))[-1].log_probs.shape[0] <= 10
 
 
-def test_mindspore_hears_what_onnx_runtime_does(exp_dir, tmp_path):
+def test_mindspore_hears_what_onnx_runtime_does(exp_dir, tmp_path, monkeypatch):
     bare = tmp_path / "bare"
     bare.mkdir()
     for path in exp_dir.iterdir():
@@ -141,6 +142,16 @@ def test_mindspore_hears_what_onnx_runtime_does(exp_dir, tmp_path):
     assert [[one.syllable for one in phrase.syllables] for phrase in ours] == [
         [one.syllable for one in phrase.syllables] for phrase in theirs]
     assert sum(len(phrase.syllables) for phrase in ours) > 5
+    model = AcousticModel(bare)
+    feats = compute_feats(samples, model.config.features)
+    for cmn_frames in (0, 30):  # what is heard in parts is what is heard at once
+        features = model.config.features.model_copy(update={"cmn_frames": cmn_frames})
+        model.config = model.config.model_copy(update={"features": features})
+        monkeypatch.setattr("steps.model.acoustic.WINDOW_S", 0.7)
+        monkeypatch.setattr("steps.model.acoustic.BLOCK", 77)
+        parts = list(model.parts(feats))
+        np.testing.assert_array_equal(np.concatenate(parts), dict(model.log_probs([("a", feats)]))["a"])
+        assert len(parts) > 5
     times = [(one.begin, one.begin + one.duration) for phrase in ours for one in phrase.syllables]
     assert all(begin < end for begin, end in times)
     assert all(end <= begin + 1e-9 for (_, end), (begin, _) in itertools.pairwise(times))

@@ -25,7 +25,9 @@ def exp_dir(monkeypatch, tmp_path):
     return make_experiment(monkeypatch, tmp_path)
 
 
-def test_decode_writes_pinyin_and_ctm(monkeypatch, exp_dir):
+@pytest.mark.parametrize("long_s", [60.0, 0.0])
+def test_decode_writes_pinyin_and_ctm(monkeypatch, exp_dir, long_s):
+    monkeypatch.setattr("steps.search.decode.LONG_S", long_s)  # from which on an utterance is heard in parts
     run_script(monkeypatch, decode, str(exp_dir), "test")
     out_dir = exp_dir / "decode/test_greedy"
     assert (out_dir / "pinyin").read_text().splitlines() == [

@@ -14,7 +14,7 @@ import numpy as np
 
 from steps.common.errors import UserError
 from steps.config.load import load_resolved
-from steps.config.schema import Pinyin
+from steps.config.schema import Features, Pinyin
 from steps.deploy.confidence import Calibration
 from steps.deploy.model import NOT_MEASURED, Model, load_model
 from steps.feats.compute import compute_feats, frame_length, frame_shift, num_frames, stream_feats
@@ -23,6 +23,7 @@ from steps.search.ctc import BLANK, Emission
 from steps.search.ctm import Timed
 from steps.search.decode import Search, chosen_weights, make_search
 from steps.search.lm import OWN_SCALE, own_graph
+from steps.search.windows import Part, windows
 
 WINDOW_S = 20.0  # seconds of sound that the network sees at once
 CHUNK_S = 30.0  # of an utterance, where features are normalised by the utterance
@@ -53,9 +54,6 @@ class Segment(NamedTuple):
     first: int  # its first output frame
     feats: np.ndarray  # float32 (frames, bins), from first × subsampling_factor on
     log_probs: np.ndarray  # float32 (out_frames, tokens)
-
-
-Part = tuple[np.ndarray, np.ndarray]  # some of the network's input, (frames, bins), and output, (out_frames, tokens)
 
 
 class Recognizer:
@@ -90,7 +88,7 @@ class Recognizer:
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[str]:
         """The syllables of the best path, each as soon as the network has heard it; "" where a pause has begun."""
         parts = recent(self.model, blocks) if by_utterance(self.model) else windows(
-            self.model, stream_feats(blocks, self.model.features), STREAM_S)
+            self.model, _frames(blocks, self.model.features), STREAM_S)
         pause = round(PAUSE_S / self.model.frame_shift_s)
         last, quiet = BLANK, pause
         for _, log_probs in parts:
@@ -115,7 +113,7 @@ class Recognizer:
     def _heard(self, blocks: Iterable[np.ndarray]) -> Iterator[Part]:
         if by_utterance(self.model):
             return chunks(self.model, blocks)
-        return windows(self.model, stream_feats(blocks, self.model.features), WINDOW_S)
+        return windows(self.model, _frames(blocks, self.model.features), WINDOW_S)
 
     def _timed(self, segment: Segment, found: list[Emission]) -> list[Timed]:
         config, factor = self.model.features, self.model.subsampling_factor
@@ -128,36 +126,14 @@ class Recognizer:
                 for one in timed(found, voice, self.model.tokens, self._place, factor, config.frame_shift_ms)]
 
 
-def windows(model: Model, feats: Iterable[np.ndarray], window_s: float) -> Iterator[Part]:
-    """The network's output over features that come in parts: what it is over all of them at once, bit by bit.
-
-    Args:
-        feats: float32 (frames, bins) each.
-        window_s: seconds of new frames in a window.
-
-    Yields:
-        Features and log-probabilities, float32 (frames, bins) and (out_frames, tokens), that lie one behind the other.
-
-    Raises UserError where there is no frame at all.
-    """
-    factor = model.subsampling_factor
-    before = -(-model.left_context // factor) * factor  # aligned to the strides
-    count = max(1, round(window_s / model.frame_shift_s))
-    start = done = 0  # the buffer's first frame; output frames that were given
-    buffer = np.empty((0, model.features.num_bins), np.float32)
-    for part in feats:
-        buffer = np.concatenate([buffer, part])
-        while start + len(buffer) >= (done + count) * factor + model.right_context:
-            frame = done * factor - start
-            log_probs = model.one(buffer[:frame + count * factor + model.right_context])
-            yield buffer[frame:frame + count * factor], log_probs[frame // factor:][:count]
-            done += count
-            drop = max(0, done * factor - before) - start
-            buffer, start = buffer[drop:], start + drop
-    if not start + len(buffer):
-        raise UserError(f"shorter than a frame of {model.features.frame_length_ms:g} ms")
-    frame = done * factor - start
-    yield buffer[frame:], model.one(buffer)[frame // factor:]
+def _frames(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
+    """As `stream_feats`. Raises UserError where there is no frame at all."""
+    count = 0
+    for part in stream_feats(blocks, config):
+        count += len(part)
+        yield part
+    if not count:
+        raise UserError(f"shorter than a frame of {config.frame_length_ms:g} ms")
 
 
 def by_utterance(model: Model) -> bool:

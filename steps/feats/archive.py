@@ -15,6 +15,7 @@ from steps.common.files import atomic_path, remove_files
 from steps.corpus.table import read_table, write_table
 
 FILES = "feats.scp", "feats.ark", "utt2num_frames"
+PLAIN = struct.Struct("<2s3sBiBi")  # before the values of a binary float matrix: what it is, its rows and its columns
 
 
 @contextlib.contextmanager
@@ -49,7 +50,7 @@ def _plain(scp: Path, ark: Path) -> Iterator[Callable[[str, np.ndarray], None]]:
         def write(utt: str, feats: np.ndarray) -> None:
             matrices.write(f"{utt} ".encode())
             places.write(f"{utt} {ark}:{matrices.tell()}\n")
-            matrices.write(struct.pack("<2s3sBiBi", b"\0B", b"FM ", 4, feats.shape[0], 4, feats.shape[1]))
+            matrices.write(PLAIN.pack(b"\0B", b"FM ", 4, feats.shape[0], 4, feats.shape[1]))
             matrices.write(np.ascontiguousarray(feats, "<f4").data)
 
         yield write
@@ -91,6 +92,22 @@ def move_features(source: Path, folder: Path) -> None:
             os.replace(source / name, folder / name)
 
 
+def _read_matrix(where: str) -> np.ndarray:
+    """The matrix at <path>:<offset>, float32 (frames, bins). kaldi_native_io takes twice its memory, so that it reads
+    compressed ones alone."""
+    path, _, offset = where.rpartition(":")
+    with open(path, "rb") as file:
+        file.seek(int(offset))
+        head = file.read(PLAIN.size)
+        if head[:5] != b"\0BFM ":
+            return kio.FloatMatrix.read(where).numpy()
+        *_, frames, _, bins = PLAIN.unpack(head)
+        there = os.fstat(file.fileno()).st_size - file.tell()
+        if min(frames, bins) < 0 or 4 * frames * bins > there:
+            raise ValueError(f"{where}: cut short")
+        return np.fromfile(file, "<f4", frames * bins).reshape(frames, bins)
+
+
 class FeatureReader:
     """Random access to the matrices that a feats.scp lists.
 
@@ -118,8 +135,8 @@ class FeatureReader:
         if utt not in self._where:
             raise UserError(f"{self.scp}: no utterance {utt}")
         try:
-            feats = kio.FloatMatrix.read(self._where[utt]).numpy()
-        except (RuntimeError, UnicodeDecodeError):  # its messages may quote the file
+            feats = _read_matrix(self._where[utt])
+        except (RuntimeError, OSError, ValueError, struct.error):  # messages of kaldi_native_io may quote the file
             raise UserError(f"{self.scp}: {utt}: {self._where[utt]} is not readable; "
                             "run stage 3 (features) again") from None
         if not np.isfinite(feats).all():
@@ -180,6 +197,9 @@ def apply_cmvn(feats: np.ndarray, mean: np.ndarray, std: np.ndarray, cmn_frames:
     With `cmn_frames` the mean that is taken off is the utterance's own, to which `mean` adds as so many frames would:
     a long utterance loses what its voice and its microphone have of their own, a short word keeps what it says.
     """
-    if cmn_frames:
-        mean = (feats.sum(axis=0) + cmn_frames * mean) / (len(feats) + cmn_frames)
-    return (feats - mean) / std
+    return (feats - cmvn_mean(feats, mean, cmn_frames)) / std
+
+
+def cmvn_mean(feats: np.ndarray, mean: np.ndarray, cmn_frames: int) -> np.ndarray:
+    """The mean that `apply_cmvn` takes off, float32 (bins,)."""
+    return (feats.sum(axis=0) + cmn_frames * mean) / (len(feats) + cmn_frames) if cmn_frames else mean

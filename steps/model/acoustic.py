@@ -15,13 +15,14 @@ from steps.common.checksums import AGAIN, TRAINED, check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved, load_resolved
 from steps.config.schema import Model
-from steps.feats.archive import apply_cmvn, load_cmvn, mean_std
-from steps.model.batches import inference_batches, read_buckets, stack
+from steps.feats.archive import apply_cmvn, cmvn_mean, load_cmvn, mean_std
+from steps.model.batches import inference_batches, padded_length, read_buckets, stack
 from steps.model.checkpoints import load_weights, named_parameters
 from steps.model.layers import describe_kernels, layer_maker, set_device
 from steps.model.loss import Inference
 from steps.model.network import (
     DFCNN,
+    contexts,
     conv_size,
     convolutions,
     frames_needed,
@@ -33,7 +34,10 @@ from steps.model.network import (
 from steps.model.parallel import Workers
 from steps.report.errors import rate
 from steps.search.ctc import ctc_cost, greedy
+from steps.search.windows import Network, windows
 from steps.text.syllables import read_tokens, tokens_hash
+
+WINDOW_S, BLOCK = 20.0, 2000  # of a long utterance: seconds that the network sees at once, frames normalised at once
 
 
 class LogProbs:
@@ -59,6 +63,13 @@ class LogProbs:
             log_probs = self._inference(ms.Tensor(stack(feats, length, size))).asnumpy()
             for name, matrix, row in zip(names, feats, log_probs, strict=False):
                 yield name, row[:out_frames(model, len(matrix))]
+
+    def one(self, feats: np.ndarray) -> np.ndarray:
+        """Normalised features (frames, bins) → log-probabilities (out_frames, tokens), in a batch of their own."""
+        model = self._config.model
+        self._inference.set_train(False)
+        batch = stack([feats], padded_length(len(feats) + right_reach(model), self._buckets), 1)
+        return self._inference(ms.Tensor(batch)).asnumpy()[0, :out_frames(model, len(feats))]
 
 
 class AcousticModel:
@@ -93,6 +104,14 @@ class AcousticModel:
         """
         cmn_frames = self.config.features.cmn_frames
         return self._log_probs((utt, apply_cmvn(feats, self._mean, self._std, cmn_frames)) for utt, feats in utts)
+
+    def parts(self, feats: np.ndarray) -> Iterator[np.ndarray]:
+        """The log-probabilities of one utterance, the same bit by bit, in parts that lie one behind the other: what an
+        hour takes in memory is its raw features, float32 (frames, bins), alone."""
+        mean = cmvn_mean(feats, self._mean, self.config.features.cmn_frames)
+        network = Network(self._log_probs.one, self.frame_shift_s, **contexts(self.config.experiment.model))
+        normalised = (apply_cmvn(feats[begin:begin + BLOCK], mean, self._std) for begin in range(0, len(feats), BLOCK))
+        return (log_probs for _, log_probs in windows(network, normalised, WINDOW_S))
 
 
 def make_network(config: Resolved, tokens: list[str], training: bool = False) -> DFCNN:

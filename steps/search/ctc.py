@@ -1,6 +1,6 @@
 """CTC paths: emissions, greedy decoding, forced alignment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,6 +13,8 @@ class Acoustic(Protocol):
     frame_shift_s: float  # seconds per output frame
 
     def log_probs(self, utts: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]: ...
+
+    def parts(self, feats: np.ndarray) -> Iterator[np.ndarray]: ...  # log_probs of one utterance, piece by piece
 
 
 class Emission(NamedTuple):
@@ -35,10 +37,18 @@ def greedy(log_probs: np.ndarray) -> list[Emission]:
         log_probs: float (frames, tokens), natural logarithms of probabilities, token 0 the blank. Of equally likely
             tokens the lowest number wins. May have no frames.
     """
-    if len(log_probs) == 0:
+    return greedy_in_parts([log_probs])
+
+
+def greedy_in_parts(parts: Iterable[np.ndarray]) -> list[Emission]:
+    """As `greedy`, of log-probabilities that come in parts, one behind the other, of which one at a time is held."""
+    paths, tops = [], []
+    for log_probs in parts:
+        paths.append(log_probs.argmax(axis=1))
+        tops.append(log_probs[np.arange(len(log_probs)), paths[-1]])
+    path, best = np.concatenate(paths), np.concatenate(tops)
+    if len(path) == 0:
         return []
-    path = log_probs.argmax(axis=1)
-    best = log_probs[np.arange(len(path)), path]
     firsts = np.flatnonzero(np.diff(path, prepend=-1))
     lasts = np.append(firsts[1:], len(path)) - 1
     peaks = np.exp(np.maximum.reduceat(best, firsts))

@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from steps.config.schema import Features
 from steps.corpus.table import read_numbers
 from steps.feats.archive import FeatureReader
 from steps.search.alignment import Voice, set_times, voice_of
-from steps.search.ctc import Acoustic, Emission, align, greedy, without_sure_blanks
+from steps.search.ctc import Acoustic, Emission, align, greedy, greedy_in_parts, without_sure_blanks
 from steps.search.ctm import ctm_lines, timed_words
 from steps.search.graph import GRAPH_AGAIN, Best, Graph, GraphSearch
 from steps.search.prefix import SyllableLm, prefix_search
@@ -29,6 +29,7 @@ FILES = ("decode.json", "ctm", "pinyin")  # decode.json comes last and goes firs
 OF_WORDS = ("ctm_words", "text")  # where the search finds words
 TUNING = Path("decode/tuning.json")  # in an experiment's directory
 WEIGHTS = {"prefix": ("weight", "insertion"), "wfst": ("scale", "blank_penalty")}  # that dev chooses
+LONG_S = 60.0  # of an utterance, from which on the network runs in windows: an hour would take gigabytes
 Search = Callable[[np.ndarray], Best]
 
 
@@ -40,13 +41,25 @@ def make_search(folder: Path, method: str, tokens: list[str], weights: Mapping[s
         weights: as the method's grid in `steps.tune` names them.
     """
     if method == "greedy":
-        return lambda log_probs: Best(greedy(log_probs), [])
+        return best_path
     _check_tokens(folder, tokens)
     if method == "wfst":
         return GraphSearch(Graph.read(folder), tokens, **weights)
     lm = SyllableLm(folder / "syllables.arpa", tokens, weights["weight"], weights["insertion"])
     return lambda log_probs: Best(_timed(log_probs, list(prefix_search(
         log_probs[without_sure_blanks(log_probs)], lm)[0].tokens)), [])
+
+
+def best_path(log_probs: np.ndarray) -> Best:
+    """The search of greedy decoding."""
+    return Best(greedy(log_probs), [])
+
+
+def search_parts(search: Search, parts: Iterable[np.ndarray]) -> Best:
+    """The result of a search over log-probabilities that come in parts; greedy decoding holds one of them at a time."""
+    if search is best_path:
+        return Best(greedy_in_parts(parts), [])
+    return search(np.concatenate(list(parts)))
 
 
 def _check_tokens(folder: Path, tokens: list[str]) -> None:
@@ -95,7 +108,8 @@ def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray
 
     Raises UserError for an utterance whose log-probabilities are not numbers.
     """
-    frames, searching, voices = 0, 0.0, {}
+    frames, searching, voices, long = 0, 0.0, {}, []
+    most = LONG_S * 1000 / config.frame_shift_ms
 
     def utterances() -> Iterator[tuple[str, np.ndarray]]:
         nonlocal frames
@@ -103,16 +117,33 @@ def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray
             matrix = feats[utt]
             frames += len(matrix)
             voices[utt] = voice_of(matrix, config)
-            yield utt, matrix
+            if len(matrix) > most:
+                long.append(utt)
+            else:
+                yield utt, matrix
+
+    def heard() -> Iterator[tuple[str, Iterable[np.ndarray]]]:
+        yield from ((utt, [log_probs]) for utt, log_probs in model.log_probs(utterances()))
+        yield from ((utt, model.parts(feats[utt])) for utt in long)
+
+    def timed(utt: str, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The parts, checked; the time that they take is not the search's."""
+        nonlocal searching
+        begin = time.perf_counter()
+        for log_probs in parts:
+            if np.isnan(log_probs).any():
+                raise UserError(f"utterance {utt}: the network's output is not a number; its training diverged, or the "
+                                "features are broken: look at dev_loss in train.csv, and run stage 3 (features) again")
+            searching -= time.perf_counter() - begin
+            yield log_probs
+            begin = time.perf_counter()
+        searching -= time.perf_counter() - begin
 
     begin = time.perf_counter()
     found = {}
-    for utt, log_probs in track(model.log_probs(utterances()), len(feats), what):
-        if np.isnan(log_probs).any():
-            raise UserError(f"utterance {utt}: the network's output is not a number; its training diverged, or the "
-                            "features are broken: look at dev_loss in train.csv, and run stage 3 (features) again")
+    for utt, parts in track(heard(), len(feats), what):
         before = time.perf_counter()
-        found[utt] = search(log_probs)
+        found[utt] = search_parts(search, timed(utt, parts))
         searching += time.perf_counter() - before
     if len(found) != len(feats):
         raise RuntimeError(f"{what}: {len(feats)} utterances went into the network, {len(found)} came out")
