@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import stub_project
 from stub_project import ALL, EXPERIMENT, FROM_TRAIN, ROOT, Project, is_running, wait_until_gone
 
 from steps.tasks.changes import SameAudio
@@ -395,3 +396,27 @@ def test_a_damaged_database_is_told(finished):
     assert "is damaged" in finished.doit("list", status=1)[1]
     database.unlink()
     finished.doit("list")
+
+
+DIAGNOSE = '''
+def main():
+    experiment, = sys.argv[1:]
+    begin(name(experiment))
+    write(Path("exp", experiment), "diagnosis.html diagnosis.json", "sound")
+'''
+
+
+def test_diagnosis_needs_no_training_and_follows_it(tmp_path, monkeypatch):
+    """It runs after stages 2 and 3, and again where a training has gone on."""
+    monkeypatch.setitem(stub_project.STAGES, "diagnose", DIAGNOSE)
+    project = Project(tmp_path / "project")
+    project.make()
+    project.doit("diagnose:mini")
+    assert sorted(project.ran()) == ["diagnose:mini", "features:mini_fbank", "lexicon:mini", "prepare:mini"]
+    project.doit("diagnose:mini")
+    assert project.ran() == []
+    project.doit("train:mini")
+    project.doit("diagnose:mini")
+    assert project.ran() == ["train:mini", "diagnose:mini"]
+    project.doit("clean", "diagnose:mini")
+    assert not list((project.folder / "exp/mini").glob("diagnosis.*"))

@@ -43,16 +43,23 @@ def test_list_shows_a_sweep_as_a_group_and_its_points_with_all(project):
     assert "train:x@1:dev" not in names and "score:x@1:dev" in names
 
 
-def test_each_seed_is_an_experiment(project):
-    project.doit("score:x")
+def test_each_seed_is_an_experiment_and_a_group_is_cleaned_together(project):
+    project.doit("report:x")
     ran = project.ran()
     assert {task for task in ran if task.startswith("train")} == {"train:x@1", "train:x@2"}
     assert sum(task.startswith("score") for task in ran) == 4
     for seed in (1, 2):
         assert f"seed={seed} " in (project.folder / f"exp/x@{seed}/config.yaml").read_text()
-    project.replace("conf/x.yaml", "[1, 2]", "[2, 3]")
-    project.doit("score:x")
-    assert [task for task in project.ran() if task.startswith("train")] == ["train:x@3"]
+    out, _ = project.doit("clean", "--dry-run", "train:x")
+    assert "would remove exp/x@1/final.ckpt" in out and "would remove exp/x@2/log/train.log" in out
+    assert (project.folder / "exp/x@1/final.ckpt").exists()
+    for stage in ("report", "score", "decode"):
+        project.doit("clean", f"{stage}:x")
+    project.replace("conf/x.yaml", "[1, 2]", "[1, 2, 3]")
+    project.doit("train:x")
+    assert project.ran() == ["train:x@3"]
+    project.doit("clean", "train:x")
+    assert not list((project.folder / "exp").glob("x@*"))
 
 
 def test_a_sweep_runs_its_points_and_only_new_ones_again(project):
@@ -75,16 +82,6 @@ def test_a_sweep_with_seeds_has_groups_for_its_points(project):
     project.doit(f"train:{POINTS[1]}")
     trained = {task for task in project.ran() if task.startswith("train")}
     assert trained == {f"train:{POINTS[1]}@1", f"train:{POINTS[1]}@2"}
-
-
-def test_clean_of_a_group_cleans_all_of_it(project):
-    project.doit("report:x")
-    out, _ = project.doit("clean", "--dry-run", "train:x")
-    assert "would remove exp/x@1/final.ckpt" in out and "would remove exp/x@2/log/train.log" in out
-    assert (project.folder / "exp/x@1/final.ckpt").exists()
-    for stage in ("report", "score", "decode", "train"):
-        project.doit("clean", f"{stage}:x")
-    assert not list((project.folder / "exp").glob("x@*"))
 
 
 def test_a_broken_sweep_stops_itself_alone(project):

@@ -30,58 +30,42 @@ def project(tmp_path):
     project = Project(tmp_path / "project")
     project.make()
     project.doit("lexicon:mini", "features:mini_fbank")
-    process = project.start("train:mini", SLOW="train:mini")
+    project.first = project.start("train:mini", SLOW="train:mini")
     project.pid = project.wait_for("train:mini")
     project.log_lines()
     yield project
-    process.kill()
-    process.communicate()
+    if project.first.returncode is None:
+        project.first.kill()
+        project.first.communicate()
 
 
 def is_told(text):
     return "exp/mini: `doit train:mini` writes there, process " in text and "or end it: kill " in text
 
 
-def test_a_second_doit_is_refused_and_the_first_is_done(tmp_path):
-    project = Project(tmp_path / "project")
-    project.make()
-    project.doit("lexicon:mini", "features:mini_fbank")
-    first = project.start("train:mini", SLOW="train:mini")
-    project.wait_for("train:mini")
+def test_whoever_comes_second_is_refused_and_the_first_is_done(project):
     log = (project.folder / "exp/mini/log/train.log").read_text()
     out, err = project.doit("train:mini", status=1)
     assert is_told(out) and "Traceback" not in out + err
     assert (project.folder / "exp/mini/log/train.log").read_text() == log
     assert "running" in (project.folder / "exp/mini/log/train.json").read_text()
-    out, _ = project.doit("--continue", "train:mini", "train:wide", status=1)
-    assert is_told(out)
-    project.write("go", "")
-    first.communicate(timeout=120)
-    assert first.returncode == 0
-    project.log_lines()
-    project.doit("train:mini", "train:wide")
+    assert is_told(project.doit("-n", "2", "train:mini", status=1)[0])
     assert project.ran() == []
-
-
-def test_a_second_doit_of_many_is_refused(project):
-    out, _ = project.doit("-n", "2", "train:mini", "train:wide", status=1)
-    assert is_told(out)
-
-
-def test_a_stage_by_hand_is_refused(project):
-    done = subprocess.run([sys.executable, "-m", "steps.stage4_train", "mini"], cwd=project.folder, text=True,
-                          capture_output=True)
-    assert done.returncode == 1 and is_told(done.stderr) and done.stderr.startswith("error: ")
-    assert project.ran() == []
-
-
-def test_clean_is_refused_before_anything_is_removed(project):
+    by_hand = subprocess.run([sys.executable, "-m", "steps.stage4_train", "mini"], cwd=project.folder, text=True,
+                             capture_output=True)
+    assert by_hand.returncode == 1 and is_told(by_hand.stderr) and by_hand.stderr.startswith("error: ")
     (project.folder / "exp/mini/final.ckpt").write_text("precious")
     for task in ("train:mini", "report:mini"):
         _, err = project.doit("clean", task, status=1)
         assert "error: nothing is removed: exp/mini: `doit train:mini` writes there" in err
     assert (project.folder / "exp/mini/final.ckpt").exists()
-    project.doit("clean", "train:wide")
+    out, _ = project.doit("--continue", "train:mini", "train:wide", status=1)
+    assert is_told(out) and project.ran() == ["train:wide"]
+    project.write("go", "")
+    project.first.communicate(timeout=120)
+    assert project.first.returncode == 0
+    project.doit("train:mini", "train:wide")
+    assert project.ran() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
