@@ -101,6 +101,30 @@ class Decoded(NamedTuple):
     search_seconds: float  # of them, in the search behind the network
 
 
+class Clocked(Iterator[np.ndarray]):
+    """Items that come one by one, and the seconds of wall time that they took to come."""
+
+    def __init__(self, items: Iterable[np.ndarray]):
+        self._items = iter(items)
+        self.seconds = 0.0
+
+    def __next__(self) -> np.ndarray:
+        begin = time.perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.seconds += time.perf_counter() - begin
+
+
+def checked(utt: str, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """An utterance's log-probabilities as they are. Raises UserError where they are not numbers."""
+    for log_probs in parts:
+        if np.isnan(log_probs).any():
+            raise UserError(f"utterance {utt}: the network's output is not a number; its training diverged, or the "
+                            "features are broken: look at dev_loss in train.csv, and run stage 3 (features) again")
+        yield log_probs
+
+
 def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray], search: Search, what: str
                ) -> Decoded:
     """Decode all utterances of `feats` (float32 (frames, bins) each, made as `config` says); `what` is what progress
@@ -126,25 +150,12 @@ def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray
         yield from ((utt, [log_probs]) for utt, log_probs in model.log_probs(utterances()))
         yield from ((utt, model.parts(feats[utt])) for utt in long)
 
-    def timed(utt: str, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The parts, checked; the time that they take is not the search's."""
-        nonlocal searching
-        begin = time.perf_counter()
-        for log_probs in parts:
-            if np.isnan(log_probs).any():
-                raise UserError(f"utterance {utt}: the network's output is not a number; its training diverged, or the "
-                                "features are broken: look at dev_loss in train.csv, and run stage 3 (features) again")
-            searching -= time.perf_counter() - begin
-            yield log_probs
-            begin = time.perf_counter()
-        searching -= time.perf_counter() - begin
-
     begin = time.perf_counter()
     found = {}
     for utt, parts in track(heard(), len(feats), what):
-        before = time.perf_counter()
-        found[utt] = search_parts(search, timed(utt, parts))
-        searching += time.perf_counter() - before
+        before, parts = time.perf_counter(), Clocked(checked(utt, parts))
+        found[utt] = search_parts(search, parts)
+        searching += time.perf_counter() - before - parts.seconds
     if len(found) != len(feats):
         raise RuntimeError(f"{what}: {len(feats)} utterances went into the network, {len(found)} came out")
     return Decoded(dict(sorted(found.items())), voices, frames, time.perf_counter() - begin, searching)
