@@ -27,6 +27,7 @@ GAINED = (*"了过到奖冠第病癌分金银铜名利钱感肺胃零两几流�
 OBJECTS = "车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字"  # of verbs: 开车得有驾照
 TIMES = ("t", "c", "s")  # tags of times, conjunctions and places
 THINGS = ("树", "车", "饭", "路", "活", "票", "菜", "手")  # nouns that jieba may take for something else
+WITH = ("这么", "这样", "有", "跟", "和", "向", "把", "被", "从", "对")  # behind a noun and 得: 方案得跟客户商量
 HOW = ("一手", "一口", "一身", "一脸", "一副", "一头", "一塌", "一干", "一清")  # 弹得一手好琴, 忘得一干二净
 VERBS_TOO = ("病", "气", "处", "火", "痛", "热", "美", "话说")  # of the nouns of one character: 气得说不出话
 DUTIES = ("好好", *"多少早先再赶换修还给去找由让用按自亲马趁省问")  # how one must do it: 这笔账得好好算算
@@ -36,6 +37,7 @@ NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六
                     "(?:小时|钟头|月|人|天|年|分钟|星期|礼拜|多|块|元|米|公里)")  # 回家得两个小时
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
 NAMING = tuple("称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
+WHOM = tuple("我你您他她它咱谁何此这那")  # behind 为, for
 MAIN = (*"主辅首准止荣例限先本重", "己任", "主要", "核心", "中心", "基础")  # behind 为, in 以 … 为主
 MEASURED = tuple("率度高长重积量值价龄额数间期速温比号名径宽深厚距寿史")
 
@@ -135,7 +137,7 @@ def _reading_of_de(before: Token | None, token: Token, behind: Token | None) -> 
         return "dei3"
     if before.tag in TIMES and before.hanzi[-1] != "来":
         return "dei3"
-    if _is_noun(before) and (behind.hanzi.startswith(DUTIES) or behind.hanzi in ("这么", "这样", "有")):
+    if _is_noun(before) and (behind.hanzi.startswith(DUTIES) or behind.hanzi in WITH):
         return "dei3"
     does = "vnp" if len(before.hanzi) == 1 or before.tag[0] == "v" else "v"
     if _is_noun(before) and behind.tag[0] in does and not behind.hanzi.startswith(DEGREES):
@@ -212,7 +214,7 @@ def _is_copula(clause: Clause, index: int) -> bool:
     before, token, behind = clause.around(index)
     if behind is None:
         return True
-    if behind.tag[0] == "r" or behind.hanzi in ("了", "着") or behind.hanzi.startswith(tuple("我你您他她它咱谁何此")):
+    if behind.tag[0] == "r" or behind.hanzi in ("了", "着") or behind.hanzi.startswith(WHOM):
         return False
     ahead = clause.text[: token.start]
     if re.search("以[^，]{1,12}$", ahead) or re.match(".{1,8}所", clause.text[token.end :]):
