@@ -1,10 +1,12 @@
 """Two at once: whoever comes second to a stage's files is told who is at work, and harms nothing. Stages are stubs."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from stub_project import Project, wait_until_gone
@@ -102,3 +104,11 @@ def test_a_forked_process_holds_no_lock(tmp_path):
         if child == 0:
             os._exit(len(lock._held))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EPERM])
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys, number):
+    monkeypatch.setattr("fcntl.flock", mock.Mock(side_effect=OSError(number, os.strerror(number))))
+    with output_lock(tmp_path / "exp", "train"):
+        assert "train.lock: this file system has no locks" in capsys.readouterr().err
+    assert busy(lock_path(tmp_path / "exp", "train")) is None

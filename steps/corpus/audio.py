@@ -1,6 +1,7 @@
 """Audio files: what they hold, decoded in blocks whatever their length, refused where they cannot be used."""
 
 import contextlib
+import errno
 import io
 import mmap
 import os
@@ -25,6 +26,7 @@ MAX_CHANNELS = 64
 MAX_S = 24 * 3600.0
 MAX_LEVEL = 32.0  # 30 dB above full scale: 16-bit numbers that were written as float reach 32,768
 READ = ".wav", ".flac", ".ogg", ".opus", ".mp3"  # by libsndfile
+OF_MACHINE = errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE  # the file is not to blame, nor to be left out
 IN_ARCHIVE = re.compile(r".+\.ark:\d+")
 MAGIC = (  # what libsndfile does not read, by a file's first bytes
     (rb"....ftyp", "MPEG-4 audio (m4a)"), (rb"#!AMR", "AMR"), (rb"\x1aE\xdf\xa3", "WebM or Matroska"),
@@ -157,6 +159,8 @@ def _readable(path: str) -> str | io.BytesIO:
     except ValueError:  # a zero byte in the name
         raise UserError(f"{path!r}: no name of a file") from None
     except OSError as error:
+        if error.errno in OF_MACHINE:
+            raise
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     return path if again is None else io.BytesIO(again)
 
@@ -179,6 +183,8 @@ def _explained(path: str) -> Iterator[None]:
     try:
         yield
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
+        if getattr(error, "errno", None) in OF_MACHINE:
+            raise
         reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
         raise UnknownFormatError(f"{path}: not readable as audio ({reason}); {_remedy(path)}") from None
 

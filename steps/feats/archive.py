@@ -136,7 +136,7 @@ class FeatureReader:
             raise UserError(f"{self.scp}: no utterance {utt}")
         try:
             feats = _read_matrix(self._where[utt])
-        except (RuntimeError, OSError, ValueError, struct.error):  # messages of kaldi_native_io may quote the file
+        except (RuntimeError, FileNotFoundError, IsADirectoryError, ValueError, struct.error):  # it may quote the file
             raise UserError(f"{self.scp}: {utt}: {self._where[utt]} is not readable; "
                             "run stage 3 (features) again") from None
         if not np.isfinite(feats).all():

@@ -1,5 +1,6 @@
 """Recordings of every kind: read to their end, or refused with the file, the fault and a remedy."""
 
+import errno
 import io
 import os
 from unittest import mock
@@ -124,6 +125,10 @@ def test_no_file_no_name_and_no_permission(project, monkeypatch):
     assert "it is no file" in check_audio(str(project.own / "pipe.wav"))
     (project.own / "link.wav").symlink_to("nowhere.wav")
     assert "it is a link to nowhere.wav, which is not there" in check_audio(str(project.own / "link.wav"))
+    for number in (errno.EMFILE, errno.ESTALE):  # the machine's fault: `skip_bad` must not leave the recording out
+        with monkeypatch.context() as patch, pytest.raises(OSError, match=r"a0\.wav"):
+            patch.setattr("builtins.open", mock.Mock(side_effect=OSError(number, os.strerror(number), "a0.wav")))
+            check_audio(str(project.own / "a0.wav"))
     monkeypatch.setattr("builtins.open", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
     assert check_audio(str(project.own / "a0.wav")).endswith("a0.wav: cannot be read: Permission denied")
 
