@@ -58,7 +58,7 @@ def speak(syllables: list[str], rng: np.random.Generator) -> np.ndarray:
 
 
 def write_untrained(root: Path) -> None:
-    """Write what stage 4 leaves of exp/tiny, but that nothing was learnt: below `root`, the working directory."""
+    """Write what stage 4 leaves of exp/tiny below `root`, but that nothing was learnt."""
     from steps.model.checkpoints import named_parameters, save_weights
     from steps.model.training import network_at_start
 
