@@ -18,6 +18,8 @@ LOGGED = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", 
 OGG_PAGE = 27 + 255 + 255 * 255  # bytes of a page at the most
 LAST_PAGE = 4  # flag of a page
 TS_PACKET = 188  # bytes
+A_TAG = 4096  # bytes of a tag behind the samples, at the most
+CHUNK = re.compile(rb"[A-Za-z0-9 _]{4}")  # the name of one in a WAV
 MP4_BOXES = b"ftyp moov mdat moof mfra free skip wide uuid styp sidx meta udta emsg prft pdin".split()
 SEGMENT = b"\x18\x53\x80\x67"  # EBML's id of what holds a Matroska file's sound
 
@@ -51,11 +53,25 @@ def doubtful_end(path: str | os.PathLike) -> str | None:
     """The reason to doubt the end of a file whose container states no length, in words; None if there is none."""
     with open(path, "rb") as file:
         head = file.read(4)
+        if head == b"RIFF" and (more := _behind_samples(file)):
+            return f"{more} bytes stand behind the samples that its header tells of: it may be longer than that"
         if head == b"OggS" and not _last_page(file)[1]:
             return "its last Ogg page is not marked as the end: it may be cut short"
         if head.startswith((b"ID3", b"\xff")) and ends_within_a_frame(head + file.read()):
             return "it ends within a frame: its last part is missing"
     return None
+
+
+def _behind_samples(file: BinaryIO) -> int:
+    """Bytes behind the samples of a WAV that are no chunk; 0 where there are few, such as a tag."""
+    position, size, kind = 12, _size(file), b""
+    while position + 8 <= size and kind != b"data":
+        file.seek(position)
+        kind = file.read(4)
+        position += 8 + _number(file, position + 4, 4)
+    position += position % 2
+    file.seek(min(position, size))
+    return size - position if size - position > A_TAG and not CHUNK.match(file.read(4)) else 0
 
 
 def _size(file: BinaryIO) -> int:

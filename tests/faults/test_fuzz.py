@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import signal
 
 import numpy as np
@@ -21,7 +22,8 @@ from steps.search.arpa import read_arpa
 from steps.search.ctm import read_ctm
 from steps.text.syllables import read_tokens
 
-FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=int(os.environ.get("FUZZ", "100")), deadline=None,  # FUZZ=20000: some minutes
+                suppress_health_check=[HealthCheck.function_scoped_fixture])
 cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 

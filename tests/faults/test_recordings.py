@@ -77,6 +77,7 @@ REFUSED = {  # name: content, words of the error
     "one_hertz.wav": (with_rate(1), "its header says 1 Hz"),
     "giga.wav": (with_rate(2**31 - 1), "its header says 2147483647 Hz"),
     "cut.wav": (encode(LOUD, "WAV")[:9000], "cut short: "),
+    "by_ftp.wav": (encode(LOUD, "WAV").replace(b"\n", b"\r\n"), "it was sent as text"),
 }
 REFUSED_DECODED = {  # as REFUSED, where the samples have to be decoded
     "cut.flac": (encode(LOUD, "FLAC")[:9000], "not readable as audio"),
@@ -151,6 +152,7 @@ def test_digital_silence_is_told(project, capsys):
 
 @pytest.mark.parametrize(("name", "content", "doubt"), [
     ("a0.mp3", bare(mp3(THREE_S))[:-20], "such as s1-a0: it ends within a frame"),
+    ("a0.wav", (wav := encode(LOUD, "WAV"))[:40] + (20000).to_bytes(4, "little") + wav[44:], "44000 bytes stand"),
     ("a0.ogg", (ogg := encode(THREE_S, "OGG"))[:ogg.rfind(b"OggS")], "such as s1-a0: its last Ogg page is not marked"),
 ])
 def test_an_end_that_is_doubtful_is_told(project, capsys, name, content, doubt):
