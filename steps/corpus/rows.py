@@ -45,7 +45,7 @@ def read_rows(path: Path, delimiter: str | None = None, encoding: str | None = N
                                          else "the file is empty, or has no header"))
     rows, faults = [], []
     for line, cells in found:
-        cells = [cell.strip() for cell in cells]
+        cells = [cell if "\n" in cell or "\r" in cell else cell.strip() for cell in cells]  # breaks are faults
         fault = _fault(cells, header) if any(cells) else None
         if fault:
             faults.append(f"{path}:{line}: {fault}")

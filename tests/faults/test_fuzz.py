@@ -57,7 +57,7 @@ def test_cells_as_a_table_lose_no_row(tmp_path, table):
         _, rows = read_rows(tmp_path / "t.csv", delimiter=",")
     except UserError:
         return
-    assert len(rows) >= sum(any(cell.strip() for cell in row) for row in table)
+    assert len(rows) >= sum(any(map(str.isalnum, "".join(row))) for row in table)  # a row of commas has nothing
 
 
 @FUZZ
