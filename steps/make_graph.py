@@ -54,8 +54,8 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
                               for wanted in (False, True))
     counts, readings = word_counts(lm.words, words.values(), of_words.values())
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
-    (folder / "lm.json").unlink(missing_ok=True)  # what can be checked has been
-    forget_sums(folder)
+    forget_sums(folder, [*GRAPH_FILES, "lm.json"])  # what can be checked has been
+    (folder / "lm.json").unlink(missing_ok=True)
     told = {"lm": lm.model_dump(mode="json"), "tokens_sha256": tokens_hash(tokens)}
     if "prefix" in config.experiment.decode.methods:
         mixed = syllable_lm(tokens[1:], lexicon, counts, syllables, dev.syllables, sentence_length(words.values()),

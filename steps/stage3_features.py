@@ -63,8 +63,8 @@ def extract_all(data_dir: Path, beside: Path, out_dir: Path, sets: list[str], co
 def put_in_place(beside: Path, out_dir: Path) -> None:
     """Move the features that are made to their place; cmvn, without which nobody takes them for whole, goes first and
     comes last."""
+    forget_sums(out_dir, ["cmvn", "features.yaml"])
     (out_dir / "cmvn").unlink(missing_ok=True)
-    forget_sums(out_dir)
     for old in out_dir.glob("train_copy*"):
         discard(old)
     for part in [path for path in beside.iterdir() if path.is_dir()]:

@@ -47,8 +47,12 @@ def main() -> None:
 def verify() -> None:
     """Compare all that stages wrote with their lists of checksums. Raises UserError that names what differs."""
     folders = list(all_lists([Path("data"), Path("exp")]))
-    faults = [fault for folder in track(folders, len(folders), "verifying")
-              for fault in wrong_files(folder, by_content=True)]
+    faults = []
+    for folder in track(folders, len(folders), "verifying"):
+        try:
+            faults += wrong_files(folder, by_content=True)
+        except UserError as error:  # of the list itself
+            faults.append(str(error))
     if faults:
         raise UserError("\n  ".join(faults) + "\n  run the stages that write them again")
     print(f"{len(folders)} folders of results are as they were written")

@@ -46,7 +46,7 @@ def main() -> None:
         log_probs = _heard(model, feats, refs)
         refs = {utt: refs[utt] for utt in log_probs}
         found = tune(args.exp_dir / "graph", model.tokens, log_probs, refs, args.methods)
-        forget_sums((args.exp_dir / TUNING).parent)
+        forget_sums((args.exp_dir / TUNING).parent, [TUNING.name])
         write_json(args.exp_dir / TUNING, found)
         write_sums((args.exp_dir / TUNING).parent, [TUNING.name])
 

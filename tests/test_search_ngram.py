@@ -1,6 +1,7 @@
 """N-gram models: against Kneser-Ney written out with dictionaries, and against KenLM, which reads our ARPA files."""
 
 import itertools
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -176,7 +177,9 @@ def test_binary_tries_hold_what_kenlm_reads(name):
 
 def test_a_binary_that_is_no_trie_is_told(tmp_path):
     whole = (Path(__file__).parent / "trie.lm").read_bytes()
-    for content, told in ((whole[:96] + b"\0" + whole[97:], "build_binary trie"), (whole[:700], "cut short")):
+    for content, told in ((whole[:96] + b"\0" + whole[97:], "build_binary trie"), (whole[:700], "cut short"),
+                          (whole[:60], "cut short"), (whole[:-9], "cut short"),
+                          (whole[:108] + b"\xff" * 8 + whole[116:], "cut short")):
         (tmp_path / "x.lm").write_bytes(content)
         with pytest.raises(UserError, match=f"x.lm: .*{told}"):
             read_model(tmp_path / "x.lm")
@@ -195,8 +198,18 @@ def test_an_arpa_that_lacks_suffixes_is_made_whole(tmp_path):
     np.testing.assert_allclose(our_scores(wide, text), our_scores(model, text))
 
 
-@pytest.mark.parametrize("content", ["", "hello\n", "\\data\\\n\n\\1-grams:\nx a 0\n", "\\1-grams:\n-1 a b c d\n"])
+@pytest.mark.parametrize("content", ["", "hello\n", "\\data\\\n\n\\1-grams:\nx a 0\n", "\\1-grams:\n-1 a b c d\n",
+                                     "\\2-grams:\n-1 a b\n\\1-grams:\n-1 a\n\\end\\\n", "\\1-grams:\n\\3-grams:\n"])
 def test_broken_arpa_is_told(tmp_path, content):
     (tmp_path / "lm.arpa").write_text(content)
     with pytest.raises(UserError, match=r"lm.arpa.*ARPA"):
         read_arpa(tmp_path / "lm.arpa")
+
+
+def test_an_arpa_with_an_ngram_twice_or_in_a_pipe_is_told(tmp_path):
+    (tmp_path / "lm.arpa").write_text("\\1-grams:\n-1 a\n-1 b\n-2 a\n\n\\end\\\n")
+    with pytest.raises(UserError, match=r"lm.arpa:4: a is there twice"):
+        read_model(tmp_path / "lm.arpa")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="a pipe or a device"):
+        read_model(tmp_path / "pipe")

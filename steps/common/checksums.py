@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
-from steps.common.files import sha256, utf8_lines, write_lines
+from steps.common.files import check_no_folders, remove_files, sha256, utf8_lines, write_lines
 
 SUMS = "SHA256SUMS"
 LARGE = 1 << 24  # bytes from which on reading a file each time takes too long
@@ -19,6 +19,7 @@ LARGE = 1 << 24  # bytes from which on reading a file each time takes too long
 
 TRAINED = "final.ckpt", "config.yaml", "tokens.txt", "cmvn", "buckets.json"  # of an experiment: what decoding reads
 AGAIN = "run stage {} again"
+AGAIN_LIST = "; remove it, or run the stage again"
 
 
 class Entry(NamedTuple):
@@ -38,9 +39,13 @@ def write_sums(folder: Path, names: Iterable[str]) -> None:
     _write(folder, entries)
 
 
-def forget_sums(folder: Path) -> None:
-    """Remove the list: its files are about to change. A stage does this first."""
-    (folder / SUMS).unlink(missing_ok=True)
+def forget_sums(folder: Path, names: Iterable[str] = ()) -> None:
+    """Remove the list: its files, `names`, are about to change. A stage does this first.
+
+    Raises UserError where one of them is a folder; nothing is removed then.
+    """
+    check_no_folders(folder, names)
+    remove_files(folder, [SUMS])
 
 
 def check_sums(folder: Path, again: str, names: Sequence[str] | None = None) -> None:
@@ -81,10 +86,10 @@ def _facts(path: Path) -> tuple[int, int]:
 
 
 def all_lists(roots: Iterable[Path]) -> Iterator[Path]:
-    """The folders below `roots` that have a list."""
+    """The folders below `roots` that have a list, or a folder in its place."""
     for root in roots:
-        for folder, _, names in os.walk(root):
-            if SUMS in names:
+        for folder, folders, names in os.walk(root):
+            if SUMS in names or SUMS in folders:
                 yield Path(folder)
 
 
@@ -97,13 +102,17 @@ def _write(folder: Path, entries: dict[str, Entry]) -> None:
 def _read(folder: Path) -> dict[str, Entry]:
     """The list by file; empty where there is none. Raises UserError for one that cannot be read."""
     path = folder / SUMS
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
-    lines = utf8_lines(path, if_not_utf8="; remove it, or run the stage again")
+    if path.is_dir():
+        raise UserError(f"{path}: a folder stands where a file should be: move it away")
+    lines = utf8_lines(path, AGAIN_LIST, if_not_utf8=AGAIN_LIST)
+    if not lines:
+        raise UserError(f"{path}: the list is empty{AGAIN_LIST}")
     try:
         facts = {name: (int(size), int(time)) for size, time, name in
                  (line[2:].split(" ", 2) for line in lines if line.startswith("# "))}
         return {name: Entry(digest, facts.get(name)) for digest, name in
                 (line.split("  ", 1) for line in lines if not line.startswith("# "))}
     except ValueError:
-        raise UserError(f"{path}: not a list of checksums; remove it, or run the stage again") from None
+        raise UserError(f"{path}: not a list of checksums{AGAIN_LIST}") from None

@@ -87,12 +87,17 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 
     Raises UserError then.
     """
-    paths = [folder / name for name in names]
-    for path in paths:
+    names = list(names)
+    check_no_folders(folder, names)
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def check_no_folders(folder: Path, names: Iterable[str]) -> None:
+    """Raise UserError where one of these names, which are files', is a folder in `folder`."""
+    for path in [folder / name for name in names]:
         if path.is_dir():
             raise UserError(f"{path}: a folder stands where a file should be: move it away")
-    for path in paths:
-        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

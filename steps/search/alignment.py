@@ -154,7 +154,7 @@ def _spikes(found: list[Emission], factor: int) -> list[float]:
 
 def write_aligned(out_dir: Path, aligned: Aligned) -> None:
     """Write ali.json, with what was left out and why, and ctm, which comes last."""
-    forget_sums(out_dir)
+    forget_sums(out_dir, ["ali.json", "ctm"])
     (out_dir / "ctm").unlink(missing_ok=True)
     write_json(out_dir / "ali.json", {"utterances": len(aligned.times), "spike_place": aligned.place,
                                       "left_out": aligned.left_out})

@@ -71,7 +71,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
         tokens: the network's, the blank first.
         ctc: whether T is CTC's topology, for a network's output; else the graph reads one syllable a frame.
     """
-    forget_sums(folder)
+    forget_sums(folder, GRAPH_FILES)
     ids = {token: number for number, token in enumerate(tokens) if number != BLANK}
     kept = [(one.word, syllables, cost) for one in lexicon for syllables, cost in one.readings.items()
             if all(syllable in ids for syllable in syllables)]

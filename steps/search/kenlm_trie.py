@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
+from steps.common.files import check_is_file
 from steps.search.ngram import NGram, from_tables
 
 MAGIC = b"mmap lm http://kheafield.com/code format version 5\n\0"
@@ -20,6 +21,7 @@ TRIE, QUANTIZED, COMPRESSED, BOTH = 2, 3, 4, 5  # kinds; 0 and 1 are hash tables
 
 def is_binary(path: Path) -> bool:
     """Whether a file is one of KenLM's binary models. Raises UserError where it is missing."""
+    check_is_file(path)
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -30,13 +32,14 @@ def is_binary(path: Path) -> bool:
 def read_trie(path: Path) -> NGram:
     """The n-grams of a binary model. Raises UserError where it is a hash table, has no words in it, or is cut short."""
     file = _File(path.read_bytes())
-    order, kind, has_words = file.data[PARAMETERS], *(int(file.take("<u4", 1, PARAMETERS + at)[0]) for at in (8, 12))
-    if kind < TRIE or not has_words & 255:
-        raise UserError(f"{path}: a hash table, or without its words; make it anew: build_binary trie, or name the "
-                        "ARPA file that it was made from")
     try:
+        order = file.data[PARAMETERS]
+        kind, has_words = (int(file.take("<u4", 1, PARAMETERS + at)[0]) for at in (8, 12))
+        if kind < TRIE or not has_words & 255:
+            raise UserError(f"{path}: a hash table, or without its words; make it anew: build_binary trie, or name the "
+                            "ARPA file that it was made from")
         return _Trie(file, kind, order).model()
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError, MemoryError):
         raise UserError(f"{path}: damaged, or cut short") from None
 
 
@@ -74,6 +77,8 @@ class _Trie:
     def __init__(self, file: _File, kind: int, order: int):
         self._file = file
         self._sizes = [int(size) for size in file.take("<u8", order, PARAMETERS + 20)]
+        if max(self._sizes) > 8 * len(file.data):  # each n-gram takes a bit at the least
+            raise ValueError
         self._compressed = kind in (COMPRESSED, BOTH)
         file.at = -(-file.at // 8) * 8 + 8 * (self._sizes[0] + 1)  # behind the hashes of the words
         self._tables = self._read_tables(order) if kind in (QUANTIZED, BOTH) else None
@@ -89,6 +94,9 @@ class _Trie:
         """The n-grams in the order of their words."""
         orders = [self._unigrams(), *(self._entries(n) for n in range(2, len(self._sizes) + 1))]
         words = self._file.data[self._file.at:].decode().split("\0")[:len(orders[0].word)]
+        finite = all(np.isfinite([one.prob, one.backoff]).all() for one in orders)
+        if not finite or len(set(words)) != len(orders[0].word):
+            raise ValueError
         windows = orders[0].word[:, None]
         tables = [(windows, orders[0].prob, orders[0].backoff)]
         for above, entries in itertools.pairwise(orders):

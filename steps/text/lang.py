@@ -12,6 +12,7 @@ from steps.common.files import write_lines
 from steps.text.reading import Word
 from steps.text.syllables import token_lines
 
+FILES = "lexicon.txt", "words.txt", "tokens.txt"
 SHOWN = 10  # examples a message shows; the report file has all
 
 
@@ -56,11 +57,11 @@ def word_lines(words: Iterable[str]) -> list[str]:
 
 def write_lang(lang: Path, lexicon: Lexicon, train_syllables: Iterable[str]) -> None:
     """Write lexicon.txt, words.txt and tokens.txt."""
-    forget_sums(lang)
+    forget_sums(lang, FILES)
     write_lines(lang / "lexicon.txt", lexicon.lines())
     write_lines(lang / "words.txt", word_lines(lexicon.words()))
     write_lines(lang / "tokens.txt", token_lines(train_syllables))
-    write_sums(lang, ["lexicon.txt", "words.txt", "tokens.txt"])
+    write_sums(lang, FILES)
 
 
 @dataclass

@@ -465,6 +465,15 @@ case("combine: into one of them", nothing, "data/own/dev", "data_dir combine dat
 case("combine: one that is not there", nothing, "no such directory",
      "data_dir combine data/new data/own/dev data/none")
 case("verify: a list of another kind", put(f"{EXP}/SHA256SUMS", "nonsense\n"), "not a list of checksums")
+case("verify: an empty list", put(f"{EXP}/SHA256SUMS", ""), f"{EXP}/SHA256SUMS: the list is empty")
+case("verify: a folder for a list, and a byte that is another", both(folder(f"{EXPORT}/SHA256SUMS"),
+     change(f"{EXP}/cmvn", lambda old: old[:-9] + bytes([old[-9] ^ 1]) + old[-8:])), "cmvn: is not as it was")
+for command, path in (("lexicon", "data/own/lang/words.txt"), ("features", f"{FEATS}/SHA256SUMS"),
+                      ("align", f"{EXP}/ali/dev/ali.json"), ("graph", f"{EXP}/graph/words.arpa"),
+                      ("graph", f"{EXP}/graph/lm.json"), ("verify", f"{EXPORT}/SHA256SUMS"),
+                      ("recognize", f"{EXPORT}/SHA256SUMS")):
+    case(f"{command}: a folder in the place of {Path(path).name}", folder(path),
+         f"{path}: a folder stands where a file should be")
 case("verify: a list that leads out", put(f"{EXP}/SHA256SUMS", f"{'0' * 64}  ../../own/t.csv\n"), "t.csv")
 case("diagnose: no such experiment", nothing, "conf/two.yaml", "diagnose two")
 case("diagnose: no time", nothing, "exit 2", "diagnose one --minutes -1")
