@@ -11,7 +11,7 @@ from tiny_corpus import EXPERIMENT, SYLLABLES, write_tiny
 from steps.common.errors import UserError
 from steps.config.load import load_experiment
 from steps.model.checkpoints import load_weights, named_parameters, save_weights
-from steps.model.data import TOO_SHORT, WORDLESS, NormalisedFeatures, training_labels
+from steps.model.data import TOO_SHORT, WORDLESS, NormalisedFeatures, dev_pinyin, training_labels
 
 TOKENS = ["<blk>", *SYLLABLES]
 
@@ -39,6 +39,18 @@ def test_utterances_left_out_have_their_reason(config):
 def test_too_many_left_out_are_refused(config, pinyin, message):
     with pytest.raises(UserError, match=message):
         training_labels(pinyin, {"a": 60, "b": 60}, TOKENS, config)
+
+
+def test_what_dev_has_no_features_for_is_left_out_and_said(config, capsys):
+    feats = NormalisedFeatures(config.feature_dir / "dev", np.zeros(8), np.ones(8))
+    path = config.data_dir / "dev" / "pinyin"
+    whole = path.read_text()
+    path.write_text(f"{whole}zz ni3\n")
+    assert len(dev_pinyin(config, feats)) == whole.count("\n") and "zz" not in feats
+    assert "left out 1 dev utterances" in capsys.readouterr().err
+    path.write_text("zz ni3\n")
+    with pytest.raises(UserError, match="dev/pinyin: none of its 1 utterances has features"):
+        dev_pinyin(config, feats)
 
 
 def test_features_are_kept_in_memory_within_the_budget(config):

@@ -34,6 +34,15 @@ def read_table(path: str | os.PathLike) -> dict[str, str]:
     return dict(scan.rows)
 
 
+def read_speakers(path: Path, utts: Iterable[str]) -> dict[str, str]:
+    """utt2spk. Raises UserError as `read_table`, and where one of `utts` is not in it."""
+    speakers = read_table(path)
+    missing = next((utt for utt in utts if utt not in speakers), None)
+    if missing is not None:
+        raise UserError(f"{path}: utterance {missing} has no speaker; run stage 1 (prepare) again")
+    return speakers
+
+
 def read_numbers(path: str | os.PathLike) -> dict[str, float]:
     """A table of numbers above 0, such as utt2dur. Raises UserError as `read_table`, and for what is no such number."""
     table = read_table(path)

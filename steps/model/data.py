@@ -1,5 +1,6 @@
 """The data of stage 4: normalised features, and labels as token ids."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 from steps.common.checksums import check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved
-from steps.corpus.table import read_numbers, read_table
+from steps.corpus.table import read_numbers, read_speakers
+from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader, apply_cmvn
 from steps.model.batches import labels_fit
 from steps.model.splice import Segment, Splicer, Take, cut
@@ -44,6 +46,9 @@ class NormalisedFeatures(Mapping):
     def __iter__(self) -> Iterator[str]:
         return iter(self._reader)
 
+    def __contains__(self, utt: str) -> bool:
+        return utt in self._reader
+
     def __getitem__(self, utt: str) -> np.ndarray:
         if utt in self._cache:
             return self._cache[utt]
@@ -51,6 +56,21 @@ class NormalisedFeatures(Mapping):
         if self.cached_bytes:
             self._cache[utt] = feats
         return feats
+
+
+def dev_pinyin(config: Resolved, feats: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """The syllables of dev's utterances that have features; how many have none is said.
+
+    Raises UserError where none has any.
+    """
+    path = config.data_dir / "dev" / "pinyin"
+    pinyin = read_pinyin(path)
+    found = {utt: syllables for utt, syllables in pinyin.items() if utt in feats}
+    if not found:
+        raise UserError(f"{path}: none of its {len(pinyin)} utterances has features; run stage 3 (features) again")
+    if len(found) < len(pinyin):
+        print(f"left out {len(pinyin) - len(found)} dev utterances: they have no features", file=sys.stderr)
+    return found
 
 
 def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tokens: list[str],
@@ -104,7 +124,7 @@ def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tok
     if len(takes) * 2 < len(labels):
         raise UserError(f"{path}: has {len(takes)} of the {len(labels)} training utterances with the syllables that "
                         f"{config.data_dir}/train/pinyin gives them; align the same corpus (doit align)")
-    speakers = read_table(config.data_dir / "train" / "utt2spk")
+    speakers = read_speakers(config.data_dir / "train" / "utt2spk", takes)
     return Splicer(takes, speakers, config.experiment.train.augment.splice,
                    lambda token, following: sounds_otherwise(tokens[token], tokens[following]),
                    config.experiment.train.augment.splice_run)

@@ -19,7 +19,7 @@ from steps.common.files import read_json, write_json, write_lines
 from steps.common.process import cores, end_progress
 from steps.common.provenance import environment
 from steps.config.load import Resolved
-from steps.corpus.table import read_table
+from steps.corpus.table import read_speakers
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import load_cmvn, mean_std
 from steps.model.acoustic import DevPass, LogProbs, make_network
@@ -35,7 +35,7 @@ from steps.model.checkpoints import (
     named_parameters,
     save_weights,
 )
-from steps.model.data import CACHE_BYTES, NormalisedFeatures, load_splicer, training_labels
+from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
 from steps.model.fine_tune import find_source, start_from
 from steps.model.layers import describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.loss import CTCObjective
@@ -66,7 +66,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
     read = inputs(config)
     tokens = experiment_tokens(config)
     network = with_precision(network_at_start(config, tokens), experiment.train.precision)
-    batches, dev_feats, left_out = load_data(config, tokens, workers)
+    batches, dev, left_out = load_data(config, tokens, workers)
     if workers.writes:
         begin(config, exp_dir, tokens, batches.buckets, read)
         _report(config, exp_dir, network, left_out)
@@ -77,9 +77,8 @@ def train(config: Resolved, exp_dir: Path) -> None:
     step = new_step()  # with amp it gives the optimizer more parameters, which checkpoints hold
     checkpoints = Checkpoints(exp_dir / "checkpoints")
     history, begun = _resume(checkpoints, network, optimizer)
-    dev_pinyin = read_pinyin(config.data_dir / "dev" / "pinyin")
-    dev = DevPass(LogProbs(network, config, batches.buckets), dev_feats, dev_pinyin, tokens, workers)
-    training = Training(exp_dir, experiment.train, batches.steps_per_epoch, network, optimizer, dev, checkpoints,
+    dev_pass = DevPass(LogProbs(network, config, batches.buckets), *dev, tokens, workers)
+    training = Training(exp_dir, experiment.train, batches.steps_per_epoch, network, optimizer, dev_pass, checkpoints,
                         history, workers)
     if not training.is_over:
         _run(training, step, new_step, batches, begun)
@@ -205,8 +204,8 @@ def network_at_start(config: Resolved, tokens: list[str]) -> DFCNN:
 def load_data(config: Resolved, tokens: list[str], workers: Workers):
     """Read what is trained on.
 
-    Returns this worker's batches, the normalised features of dev by utterance, and the training utterances left out,
-    with the reason for each.
+    Returns this worker's batches, (the normalised features of dev by utterance, its syllables), and the training
+    utterances left out, with the reason for each.
     """
     train = config.experiment.train
     mean, std = mean_std(load_cmvn(config.cmvn))
@@ -220,9 +219,9 @@ def load_data(config: Resolved, tokens: list[str], workers: Workers):
     most = max(map(len, labels.values()))
     splicer = load_splicer(labels, feats.frames, tokens, config)
     batches = TrainingBatches(feats, feats.frames, labels, config.experiment.model, train, config.experiment.seed, most,
-                              workers.rank, splicer, read_table(config.data_dir / "train" / "utt2spk"),
+                              workers.rank, splicer, read_speakers(config.data_dir / "train" / "utt2spk", labels),
                               [(copy, copy.frames) for copy in copies])
-    return batches, dev_feats, left_out
+    return batches, (dev_feats, dev_pinyin(config, dev_feats)), left_out
 
 
 def _report(config: Resolved, exp_dir: Path, network: nn.Cell, left_out: dict[str, str]) -> None:

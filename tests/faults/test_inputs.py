@@ -253,6 +253,10 @@ case("train: an ark of text", both(gone(f"{EXP}/final.ckpt"), bare(f"{FEATS}/dev
      "no features\n" * 100)),
      "run stage 3")
 case("train: cmvn of text", bare(f"{FEATS}/cmvn", put, "\xff" * 100), "cmvn: ")
+case("train: dev's pinyin is that of train", both(gone(f"{EXP}/final.ckpt"), lambda root: shutil.copy(
+     root / "data/own/train/pinyin", root / "data/own/dev/pinyin") and None), "dev/pinyin: none of its 5 utterances")
+case("train: an utterance without a speaker", both(gone(f"{EXP}/final.ckpt"),
+     sub("data/own/train/utt2spk", "s1-a0 s1\n", "")), "train/utt2spk: utterance s1-a0 has no speaker")
 case("train: a sweep's point that is none", nothing, "conf/", "stage4_train one@lr-1")
 case("train: init_from itself", sub("conf/one.yaml", "epochs: ", "init_from: one\n  epochs: "),
      "cannot start from itself")
