@@ -97,7 +97,7 @@ class Phrases:
 def read_entries(path: Path) -> dict[str, tuple[str, ...]]:
     """A dictionary file: lines `word syllable…`, one syllable a character of hanzi, or any number of them for a Latin
     word; # begins a comment. Raises UserError."""
-    lines = utf8_lines(path, "; mend --user-dict, or pinyin.user_dict in the corpus' yaml file")
+    lines = utf8_lines(path, "; mend --user-dict, or pinyin.user_dict in the corpus' yaml file", "utf-8-sig")
     entries: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, 1):
         word, *written = line.partition("#")[0].split() or [""]

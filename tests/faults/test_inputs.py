@@ -198,6 +198,8 @@ case("lexicon: a user_dict that is not there", sub("conf/corpora/own.yaml", "mod
      "module: table\npinyin: {user_dict: none.txt}"), "none.txt")
 case("lexicon: a user_dict that is a folder", sub("conf/corpora/own.yaml", "module: table",
      "module: table\npinyin: {user_dict: own}"), "own")
+case("lexicon: a user_dict with a byte order mark and CRLF", both(put("u.txt", "\ufeff你好 ni3 hao3\r\n"),
+     sub("conf/corpora/own.yaml", "module: table", "module: table\npinyin: {user_dict: u.txt}")), "")
 case("lexicon: a policy that there is not", sub("conf/corpora/own.yaml", "module: table",
      "module: table\npinyin: {sandhi: some}"), "sandhi")
 
