@@ -40,6 +40,7 @@ def experiment(model: dict, kind="spectrogram", **features) -> Resolved:
 
 def random_network(config: Resolved, tokens: list[str], bins: int) -> DFCNN:
     """Random weights, and statistics of batch norm that are not the identity."""
+    ms.set_seed(0)
     rng = np.random.default_rng(0)
     network = DFCNN(config.experiment.model, bins, tokens, StockLayers(config.experiment.model))
     for name, parameter in named_parameters(network).items():
