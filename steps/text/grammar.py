@@ -20,8 +20,8 @@ COUNTED = re.compile("数数(?=看|有|吧|这|那|一共|清)")  # 会数数 is
 ONE_BY_ONE = re.compile(r"(一..?)又?\1$")  # 一口一口地, 一遍又一遍地
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
-          "看来", "大概", "前", "后", "下回", "下次",
-          "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
+          "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
+          "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
 GAINED = (*"了过到奖冠第病癌分金银铜名利钱感肺胃零两几流糖抑胜罪", "满分", "高分", "一等", "一块", "一枚",
           "一分", "一百", "一次", "民心", "人心", "天下")  # what one gets, in 得奖, 得第一, 得感冒
 OBJECTS = "车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字"  # of verbs: 开车得有驾照
@@ -113,6 +113,8 @@ def readings_of_de(clause: Clause) -> dict[int, str]:
             found[token.start] = _reading_of_de(*clause.around(index))
         elif "得" in token.hanzi[1:-1]:
             found[token.start + token.hanzi.index("得", 1)] = "de5"
+        elif token.hanzi[0] == "得":  # 得法, 得劲
+            found[token.start] = "de2"
         elif token.hanzi[-1] == "得":  # 冻得, which no dictionary of phrases has
             found[token.end - 1] = "de5"
     return found
@@ -207,6 +209,9 @@ def readings_of_wei(clause: Clause) -> dict[int, str]:
             found[token.start] = "wei2" if _is_copula(clause, index) else "wei4"
         elif token.hanzi[-1] == "为" and token.hanzi[-2] not in "因专特只":
             found[token.end - 1] = "wei2"
+        elif "为" in token.hanzi[1:-1]:  # 成则为王, but 舍己为人
+            at = token.hanzi.index("为", 1)
+            found[token.start + at] = "wei4" if token.hanzi[at + 1] in "人民国己我你他她" else "wei2"
     return found
 
 

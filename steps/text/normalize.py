@@ -9,6 +9,7 @@ from steps.text.numbers import rewrite
 
 SIGNS = "&@%#*/\\_§†‡‰"  # Unicode counts them as punctuation, but people say them
 ROMAN = re.compile("[IVX]{2}")  # perhaps a Roman number
+SQUARE = re.compile("(?<=\\d)²|(?<=(?<![A-Za-z])[abcnrxyz])²")  # as an exponent; m² is an area
 TILDE = "~"  # and this, a mark of a drawn-out word, as a mathematical sign
 # The names that speakers of Mandarin give to the English letters, as near as pinyin comes to them.
 LETTERS = {
@@ -32,7 +33,7 @@ def normalize(raw: str) -> Normalized:
     """Full-width forms narrowed, numbers with their units, dates and signs read as Mandarin (WeTextProcessing's rules),
     punctuation cut out; whatever else is left is told in `unread`.
     """
-    narrow = unicodedata.normalize("NFKC", raw)
+    narrow = unicodedata.normalize("NFKC", SQUARE.sub("的平方", raw))
     spoken = narrow if _is_plain(narrow) else _speak_numbers(narrow)
     text = "".join("\n" if _is_punctuation(char) else char for char in spoken)
     clauses = tuple(" ".join(clause.split()) for clause in text.split("\n") if clause.strip())
