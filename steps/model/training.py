@@ -13,7 +13,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import dataset, nn
 
-from steps.common.checksums import SUMS, TRAINED, write_sums
+from steps.common.checksums import AGAIN, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json, write_json, write_lines
 from steps.common.process import cores, end_progress
@@ -181,7 +181,11 @@ def _finish(training: Training, tokens: list[str]) -> None:
 
 
 def experiment_tokens(config: Resolved) -> list[str]:
-    """The network's tokens: those of the training set. With `tokens: all`, also every other syllable of Mandarin."""
+    """The network's tokens: those of the training set. With `tokens: all`, also every other syllable of Mandarin.
+
+    Raises UserError where tokens.txt is not there, or not as stage 2 wrote it.
+    """
+    check_sums(config.data_dir / "lang", AGAIN.format("2 (lexicon)"), ["tokens.txt"])
     tokens = read_tokens(config.data_dir / "lang" / "tokens.txt")
     if config.experiment.tokens == "all":
         tokens = [BLANK, *sorted({*tokens[1:], *all_syllables()})]

@@ -236,12 +236,14 @@ case("features: half of wav.scp", change("data/own/train/wav.scp", lambda old: o
 case("train: no such experiment", nothing, "conf/two.yaml: no such file", "stage4_train two")
 case("train: an experiment's path in place of its name", nothing, "conf/exp/one.yaml: no such file",
      "stage4_train exp/one")
-case("train: tokens of another order", change("data/own/lang/tokens.txt",
+case("train: an added token", change("data/own/lang/tokens.txt", lambda old: old + b"zai4 99\n"), "not as it was")
+case("train: tokens of another order", bare("data/own/lang/tokens.txt", change,
      lambda old: b"\n".join(old.split(b"\n")[-2::-1]) + b"\n"), "tokens.txt:1")
-case("train: a token twice", change("data/own/lang/tokens.txt", lambda old: re.sub(rb"\n\S+ 2\n", b"\nhao3 2\n",
+case("train: a token twice", bare("data/own/lang/tokens.txt", change, lambda old: re.sub(rb"\n\S+ 2\n", b"\nhao3 2\n",
      re.sub(rb"\n\S+ 1\n", b"\nhao3 1\n", old))), "is there twice")
-case("train: numbers of tokens in full-width digits", sub("data/own/lang/tokens.txt", " 1\n", " １\n"), "tokens.txt:2")
-case("train: a token of two words", sub("data/own/lang/tokens.txt", " 1\n", " x 1\n"), "tokens.txt:2")
+case("train: numbers of tokens in full-width digits", bare("data/own/lang/tokens.txt", sub, " 1\n", " １\n"),
+     "tokens.txt:2")
+case("train: a token of two words", bare("data/own/lang/tokens.txt", sub, " 1\n", " x 1\n"), "tokens.txt:2")
 case("train: a syllable that is no token", sub("data/own/train/pinyin", "ni3", "lv4"), "'lv4'")
 case("train: numbers of frames in words", bare(f"{FEATS}/train/utt2num_frames", sub, r" \d+", " many"),
      "utt2num_frames: ")
