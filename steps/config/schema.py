@@ -91,11 +91,14 @@ class Corpus(Strict):
 
 
 class Copy(Strict):
-    """A changed copy of the training set, made from its waveforms (steps/feats/perturb.py)."""
+    """A changed copy of the training set, made from its waveforms (steps/feats/perturb.py).
+
+    Its repr seeds its random choices. `pitch` and `formants` are younger and not in it: older copies stay as they were.
+    """
 
     speed: Factor = 1.0  # played so much faster: time, pitch and formants together
-    pitch: Factors | None = Field(None, repr=False)  # another voice: range of a factor of pitch, one an utterance
-    formants: Factors = Field((1.0, 1.0), repr=False)  # and of its formants; without `pitch` they stay
+    pitch: Factors = Field((1.0, 1.0), repr=False)  # another voice: ranges of the factors of its pitch
+    formants: Factors = Field((1.0, 1.0), repr=False)  # and of its formants, drawn for each utterance
     reverb_s: Annotated[float, Field(ge=0, le=10)] = 0.0  # longest reverberation time of a made-up room; 0: none
     snr_db: Annotated[float, Field(ge=-50, le=100)] | None = None  # lowest ratio of speech to noise; null: none added
 

@@ -47,7 +47,7 @@ def perturb(samples: np.ndarray, sample_rate: int, copy: Copy, utt: str) -> np.n
     rng = np.random.default_rng(list(hashlib.sha256(f"{utt} {copy!r}".encode()).digest()[:8]))
     if copy.speed != 1:
         samples = soxr.resample(samples, sample_rate * copy.speed, sample_rate, quality="HQ")
-    if copy.pitch:
+    if {*copy.pitch, *copy.formants} != {1.0}:
         pitch, formants = np.exp(rng.uniform(*np.log(copy.pitch))), rng.uniform(*copy.formants)
         samples = change_voice(samples, sample_rate, pitch, formants)
     if copy.reverb_s:
