@@ -104,8 +104,7 @@ def _read(folder: Path) -> dict[str, Entry]:
     path = folder / SUMS
     if not os.path.lexists(path):
         return {}
-    if path.is_dir():
-        raise UserError(f"{path}: a folder stands where a file should be: move it away")
+    check_no_folders(folder, [SUMS])
     lines = utf8_lines(path, AGAIN_LIST, if_not_utf8=AGAIN_LIST)
     if not lines:
         raise UserError(f"{path}: the list is empty{AGAIN_LIST}")
