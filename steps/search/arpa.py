@@ -67,6 +67,11 @@ def read_arpa(path: Path) -> NGram:
                         f"the file anew")
     while len(tables) > 1 and not tables[-1]:
         tables.pop()
+    return _numbered(path, tables)
+
+
+def _numbered(path: Path, tables: list[dict[tuple[str, ...], tuple[float, float]]]) -> NGram:
+    """The model of n-grams that name their words. Raises UserError for a word that is no 1-gram."""
     ids = {word: number for number, (word,) in enumerate(tables[0])}
     try:
         return from_tables(list(ids), [(np.array([[ids[word] for word in words] for words in table],
