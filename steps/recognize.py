@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -46,13 +45,18 @@ def main() -> None:
 
 
 def recordings(files: list[Path]) -> list[Path]:
-    """The files, those in folders by their names' ends. Raises UserError for a folder without any."""
+    """The files, those in folders and below by their names' ends.
+
+    Raises UserError for a folder without any, or that cannot be read, and for a link that leads nowhere.
+    """
+    from steps.corpus.find import walk
     from steps.deploy.sound import SUFFIXES
 
     found = []
     for path in files:
         if path.is_dir():
-            inside = sorted(file for file in files_below(path) if file.suffix.lower() in SUFFIXES and file.is_file())
+            below = map(Path, walk(path))
+            inside = sorted(file for file in below if file.suffix.lower() in SUFFIXES and file.is_file())
             if not inside:
                 raise UserError(f"{path}: holds no recording: no file whose name ends in {', '.join(SUFFIXES)}")
             found += inside
@@ -66,15 +70,6 @@ def file_argument(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("an empty name")
     return Path(text)
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """All files of a folder and of those in it. Raises OSError for one that cannot be read."""
-    def refuse(error: OSError) -> None:
-        raise error
-
-    for place, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(place, name) for name in names)
 
 
 def beside(path: Path, kind: str) -> Path:

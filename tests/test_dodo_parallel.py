@@ -82,7 +82,8 @@ def test_no_script_outlives_doit(project, number):
 def test_ctrl_c_at_a_terminal_lets_scripts_clear_up(project):
     process, pids = start_trainings(project)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to doit, its workers and the scripts
-    process.communicate(timeout=120)
+    said = "".join(process.communicate(timeout=120))
+    assert "Traceback" not in said and process.returncode
     assert not any(map(is_running, pids))
     assert {f"{task} cleared up" for task in TRAININGS} <= set(project.log_lines())
 

@@ -6,6 +6,7 @@ where the time is another, as of a copy. `python -m steps.status --verify` check
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -96,7 +97,8 @@ def all_lists(roots: Iterable[Path]) -> Iterator[Path]:
 def _write(folder: Path, entries: dict[str, Entry]) -> None:
     facts = [f"# {entry.facts[0]} {entry.facts[1]} {name}" for name, entry in entries.items() if entry.facts]
     # sha256sum passes lines over that begin with #
-    write_lines(folder / SUMS, [*facts, *(f"{entry.digest}  {name}" for name, entry in entries.items())])
+    sums = [f"{entry.digest}  {name}" for name, entry in entries.items()]
+    write_lines(folder / SUMS, [f"# {len(sums)} files", *facts, *sums])
 
 
 def _read(folder: Path) -> dict[str, Entry]:
@@ -108,10 +110,14 @@ def _read(folder: Path) -> dict[str, Entry]:
     lines = utf8_lines(path, AGAIN_LIST, if_not_utf8=AGAIN_LIST)
     if not lines:
         raise UserError(f"{path}: the list is empty{AGAIN_LIST}")
+    count = re.fullmatch(r"# (\d+) files", lines[0])  # earlier versions wrote none
     try:
         facts = {name: (int(size), int(time)) for size, time, name in
-                 (line[2:].split(" ", 2) for line in lines if line.startswith("# "))}
-        return {name: Entry(digest, facts.get(name)) for digest, name in
-                (line.split("  ", 1) for line in lines if not line.startswith("# "))}
+                 (line[2:].split(" ", 2) for line in lines[bool(count):] if line.startswith("# "))}
+        entries = {name: Entry(digest, facts.get(name)) for digest, name in
+                   (line.split("  ", 1) for line in lines if not line.startswith("# "))}
     except ValueError:
         raise UserError(f"{path}: not a list of checksums{AGAIN_LIST}") from None
+    if count and int(count[1]) != len(entries):
+        raise UserError(f"{path}: has {len(entries)} of the {count[1]} files that it had{AGAIN_LIST}")
+    return entries

@@ -71,7 +71,8 @@ def find_audio(folder: Path, suffix: str = ".wav") -> dict[str, str]:
 def walk(folder: Path) -> Iterator[str]:
     """Paths of all files below a folder, folders that are links gone into, each folder once.
 
-    Raises UserError for a folder that cannot be read, and for a link that leads nowhere.
+    Raises UserError for a folder that cannot be read, and for a link that leads nowhere, unless it is hidden, as an
+    editor's locks are.
     """
     seen = set()
     for where, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
@@ -82,9 +83,10 @@ def walk(folder: Path) -> Iterator[str]:
         seen.add((here.st_dev, here.st_ino))
         for name in sorted(names):
             path = os.path.join(where, name)
-            if os.path.islink(path) and not os.path.exists(path):
+            if os.path.exists(path):
+                yield path
+            elif not name.startswith("."):
                 raise UserError(f"{path}: a link to {os.readlink(path)}, which is not there; is that disk mounted?")
-            yield path
         folders.sort()
 
 

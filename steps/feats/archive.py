@@ -112,7 +112,7 @@ class FeatureReader:
     """Random access to the matrices that a feats.scp lists.
 
     `reader[utt]` is float32 (frames, bins), read anew each time. Raises UserError where feats.scp is missing or lacks
-    `utt`, and where the ark is gone or damaged.
+    `utt`, and where the ark is gone or damaged: at once where it is cut short.
     """
 
     def __init__(self, scp: Path | str):
@@ -121,6 +121,7 @@ class FeatureReader:
             raise UserError(f"{scp}: no such file; run stage 3 (features) first")
         check_sums(self.scp.parent, AGAIN.format("3 (features)"), FILES)
         self._where = read_table(scp)
+        self[next(reversed(self._where))]  # of an ark that was cut short the last is not there
 
     def __len__(self) -> int:
         return len(self._where)

@@ -81,6 +81,7 @@ def _boundary(level: np.ndarray, expected: int, spike: int, before: int, frame_s
     return max(dip, min(before + shortest, len(level) - 1))
 
 
+FEATURELESS = "they have no features"
 UNKNOWN = "a syllable of theirs is no token of the model"
 TOO_SHORT = "they have more syllables than the model leaves frames for"
 
@@ -97,23 +98,25 @@ def align_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray]
               what: str) -> Aligned:
     """Align the utterances that have both features (float32 (frames, bins) each, as stored) and pinyin.
 
-    `config` is that of the features, `what` is what progress calls it. Raises UserError where none can be aligned.
+    `config` is that of the features, `what` is what progress calls it. Raises UserError where none can be aligned, with
+    the reasons.
     """
     ids = {token: number for number, token in enumerate(model.tokens)}
     utts = [utt for utt in sorted(pinyin) if utt in feats]
     known = [utt for utt in utts if all(syllable in ids for syllable in pinyin[utt])]
-    unknown = sorted(set(utts) - set(known))
+    left_out = {FEATURELESS: sorted(pinyin.keys() - set(utts)), UNKNOWN: sorted(set(utts) - set(known))}
     voices: dict[str, Voice] = {}
     emissions: dict[str, list[Emission]] = {}
     for utt, log_probs in track(model.log_probs(_hearing(known, feats, config, voices)), len(known), what):
         found = align(log_probs, [ids[syllable] for syllable in pinyin[utt]])
         if found is not None:
             emissions[utt] = found
-    short = [utt for utt in known if utt not in emissions]
+    left_out = {why: some for why, some in
+                {**left_out, TOO_SHORT: [utt for utt in known if utt not in emissions]}.items() if some}
     if not emissions:
-        raise UserError(f"{what}: none of {len(utts)} utterances: {len(unknown)}: {UNKNOWN}; {len(short)}: {TOO_SHORT}")
+        reasons = "; ".join(f"{len(some)}: {why}" for why, some in left_out.items())
+        raise UserError(f"{what}: none of the {len(pinyin)} utterances of its pinyin can be aligned: {reasons}")
     place, times = set_times(model, config, voices, emissions)
-    left_out = {why: some for why, some in ((UNKNOWN, unknown), (TOO_SHORT, short)) if some}
     return Aligned(times, place, left_out)
 
 

@@ -80,6 +80,16 @@ def end_with_reader() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
+def end_at_interrupt() -> None:
+    """Let Ctrl-C end `doit -n` with a word, not with the traceback of doit's own code."""
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], *rest) -> None:
+        print("interrupted", file=sys.stderr) if issubclass(kind, KeyboardInterrupt) else before(kind, *rest)
+
+    sys.excepthook = hook
+
+
 def check_database(path: Path) -> None:
     """End the program with a message where doit's record is damaged."""
     if not path.exists():

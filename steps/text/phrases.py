@@ -109,6 +109,8 @@ def read_entries(path: Path) -> dict[str, tuple[str, ...]]:
             raise UserError(f"{path}:{number}: {error}") from None
         if entries.setdefault(word, entry) != entry:
             raise UserError(f"{path}:{number}: {word} for the second time, read otherwise; keep one of the lines")
+    if not entries:
+        raise UserError(f"{path}: no words in it; write lines such as 大夫 dai4 fu5, or do not name the file")
     return entries
 
 
