@@ -169,7 +169,7 @@ def test_two_at_once_install_once(clone):
 def test_status_and_signals_pass_through(clone):
     clone.run("path.sh", "bash", "-c", "exit 7", status=7)
     clone.run("path.sh", "no-such-command", status=127)
-    process = clone.start("path.sh", "bash", "-c", "echo begun; sleep 60 & wait")
+    process = clone.start("path.sh", "bash", "-c", "echo begun; exec sleep 60")
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGTERM)
     process.communicate()

@@ -10,8 +10,6 @@ import hashlib
 import numpy as np
 import pyworld
 import soxr
-from scipy import signal
-from scipy.interpolate import interp1d
 
 from steps.config.schema import Copy
 
@@ -61,6 +59,8 @@ def perturb(samples: np.ndarray, sample_rate: int, copy: Copy, utt: str) -> np.n
 
 def change_voice(samples: np.ndarray, sample_rate: int, pitch: float, formants: float) -> np.ndarray:
     """The same speech, as long as before, by a voice with `pitch` times the pitch and `formants` times the formants."""
+    from scipy.interpolate import interp1d  # here, as for fftconvolve below: it takes half a second to import
+
     wave = samples.astype(np.float64)
     low, high = PITCH_HZ
     hertz, times = pyworld.dio(wave, sample_rate, f0_floor=low, f0_ceil=high, frame_period=VOICE_SHIFT_MS)
@@ -82,12 +82,14 @@ def reverberate(samples: np.ndarray, sample_rate: int, seconds: float, direct_db
     Args:
         direct_db: energy of the direct sound over that of the noise.
     """
+    from scipy.signal import fftconvolve  # a second, which recognition and most features need not wait for
+
     times = np.arange(max(2, int(seconds * sample_rate))) / sample_rate
     response = rng.standard_normal(len(times)) * 10 ** (-3 * times / seconds)
     response[:int(DIRECT_S * sample_rate)] = 0
     response *= 10 ** (-direct_db / 20) / np.sqrt(np.square(response).sum() + 1e-20)
     response[0] = 1.0
-    return signal.fftconvolve(samples, response)[:len(samples)]
+    return fftconvolve(samples, response)[:len(samples)]
 
 
 def add_noise(samples: np.ndarray, sample_rate: int, snr_db: float, tilt: float, rng: np.random.Generator

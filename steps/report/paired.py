@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import kaldialign
-from scipy import stats
 
 from steps.common.errors import UserError
 from steps.report.errors import EPS, REPLICATIONS, SEED, Pair
@@ -108,6 +107,8 @@ def _bootstrap(a: Scored, b: Scored) -> tuple[float | None, str]:
 def _welch(rates_a: list[float], rates_b: list[float], difference: float) -> tuple[float | None, str]:
     if len(set(rates_a)) == len(set(rates_b)) == 1:
         return None, "no seed makes a difference" + (": it exceeds their spread, which is 0" if difference else "")
+    from scipy import stats  # here, since it takes a second to import, and most comparisons have one seed
+
     facts = [fact for rates in (rates_a, rates_b)
              for fact in (statistics.fmean(rates), statistics.stdev(rates), len(rates))]
     p_value = float(stats.ttest_ind_from_stats(*facts, equal_var=False).pvalue)
