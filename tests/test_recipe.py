@@ -25,7 +25,7 @@ from steps.search.words import general_words
 
 ROOT = Path(__file__).parent.parent
 SHRUNK = {
-    "conf/mini.yaml": [(r"epochs: \d+", "epochs: 2"),
+    "conf/mini.yaml": [(r"epochs: \d+", "epochs: 2\n  buckets: 1"),  # a compilation for each
                        (r"( +)learning_rate: .*", r"\1learning_rate: 0.003\n\1warmup_steps: 5")],
     "conf/corpora/mini.yaml": [(r"\{train: 1000, dev: 100, test: 100\}", "{train: 60, dev: 12, test: 12}")],
 }
@@ -154,9 +154,11 @@ def stage_processes(group, module):
 
 
 def readme_blocks():
-    """README.md's indented blocks, as lists of lines."""
-    blocks = re.findall(r"(?:^ {4,}\S.*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    return [[line.strip() for line in block.splitlines()] for block in blocks]
+    """The indented blocks of the guides as lists of lines, without comments; the Chinese ones repeat the English."""
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "conf/README.md"))
+    blocks = re.findall(r"(?:^ {4,}\S.*\n)+", text, re.MULTILINE)
+    return list(map(list, dict.fromkeys(tuple(re.split(r"\s+#", line)[0].strip() for line in block.splitlines())
+                                        for block in blocks)))
 
 
 def is_session(block):
@@ -165,8 +167,8 @@ def is_session(block):
 
 
 def readme_commands():
-    """The commands in these blocks that the recipe itself answers, without their comments."""
-    lines = [re.split(r"\s+#", line)[0] for block in readme_blocks() if not is_session(block) for line in block]
+    """The commands in these blocks that the recipe itself answers."""
+    lines = [line for block in readme_blocks() if not is_session(block) for line in block]
     return sorted({line for line in lines if "path.sh " in line and not line.startswith("$ ")})
 
 
@@ -203,10 +205,11 @@ def test_outputs_of_the_readme(finished, frequent_words, command, output):
 
 @pytest.mark.parametrize("block", list(filter(is_session, readme_blocks())), ids=lambda block: block[-1])
 def test_sessions_of_the_readme(finished, tmp_path, block):
-    """As a shell runs them, but with half the network and one epoch; of a sweep two points, and one seed. The reader's
-    own recordings are those of mini."""
+    """As a shell runs them, but with one block of the network, one epoch and one set decoded. A sweep has two points
+    and one seed. The reader's own recordings are those of mini."""
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True, copy_function=shutil.copy2)
-    change(tmp_path / "conf/mini.yaml", [(r" +- \{channels: (32|96).*\n", ""), (r"epochs: \d+", "epochs: 1")])
+    change(tmp_path / "conf/mini.yaml", [(r" +- \{channels: (32|64|96).*\n", ""), (r"epochs: \d+", "epochs: 1"),
+                                         (r"\ntrain:", "\ndecode: {sets: [test]}\ntrain:")])
     write_own_table(tmp_path)
     script = re.sub(r"epochs: \d+", "epochs: 1", "\n".join(block).replace("./path.sh ", ""))
     kept = iter([2])
