@@ -182,9 +182,9 @@ class Gradients(nn.Cell):
 
 
 BLOCKS = {
-    "plain": [{"channels": 16, "layers": 2, "pool": 2}, {"channels": 24, "layers": 1, "pool": [2, 1]}],
+    "plain": [{"channels": 16, "layers": 1, "pool": 2}, {"channels": 24, "layers": 1, "pool": [2, 1]}],
     "residual": [{"channels": 16, "layers": 1, "stride": 2},
-                 {"channels": 24, "layers": 2, "stride": 2, "residual": True, "kernel": [1, 3]}],
+                 {"channels": 24, "layers": 1, "stride": 2, "residual": True, "kernel": [1, 3]}],
 }
 
 
@@ -214,19 +214,18 @@ def batch(frames: int) -> list[ms.Tensor]:
 def test_loss_and_gradients_are_those_of_float32(kernels, networks):
     steps = [Gradients(CTCObjective(network, kernels), ms.ParameterTuple(network.trainable_params())).set_train()
              for network in networks]
-    for frames in (40, 24, 40):
-        (loss, found), (loss32, expected) = (step(*batch(frames)) for step in steps)
-        np.testing.assert_allclose(loss.asnumpy(), loss32.asnumpy(), rtol=1e-2)
-        assert loss.asnumpy() != loss32.asnumpy()
-        assert {gradient.dtype for gradient in found} == {ms.float32}
-        whole, whole32 = (np.concatenate([part.asnumpy().ravel() for part in parts]) for parts in (found, expected))
-        assert whole @ whole32 > 0.998 * np.linalg.norm(whole) * np.linalg.norm(whole32)
-        for one, other in zip(found, expected, strict=True):  # of which some are 0, but for rounding
-            one, other = one.asnumpy(), other.asnumpy()
-            assert np.linalg.norm(one - other) < 0.3 * np.linalg.norm(other) + 0.001 * np.linalg.norm(whole32)
+    (loss, found), (loss32, expected) = (step(*batch(40)) for step in steps)
+    np.testing.assert_allclose(loss.asnumpy(), loss32.asnumpy(), rtol=1e-2)
+    assert loss.asnumpy() != loss32.asnumpy()
+    assert {gradient.dtype for gradient in found} == {ms.float32}
+    whole, whole32 = (np.concatenate([part.asnumpy().ravel() for part in parts]) for parts in (found, expected))
+    assert whole @ whole32 > 0.998 * np.linalg.norm(whole) * np.linalg.norm(whole32)
+    for one, other in zip(found, expected, strict=True):  # of which some are 0, but for rounding
+        one, other = one.asnumpy(), other.asnumpy()
+        assert np.linalg.norm(one - other) < 0.3 * np.linalg.norm(other) + 0.001 * np.linalg.norm(whole32)
 
 
-@pytest.mark.parametrize("accum_grad", [1, 2])
+@pytest.mark.parametrize(("networks", "accum_grad"), [("plain", 1), ("residual", 2)], indirect=["networks"])
 def test_it_trains_as_float32_does_and_infers_at_float32(kernels, networks, accum_grad):
     steps = []
     for network, precision in zip(networks, ("bf16", "fp32"), strict=True):

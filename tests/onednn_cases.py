@@ -1,5 +1,7 @@
 """What the tests of the oneDNN kernels share: shapes, how a Cell is run with its gradients, and float64 arithmetic."""
 
+import functools
+
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
@@ -26,11 +28,15 @@ class Weighted(nn.Cell):
 
 def run(net: nn.Cell, x: np.ndarray, w: np.ndarray):
     """(output, gradient at x, gradients at the trained parameters)"""
-    net.set_train(True)
-    step = ms.jit(ops.value_and_grad(Weighted(net), 0, net.trainable_params() or None, has_aux=True))
-    (_, y), grads = step(ms.Tensor(x), ms.Tensor(w))
+    (_, y), grads = _step(net.set_train(True))(ms.Tensor(x), ms.Tensor(w))
     dx, dweights = grads if net.trainable_params() else (grads, ())
     return y.asnumpy(), dx.asnumpy(), [grad.asnumpy() for grad in dweights]
+
+
+@functools.lru_cache(maxsize=1)
+def _step(net: nn.Cell):
+    """Compiled once for each shape, although several calls come with the same net."""
+    return ms.jit(ops.value_and_grad(Weighted(net), 0, net.trainable_params() or None, has_aux=True))
 
 
 def conv_float64(x: np.ndarray, weight: np.ndarray, w: np.ndarray, stride: tuple[int, int]):

@@ -142,23 +142,18 @@ def test_steps_are_updates(accumulated):
     assert table.steps.tolist() == [6, 12]  # of 48 utterances, 8 an update
 
 
-def test_workers_do_not_outlive_stage_4(tmp_path):
-    write(tmp_path, workers=2)
-    process = start(tmp_path)
-    wait_until(lambda: len(members(tmp_path)) == 3)
-    process.kill()
-    process.communicate()
-    wait_until(lambda: not members(tmp_path), seconds=60)
-
-
-def test_an_interrupt_ends_all(tmp_path):
-    write(tmp_path, workers=2)
-    process = start(tmp_path)
-    wait_until(lambda: len(members(tmp_path)) == 3)
-    process.terminate()
-    status, output = finish(process)
-    assert status == 130 and "Traceback" not in output, output
-    wait_until(lambda: not members(tmp_path), seconds=60)
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of Linux alone")
+def test_workers_end_with_stage_4_that_is_killed_or_interrupted(tmp_path):
+    """Killed on the second host, interrupted on the first."""
+    write(tmp_path, workers=2, hosts=2)
+    with two_hosts(tmp_path) as (first, second):
+        wait_until(lambda: len(members(tmp_path)) == 3)
+        second.kill()
+        first.terminate()
+        second.communicate()
+        status, output = finish(first)
+        assert status == 130 and "Traceback" not in output, output
+        wait_until(lambda: not members(tmp_path), seconds=60)
 
 
 @pytest.mark.parametrize(("variables", "message"), [
