@@ -7,12 +7,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_open, write_json
 from steps.common.lock import output_lock
 from steps.config.load import load_experiment
 from steps.diagnosis.alignment import check_alignment
+from steps.diagnosis.bench import Bench
 from steps.diagnosis.context import Context, Finding
 from steps.diagnosis.features import (
     check_audio,
@@ -44,8 +46,7 @@ from steps.diagnosis.network import (
 from steps.diagnosis.page import build_page, lines, summary
 from steps.diagnosis.training import check_divergence, check_oscillation, check_overfit, check_plateau, check_rate
 
-Check = Callable[[Context], Finding]
-ON_DATA: dict[str, Check] = {
+ON_DATA: dict[str, Callable[[Context], Finding]] = {
     "blank": check_blank, "ids": check_ids, "labels fit": check_lengths,
     "labels match": check_match,
     "finite": check_finite, "constant": check_constant, "silent": check_silent, "holes": check_holes,
@@ -54,7 +55,7 @@ ON_DATA: dict[str, Check] = {
     "overlap": check_overlap,
     "divergence": check_divergence, "oscillation": check_oscillation, "plateau": check_plateau,
 }
-ON_NETWORK: dict[str, Check] = {
+ON_NETWORK: dict[str, Callable[[Bench], Finding]] = {
     "loss": check_loss, "logits": check_logits, "output": check_output, "alignment": check_alignment,
     "batch norm": check_norm,
     "relus": check_relus, "gradients": check_gradients, "overfit": check_overfit, "learning rate": check_rate,
@@ -91,16 +92,22 @@ def run_checks(context: Context) -> Iterator[Finding]:
             errors.add(name)
         yield finding
     obstacles = [name for name in BEFORE_NETWORK if name in errors]
+    if not obstacles:
+        try:
+            bench = Bench(context)
+        except UserError as error:
+            obstacles = ["network"]
+            yield Finding("network", "error", str(error))
     for name, check in ON_NETWORK.items():
         if obstacles:
             yield Finding(name, "skipped", f"cannot be run before the error of {', '.join(obstacles)} is mended")
         else:
-            yield _call(name, check, context)
+            yield _call(name, check, bench)
 
 
-def _call(name: str, check: Check, context: Context) -> Finding:
+def _call(name: str, check: Callable[[Any], Finding], of: Context | Bench) -> Finding:
     try:
-        return check(context)
+        return check(of)
     except UserError as error:
         return Finding(name, "error", str(error))
 

@@ -1,5 +1,6 @@
 """The checks that run a (tiny) network: each finds a planted fault and passes what is sound."""
 
+import copy
 import json
 import math
 import os
@@ -50,10 +51,15 @@ def context(tiny):
     return Context(load_experiment("tiny"), Path("exp/tiny"), minutes=60)
 
 
+@pytest.fixture(scope="module")
+def shared(context):
+    return Bench(context)
+
+
 @pytest.fixture
-def bench(context):
-    yield context.bench
-    context.bench.reset()
+def bench(shared):
+    yield shared
+    shared.reset()
 
 
 def said(finding):
@@ -100,9 +106,9 @@ class BareLogits(CTCObjective):
         return self.ctc(logits.transpose(1, 0, 2), labels, out_lengths, label_lengths).sum() / label_lengths.sum()
 
 
-def test_the_compiled_loss(context):
-    assert objective.check_loss(context).severity == "ok"
-    assert objective.check_logits(context).severity == "ok"
+def test_the_compiled_loss(bench):
+    assert objective.check_loss(bench).severity == "ok"
+    assert objective.check_logits(bench).severity == "ok"
 
 
 @pytest.mark.parametrize(("flawed", "words"), [(TwoSoftmaxes, "twice"), (BareLogits, "logits are passed")])
@@ -126,9 +132,9 @@ def weight(bench, ending):
     return next(value for name, value in bench.network.parameters_and_names() if name.endswith(ending))
 
 
-def test_relus_and_gradients_of_a_sound_network(bench, context):
+def test_relus_and_gradients_of_a_sound_network(bench):
     for check in (layers.check_relus, layers.check_gradients):
-        finding = check(context)
+        finding = check(bench)
         assert finding.severity == "ok" and "<svg" in finding.figures[0], finding
 
 
@@ -158,19 +164,19 @@ def test_vanishing_and_exploding_gradients(bench):
     assert "no gradient" in layers.judge_gradients(dict.fromkeys(names, (0.0, 2.0)), 5.0).finding
 
 
-def test_overfitting_a_batch(context):
-    finding = overfit.check_overfit(context)
+def test_overfitting_a_batch(bench):
+    finding = overfit.check_overfit(bench)
     assert finding.severity == "ok" and "<svg" in finding.figures[0], finding
 
 
-def test_a_network_that_cannot_learn_a_batch(bench, context, monkeypatch):
+def test_a_network_that_cannot_learn_a_batch(bench, monkeypatch):
     """Nothing of the input gets through its last norm."""
     start = dict(bench._start)
     for name, value in start.items():
         if name.endswith(("gamma", "beta")) and "moment" not in name:
             start[name] = np.zeros_like(value)
     monkeypatch.setattr(bench, "_start", start)
-    finding = overfit.check_overfit(context)
+    finding = overfit.check_overfit(bench)
     assert finding.severity == "error", finding
 
 
@@ -182,22 +188,23 @@ def test_judging_an_overfit():
     assert overfit.judge_overfit(falling[:30], 1.0, 150).severity == "warning"
 
 
-def with_rate(context, rate):
-    """The same context, its config naming another rate."""
+def with_rate(bench, rate):
+    """The same bench, the config naming another rate."""
+    context = bench.context
     experiment = context.config.experiment
     optimizer = experiment.train.optimizer.model_copy(update={"learning_rate": rate})
     train = experiment.train.model_copy(update={"optimizer": optimizer})
-    other = Context(context.config.model_copy(update={"experiment": experiment.model_copy(update={"train": train})}),
-                    context.exp_dir, context.minutes)
-    other.bench = context.bench
+    config = context.config.model_copy(update={"experiment": experiment.model_copy(update={"train": train})})
+    other = copy.copy(bench)
+    other.context = Context(config, context.exp_dir, context.minutes)
     return other
 
 
 @pytest.mark.parametrize(("rate", "severities", "words"), [
     (0.01, ["ok"], "learns at 0.01"), (30.0, ["warning", "error"], "too high"),
     (1e-6, ["warning", "error"], "too low")])
-def test_the_sweep_sees_rates_that_are_too_high_or_low(context, rate, severities, words):
-    finding = sweep.check_rate(with_rate(context, rate))
+def test_the_sweep_sees_rates_that_are_too_high_or_low(bench, rate, severities, words):
+    finding = sweep.check_rate(with_rate(bench, rate))
     assert finding.severity in severities and words in finding.finding, (finding.finding, finding.evidence)
     assert len(finding.figures) == 2
 
@@ -230,46 +237,46 @@ def test_the_sweep_ends_where_the_configured_rate_has_learnt():
 
 
 def test_what_a_finished_training_has_left(tiny, tmp_path, monkeypatch):
-    before = Context(load_experiment("tiny"), tmp_path)
+    before = Bench(Context(load_experiment("tiny"), tmp_path))
     for check in (check_output, check_alignment, check_norm):
         assert check(before).severity == "skipped" and "no checkpoint" in check(before).finding
-    before.bench.train(0.01 * sweep.shape(160), before.bench.batches)
-    save_weights(tmp_path / "final.ckpt", named_parameters(before.bench.network), {})
-    after = Context(load_experiment("tiny"), tmp_path)
+    before.train(0.01 * sweep.shape(160), before.batches)
+    save_weights(tmp_path / "final.ckpt", named_parameters(before.network), {})
+    after = Bench(Context(load_experiment("tiny"), tmp_path))
     for name in ("feats", "raw_feats", "pinyin"):  # too few of dev's are short enough
-        of_train = getattr(after, name)("train")
-        monkeypatch.setattr(after, name, lambda part, of_train=of_train: of_train)
+        of_train = getattr(after.context, name)("train")
+        monkeypatch.setattr(after.context, name, lambda part, of_train=of_train: of_train)
     heard, emitted = check_output(after), check_alignment(after)
     assert heard.severity == emitted.severity == "ok", (heard, emitted)
     assert emitted.evidence[0].startswith("0 of ") and emitted.evidence[1] == "an output frame sees 0.10 s"
     assert check_norm(after).severity == "ok"
-    after.bench.load()
-    for name, value in named_parameters(after.bench.network).items():
+    after.load()
+    for name, value in named_parameters(after.network).items():
         if "moving_variance" in name:
             value.set_data(9 * value)
-    save_weights(tmp_path / "final.ckpt", named_parameters(after.bench.network), {})
+    save_weights(tmp_path / "final.ckpt", named_parameters(after.network), {})
     finding = check_norm(after)
     assert finding.severity == "warning" and "freeze_norm" in finding.remedy, finding
 
 
-def test_the_network_is_the_one_that_training_begins_with(tiny, context, capsys):
+def test_the_network_is_the_one_that_training_begins_with(tiny, context, bench, capsys):
     """Fine-tuning from another experiment: its weights, under the names of a network with dropout, and its CMVN."""
     source = Path("exp/source")
     source.mkdir(parents=True)
     config = load_experiment("tiny")
     (source / "config.yaml").write_text(dump(config))
     (source / "tokens.txt").write_text(Path("data/tiny/lang/tokens.txt").read_text())
-    save_weights(source / "final.ckpt", named_parameters(context.bench.network), {})
+    save_weights(source / "final.ckpt", named_parameters(bench.network), {})
     stats = load_cmvn(context.config.feature_dir / "cmvn")
     stats[1, :-1] += 2 * stats[0, :-1] + stats[0, -1]  # of features that are 1 higher
     stats[0, :-1] += stats[0, -1]
     save_cmvn(source / "cmvn", stats)
     train = {**EXPERIMENT["train"], "kernels": "stock", "init_from": "source"}
     Path("conf/tuned.yaml").write_text(yaml.safe_dump({**EXPERIMENT, "seed": 2, "train": train}))
-    tuned = Context(load_experiment("tuned"), Path("exp/tuned"))
-    np.testing.assert_allclose(tuned.mean_std[0], context.mean_std[0] + 1, rtol=1e-5)
-    expected = named_parameters(context.bench.network)
-    found = named_parameters(tuned.bench.network)
+    tuned = Bench(Context(load_experiment("tuned"), Path("exp/tuned")))
+    np.testing.assert_allclose(tuned.context.mean_std[0], context.mean_std[0] + 1, rtol=1e-5)
+    expected = named_parameters(bench.network)
+    found = named_parameters(tuned.network)
     assert found.keys() == expected.keys() and any("dense.1.step" in name for name in found)
     for name, value in found.items():
         np.testing.assert_array_equal(value.asnumpy(), expected[name].asnumpy(), err_msg=name)
@@ -288,8 +295,9 @@ def test_an_error_in_the_data_spares_the_network_its_checks(context, monkeypatch
     assert all(found[name].severity == "skipped" and "ids" in found[name].finding for name in diagnose.ON_NETWORK)
 
 
-def test_the_script(tiny, context, monkeypatch, capsys):
+def test_the_script(tiny, context, bench, monkeypatch, capsys):
     monkeypatch.setattr(diagnose, "Context", lambda *_: context)
+    monkeypatch.setattr(diagnose, "Bench", lambda _: bench)
     monkeypatch.setattr("sys.argv", ["diagnose", "tiny", "--strict"])
     diagnose.main()
     printed = capsys.readouterr().out

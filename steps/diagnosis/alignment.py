@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.config.schema import Features, Model
-from steps.diagnosis.context import Context, Finding, few, graded, percent
+from steps.diagnosis.bench import Bench
+from steps.diagnosis.context import Finding, few, graded, percent
 from steps.diagnosis.features import Feats
 from steps.diagnosis.network import UNTRAINED
 from steps.model.network import sight, time_reduction
@@ -24,11 +25,12 @@ MANY = (0.1, 0.3)
 FEW = 20  # spikes, of which a share says nothing yet
 
 
-def check_alignment(context: Context) -> Finding:
+def check_alignment(bench: Bench) -> Finding:
     """The trained network emits syllables while they are spoken."""
-    if context.bench.trained is None:
+    if bench.trained is None:
         return Finding("alignment", "skipped", UNTRAINED)
-    log_probs = context.bench.log_probs(context.feats("dev"), most=64)
+    context = bench.context
+    log_probs = bench.log_probs(context.feats("dev"), most=64)
     return judge_alignment(log_probs, context.raw_feats("dev"), context.config.experiment.model,
                            context.config.features)
 

@@ -115,6 +115,7 @@ class Bench:
     """The network with training batches of one shape.
 
     Attributes:
+        context: the experiment.
         network: with the weights that training begins with, and what has run since `reset`.
         batches: the data of short trainings, not augmented.
 
@@ -126,7 +127,7 @@ class Bench:
         set_device(experiment.device, context.exp_dir / "log")
         print(describe_kernels(experiment), file=sys.stderr)
         self._model = experiment.model
-        self._context = context
+        self.context = context
         self._tokens = context.tokens
         make = layer_maker(experiment)
         self.network = without_dropout(network_at_start(context.config, self._tokens))
@@ -214,7 +215,7 @@ class Bench:
 
         Runs MindSpore's own operators one by one. Hooks work only with these.
         """
-        bins = self._context.config.features.num_bins
+        bins = self.context.config.features.num_bins
         twin = without_dropout(DFCNN(self._model, bins, self._tokens, StockLayers(self._model)))
         own = named_parameters(self.network)
         for name, value in named_parameters(twin).items():
@@ -249,7 +250,7 @@ class Bench:
             self._load_trained()
 
     def _load_trained(self) -> str | None:
-        folder = self._context.exp_dir
+        folder = self.context.exp_dir
         checkpoints = Checkpoints(folder / "checkpoints")
         latest = checkpoints.latest()
         if (folder / "final.ckpt").exists():
@@ -266,7 +267,7 @@ class Bench:
     def utterances(self, part: str) -> list[Utterance]:
         """Of a set, in order: those with frames enough for their labels, which the network must all know."""
         ids = {token: number for number, token in enumerate(self._tokens)}
-        feats, pinyin = self._context.feats(part), self._context.pinyin(part)
+        feats, pinyin = self.context.feats(part), self.context.pinyin(part)
         known = [Utterance(feats[utt], [ids[syllable] for syllable in pinyin[utt]]) for utt in feats
                  if utt in pinyin and ids.keys() >= set(pinyin[utt])]
         return [utt for utt in known if labels_fit(len(utt.feats), utt.labels, self._model)]

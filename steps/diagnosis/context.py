@@ -131,13 +131,6 @@ class Context:
         """train.csv, a row an epoch; empty where there is none."""
         return pd.DataFrame(read_history(self.exp_dir))
 
-    @cached_property
-    def bench(self):
-        """The compiled network with a batch (`steps.diagnosis.bench.Bench`); importing MindSpore takes seconds."""
-        from steps.diagnosis.bench import Bench
-
-        return Bench(self)
-
 
 def spread_sample(names: list[str], most: int) -> list[str]:
     """At most `most` of `names`, evenly spread over them, in order."""

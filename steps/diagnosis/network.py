@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from steps.diagnosis.bench import Activations
-from steps.diagnosis.context import Context, Finding, graded, percent
+from steps.diagnosis.bench import Activations, Bench
+from steps.diagnosis.context import Finding, graded, percent
 from steps.diagnosis.page import gradient_figure, histogram_figure
 from steps.model.batches import Batch
 from steps.search.ctc import ctc_cost, greedy
@@ -36,11 +36,12 @@ UNTRAINED = "there is no checkpoint yet, or none of this very network"
 EARLY = 3  # epochs in which saying nothing is what CTC always begins with
 
 
-def check_output(context: Context) -> Finding:
+def check_output(bench: Bench) -> Finding:
     """The trained network hears different syllables, about as many as there are."""
-    if context.bench.trained is None:
+    if bench.trained is None:
         return Finding("output", "skipped", UNTRAINED)
-    log_probs = context.bench.log_probs(context.feats("dev"), most=64)
+    context = bench.context
+    log_probs = bench.log_probs(context.feats("dev"), most=64)
     return judge_output(log_probs, context.pinyin("dev"), len(context.history))
 
 
@@ -74,9 +75,8 @@ BETTER = 1.08
 NORM_BATCH = range(8, 33)  # utterances
 
 
-def check_norm(context: Context) -> Finding:
+def check_norm(bench: Bench) -> Finding:
     """Batch norm's averages fit short and long utterances, each of which training batches with its like."""
-    bench = context.bench
     if bench.trained is None:
         return Finding("batch norm", "skipped", UNTRAINED)
     utts = sorted(bench.utterances("dev"), key=lambda utt: len(utt.feats))
@@ -108,12 +108,12 @@ VANISHED = 1e-4  # of the largest layer's gradient
 EXPLODED = 1e3
 
 
-def check_relus(context: Context) -> Finding:
+def check_relus(bench: Bench) -> Finding:
     """No layer's ReLUs are dead, at the start or, where there is a checkpoint, in the trained network."""
-    context.bench.load()
-    activations = context.bench.activations()
+    bench.load()
+    activations = bench.activations()
     finding = judge_relus(activations)
-    figure = histogram_figure(activations, f"Activations by layer, {context.bench.trained or 'before training'}")
+    figure = histogram_figure(activations, f"Activations by layer, {bench.trained or 'before training'}")
     return finding._replace(figures=[figure])
 
 
@@ -136,13 +136,13 @@ def judge_relus(activations: Mapping[str, Activations]) -> Finding:
                    "train anew; keep batch norm before them; before training: check the scale of the features")
 
 
-def check_gradients(context: Context) -> Finding:
+def check_gradients(bench: Bench) -> Finding:
     """Gradients reach all layers, and none dwarfs the others."""
-    context.bench.load()
-    norms = context.bench.gradient_norms()
-    clip = context.config.experiment.train.optimizer.clip_norm
+    bench.load()
+    norms = bench.gradient_norms()
+    clip = bench.context.config.experiment.train.optimizer.clip_norm
     finding = judge_gradients(norms, clip)
-    figure = gradient_figure(norms, f"Gradient norms by weight, {context.bench.trained or 'before training'}")
+    figure = gradient_figure(norms, f"Gradient norms by weight, {bench.trained or 'before training'}")
     return finding._replace(figures=[figure])
 
 
@@ -177,9 +177,9 @@ def judge_gradients(norms: Mapping[str, tuple[float, float]], clip_norm: float) 
 CLOSE = 2e-3  # relative; float32 on a device is within 1e-4
 
 
-def check_logits(context: Context) -> Finding:
+def check_logits(bench: Bench) -> Finding:
     """The network ends with logits, and its inference with log-probabilities that sum to 1."""
-    return judge_logits(context.bench.logits(), context.bench.inference())
+    return judge_logits(bench.logits(), bench.inference())
 
 
 def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
@@ -203,9 +203,8 @@ def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
     return Finding("logits", "ok", "the network gives logits, decoding log-probabilities", evidence)
 
 
-def check_loss(context: Context) -> Finding:
+def check_loss(bench: Bench) -> Finding:
     """The loss that training minimises is CTC's."""
-    bench = context.bench
     return judge_loss(bench.loss(), bench.logits(), bench.batch)
 
 

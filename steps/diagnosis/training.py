@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from steps.diagnosis.bench import Bench
 from steps.diagnosis.context import Context, Finding, Severity, percent
 from steps.diagnosis.network import deaf_loss
 from steps.diagnosis.page import curves_figure, sweep_figure
@@ -123,10 +124,10 @@ DEAF, SLOW, LEARNT = 0.7, 0.4, 0.2
 BETTER = 0.4  # of the configured rate's loss: what another must come below to be recommended
 
 
-def check_rate(context: Context) -> Finding:
+def check_rate(bench: Bench) -> Finding:
     """The configured learning rate is close to the best of those that were tried."""
+    context, begin = bench.context, time.monotonic()
     configured = context.config.experiment.train.optimizer.learning_rate
-    bench, begin = context.bench, time.monotonic()
     seconds = 60 * SHARE * context.minutes
     bench.train([0.0] * 3, bench.batches)
     step_s = (time.monotonic() - begin) / 3
@@ -212,20 +213,19 @@ OVERFIT_SHARE = 0.4  # of the minutes, for all
 OVERFIT_LEARNT = 0.2  # nats per syllable
 
 
-def check_overfit(context: Context) -> Finding:
+def check_overfit(bench: Bench) -> Finding:
     """One batch is learnt by heart, to a loss near zero, at some rate."""
     begin = time.monotonic()
     tried: dict[str, np.ndarray] = {}
     for number, rate in enumerate(RATES, 1):
-        finding, losses = _try(context, rate, begin + 60 * context.minutes * OVERFIT_SHARE * number / len(RATES))
+        finding, losses = _try(bench, rate, begin + 60 * bench.context.minutes * OVERFIT_SHARE * number / len(RATES))
         tried[f"rate {rate:g}"] = losses
         if finding.severity == "ok":
             break
     return finding._replace(figures=[curves_figure(tried, "Overfitting one batch")])
 
 
-def _try(context: Context, rate: float, deadline: float) -> tuple[Finding, np.ndarray]:
-    bench = context.bench
+def _try(bench: Bench, rate: float, deadline: float) -> tuple[Finding, np.ndarray]:
     bench.reset()
     run = bench.train(rate * np.minimum(1, np.arange(1, OVERFIT_STEPS + 1) / 10), [bench.batch], deadline)
     log_probs, batch = bench.inference(), bench.batch
