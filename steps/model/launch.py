@@ -1,4 +1,4 @@
-"""Starts the workers of an experiment by MindSpore's msrun, and watches them. Does not import MindSpore."""
+"""Starts the workers of an experiment by MindSpore's msrun, and watches them."""
 
 import functools
 import os
@@ -11,7 +11,6 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.common.process import die_with_parent, threads
 from steps.config.load import Resolved
-from steps.model.checkpoints import is_finished
 
 PARENT = "YINJIE_MSRUN"  # process id of the msrun that a worker must not outlive
 PORT = 8118  # msrun's own
@@ -36,6 +35,8 @@ def launch(config: Resolved, exp_dir: Path) -> None:
     called on each of them, with NODE_RANK, MASTER_ADDR and, if not the default, MASTER_PORT in the environment. Raises
     UserError where a worker fails. The other workers have then ended, too.
     """
+    from steps.model.checkpoints import is_finished  # imports MindSpore, which stage 4 loads when all else is right
+
     if is_finished(config, exp_dir):
         print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
         return

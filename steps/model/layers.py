@@ -1,16 +1,16 @@
 """MindSpore's own layers, and the choice between them and the oneDNN kernels."""
 
-import math
 import os
 from pathlib import Path
 
 import mindspore as ms
-import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import nn, ops
 
 from steps.common.errors import UserError
 from steps.config.schema import Experiment, Model
 from steps.model.onednn.build import available, reason
+from steps.model.onednn.cells import OnednnLayers
+from steps.model.optimizer import AdamW
 
 
 def set_device(target: str, log_dir: Path) -> None:
@@ -98,39 +98,6 @@ class Clip(nn.Cell):
         return grads, norm
 
 
-class AdamW(nn.AdamWeightDecay):
-    """AdamW of Loshchilov and Hutter 2019 (https://arxiv.org/abs/1711.05101), as PyTorch has it: with bias correction.
-
-    MindSpore's nn.AdamWeightDecay has none. Its operator computes w -= rate · (m / (√v + eps) + decay · w). It gets
-    rate, eps and decay changed such that the result is w -= rate · (m̂ / (√v̂ + eps) + decay · w).
-
-    Args:
-        groups: parameters with their `weight_decay`.
-        rate: the learning rate, a schedule.
-    """
-
-    def __init__(self, groups: list[dict], rate):
-        super().__init__(groups, rate, eps=1e-8)
-        self.log_beta1, self.log_beta2 = (math.log(beta.asnumpy().item()) for beta in (self.beta1, self.beta2))
-        self.decay = Tensor(np.array(self.group_weight_decay, np.float32))
-
-    def construct(self, gradients):
-        rate, eps, decay = self.corrected()
-        for i in range(len(self._parameters)):
-            self.fused_opt(self._parameters[i], self.moments1[i], self.moments2[i], rate, self.beta1, self.beta2, eps,
-                           decay[i], gradients[i])
-        return rate
-
-    def corrected(self):
-        """Count the update. Returns what the operator gets for it: rate (1,), eps (1,) and decay (parameters,)."""
-        rate = self.get_lr().reshape(1)
-        self.assignadd(self.global_step, self.global_step_increase_tensor)
-        step = ops.cast(self.global_step, ms.float32)
-        bias1 = -ops.expm1(step * self.log_beta1)  # 1 - beta1 ** step
-        root2 = ops.sqrt(-ops.expm1(step * self.log_beta2))
-        return rate * root2 / bias1, self.eps * root2, self.decay * bias1 / root2
-
-
 class StockLayers:
     """Makes the layers of a network of MindSpore's own operators, and what trains it."""
 
@@ -183,11 +150,7 @@ def describe_kernels(experiment: Experiment) -> str:
 
 def layer_maker(experiment: Experiment):
     """The factory of the layers of the experiment's network: StockLayers or OnednnLayers."""
-    if kernels_for(experiment)[0] == "stock":
-        return StockLayers(experiment.model)
-    from steps.model.onednn.cells import OnednnLayers
-
-    return OnednnLayers()
+    return StockLayers(experiment.model) if kernels_for(experiment)[0] == "stock" else OnednnLayers()
 
 
 def _obstacle(experiment: Experiment) -> str | None:

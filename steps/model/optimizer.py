@@ -1,7 +1,9 @@
-"""The optimizer and its learning rate, from the config."""
+"""The optimizer, AdamW, and its learning rate, from the config."""
 
 import math
 
+import mindspore as ms
+import numpy as np
 from mindspore import Tensor, dtype, nn, ops
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
@@ -34,6 +36,39 @@ def learning_rate(config: Optimizer, total_steps: int, step: int) -> float:
     done = min(max((step - schedule.warmup) / schedule.rest, 0.0), 1.0)
     fall = schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(done * math.pi))
     return schedule.peak * min(step / schedule.warmup, 1.0) * fall
+
+
+class AdamW(nn.AdamWeightDecay):
+    """AdamW of Loshchilov and Hutter 2019 (https://arxiv.org/abs/1711.05101), as PyTorch has it: with bias correction.
+
+    MindSpore's nn.AdamWeightDecay has none. Its operator computes w -= rate · (m / (√v + eps) + decay · w). It gets
+    rate, eps and decay changed such that the result is w -= rate · (m̂ / (√v̂ + eps) + decay · w).
+
+    Args:
+        groups: parameters with their `weight_decay`.
+        rate: the learning rate, a schedule.
+    """
+
+    def __init__(self, groups: list[dict], rate):
+        super().__init__(groups, rate, eps=1e-8)
+        self.log_beta1, self.log_beta2 = (math.log(beta.asnumpy().item()) for beta in (self.beta1, self.beta2))
+        self.decay = Tensor(np.array(self.group_weight_decay, np.float32))
+
+    def construct(self, gradients):
+        rate, eps, decay = self.corrected()
+        for i in range(len(self._parameters)):
+            self.fused_opt(self._parameters[i], self.moments1[i], self.moments2[i], rate, self.beta1, self.beta2, eps,
+                           decay[i], gradients[i])
+        return rate
+
+    def corrected(self):
+        """Count the update. Returns what the operator gets for it: rate (1,), eps (1,) and decay (parameters,)."""
+        rate = self.get_lr().reshape(1)
+        self.assignadd(self.global_step, self.global_step_increase_tensor)
+        step = ops.cast(self.global_step, ms.float32)
+        bias1 = -ops.expm1(step * self.log_beta1)  # 1 - beta1 ** step
+        root2 = ops.sqrt(-ops.expm1(step * self.log_beta2))
+        return rate * root2 / bias1, self.eps * root2, self.decay * bias1 / root2
 
 
 def make_optimizer(config: Optimizer, network: nn.Cell, total_steps: int, make) -> nn.Optimizer:

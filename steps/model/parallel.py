@@ -18,6 +18,7 @@ from steps.model.layers import kernels_for
 from steps.model.loss import TrainStep, Update
 from steps.model.network import DFCNN
 from steps.model.onednn.build import has_bfloat16
+from steps.model.onednn.cells import Convert
 
 
 class Workers:
@@ -132,8 +133,6 @@ def with_precision(network: DFCNN, precision: str) -> nn.Cell:
     if precision == "amp":
         return amp.auto_mixed_precision(network, "auto", ms.float16)
     if precision == "bf16":
-        from steps.model.onednn.cells import Convert
-
         network.narrow, network.widen = Convert(), Convert()
     return network
 

@@ -13,7 +13,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, initializer
 
 from steps.common.errors import UserError
-from steps.model import layers
+from steps.model import optimizer
 from steps.model.onednn.build import available, reason
 
 
@@ -51,8 +51,8 @@ class Clip(nn.Cell):
         return results[:-1], results[-1].reshape(())
 
 
-class AdamW(layers.AdamW):
-    """`steps.model.layers.AdamW`, all parameters in one operator."""
+class AdamW(optimizer.AdamW):
+    """`steps.model.optimizer.AdamW`, all parameters in one operator."""
 
     def __init__(self, groups: list[dict], rate):
         super().__init__(groups, rate)
