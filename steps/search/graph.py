@@ -31,6 +31,7 @@ WORD = 1.0  # nats that each word costs beside its probability: lists of words k
 UNKNOWN = 4.0  # nats that an unknown syllable costs beside the language model's <unk> and the choice of a syllable
 BEAM = 16.0  # as Kaldi's
 MAX_ACTIVE = 3000
+MIN_ACTIVE = 1  # of Kaldi's 20 the last may be far behind, and the next frame's beam would be as wide
 IMPOSSIBLE = -1e4  # ln of a probability
 
 Arc = tuple[int, int, int, int, float]  # from, to, input label, output label, cost in nats
@@ -190,7 +191,7 @@ class GraphSearch:
         self._tokens = tokens
         self._scale = scale
         self._blank_penalty = blank_penalty
-        options = kaldi_decoder.FasterDecoderOptions(beam=beam, max_active=MAX_ACTIVE)
+        options = kaldi_decoder.FasterDecoderOptions(beam=beam, max_active=MAX_ACTIVE, min_active=MIN_ACTIVE)
         self._decoder = kaldi_decoder.FasterDecoder(graph.fst, options)
 
     def __call__(self, log_probs: np.ndarray) -> Best:
