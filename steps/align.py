@@ -20,7 +20,7 @@ def main() -> None:
     config = finished_training(args.exp_dir, args.set)
     with output_lock(args.exp_dir, "align"):
         pinyin = read_pinyin(config.data_dir / args.set / "pinyin")
-        feats = FeatureReader(config.feature_dir / args.set / "feats.scp")
+        feats = FeatureReader(config.feature_dir / args.set / "feats.scp", config.features)
 
         from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 

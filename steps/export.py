@@ -1,21 +1,24 @@
 """After 4: the trained network as files that run without MindSpore, exp/<experiment>/export/."""
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from steps.common.checksums import AGAIN, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_path, remove_files, sha256, write_json, write_lines
+from steps.common.files import check_no_folders, remove_files, sha256, write_json, write_lines
 from steps.common.lock import output_lock
 from steps.common.provenance import git_commit
 from steps.config.load import Resolved, load_resolved
-from steps.corpus.write import read_pinyin
+from steps.corpus.write import folder_beside, read_pinyin
 from steps.feats.archive import FeatureReader, load_cmvn, mean_std
-from steps.search.decode import TUNING
+from steps.search.decode import TUNE_AGAIN, TUNING
+from steps.search.graph import GRAPH_AGAIN
 from steps.text.syllables import read_tokens
 
+OF_GRAPH = "graph", TUNING.parts[0]  # folders
 FILES = ("export.json", "features.json", "model.mindir", "model.onnx", "tokens.txt")
 
 
@@ -53,27 +56,39 @@ def export(exp_dir: Path) -> Path:
     network = read_network(exp_dir, config, tokens)
     weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
     model = onnx_model(config, tokens, weights, mean, std)
-    remove_files(out_dir, (SUMS, "export.json", "demo.html"))  # what can be checked has been
-    with atomic_path(out_dir / "model.onnx") as beside:
-        beside.write_bytes(model.SerializeToString())
-    write_mindir(out_dir / "model.mindir", network, config, mean, std)
-    write_lines(out_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
-    write_json(out_dir / "features.json", config.features.model_dump(mode="json"))
-    copy_graph(exp_dir, out_dir)
-    told = facts(config, exp_dir)
-    told |= on_dev(out_dir, config, told, *dev) if dev else {}
-    if has_demo(config):
-        write_demo(out_dir / "demo.html", model, config, tokens, (mean, std), told)
-    write_json(out_dir / "export.json", told)
-    write_sums(out_dir, FILES)
+    with folder_beside(exp_dir) as beside:
+        (beside / "model.onnx").write_bytes(model.SerializeToString())
+        write_mindir(beside / "model.mindir", network, config, mean, std)
+        write_lines(beside / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
+        write_json(beside / "features.json", config.features.model_dump(mode="json"))
+        copy_graph(exp_dir, beside)
+        told = facts(config, exp_dir)
+        told |= on_dev(beside, config, told, *dev) if dev else {}
+        if has_demo(config):
+            write_demo(beside / "demo.html", model, config, tokens, (mean, std), told)
+        write_json(beside / "export.json", told)
+        write_sums(beside, FILES)
+        put_in_place(beside, out_dir)
     return out_dir
+
+
+def put_in_place(beside: Path, out_dir: Path) -> None:
+    """Move what is exported to its place. export.json, without which nobody takes it for whole, goes first and comes
+    last."""
+    check_no_folders(out_dir, (SUMS, "demo.html", *FILES))
+    out_dir.mkdir(exist_ok=True)
+    remove_files(out_dir, ("export.json", SUMS, "demo.html"))
+    for folder in OF_GRAPH:
+        shutil.rmtree(out_dir / folder, ignore_errors=True)
+    for path in sorted(beside.iterdir(), key=lambda path: path.name == "export.json"):
+        os.replace(path, out_dir / path.name)
 
 
 def dev_data(config: Resolved) -> tuple[FeatureReader, dict[str, list[str]]] | None:
     """Features and pinyin of dev, by which confidences are calibrated; None where dev is not there."""
     feats, pinyin = config.feature_dir / "dev" / "feats.scp", config.data_dir / "dev" / "pinyin"
     if feats.exists() and pinyin.exists():
-        return FeatureReader(feats), read_pinyin(pinyin)
+        return FeatureReader(feats, config.features), read_pinyin(pinyin)
     print(f"no {feats if pinyin.exists() else pinyin}: confidences stay as the network has them, uncalibrated")
     return None
 
@@ -90,10 +105,13 @@ def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any], feats: Feature
 
 
 def copy_graph(exp_dir: Path, out_dir: Path) -> None:
-    """Copy what decoding with words takes, where there is it: graph/ and the weights that dev chose."""
-    shutil.rmtree(out_dir / "graph", ignore_errors=True)
-    shutil.rmtree((out_dir / TUNING).parent, ignore_errors=True)
+    """Copy what decoding with words takes, where there is it: graph/ and the weights that dev chose.
+
+    Raises UserError where one of the files is damaged.
+    """
     if (exp_dir / "graph" / "lm.json").exists() and (exp_dir / TUNING).exists():
+        check_sums(exp_dir / "graph", GRAPH_AGAIN)
+        check_sums((exp_dir / TUNING).parent, TUNE_AGAIN.format(exp_dir.name), [TUNING.name])
         shutil.copytree(exp_dir / "graph", out_dir / "graph")
         (out_dir / TUNING).parent.mkdir(exist_ok=True)
         shutil.copyfile(exp_dir / TUNING, out_dir / TUNING)

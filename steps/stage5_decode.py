@@ -44,7 +44,7 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     feature_dir = config.set_feats(args.set, args.exp_dir)
     if "/" in args.set:
         extract_set(config.set_data(args.set), feature_dir, config.features)
-    feats = FeatureReader(feature_dir / "feats.scp")
+    feats = FeatureReader(feature_dir / "feats.scp", config.features)
 
     from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 

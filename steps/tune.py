@@ -38,7 +38,7 @@ def main() -> None:
     config = finished_training(args.exp_dir, DEV)
     with output_lock(args.exp_dir, "tune"):
         refs = read_pinyin(config.data_dir / DEV / "pinyin")
-        feats = FeatureReader(config.feature_dir / DEV / "feats.scp")
+        feats = FeatureReader(config.feature_dir / DEV / "feats.scp", config.features)
 
         from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import
 

@@ -66,13 +66,13 @@ def undeclared(folder: Path, log: Path) -> list[str]:
 def _is_allowed(path: str, scripts: list[str] | None) -> bool:
     """Configs count by what they say; of scripts, those of training and the foundations do not count.
 
-    SHA256SUMS tells whether files are damaged. Audio counts by utt2audio. Features count for training by cmvn, to
-    which every frame adds.
+    SHA256SUMS tells whether files are damaged, features.yaml whether they are of the config, which counts. Audio counts
+    by utt2audio. Features count for training by cmvn, to which every frame adds.
     """
     parts = Path(path).parts
-    if parts[-1] == "SHA256SUMS" or parts[-1].endswith(".wav") or (scripts is None and parts[-1] == "feats.ark"):
+    if parts[-1] in ("SHA256SUMS", "features.yaml") or (scripts is None and parts[-1] == "feats.ark"):
         return True
-    if parts[0] == "conf" or not path.startswith(("data/", "exp/", "steps/", "local/")):
+    if path.endswith(".wav") or parts[0] == "conf" or not path.startswith(("data/", "exp/", "steps/", "local/")):
         return True
     if parts[0] in ("data", "exp"):
         return False

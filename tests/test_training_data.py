@@ -42,7 +42,7 @@ def test_too_many_left_out_are_refused(config, pinyin, message):
 
 
 def test_what_dev_has_no_features_for_is_left_out_and_said(config, capsys):
-    feats = NormalisedFeatures(config.feature_dir / "dev", np.zeros(8), np.ones(8))
+    feats = NormalisedFeatures(config.feature_dir / "dev", np.zeros(8), np.ones(8), config.features)
     path = config.data_dir / "dev" / "pinyin"
     whole = path.read_text()
     path.write_text(f"{whole}zz ni3\n")
@@ -56,11 +56,11 @@ def test_what_dev_has_no_features_for_is_left_out_and_said(config, capsys):
 def test_features_are_kept_in_memory_within_the_budget(config):
     folder = config.feature_dir / "dev"
     mean, std = np.zeros(8), np.ones(8)
-    whole = NormalisedFeatures(folder, mean, std, budget=1 << 20)
+    whole = NormalisedFeatures(folder, mean, std, config.features, 1 << 20)
     assert whole.cached_bytes == sum(matrix.nbytes for matrix in whole.values())
     utt = next(iter(whole))
     assert whole[utt] is whole[utt]
-    tight = NormalisedFeatures(folder, mean, std, budget=whole.cached_bytes - 1)
+    tight = NormalisedFeatures(folder, mean, std, config.features, whole.cached_bytes - 1)
     assert tight.cached_bytes == 0 and tight[utt] is not tight[utt]
 
 

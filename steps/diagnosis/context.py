@@ -106,7 +106,7 @@ class Context:
 
     def stream(self, part: str, most: int) -> Iterator[tuple[str, np.ndarray]]:
         """Features as stored, one utterance after the other, of at most `most` of the set `part`."""
-        reader = FeatureReader(self.config.feature_dir / part / "feats.scp")
+        reader = FeatureReader(self.config.feature_dir / part / "feats.scp", self.config.features)
         for utt in spread_sample(list(reader), most):
             yield utt, reader[utt]
 

@@ -12,9 +12,13 @@ import numpy as np
 from steps.common.checksums import AGAIN, SUMS, check_sums
 from steps.common.errors import UserError
 from steps.common.files import atomic_path, remove_files
+from steps.common.yaml import read_yaml
+from steps.config.load import check_known
+from steps.config.schema import Features
 from steps.corpus.table import read_table, write_table
 
 FILES = "feats.scp", "feats.ark", "utt2num_frames"
+OF_NO_MATTER = {"copies", "compress", "skip_bad", "cmn_frames"}  # keys of a config that a set's features don't show
 PLAIN = struct.Struct("<2s3sBiBi")  # before the values of a binary float matrix: what it is, its rows and its columns
 
 
@@ -108,18 +112,34 @@ def _read_matrix(where: str) -> np.ndarray:
         return np.fromfile(file, "<f4", frames * bins).reshape(frames, bins)
 
 
+def _check_config(folder: Path, config: Features) -> None:
+    """Raise UserError where a set's features were made by another config, as features.yaml beside the set tells."""
+    path = folder.parent / "features.yaml"
+    if not path.exists():  # not stage 3's
+        return
+    made, _ = check_known(read_yaml(path), Features, path)
+    keys = ("copies",) if folder.name in config.copy_sets else set(Features.model_fields) - OF_NO_MATTER
+    other = [key for key in sorted(keys) if getattr(made, key) != getattr(config, key)]
+    if other:
+        raise UserError(f"{path}: {other[0]} is {getattr(made, other[0])!r} there, where {getattr(config, other[0])!r} "
+                        "is wanted; run stage 3 (features) again, or stage 4 (train) where the features are to change")
+
+
 class FeatureReader:
     """Random access to the matrices that a feats.scp lists.
 
     `reader[utt]` is float32 (frames, bins), read anew each time. Raises UserError where feats.scp is missing or lacks
-    `utt`, and where the ark is gone or damaged: at once where it is cut short.
+    `utt`, where the ark is gone or damaged (at once where it is cut short), and where stage 3 has made the features by
+    another config than `config`.
     """
 
-    def __init__(self, scp: Path | str):
+    def __init__(self, scp: Path | str, config: Features | None = None):
         self.scp = Path(scp)
         if not self.scp.exists():
             raise UserError(f"{scp}: no such file; run stage 3 (features) first")
         check_sums(self.scp.parent, AGAIN.format("3 (features)"), FILES)
+        if config is not None:
+            _check_config(self.scp.parent, config)
         self._where = read_table(scp)
         self[next(reversed(self._where))]  # of an ark that was cut short the last is not there
 

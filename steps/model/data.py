@@ -10,6 +10,7 @@ import numpy as np
 from steps.common.checksums import check_sums
 from steps.common.errors import UserError
 from steps.config.load import Resolved
+from steps.config.schema import Features
 from steps.corpus.table import read_numbers, read_speakers
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader, apply_cmvn
@@ -29,13 +30,16 @@ class NormalisedFeatures(Mapping):
     Attributes:
         frames: by utterance.
         cached_bytes: of memory that they will be kept in: all of them, or nothing where that is above `budget`.
+    Raises UserError where the files do not fit each other, or the features are of another config than `config`.
     """
 
-    def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray, cmn_frames: int = 0,
-                 budget: int = CACHE_BYTES):
-        self._reader = FeatureReader(folder / "feats.scp")
-        self._mean, self._std, self._cmn_frames = mean, std, cmn_frames
+    def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray, config: Features, budget: int = CACHE_BYTES):
+        self._reader = FeatureReader(folder / "feats.scp", config)
+        self._mean, self._std, self._cmn_frames = mean, std, config.cmn_frames
         self.frames = {utt: int(count) for utt, count in read_numbers(folder / "utt2num_frames").items()}
+        if self.frames.keys() != set(self._reader):
+            raise UserError(f"{folder}/utt2num_frames: has other utterances than feats.scp; run stage 3 (features) "
+                            "again")
         size = sum(self.frames.values()) * len(mean) * 4
         self.cached_bytes = size if size <= budget else 0
         self._cache: dict[str, np.ndarray] = {}

@@ -215,7 +215,7 @@ def load_data(config: Resolved, tokens: list[str], workers: Workers):
     mean, std = mean_std(load_cmvn(config.cmvn))
     budget, sets = CACHE_BYTES * train.hosts // train.workers, []
     for name in ("dev", "train", *config.features.copy_sets):
-        sets.append(NormalisedFeatures(config.feature_dir / name, mean, std, config.features.cmn_frames, budget))
+        sets.append(NormalisedFeatures(config.feature_dir / name, mean, std, config.features, budget))
         budget -= sets[-1].cached_bytes
     dev_feats, feats, *copies = sets
     pinyin = read_pinyin(config.data_dir / "train" / "pinyin")

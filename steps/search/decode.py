@@ -27,6 +27,7 @@ from steps.text.syllables import tokens_hash
 METHODS = ("greedy", "prefix", "wfst")
 FILES = ("decode.json", "ctm", "pinyin")  # decode.json comes last and goes first
 OF_WORDS = ("ctm_words", "text")  # where the search finds words
+TUNE_AGAIN = "run ./path.sh doit tune:{}"
 TUNING = Path("decode/tuning.json")  # in an experiment's directory
 WEIGHTS = {"prefix": ("weight", "insertion"), "wfst": ("scale", "blank_penalty")}  # that dev chooses
 LONG_S = 60.0  # of an utterance, from which on the network runs in windows: an hour would take gigabytes
@@ -78,7 +79,7 @@ def chosen_weights(exp_dir: Path, method: str) -> dict[str, float]:
     """What dev chose for a method; none for greedy. Raises UserError where it has not been asked."""
     if method == "greedy":
         return {}
-    path, again = exp_dir / TUNING, f"run ./path.sh doit tune:{exp_dir.name}"
+    path, again = exp_dir / TUNING, TUNE_AGAIN.format(exp_dir.name)
     check_sums(path.parent, again, [path.name] if path.exists() else [])
     try:
         best = read_json(path, "", again)[method]["best"] if path.exists() else None

@@ -273,6 +273,14 @@ case("train: dev's pinyin is that of train", both(gone(f"{EXP}/final.ckpt"),
 for part in ("dev", "train"):
     case(f"train: half of {part}'s features without a list of checksums", both(gone(f"{EXP}/final.ckpt"),
          bare(f"{FEATS}/{part}/feats.ark", half)), f"{part}/feats.scp: ")
+case("train: numbers of frames of fewer utterances", both(gone(f"{EXP}/final.ckpt"), bare(
+     f"{FEATS}/train/utt2num_frames", change, lambda old: old[: old.index(b"\n") + 1])), "has other utterances than")
+OTHER_BINS = sub("conf/features/fbank.yaml", "num_bins: 8", "num_bins: 9")
+OTHER_MADE = bare(f"{FEATS}/features.yaml", sub, "low_freq: 0.0", "low_freq: 100.0")
+case("train: features of another config", OTHER_BINS, "features.yaml: num_bins is 8 there, where 9 is wanted")
+for command in ("decode", "align", "export", "diagnose"):
+    case(f"{command}: features of another config", OTHER_MADE, "features.yaml: low_freq is 100.0 there, where 0.0")
+case("decode: features read otherwise", bare(f"{FEATS}/features.yaml", sub, "compress: false", "compress: true"), "")
 case("align: pinyin of another set", copy_of("data/own/dev/pinyin", "data/own/train/pinyin"),
      "none of the 5 utterances of its pinyin can be aligned: 5: they have no features")
 case("train: an utterance without a speaker", both(gone(f"{EXP}/final.ckpt"),
@@ -381,6 +389,12 @@ case("compare: sorted by what there is not", nothing, "exit 2", "compare one --s
 
 # Exports, recognition, pronunciation
 case("export: a folder of many things", nothing, "config.yaml: no such file", "export .")
+case("export: half of the graph", both(put(f"{EXP}/graph/lm.json", "{}"), put(f"{EXP}/decode/tuning.json", "{}"),
+     put(f"{EXP}/graph/graph.fst", "half"), put(f"{EXP}/graph/SHA256SUMS", f"{'0' * 64}  graph.fst\n")),
+     "graph.fst: is not as it was")
+for name in ("model.onnx", "model.mindir", "features.json", "demo.html"):
+    case(f"export: a folder in the place of {name}", folder(f"{EXPORT}/{name}"), f"{name}: a folder stands where")
+case("export: dev's pinyin of another set", copy_of("data/own/dev/pinyin", "data/own/train/pinyin"), "can be aligned")
 case("export: not trained", gone(f"{EXP}/final.ckpt"), "run stage 4")
 case("export: a byte of final.ckpt is another", change(f"{EXP}/final.ckpt",
      lambda old: old[:-9] + bytes([old[-9] ^ 1]) + old[-8:]), "final.ckpt")
