@@ -40,7 +40,7 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     """Decode a set and write the result."""
     name = f"{args.method}+{args.words.stem}" if args.words else args.method
     out_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{name}"
-    weights = {"scale": OWN_SCALE} if args.words else chosen_weights(args.exp_dir, args.method)
+    weights = {"scale": OWN_SCALE} if args.words else chosen_weights(args.exp_dir, args.method, args.set)
     feature_dir = config.set_feats(args.set, args.exp_dir)
     if "/" in args.set:
         extract_set(config.set_data(args.set), feature_dir, config.features)
@@ -50,12 +50,11 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
 
     model = AcousticModel(args.exp_dir)
     checkpoint_hash = sha256(args.exp_dir / "final.ckpt")  # of what was read, whatever happens to it meanwhile
-    what = f"decoding {args.set}"
     if on_cluster() and not args.words:
-        decoded = decode_in_parts(args.exp_dir, feature_dir, args.method, what)
+        decoded = decode_in_parts(args.exp_dir, feature_dir, args.method, args.set)
     else:
         search = asked_search(args, config, model.tokens, weights)
-        decoded = decode_set(model, config.features, feats, search, what)
+        decoded = decode_set(model, config.features, feats, search, f"decoding {args.set}")
     audio_seconds = decoded.frames * config.features.frame_shift_ms / 1000
     write_decoded(out_dir, decoded, model, config.features, {
         "set": args.set,

@@ -9,12 +9,15 @@ from small_experiment import HEARD, REFERENCE, TEXT, make_experiment, run_script
 
 from steps import make_graph, stage5_decode, stage6_score, tune
 from steps.common.errors import UserError
-from steps.common.files import write_json
-from steps.config.load import load_resolved
+from steps.common.files import write_json, write_lines
+from steps.config.load import dump, load_resolved
 from steps.config.schema import Lm
 from steps.corpus.table import write_table
 from steps.report.characters import character_rates
 from steps.report.experiment import NUMBERS, Results
+from steps.search.ctc import Emission
+from steps.search.decode import best_path, chosen_weights
+from steps.search.graph import Best
 from steps.search.lm import random_text, syllable_lm, unigram, word_lm
 from steps.search.ngram import perplexity, vocabulary
 from steps.search.words import Readings
@@ -90,6 +93,24 @@ def test_a_method_that_does_not_pay_is_told(monkeypatch, exp_dir, capsys):
     run_script(monkeypatch, tune, str(exp_dir), "prefix")
     assert "WARNING: prefix is no better than greedy" in capsys.readouterr().out
     assert json.loads((exp_dir / "decode/tuning.json").read_text())["prefix"]["pays"] is False
+
+
+def test_a_set_that_names_its_corpus_has_weights_of_its_own(monkeypatch, exp_dir):
+    config = load_resolved(exp_dir)
+    corpora = {"words": ["train", "dev"], "sentences": ["train", "dev"], "more": ["train"]}
+    corpus = config.corpus.model_copy(update={"options": {"corpora": corpora}})
+    write_lines(exp_dir / "config.yaml", [dump(config.model_copy(update={"corpus": corpus}))])
+    write_table(Path("data/toy/dev/pinyin"), {utt: "hao3" for utt in REFERENCE} | {"amy-1": REFERENCE["amy-1"]})
+    write_table(Path("data/sentences/dev/utt2spk"), {"amy-1": "amy"})
+    write_table(Path("data/words/dev/utt2spk"), {utt: "bob" for utt in REFERENCE if utt != "amy-1"})
+    hao3 = Best([Emission(2, 0, 0, 1.0)], [])
+    monkeypatch.setattr(tune, "GRIDS", {"prefix": {"weight": (1.0, 2.0), "insertion": (0.0,)}})
+    monkeypatch.setattr(tune, "make_search", lambda folder, method, tokens, point:
+                        best_path if point["weight"] == 1 else lambda log_probs: hao3)
+    run_script(monkeypatch, tune, str(exp_dir), "prefix")
+    chosen = {part: chosen_weights(exp_dir, "prefix", part)["weight"]
+              for part in ("sentences/test", "words/test", "test", "more/test")}
+    assert chosen == {"sentences/test": 1.0, "words/test": 2.0, "test": 2.0, "more/test": 2.0}
 
 
 def test_untuned_methods_are_refused(monkeypatch, exp_dir):

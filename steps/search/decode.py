@@ -75,16 +75,18 @@ def _timed(log_probs: np.ndarray, tokens: list[int]) -> list[Emission]:
     return (align(log_probs, tokens) or []) if tokens else []
 
 
-def chosen_weights(exp_dir: Path, method: str) -> dict[str, float]:
-    """What dev chose for a method; none for greedy. Raises UserError where it has not been asked."""
+def chosen_weights(exp_dir: Path, method: str, part: str = "") -> dict[str, float]:
+    """What dev chose for a method; none for greedy. For a set that names its corpus, as aishell_sample/test does, what
+    that corpus' part of dev chose, if it has one. Raises UserError where dev has not been asked."""
     if method == "greedy":
         return {}
     path, again = exp_dir / TUNING, TUNE_AGAIN.format(exp_dir.name)
     check_sums(path.parent, again, [path.name] if path.exists() else [])
     try:
-        best = read_json(path, "", again)[method]["best"] if path.exists() else None
-        weights = {key: float(best[key]) for key in WEIGHTS[method]} if best is not None else {}
-    except (KeyError, TypeError, ValueError):
+        found = read_json(path, "", again)[method] if path.exists() else {}
+        best = found.get("by_corpus", {}).get(part.rpartition("/")[0], found.get("best"))
+        weights = {key: float(best[key]) for key in WEIGHTS[method]}
+    except (AttributeError, KeyError, TypeError, ValueError):
         weights = {}
     if not weights or not all(map(math.isfinite, weights.values())):
         raise UserError(f"{path}: {method} has not been tuned; name it in decode.methods of conf/{exp_dir.name}.yaml "
@@ -183,26 +185,27 @@ def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, config: Feat
 PART = 256  # utterances: some seconds of work
 
 
-def decode_in_parts(exp_dir: Path, feature_dir: Path, method: str, what: str) -> Decoded:
-    """What `decode_set` makes of the features in `feature_dir`, with the parts' seconds added up.
+def decode_in_parts(exp_dir: Path, feature_dir: Path, method: str, part: str) -> Decoded:
+    """What `decode_set` makes of the features in `feature_dir`, those of the set `part`, with the parts' seconds added
+    up.
 
     An utterance's result does not depend on the others of its batch (`steps.model.batches`), so not on the parts.
     """
     frames = read_numbers(feature_dir / "utt2num_frames")
     utts = sorted(frames, key=lambda utt: -frames[utt])  # alike lengths share batches, and the longest come first
     parts = [utts[begin:begin + PART] for begin in range(0, len(utts), PART)]
-    results = ordered_map(functools.partial(_decode_part, exp_dir, feature_dir / "feats.scp", method), parts)
-    done = list(track(results, len(parts), f"{what}, in parts"))
-    found = {utt: best for part in done for utt, best in part.found.items()}
-    voices = {utt: voice for part in done for utt, voice in part.voices.items()}
-    return Decoded(dict(sorted(found.items())), voices, sum(part.frames for part in done),
-                   sum(part.seconds for part in done), sum(part.search_seconds for part in done))
+    results = ordered_map(functools.partial(_decode_part, exp_dir, feature_dir / "feats.scp", method, part), parts)
+    done = list(track(results, len(parts), f"decoding {part}, in parts"))
+    found = {utt: best for one in done for utt, best in one.found.items()}
+    voices = {utt: voice for one in done for utt, voice in one.voices.items()}
+    return Decoded(dict(sorted(found.items())), voices, sum(one.frames for one in done),
+                   sum(one.seconds for one in done), sum(one.search_seconds for one in done))
 
 
-def _decode_part(exp_dir: Path, scp: Path, method: str, utts: list[str]) -> Decoded:
+def _decode_part(exp_dir: Path, scp: Path, method: str, part: str, utts: list[str]) -> Decoded:
     feats = _reader(scp)
     return decode_set(_model(exp_dir), load_resolved(exp_dir).features, {utt: feats[utt] for utt in utts},
-                      _search(exp_dir, method), "decoding")
+                      _search(exp_dir, method, part), "decoding")
 
 
 @functools.cache
@@ -218,5 +221,5 @@ def _model(exp_dir: Path) -> Acoustic:
 
 
 @functools.cache
-def _search(exp_dir: Path, method: str) -> Search:
-    return make_search(exp_dir / "graph", method, _model(exp_dir).tokens, chosen_weights(exp_dir, method))
+def _search(exp_dir: Path, method: str, part: str) -> Search:
+    return make_search(exp_dir / "graph", method, _model(exp_dir).tokens, chosen_weights(exp_dir, method, part))
