@@ -128,7 +128,7 @@ def _entry(word: str, written: list[str]) -> tuple[str, ...]:
 
 def weak_entries(entries: Entries) -> dict[str, tuple[str, ...]]:
     """The words of neutral.txt, and the dictionary's phrases of three characters that end in one (没关系), read with
-    `entries` and a neutral tone on their last character."""
+    `entries` and a neutral tone on their last character; doubled, as in 清清楚楚, they keep their tones."""
     phrases, found = Phrases(entries), {}
     listed = set(_weak_words())
     ends = listed.difference(FULL_IN_COMPOUNDS)
@@ -136,6 +136,9 @@ def weak_entries(entries: Entries) -> dict[str, tuple[str, ...]]:
     for word in listed | compounds:
         *full, weak = [syllable for span in phrases.spans(word) for syllable in span.syllables]
         found[word] = (*full, weak[:-1] + NEUTRAL)
+        doubled = "".join(2 * char for char in word)
+        if len(word) == 2 and word[0] != word[1] and doubled not in entries and doubled not in PHRASES_DICT:
+            found[doubled] = (full[0], full[0], weak, weak)
     return found
 
 
