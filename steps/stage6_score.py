@@ -11,10 +11,10 @@ from steps.common.lock import output_lock
 from steps.config.load import load_resolved, set_argument, set_file
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
-from steps.report.characters import character_rates
 from steps.report.errors import check_same_utterances, count, edit_alignment, total
 from steps.report.scores import (
     Alignments,
+    character_rates,
     confusion_lines,
     error_rates,
     ops_lines,

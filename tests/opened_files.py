@@ -28,7 +28,7 @@ DECLARED = '''
 import json, dodo
 from doit.loader import load_tasks
 from steps.tasks.record import directory
-from steps.tasks.sources import fingerprints
+from steps.tasks.changes import fingerprints
 for task in load_tasks(vars(dodo)):
     files = {str(path) for path in (*task.file_dep, *task.targets)}
     scripts = None

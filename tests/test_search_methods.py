@@ -13,8 +13,8 @@ from steps.common.files import write_json, write_lines
 from steps.config.load import dump, load_resolved
 from steps.config.schema import Lm
 from steps.corpus.table import write_table
-from steps.report.characters import character_rates
 from steps.report.experiment import NUMBERS, Results
+from steps.report.scores import character_rates
 from steps.search.ctc import Emission
 from steps.search.decode import best_path, chosen_weights
 from steps.search.graph import Best

@@ -1,22 +1,24 @@
-"""Checks for a task's `uptodate`, beside doit's own.
+"""Checks for a task's `uptodate`, beside doit's own: of configs, files, audio, and the code that a script imports.
 
 What a check records is what it saw before the task began, so that a file that changes while the task runs counts as
 changed afterwards. Each check has `differences(values)`: sentences for `steps.status` that say what has changed.
 """
 
+import ast
 import contextlib
 import copy
+import functools
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from steps.common.errors import UserError
 from steps.common.files import GONE, sha256, size_and_time
 from steps.config.load import check_known, flatten
-from steps.tasks.sources import fingerprints
 
 
 class SameConfig:
@@ -190,3 +192,70 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
 
 def _digests(paths: Iterable[Path]) -> dict[str, str]:
     return {str(path): sha256(path) for path in paths if path.is_file()}
+
+
+# What these hold shows in results only through configs, which tasks depend on by themselves.
+PASSED_OVER = ("steps.common", "steps.config", "steps.tasks")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Source(NamedTuple):
+    """A module."""
+
+    digest: str  # of its syntax tree without comments and docstrings
+    imported: list[str]  # the project's modules that it imports, also within functions; some may be names in a module
+    beside: list[Path]  # files of its folder that it names in a string, such as a word list
+
+
+def fingerprints(*modules: str) -> dict[str, str]:
+    """Digests by path of `modules` and of all that they import, directly or not, from steps/ and local/.
+
+    PASSED_OVER is left out. With a module go the files beside it that it names. Modules that are not there are passed
+    over: the script that imports them will say so.
+    """
+    found: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = Path(*name.split(".")).with_suffix(".py")
+        if name.startswith(PASSED_OVER) or str(path) in found or not path.is_file():
+            continue
+        source = _source(path)
+        found[str(path)] = source.digest
+        found |= {str(other): _digest_once(other) for other in source.beside}
+        waiting += source.imported
+    return dict(sorted(found.items()))
+
+
+_digest_once = functools.cache(sha256)  # of word lists: some are read by many scripts
+
+
+@functools.cache
+def _source(path: Path) -> Source:
+    content = path.read_bytes()
+    try:
+        tree = ast.parse(content)
+    except SyntaxError:  # running it will say where
+        return Source(hashlib.sha256(content).hexdigest(), [], [])
+    names, strings = [], set()
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            strings.add(node.value)
+    return Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(),
+                  [name for name in names if name.startswith(("steps.", "local."))],
+                  _named(path.parent, strings))
+
+
+def _named(folder: Path, strings: set[str]) -> list[Path]:
+    """The files of a folder that `strings` name, and those of the folders of data in it, such as templates."""
+    named = [other for other in sorted(folder.iterdir()) if other.name in strings]
+    for other in named:
+        if other.is_dir() and not (other / "__init__.py").exists():
+            named += sorted(other.iterdir())
+    return [other for other in named if other.is_file()]
