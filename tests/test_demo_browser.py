@@ -37,13 +37,19 @@ def page(tmp_path_factory):
     return folder, syllables
 
 
-@pytest.fixture
-def open_page(page, tmp_path):
-    with browser(tmp_path / "profile", page[0] / "a.wav") as opened:
-        opened.open((page[0] / "demo.html").as_uri())
+@pytest.fixture(scope="module")
+def opened(page, tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("profile"), page[0] / "a.wav") as opened:
         yield opened
-        assert opened.errors == []
-        assert [url for url in opened.requests if not re.match("file:|blob:|data:", url)] == []
+
+
+@pytest.fixture
+def open_page(page, opened):
+    opened.requests.clear()
+    opened.open((page[0] / "demo.html").as_uri())
+    yield opened
+    assert opened.errors == []
+    assert [url for url in opened.requests if not re.match("file:|blob:|data:", url)] == []
 
 
 SHOWN = "!document.getElementById('result').hidden"

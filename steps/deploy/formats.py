@@ -83,7 +83,6 @@ def textgrid(heard: Heard) -> str:
 
 FORMATS: dict[str, Callable[[Heard], str]] = {"txt": txt, "json": one_json, "ctm": ctm, "srt": srt, "vtt": vtt,
                                               "TextGrid": textgrid}
-ONE_RECORDING = ("srt", "vtt", "TextGrid")  # these cannot stand one behind the other in a stream
 
 
 def _clock(seconds: float, point: str) -> str:

@@ -112,10 +112,9 @@ def without_dropout(network: DFCNN) -> DFCNN:
 
 
 class Bench:
-    """The network with training batches of one shape.
+    """The network of the experiment `context`, with training batches of one shape.
 
     Attributes:
-        context: the experiment.
         network: with the weights that training begins with, and what has run since `reset`.
         batches: the data of short trainings, not augmented.
 

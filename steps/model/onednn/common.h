@@ -1,11 +1,15 @@
-// What the operators share: the view of MindSpore's arguments, and oneDNN's engine.
+// What the operators share: the view of MindSpore's arguments, oneDNN's engine, threads, and numbers in memory.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <functional>
+#include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
-
-#include "threads.h"
+#include <stdexcept>
+#include <string>
 
 // The signature that MindSpore's ops.Custom (func_type "aot") calls. `params` and `shapes` hold the inputs, then the
 // outputs. A result other than 0, or an exception, fails the step.
@@ -31,3 +35,72 @@ extern "C" void use_all_instructions();
 // Whether the library that is loaded is the one that the headers describe: of the same major version, no older than
 // they are, and with MindSpore's kind of threads.
 extern "C" int onednn_fits();
+
+// Threads: the operators share the cores.
+
+// Returns OMP_NUM_THREADS, or the number of cores that this process may run on.
+int threads();
+
+// Each operator uses all cores, so they take turns: MindSpore may start two at once.
+using Turn = std::unique_lock<std::mutex>;
+Turn take_turn();
+
+// Calls work(0) … work(parts - 1), each once, on any free thread. Only the operator whose turn it is may call it.
+void run_parts(int parts, const std::function<void(int)>& work);
+
+// Whether this thread is running a part.
+bool within_part();
+
+// There are several parts for each thread: where another process holds a core, the other cores do more.
+inline int parts_of(int64_t total) {
+  return static_cast<int>(std::clamp<int64_t>(total, 1, threads() == 1 ? 1 : 4 * threads()));
+}
+
+// Calls work(begin, end, part) for each part of 0 … total.
+template <class Work>
+void share(int64_t total, const Work& work) {
+  const int parts = parts_of(total);
+  run_parts(parts, [&](int part) { work(total * part / parts, total * (part + 1) / parts, part); });
+}
+
+// How numbers lie in memory: float, or bfloat16. Arithmetic on them is in float.
+
+// The upper half of a float.
+struct BFloat16 {
+  uint16_t bits;
+};
+
+inline float load(float stored) { return stored; }
+
+inline float load(BFloat16 stored) {
+  const uint32_t bits = uint32_t{stored.bits} << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+inline void store(float value, float& to) { to = value; }
+
+// Rounds to the nearest, of two equally near ones to the even one. NaN stays NaN.
+inline void store(float value, BFloat16& to) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1), quiet = bits | 0x400000;
+  to.bits = ((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded) >> 16;
+}
+
+inline bool is_bfloat16(const char* type) {
+  const std::string name(type);
+  if (name != "float32" && name != "bfloat16") throw std::invalid_argument("neither float32 nor bfloat16: " + name);
+  return name == "bfloat16";
+}
+
+// Calls work(T{}), where T is how a tensor of MindSpore's type `type` is stored.
+template <class Work>
+void with_storage(const char* type, const Work& work) {
+  if (is_bfloat16(type)) {
+    work(BFloat16{});
+  } else {
+    work(float{});
+  }
+}

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "common.h"
-#include "storage.h"
 #include "winograd.h"
 
 namespace {

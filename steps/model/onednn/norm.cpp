@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "common.h"
-#include "storage.h"
 
 namespace {
 

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "common.h"
-#include "storage.h"
 
 namespace {
 

@@ -1,4 +1,5 @@
-#include "threads.h"
+// Shares the cores among the operators.
+#include "common.h"
 
 #include <immintrin.h>
 #include <pthread.h>

@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "storage.h"
-
 // x is (batch, rows, columns, in), y (batch, rows, columns, out), the kernel (out, in, 3, 3).
 struct Winograd {
   int64_t batch, rows, columns, in, out;
