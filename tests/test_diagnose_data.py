@@ -92,7 +92,6 @@ def test_labels_fit():
     assert labels.judge_lengths({"a": 12}, twice, MODEL).severity == "ok"
 
 
-
 def test_text_of_other_recordings():
     rng = np.random.default_rng(5)
     marks = {f"a-{number:03d}": ["ma1"] * count for number, count in enumerate(rng.integers(1, 12, 300))}

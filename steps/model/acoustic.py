@@ -78,7 +78,7 @@ class AcousticModel:
     Attributes:
         tokens: the tokens, <blk> first.
         frame_shift_s: seconds per output frame.
-        checkpoint_sha256: of final.ckpt's facts: which tokens, epoch and dev error it was saved with.
+        facts: of final.ckpt: the hash of the tokens and the epoch that it was saved with.
     """
 
     def __init__(self, exp_dir: Path | str):

@@ -6,6 +6,7 @@ from steps.config.schema import Augment
 
 FILTER_KNOTS = 3, 7  # of a filter's curve, ends included
 
+
 def draw_time_factors(config: Augment, count: int, rng: np.random.Generator) -> np.ndarray:
     """How much longer each of `count` utterances becomes: float64 (count,)."""
     return rng.uniform(*config.time_warp, size=count)

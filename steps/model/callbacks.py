@@ -218,6 +218,7 @@ class EpochEnd(ms.Callback):
         super().__init__()
         self._training = training
         self._log = step_log
+
     def on_train_epoch_end(self, run_context):
         """Measure, record, save, and stop where `patience` is over. Raises UserError where it has diverged."""
         training = self._training

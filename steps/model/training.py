@@ -205,7 +205,8 @@ def network_at_start(config: Resolved, tokens: list[str]) -> DFCNN:
     return network
 
 
-def load_data(config: Resolved, tokens: list[str], workers: Workers):
+def load_data(config: Resolved, tokens: list[str], workers: Workers
+              ) -> tuple[TrainingBatches, tuple[NormalisedFeatures, dict[str, list[str]]], dict[str, str]]:
     """Read what is trained on.
 
     Returns this worker's batches, (the normalised features of dev by utterance, its syllables), and the training
