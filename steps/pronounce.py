@@ -22,6 +22,8 @@ def main() -> None:
     args = parser.parse_intermixed_args()
     if args.list and (args.files or args.text):
         parser.error("give --list, or --text and recordings, not both")
+    if args.html and args.html.suffix != ".html":
+        raise UserError(f"{args.html}: the page's name must end in .html")
     if not args.list and not (args.files and args.text):
         parser.error("give --text and a recording, or --list")
     wanted = read_list(args.list) if args.list else [(path, args.text) for path in args.files]

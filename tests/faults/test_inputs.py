@@ -439,6 +439,8 @@ case("pronounce: a list of nothing", put("list.tsv", "\n\n"), "holds no recordin
 case("pronounce: a text that cannot be read", nothing, "@@", f"pronounce {EXPORT} a.wav --text @@")
 case("pronounce: a syllable of no tone 7", nothing, "ni7", f"pronounce {EXPORT} a.wav --text 'ni7 hao3'")
 case("pronounce: a text of blanks", nothing, "holds no syllable", f"pronounce {EXPORT} a.wav --text '  '")
+case("pronounce: a page over a config", nothing, "must end in .html",
+     f"pronounce {EXPORT} a.wav --text 你好 --html conf/one.yaml")
 case("pronounce: list and text", nothing, "exit 2", f"pronounce {EXPORT} a.wav --text 你 --list list.tsv")
 
 # Language models, pinyin, hanzi
