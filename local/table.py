@@ -6,6 +6,7 @@ speakers goes to test and a tenth to dev, by a hash of their names). The columns
 in any case, or the one that `options` gives.
 """
 
+import os
 import re
 import sys
 from collections import Counter
@@ -26,7 +27,7 @@ NAMES = {  # the usual ones of each column; the first wins over the others
     "audio": ("audio", "path", "wav", "file", "filename", "file_name", "audio_path", "wav_path", "audio_filepath",
               "音频", "录音", "文件", "文件名", "路径"),
     "speaker": ("speaker", "spk", "speaker_id", "spk_id", "client_id", "user", "user_id", "说话人", "发音人", "录音人"),
-    "text": ("text", "sentence", "transcript", "transcription", "文本", "句子", "内容", "汉字"),
+    "text": ("text", "sentence", "transcript", "transcription", "txt", "文本", "句子", "内容", "汉字"),
     "pinyin": ("pinyin", "拼音"),
     "set": ("set", "split", "subset", "part", "集合", "数据集"),
 }
@@ -91,15 +92,16 @@ def find_columns(path: Path, header: Sequence[str], options: Options) -> Columns
     if not found["text"] and not found["pinyin"]:
         missing.append("text or pinyin")
     if missing:
-        raise UserError(f"{path}:1: no column {', '.join(missing)}; it has {', '.join(header)}. `options` in "
-                        f"conf/corpora/ can name them otherwise, such as {{audio: {header[0]}}}")
+        raise UserError(f"{path}:1: no column {', '.join(missing)}; its first line, which is to name the columns, has "
+                        f"{', '.join(header)}. `options` in conf/corpora/ can name them otherwise, such as "
+                        f"{{audio: {header[0]}}}")
     return Columns(**found)
 
 
 def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
     """A row as an utterance whose id is still to be made. Raises UserError for cells that are not what they should be.
     """
-    audio, text, pinyin = (row.cells.get(name or "", "") for name in (columns.audio, columns.text, columns.pinyin))
+    audio, text, pinyin = (row.cells[name] if name else "" for name in (columns.audio, columns.text, columns.pinyin))
     for name in (columns.audio, columns.speaker, columns.set):
         if name and not row.cells[name]:
             raise UserError(f"nothing in column {name}")
@@ -109,7 +111,9 @@ def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
     fault = text_fault(text) if text else None
     if fault:
         raise UserError(fault)
-    wav = root / audio
+    if re.match(r"\w{2,}://", audio):
+        raise UserError(f"{audio}: an address, where a file is wanted; download it, and write its path")
+    wav = root / (os.path.expanduser(audio) if audio.startswith("~/") else audio)
     if "\\" in audio and not wav.exists():
         wav = root / audio.replace("\\", "/")  # as Windows writes paths
     syllables = " ".join(written_syllables(pinyin))

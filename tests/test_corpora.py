@@ -414,7 +414,7 @@ def test_table_faults_name_lines(project, monkeypatch):
     root = configure(project, "table", options={"file": "own.csv"})
     lines(root / "own.csv", "sound,speaker,words", "a.wav,anna,你好")
     said = refused(monkeypatch, "table")
-    assert "no column audio, text or pinyin; it has sound, speaker, words" in said
+    assert "no column audio, text or pinyin; its first line" in said and "has sound, speaker, words" in said
     lines(root / "own.csv", "audio,speaker,pinyin", "a.wav,anna,ni3 hao3", "b.wav,,ni3", "c.wav,anna,nix9")
     said = refused(monkeypatch, "table")
     assert f"{root}/own.csv:3: nothing in column speaker" in said and "own.csv:4: 'nix9' is no syllable" in said

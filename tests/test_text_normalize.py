@@ -89,6 +89,17 @@ def test_what_cannot_be_read_is_told():
     assert normalize("你#我*他&她").unread == ("#", "*")
 
 
+@pytest.mark.parametrize("marker", ["<NOISE>", "<SPOKEN_NOISE>", "</s>", "<b>", "[LAUGH]", "{NOISE}", "【UM】", "SIL",
+                                    "NULL"])
+def test_markers_are_not_spelled(marker):
+    assert normalize(f"{marker}你好") == ((), (), (marker,))
+
+
+def test_pointed_brackets_about_a_title_are_no_signs():
+    assert normalize("他看<红楼梦>").clauses == ("他看", "红楼梦")
+    assert normalize("价格<100元且>50元").clauses == ("价格小于一百元且大于五十元",)
+
+
 @pytest.mark.parametrize(("raw", "clauses"), [
     ("E=MC2", ("E等于MC二",)),
     ("x>5", ("x大于五",)),

@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import functools
 import io
 import mmap
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -157,7 +159,7 @@ def _readable(path: str) -> str | io.BytesIO:
             raise UserError(f"{path}: damaged: it was sent as text, with \\r\\n for \\n; get it anew, as binary")
         again = mp3_as_read(path, head)
     except FileNotFoundError:
-        gone = f": it is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else ""
+        gone = f": it is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else _alike(path)
         raise UserError(f"{path}: no such file{gone}") from None
     except ValueError:  # a zero byte in the name
         raise UserError(f"{path!r}: no name of a file") from None
@@ -166,6 +168,27 @@ def _readable(path: str) -> str | io.BytesIO:
             raise
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     return path if again is None else io.BytesIO(again)
+
+
+def _alike(path: str) -> str:
+    """What to say of a file beside `path`, which is not there, whose name differs in case, in the form of accents, or
+    by an ending of audio."""
+    folder, name = os.path.split(path)
+    with contextlib.suppress(OSError):
+        there = _folded_names(folder or os.curdir, os.stat(folder or os.curdir).st_mtime_ns).get(_folded(name))
+        return f"; {there} is there, so write that name" if there else ""
+    return ""
+
+
+@functools.lru_cache(maxsize=16)  # a table may name thousands that are not there
+def _folded_names(folder: str, mtime_ns: int) -> dict[str, str]:
+    names = sorted(os.listdir(folder))
+    return {**{_folded(os.path.splitext(name)[0]): name for name in names if name.lower().endswith(READ)},
+            **{_folded(name): name for name in names}}
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _from_archive(path: str) -> bytes:

@@ -1,18 +1,31 @@
 """Tables with a header and a line an utterance, as spreadsheets and corpora write them (csv, tsv), read strictly."""
 
 import codecs
+import contextlib
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError
 from steps.common.files import check_is_file
-from steps.corpus.table import refuse
+from steps.corpus.table import half_width, refuse
 
-BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",  # the longer one first
+        codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 DELIMITERS = "\t", ";", ",", "|"
+OTHERS = (  # what is no table in plain text, by its first bytes
+    (rb"PK\x03\x04|\xd0\xcf\x11\xe0", "a spreadsheet, not a table in plain text; save it as CSV UTF-8"),
+    (rb"\x1f\x8b", "compressed by gzip; unpack it: gunzip {}"),
+    (rb"\s*(<!doctype|<html|<\?xml)", "a page of the web, perhaps a server's error; download the table again"),
+    (rb"version https://git-lfs", "a pointer of Git LFS; fetch the file itself: git lfs pull"),
+    (rb"PAR1|SQLite format|%PDF|\{\\rtf", "not a table in plain text; save it as CSV UTF-8"),
+    (rb"\s*(\{\s*\"|\[\s*[\[{\"\r\n])", "JSON, not a table; make one of it, where its keys are columns: python -c "
+     "\"import pandas; pandas.read_json('{}', lines=True).to_csv('table.csv', index=False)\" (manifests of lhotse: "
+     "lhotse kaldi export, and module: kaldi)"))
+SEPARATOR = re.compile(r"sep=(.)[\r\n]+")  # a line that Excel reads and writes
 
 
 class Row(NamedTuple):
@@ -25,23 +38,30 @@ class Row(NamedTuple):
 def read_rows(path: Path, delimiter: str | None = None, encoding: str | None = None) -> tuple[list[str], list[Row]]:
     """The header's names and the rows of a table; lines without any content are passed over.
 
+    Names are in half width, without invisible characters.
+
     Args:
-        delimiter: what parts cells. None: the one that the header has most of. Where it is a tab, quotation marks are
-            text like any other; else they enclose cells, as RFC 4180 has it.
+        delimiter: what parts cells. None: the one that a first line `sep=;` names, or the header has most of. Where it
+            is a tab, quotation marks are text like any other, unless the header has some; else they enclose cells, as
+            RFC 4180 has it.
         encoding: as Python names it. None: UTF-8, or the one that a byte order mark tells.
     Raises UserError, naming lines, for a file that is missing or in another encoding, a header with a name twice, a row
     that has other cells than the header, a cell with a line break or a control character, and an open quotation mark.
     """
     text = _decode(path, encoding)
-    lines = text.splitlines(keepends=False) or [""]
-    delimiter = delimiter or max(DELIMITERS, key=lambda sign: lines[0].count(sign))
-    found = _parse(path, text, delimiter)
-    header = [name.strip() for name in next(found, (1, []))[1]]
+    told = SEPARATOR.match(text)
+    names = next((line for line in text[told.end() if told else 0:].splitlines() if line.strip()), "")
+    delimiter = delimiter or (told[1] if told else max(DELIMITERS, key=names.count))
+    found = _parse(path, text, delimiter, quoted=delimiter != "\t" or '"' in names)
+    if told:
+        next(found)
+    header = [half_width(name) for name in next((cells for _, cells in found if any(map(str.strip, cells))), [])]
     while header and not header[-1]:
         header.pop()
-    twice = sorted({name for name in header if header.count(name) > 1})
+    folded = [name.casefold() for name in header]
+    twice = sorted(name for name, alike in zip(header, folded, strict=True) if folded.count(alike) > 1)
     if twice or not header:
-        raise UserError(f"{path}:1: " + (f"two columns are called {twice[0]!r}; rename one" if twice
+        raise UserError(f"{path}:1: " + (f"two columns are called {twice[0]}, or alike; rename one" if twice
                                          else "the file is empty, or has no header"))
     rows, faults = [], []
     for line, cells in found:
@@ -74,9 +94,9 @@ def find_column(path: Path, header: Sequence[str], wanted: str | None, names: Se
     """
     folded: Mapping[str, str] = {name.casefold(): name for name in header}
     if wanted is not None:
-        if wanted.casefold() not in folded:
+        if half_width(wanted).casefold() not in folded:
             raise UserError(f"{path}: no column {wanted}; it has {', '.join(header)}")
-        return folded[wanted.casefold()]
+        return folded[half_width(wanted).casefold()]
     found = [folded[name] for name in names if name in folded]
     if len(found) > 1 and found[0].casefold() != names[0]:
         raise UserError(f"{path}: the columns {', '.join(found)} may all be the {role}; say which it is in "
@@ -92,8 +112,9 @@ def _decode(path: Path, encoding: str | None) -> str:
         raise UserError(f"{path}: {'no such file' if isinstance(error, FileNotFoundError) else error.strerror}"
                         ) from None
     told = next((name for bom, name in BOMS.items() if raw.startswith(bom)), None)
-    if raw.startswith(b"PK\x03\x04") or raw.startswith(b"\xd0\xcf\x11\xe0"):
-        raise UserError(f"{path}: a spreadsheet, not a table in plain text; save it as CSV UTF-8")
+    other = next((what for first, what in OTHERS if re.match(first, raw.removeprefix(codecs.BOM_UTF8), re.I)), None)
+    if other:
+        raise UserError(f"{path}: {other.format(path)}")
     try:
         return raw.decode(encoding or told or "utf-8")
     except UnicodeDecodeError as error:
@@ -104,24 +125,25 @@ def _decode(path: Path, encoding: str | None) -> str:
 
 
 def _advice(raw: bytes) -> str:
-    """An encoding in which the file can be read."""
-    for name in ("gb18030", "big5", "utf-16"):
-        try:
-            raw.decode(name)
-        except UnicodeDecodeError:
-            continue
-        return (f"it reads as {name}: if its text is right so, write `encoding: {name}` below `options` in "
-                f"conf/corpora/, or save it as UTF-8")
+    """The encodings in which the file can be read, with how it begins then."""
+    found = []
+    for name in ("utf-8", "gb18030", "big5", "utf-16"):
+        with contextlib.suppress(UnicodeDecodeError):
+            found.append((name, re.search(r"[^\x00-\x7f]{1,8}|$", raw.decode(name))[0]))
+    if found:
+        samples = ", or ".join(f"{name} ({sample})" for name, sample in found)
+        return (f"it reads as {samples}: where the text is right so, write `encoding: {found[0][0]}` below `options` "
+                f"in conf/corpora/, or save it as UTF-8")
     return "it reads as no other encoding either; mend this line, or save the file as UTF-8"
 
 
-def _parse(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _parse(path: Path, text: str, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
     """(number of the first line, cells) of each row."""
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise UserError(f"{path}:{line}: a zero byte; remove it, or if the file is UTF-16, write `encoding: utf-16-le` "
                         f"below `options` in conf/corpora/")
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
     before = 0
     try:

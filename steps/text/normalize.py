@@ -18,6 +18,9 @@ LETTERS = {
     "R": "a1 er5", "S": "ai2 si5", "T": "ti4", "U": "you1", "V": "wei1", "W": "da2 bu5 liu5", "X": "ai2 ke4 si5",
     "Y": "wai4", "Z": "zei2",
 }
+MARKER = re.compile(  # of what is heard and not said, as many transcripts have it: <NOISE>, <s>, [LAUGH], SIL
+    r"(?<![A-Za-z0-9])</?[A-Za-z][^<>]*>|[\[{【][A-Z_]{2,}[\]}】]|(?<![A-Za-z])(?:SIL|SPN|NSN|UNK|NULL)(?![A-Za-z])")
+TITLE = re.compile("(?<![A-Za-z0-9])<(?=[^\x00-\x7f])([^<>]*)(?<=[^\x00-\x7f])>")  # as <红楼梦> for 《红楼梦》
 WITHOUT_VOWEL = re.compile("[b-df-hj-np-tv-z]+")
 
 
@@ -26,14 +29,17 @@ class Normalized(NamedTuple):
 
     clauses: tuple[str, ...]  # hanzi, letters, and blanks where the raw text had them; cut at punctuation
     changed: tuple[str, ...]  # what is spoken otherwise than written: `digits` (and units, signs), `latin`
-    unread: tuple[str, ...]  # what is neither hanzi nor letter nor punctuation and was not read as a number
+    unread: tuple[str, ...]  # what is neither hanzi nor letter nor punctuation and was not read as a number; markers
 
 
 def normalize(raw: str) -> Normalized:
     """Full-width forms narrowed, numbers with their units, dates and signs read as Mandarin (WeTextProcessing's rules),
-    punctuation cut out; whatever else is left is told in `unread`.
+    punctuation cut out; whatever else is left is told in `unread`, and so are markers of noise.
     """
     narrow = unicodedata.normalize("NFKC", SQUARE.sub("的平方", raw))
+    if markers := MARKER.findall(narrow):
+        return Normalized((), (), tuple(markers))
+    narrow = TITLE.sub(r"《\1》", narrow)
     spoken = narrow if _is_plain(narrow) else _speak_numbers(narrow)
     text = "".join("\n" if _is_punctuation(char) else char for char in spoken)
     clauses = tuple(" ".join(clause.split()) for clause in text.split("\n") if clause.strip())

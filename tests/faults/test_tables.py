@@ -36,6 +36,14 @@ READ = {  # what is read as PLAIN is: lines, encoding, end of lines, options
                             "utf-8", "\n", {}),
     "quotation marks as RFC 4180 has them": ([HEADER, *('"' + line.replace(",", '","') + '"' for line in PLAIN[1:])],
                                              "utf-8", "\n", {}),
+    "Excel's line sep=": (["sep=;", *(line.replace(",", ";") for line in PLAIN)], "utf-8-sig", "\r\n", {}),
+    "quotation marks about all cells, and tabs": (['"' + line.replace(",", '"\t"') + '"' for line in PLAIN], "utf-16",
+                                                  "\r\n", {}),
+    "blank lines before": (["", " ", *PLAIN], "utf-8", "\n", {}),
+    "full-width and invisible names": (["\ufeffａｕｄｉｏ,speaker,te\u200bxt,set", *PLAIN[1:]], "utf-8", "\n", {}),
+    "numbers of rows, as pandas writes": (["," + HEADER, *(f"{at},{line}" for at, line in enumerate(PLAIN[1:]))],
+                                          "utf-8", "\n", {}),
+    "UTF-32": (PLAIN, "utf-32", "\n", {}),
     "blanks around": ([line.replace(",", " , ") for line in PLAIN], "utf-8", "\n", {}),
 }
 
@@ -65,12 +73,22 @@ REFUSED = {  # lines, words of the error
                                "t.csv:3: a line break inside the cell"),
     "a zero byte": (with_line(3, "a1.wav,s1,早\0好,train"), "t.csv:3: a zero byte"),
     "a control character": (with_line(3, "a1.wav,s1,早\x07好,train"), "t.csv:3: a control character"),
-    "two text columns": ([HEADER.replace("set", "text"), *PLAIN[1:]], "t.csv:1: two columns are called 'text'"),
+    "two text columns": ([HEADER.replace("set", "text"), *PLAIN[1:]], "t.csv:1: two columns are called text, or alike"),
+    "columns that differ in case": ([HEADER.replace("set", "Text"), *PLAIN[1:]], "called Text, or alike"),
+    "no header": (PLAIN[1:], "its first line, which is to name the columns, has a0.wav, s1"),
+    "an address": (with_line(3, "https://x.cn/a1.wav,s1,早上好,train"), "t.csv:3: https://x.cn/a1.wav: an address"),
+    "a name in other case": (with_line(3, "A1.WAV,s1,早上好,train"), "own/A1.WAV: no such file; a1.wav is there"),
+    "a name without its ending": (with_line(3, "a1,s1,早上好,train"), "own/a1: no such file; a1.wav is there"),
+    "WeNet's list": (['{"key": "a0", "wav": "a0.wav", "txt": "你好"}'], "t.csv: JSON, not a table; make one of it"),
+    "a JSON array": (["[", '{"audio": "a0.wav"}]'], "t.csv: JSON, not a table"),
+    "a web page": (["<!DOCTYPE html>", "<table>"], "t.csv: a page of the web"),
+    "a pointer of Git LFS": (["version https://git-lfs.github.com/spec/v1"], "git lfs pull"),
+    "a wrong encoding told": (PLAIN, "not big5; it reads as utf-8 (你好)"),
     "two that may be the text": (["audio,speaker,sentence,transcript", *PLAIN[1:]],
                                  "columns sentence, transcript may all be the text"),
     "a header one short": (["audio,speaker,text", *PLAIN[1:]], "t.csv:2: 4 cells where the header has 3 columns"),
     "a row one short": (with_line(3, "a1.wav,s1,早上好"), "t.csv:3: 3 cells where the header has 4 columns"),
-    "no audio column": ([HEADER.replace("audio", "sound"), *PLAIN[1:]], "no column audio; it has sound"),
+    "no audio column": ([HEADER.replace("audio", "sound"), *PLAIN[1:]], "no column audio; its first line"),
     "a column of the config that is not there": (PLAIN, "no column words; it has audio"),
     "a recording twice": ([*PLAIN, PLAIN[2]], "a1.wav is in line 3, too"),
     "no text": (with_line(3, "a1.wav,s1,,train"), "t.csv:3: nothing in column text"),
@@ -87,6 +105,8 @@ REFUSED = {  # lines, words of the error
 def test_refused_with_its_line(project, case):
     lines, said = REFUSED[case]
     project.table(*lines)
+    if "encoding" in case:
+        project.configure(options={"file": "t.csv", "encoding": "big5"})
     if "config" in case:
         project.configure(options={"file": "t.csv", "text": "words"})
     assert said in project.prepare()
@@ -101,9 +121,17 @@ def test_another_encoding_is_named_and_the_remedy_works(project, encoding, advis
     assert project.prepare() == "" and project.read("text")["s1-a0"] == "你好"
 
 
-def test_a_spreadsheet_is_called_one(project):
-    project.write("own/t.csv", b"PK\x03\x04" + bytes(100))
-    assert "a spreadsheet, not a table" in project.prepare()
+@pytest.mark.parametrize(("begin", "said"), [(b"PK\x03\x04", "a spreadsheet, not a table"), (b"\x1f\x8b", "gunzip "),
+                                             (b"PAR1", "not a table"), (b"{\\rtf1", "not a table")])
+def test_what_is_no_text_is_called_by_its_name(project, begin, said):
+    project.write("own/t.csv", begin + bytes(100))
+    assert "own/t.csv: " in project.prepare() and said in project.prepare()
+
+
+def test_a_path_from_home(project, monkeypatch):
+    monkeypatch.setenv("HOME", str(project.own))
+    project.table(*with_line(3, "~/a1.wav,s1,早上好,train"))
+    assert project.prepare() == ""
 
 
 @pytest.mark.parametrize(("text", "read"), [
