@@ -59,11 +59,11 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     told = {"lm": lm.model_dump(mode="json"), "tokens_sha256": tokens_hash(tokens)}
     if "prefix" in config.experiment.decode.methods:
         mixed = syllable_lm(tokens[1:], lexicon, counts, syllables, dev.syllables, sentence_length(words.values()),
-                            lm.order, of_syllables)
+                            lm.order, of_syllables, lm.prune)
         write_arpa(folder / "syllables.arpa", mixed.model)
         told["syllables"] = _facts(mixed)
     if "wfst" in config.experiment.decode.methods:
-        mixed = word_lm(lexicon, counts, words, dev.words, lm.order, of_words)
+        mixed = word_lm(lexicon, counts, words, dev.words, lm.order, of_words, lm.prune)
         write_arpa(folder / "words.arpa", mixed.model)
         build_graph(folder, folder / "words.arpa", lexicon, tokens)
         told["words"] = _facts(mixed)

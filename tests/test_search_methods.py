@@ -158,6 +158,9 @@ def test_dev_weighs_the_sources(monkeypatch):
                              for dev in (text[:9], [["zhong1", "guo2"]] * 9))
     assert like_text.weights["text"] > 0.9 and like_words.weights["text"] < 0.1
     assert perplexity(like_text.model, text) < perplexity(like_words.model, text)
+    pruned = syllable_lm(tokens, LEXICON, counts, {"text": text}, text[:9], 4.0, 2, prune=0.5)
+    assert sum(pruned.model.sizes()) < sum(like_text.model.sizes())
+    assert pruned.perplexities["mixed"] == perplexity(pruned.model, text[:9])
     alone = word_lm(LEXICON, {}, {"text": [["好", "好"]]}, [], 2)
     assert alone.weights == {"text": 1.0} and alone.perplexities == {}
 

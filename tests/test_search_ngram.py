@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from steps.common.errors import UserError
 from steps.search.arpa import read_arpa, write_arpa
 from steps.search.kenlm_trie import read_trie
-from steps.search.kneser_ney import Counts, _discounts, estimate
+from steps.search.kneser_ney import Counts, _discounts, _matters, estimate, prune_by_entropy
 from steps.search.lm import read_model
-from steps.search.ngram import NGram, best_weights, mix, over, perplexity, vocabulary, windows_of
+from steps.search.ngram import NGram, best_weights, cut, mix, over, perplexity, vocabulary, windows_of
 
 WORDS = list("abcdef")
 texts = st.lists(st.lists(st.sampled_from(WORDS), max_size=7), min_size=1, max_size=30)
@@ -104,7 +104,7 @@ def test_kenlm_reads_the_same_probabilities(tmp_path, order):
     full = estimate(Counts(vocabulary(WORDS), order).add(text))
     few = estimate(Counts(vocabulary(WORDS), order).add(text[:20]))
     models = {"full": full, "counts": estimate(Counts(vocabulary(WORDS), order).add(text), prune=[0, 1, 1, 1, 1]),
-              "mixed": mix([full, few], [0.3, 0.7])}
+              "entropy": prune_by_entropy(full, 1e-3), "mixed": mix([full, few], [0.3, 0.7])}
     for name, model in models.items():
         write_arpa(tmp_path / "arpa", model)
         np.testing.assert_allclose(our_scores(model, heldout), kenlm_score(tmp_path / "arpa", heldout), rtol=1e-5,
@@ -127,16 +127,32 @@ def sums(model: NGram):
 def test_pruned_and_mixed_models_are_distributions():
     words, text = vocabulary("abcd"), random_text(60, words="abcd")
     full = estimate(Counts(words, 3).add(text))
-    for model in (full, estimate(Counts(words, 3).add(text), prune=[0, 1, 2]),
+    for model in (full, estimate(Counts(words, 3).add(text), prune=[0, 1, 2]), prune_by_entropy(full, 1e-2),
                   mix([full, estimate(Counts(words, 2).add(text[:5]))], [0.5, 0.5])):
         np.testing.assert_allclose(sums(model), 1, rtol=1e-9)
 
 
 def test_pruning_leaves_out_more_and_more():
     text = random_text(400)
-    sizes = [sum(estimate(Counts(vocabulary(WORDS), 3).add(text), prune=prune).sizes())
-             for prune in ([0], [0, 0, 1], [0, 1, 2], [0, 2, 3])]
-    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
+    full = estimate(Counts(vocabulary(WORDS), 3).add(text))
+    sizes = [sum(prune_by_entropy(full, threshold).sizes()) for threshold in (0, 1e-4, 1e-3, 1e-2)]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) > 2
+    assert sum(estimate(Counts(vocabulary(WORDS), 3).add(text), prune=[0, 1, 2]).sizes()) < sizes[0]
+
+
+def test_entropy_lost_is_the_divergence_between_the_models():
+    words, text = vocabulary("abcd"), random_text(60, words="abcd")
+    full = estimate(Counts(words, 2).add(text))
+    everything = np.array([[history, word] for history in range(1, 7) for word in range(7) if word != 1])
+    probs = 10 ** full.log10_probs(everything)
+    history_probs = 10 ** full.levels[0].log_prob
+    history_probs[1] = history_probs[2]
+    for gram in range(full.sizes()[1]):
+        keep = np.arange(full.sizes()[1]) != gram
+        other = 10 ** cut(full, [keep]).log10_probs(everything)
+        divergence = (history_probs[everything[:, 0]] * probs * np.log(probs / other)).sum()
+        lost = np.expm1(divergence)
+        assert _matters(full, 2, lost * 0.999)[gram] and not _matters(full, 2, lost * 1.001)[gram]
 
 
 def test_mixture_weights_minimise_dev_perplexity():

@@ -248,6 +248,7 @@ class Lm(Strict):
     text: list[str] = [TRAIN]  # transcripts of the training set; or files of sentences
     arpa: list[str] = []  # n-gram models of your own, over words or over syllables: ARPA files, KenLM's binary tries
     order: Annotated[int, Field(ge=2, le=6)] = 3  # words, or syllables, of the longest n-grams
+    prune: Annotated[float, Field(ge=0, lt=1)] = 0.0  # rise of perplexity, as a part, that an n-gram is left out for
 
     @model_validator(mode="after")
     def _has_a_source(self) -> "Lm":

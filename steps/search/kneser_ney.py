@@ -1,4 +1,4 @@
-"""Estimation of n-gram models by interpolated modified Kneser-Ney, and their pruning by counts.
+"""Estimation of n-gram models by interpolated modified Kneser-Ney, and their pruning.
 
 Chen and Goodman 1998 describe the smoothing; the treatment of `<s>`, `</s>` and `<unk>` is that of KenLM's lmplz
 (Heafield et al. 2013).
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, cut
+from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, cut, suffixes
 
 FALLBACK = (0.5, 1.0, 1.5)  # discounts where the counts allow no estimate, as lmplz --discount_fallback has them
 BUFFERED = 4_000_000  # n-grams that are collected before they are added up
@@ -128,3 +128,34 @@ def _add_up(windows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nda
     windows, counts = windows[order], counts[order]
     begins = np.flatnonzero(np.concatenate([[True], (windows[1:] != windows[:-1]).any(axis=1)]))
     return windows[begins], np.add.reduceat(counts, begins)
+
+
+def prune_by_entropy(model: NGram, threshold: float) -> NGram:
+    """Leave out the n-grams whose loss raises the perplexity by less than a part of `threshold` (Stolcke 1998).
+
+    Those that longer ones need as history or suffix stay. Backoff weights are computed anew.
+    """
+    keep = [_matters(model, n, threshold) for n in range(2, model.order + 1)]
+    return cut(model, keep)
+
+
+def _matters(model: NGram, n: int, threshold: float) -> np.ndarray:
+    level, below = model.levels[n - 1], model.levels[n - 2]
+    probs, shorter = 10 ** level.log_prob, 10 ** below.log_prob[suffixes(model, n)]
+    alpha = 10 ** below.backoff
+    numerator = 1 - np.bincount(level.history, probs, len(below.word))
+    denominator = 1 - np.bincount(level.history, shorter, len(below.word))
+    history = level.history
+    new_alpha = (numerator[history] + probs) / (denominator[history] + shorter)
+    ratio = np.log(new_alpha) - np.log(alpha[history])
+    loss = probs * (np.log(shorter) + np.log(new_alpha) - np.log(probs)) + numerator[history] * ratio
+    return np.expm1(-_history_probs(model, n)[history] * loss) >= threshold
+
+
+def _history_probs(model: NGram, n: int) -> np.ndarray:
+    """P(history) by the model, for all rows of order n - 1."""
+    probs = 10 ** model.levels[0].log_prob
+    probs[BOS] = probs[EOS]  # a sentence begins as often as one ends
+    for level in model.levels[1:n - 1]:
+        probs = probs[level.history] * 10 ** level.log_prob
+    return probs

@@ -11,7 +11,7 @@ from steps.config.schema import Pinyin
 from steps.search.arpa import read_arpa, write_arpa
 from steps.search.graph import build_graph
 from steps.search.kenlm_trie import is_binary, read_trie
-from steps.search.kneser_ney import Counts, estimate
+from steps.search.kneser_ney import Counts, estimate, prune_by_entropy
 from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, best_weights, mix, over, perplexity, vocabulary
 from steps.search.words import Readings, read_own_words, readings_of
 
@@ -38,36 +38,38 @@ def read_model(path: Path) -> NGram:
 
 
 def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], texts: Mapping[str, Sentences], dev: Sentences,
-            order: int, others: Mapping[str, NGram] | None = None) -> Mixed:
+            order: int, others: Mapping[str, NGram] | None = None, prune: float = 0.0) -> Mixed:
     """A model over the words of `lexicon`: their frequencies, and n-grams of each text of words.
 
     Args:
         texts: by name.
         others: models of the user's own, by name.
+        prune: n-grams are left out whose loss raises the perplexity by a smaller part.
     """
     others = others or {}
     words = vocabulary([*(one.word for one in lexicon), *(word for model in others.values() for word in model.words)])
     models = {"words": unigram(words, counts, sentence_length(texts.values()))} if counts else {}
     return _mixed(models | _of_texts(texts, words, order) | {name: over(model, words)
-                                                             for name, model in others.items()}, dev)
+                                                             for name, model in others.items()}, dev, prune)
 
 
 def syllable_lm(tokens: Sequence[str], lexicon: Sequence[Readings], counts: Mapping[str, int],
                 texts: Mapping[str, Sentences], dev: Sentences, length: float, order: int,
-                others: Mapping[str, NGram] | None = None) -> Mixed:
+                others: Mapping[str, NGram] | None = None, prune: float = 0.0) -> Mixed:
     """A model over the network's tokens: words that follow each other at random, and texts of syllables.
 
     Args:
         texts: by name.
         length: words in a sentence of the words, on average.
         others: models of the user's own over syllables, by name.
+        prune: as of `word_lm`.
     """
     others = others or {}
     words = vocabulary([*tokens, *(word for model in others.values() for word in model.words)])
     models = {name: estimate(Counts(words, order).add(random_text(lexicon, counts, words, length, power)))
               for name, power in POWERS.items()} if counts else {}
     return _mixed(models | _of_texts(texts, words, order) | {name: over(model, words)
-                                                             for name, model in others.items()}, dev)
+                                                             for name, model in others.items()}, dev, prune)
 
 
 def _of_texts(texts: Mapping[str, Sentences], words: list[str], order: int) -> dict[str, NGram]:
@@ -115,12 +117,14 @@ def random_text(lexicon: Sequence[Readings], counts: Mapping[str, int], syllable
             for begin, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
 
 
-def _mixed(models: dict[str, NGram], dev: Sentences) -> Mixed:
+def _mixed(models: dict[str, NGram], dev: Sentences, prune: float) -> Mixed:
     weights = dict(zip(models, best_weights(list(models.values()), dev), strict=True))
     kept = {name: weight for name, weight in weights.items() if weight >= NEGLIGIBLE}
     total = sum(kept.values())
     shares = [weight / total for weight in kept.values()]
     model = mix([models[name] for name in kept], shares) if len(kept) > 1 else models[next(iter(kept))]
+    if prune:
+        model = prune_by_entropy(model, prune)
     told = {name: perplexity(one, dev) for name, one in models.items()} if dev else {}
     return Mixed(model, weights, told | ({"mixed": perplexity(model, dev)} if dev else {}))
 
