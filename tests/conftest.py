@@ -12,7 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # They take the most time. pytest's processes begin with them, so that both end at about the same time: each file stays
 # in one process.
-LONGEST = ("test_recipe", "test_workers", "test_training", "test_cluster", "test_diagnose_network",
+LONGEST = ("test_recipe", "test_workers", "test_training", "test_onednn", "test_cluster", "test_diagnose_network",
            "test_onednn_bfloat16", "test_big_corpora")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_corpus
 import yaml
-from mindspore import nn, ops
+from mindspore import ops
 from tiny_corpus import EXPERIMENT
 
 from steps import diagnose
@@ -96,26 +96,15 @@ class TwoSoftmaxes(CTCObjective):
         return self.loss(probs, out_lengths, labels, label_lengths).sum() / label_lengths.sum()
 
 
-class BareLogits(CTCObjective):
-    def __init__(self, network, kernels):
-        super().__init__(network, kernels)
-        self.ctc = nn.CTCLoss(reduction="none")
-
-    def construct(self, feats, out_lengths, labels, label_lengths):
-        logits = self.network(feats)
-        return self.ctc(logits.transpose(1, 0, 2), labels, out_lengths, label_lengths).sum() / label_lengths.sum()
-
-
 def test_the_compiled_loss(bench):
     assert objective.check_loss(bench).severity == "ok"
     assert objective.check_logits(bench).severity == "ok"
 
 
-@pytest.mark.parametrize(("flawed", "words"), [(TwoSoftmaxes, "twice"), (BareLogits, "logits are passed")])
-def test_a_compiled_loss_with_a_mistake(context, flawed, words):
-    other = Bench(context, flawed)
+def test_a_compiled_loss_with_a_mistake(context):
+    other = Bench(context, TwoSoftmaxes)
     finding = objective.judge_loss(other.loss(), other.logits(), other.batch)
-    assert finding.severity == "error" and words in finding.finding
+    assert finding.severity == "error" and "twice" in finding.finding
 
 
 def test_outputs():
@@ -202,7 +191,7 @@ def with_rate(bench, rate):
 
 @pytest.mark.parametrize(("rate", "severities", "words"), [
     (0.01, ["ok"], "learns at 0.01"), (30.0, ["warning", "error"], "too high"),
-    (1e-6, ["warning", "error"], "too low")])
+    (1e-4, ["warning", "error"], "too low")])
 def test_the_sweep_sees_rates_that_are_too_high_or_low(bench, rate, severities, words):
     finding = sweep.check_rate(with_rate(bench, rate))
     assert finding.severity in severities and words in finding.finding, (finding.finding, finding.evidence)

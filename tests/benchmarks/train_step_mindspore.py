@@ -90,7 +90,7 @@ def run(case: dict, precision: str, steps: int, folder: Path) -> dict:
     clock = Clock()
     training = Training(folder, train.model_copy(update={"epochs": 1}), steps, network, step.update.optimizer, None,
                         None, History(), Workers())
-    ms.Model(step).train(1, data, callbacks=[StepLog(training), clock], dataset_sink_mode=False)
+    ms.Model(step).train(1, data, callbacks=[StepLog(training, {}), clock], dataset_sink_mode=False)
     return {"version": f"MindSpore {ms.__version__}, {kernels_for(experiment)[0]}", "seconds": clock.seconds,
             "pipeline": pipeline}
 
