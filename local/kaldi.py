@@ -100,29 +100,34 @@ def cut_all(path: Path, segments: dict[str, str], wavs: dict[str, str], cut_dir:
     faults, cut = [], {}
     for utt, line in track(segments.items(), len(segments), f"{path}"):
         try:
-            recording, begin, end = line.split()[:3]
+            recording, begin, end, channel, *_ = [*line.split(), "-1"]
             if recording not in wavs:
                 raise UserError(f"there is no recording {recording} in wav.scp")
             cut[utt] = str(cut_dir / f"{utt}.wav")
-            cut_one(wavs[recording], float(begin), float(end), Path(cut[utt]))
+            cut_one(wavs[recording], float(begin), float(end), Path(cut[utt]), int(channel))
         except ValueError:
-            faults.append(f"{path}: {utt}: recording, begin and end in seconds are wanted, not {line!r}")
+            faults.append(f"{path}: {utt}: recording, begin and end in seconds are wanted, and perhaps a channel's "
+                          f"number, from 0, not {line!r}")
         except UserError as error:
             faults.append(f"{path}: {utt}: {error}")
     refuse(faults)
     return cut
 
 
-def cut_one(wav: str, begin: float, end: float, target: Path) -> None:
-    """Write the part of a recording between two times in seconds; an `end` of -1 means its end."""
+def cut_one(wav: str, begin: float, end: float, target: Path, channel: int = -1) -> None:
+    """Write the part of a recording between two times in seconds; an `end` of -1 means its end, a `channel` of -1 all.
+    """
     with open_audio(wav) as file:
         seconds = file.frames / file.samplerate
         end = seconds if end == -1 else end
         if not 0 <= begin < end <= seconds + OVERSHOOT_S or begin >= seconds:
             raise UserError(f"{begin} to {end} s is no part of {wav}, which lasts {seconds:.3f} s")
+        if not -1 <= channel < file.channels:
+            raise UserError(f"{wav} has {file.channels} channels, and none of the number {channel}")
         first = round(begin * file.samplerate)
         file.seek(first)
         samples = file.read(round(end * file.samplerate) - first, dtype="int32", always_2d=True)
+        samples = samples if channel == -1 else samples[:, channel]
         with atomic_path(target) as beside:
             soundfile.write(beside, samples, file.samplerate, format="WAV",
                             subtype="PCM_16" if file.subtype == "PCM_16" else "PCM_24")

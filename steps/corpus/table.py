@@ -72,7 +72,8 @@ def scan_table(path: str | os.PathLike) -> Scan:
     path = Path(path)
     text, faults = decode(path)
     if text and not text.endswith("\n"):
-        faults.append(f"{path}: the last line has no newline, as of a file cut short")
+        faults.append(f"{path}: the last line has no newline, as of a file cut short; get it anew, or where it is "
+                      f"whole: echo >> {path}")
     rows, unfit = [], []
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
         key, _, value = line.replace("\t", " ").strip(" ").partition(" ")
@@ -149,7 +150,8 @@ def _order_faults(path: Path, keys: list[str]) -> list[str]:
         if key in seen:
             faults.append(f"{path}:{number}: {key}: the key is there twice")
         elif key < before:
-            faults.append(f"{path}:{number}: {key}: not sorted (C order), it stands behind {before}")
+            faults.append(f"{path}:{number}: {key}: not sorted (C order), it stands behind {before}; sort it: "
+                          f"LC_ALL=C sort -o {path} {path}")
         if re.search(r"\s", key):
             faults.append(f"{path}:{number}: {key!r}: white space inside a key")
         seen.add(key)

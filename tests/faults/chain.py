@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import yaml
+from corpus_trees import speech
 from killer import Done, run_killed
 from tiny_corpus import EXPERIMENT
 
@@ -24,19 +25,26 @@ STAGES = {
     "align": ["steps.align", "exp/one", "train"],
     "export": ["steps.export", "exp/one"],
     "report": ["steps.make_report", "exp/one"],
+    "compare": ["steps.compare"],
+    "recognize": ["steps.recognize", "exp/one/export", "exp/sound", "--beside", "--overwrite"],
+    "pronounce": ["steps.pronounce", "exp/one/export", "exp/sound/a.wav", "--text", "你好", "--html", "exp/page.html"],
+    "diagnose": ["steps.diagnose", "one", "--minutes", "0.02"],
 }
 # What differs from run to run: durations, dates, commits, processes; and what holds such.
 VARY = re.compile(r"env\.json|train\.csv|decode\.json|score\.json|checkpoints/.*\.json|report\.html|inputs\.json|"
-                  r"lm\.json|export\.json|model\.mindir|(decode|score|export)/(.*/)?SHA256SUMS|data/mini/\w+/(utt2audio|SHA256SUMS)$")
+                  r"lm\.json|export\.json|model\.mindir|compare\.|diagnosis\.|"
+                  r"(decode|score|export)/(.*/)?SHA256SUMS|data/mini/\w+/(utt2audio|SHA256SUMS)$")
 
 
 def make_project(root: Path) -> None:
-    """conf/ of a corpus of some sentences of mini and an experiment that trains for moments."""
+    """conf/ of a corpus of some sentences of mini and an experiment that trains for moments; two recordings."""
     config = {"module": "mini", "options": {"seed": 1, "utterances": {"train": 12, "dev": 3, "test": 3}}}
     experiment = {**EXPERIMENT, "corpus": "mini", "features": "fbank",
                   "decode": {"sets": ["dev"], "methods": ["prefix"], "lm": {"words": ["words.txt"], "text": ["train"]}}}
     experiment["train"] = {**EXPERIMENT["train"], "epochs": 2}
     write_lines(root / "words.txt", ["你好", "中国"])
+    for name in ("a", "b"):
+        speech(root / "exp/sound" / f"{name}.wav")
     for name, content in (("corpora/mini", config), ("features/fbank", {"type": "fbank", "num_bins": 8}),
                           ("one", experiment)):
         write_lines(root / "conf" / f"{name}.yaml", [yaml.safe_dump(content)])

@@ -1,5 +1,6 @@
 """Data directories as Kaldi's, WeNet's and ESPnet's recipes write them are taken as they are."""
 
+import numpy as np
 import pytest
 import soundfile
 from corpus_trees import lines, speech
@@ -72,9 +73,24 @@ def test_segments_are_cut(kaldi):
     assert kaldi.features() == ""
 
 
+def test_a_segment_of_one_channel(kaldi):
+    sound = np.random.default_rng(0).normal(0, 0.1, (8000, 2))
+    soundfile.write(kaldi.own / "both.wav", sound, 8000)
+    utts = [f"BAC009{spk}W012{number}" for spk in ("S0002", "S0003") for number in (1, 2)]
+    lines(kaldi.own / "train/wav.scp", f"both {kaldi.own}/both.wav")
+    lines(kaldi.own / "train/segments", *(f"{utt} both 0 1 {channel}" for utt, channel in zip(utts, (0, 1, -1, 1),
+                                                                                             strict=True)))
+    assert kaldi.prepare() == ""
+    found = [soundfile.read(f"data/own/cut/train/{utt}.wav")[0] for utt in utts]
+    for cut, wanted in zip(found, (sound[:, 0], sound[:, 1], sound, sound[:, 1]), strict=True):
+        np.testing.assert_allclose(cut, wanted, atol=1e-4)
+
+
 @pytest.mark.parametrize(("line", "said"), [("long 2 1", "2.0 to 1.0 s is no part"), ("long 0 9", "is no part"),
-                                            ("other 0 1", "no recording other"), ("long 0", "are wanted, not"),
-                                            ("long a b", "are wanted, not"), ("long nan 1", "is no part")])
+                                            ("other 0 1", "no recording other"), ("long 0", "are wanted"),
+                                            ("long a b", "are wanted"), ("long nan 1", "is no part"),
+                                            ("long 0 1 A", "a channel's number, from 0, not 'long 0 1 A'"),
+                                            ("long 0 1 1", "has 1 channels, and none of the number 1")])
 def test_segments_that_cannot_be(kaldi, line, said):
     folder = kaldi.own / "train"
     speech(kaldi.own / "long.flac", 8000, 3.0)
