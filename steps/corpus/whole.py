@@ -132,16 +132,19 @@ def _mp4_end(file: BinaryIO) -> int:
     position, size = 0, _size(file)
     while position + 8 <= size:
         length = _number(file, position, 4, "big")
-        if file.read(4) not in MP4_BOXES or not length:
+        if file.read(4) not in MP4_BOXES:
             break
-        position += length if length > 1 else _number(file, position + 8, 8, "big")
+        length = length if length != 1 else _number(file, position + 8, 8, "big")
+        if length < 8:
+            break
+        position += length
     return position
 
 
 def _ebml_end(file: BinaryIO) -> int:
     """The end of the segment, which follows the header; a live recording does not tell it."""
     file.seek(4)
-    file.seek(_ebml_length(file), os.SEEK_CUR)
+    file.seek(min(_ebml_length(file), _size(file)), os.SEEK_CUR)
     if file.read(4) != SEGMENT:
         return 0
     length = _ebml_length(file)
@@ -150,9 +153,11 @@ def _ebml_end(file: BinaryIO) -> int:
 
 def _ebml_length(file: BinaryIO) -> int:
     """A number of 1 to 8 bytes, behind as many zero bits less one as it has bytes; 0 for "not known", all ones."""
-    first = file.read(1)[0]
-    more = 8 - first.bit_length()
-    number = int.from_bytes(bytes([first]) + file.read(more), "big") - (1 << 7 * (more + 1))
+    first = file.read(1)
+    if first in (b"", b"\0"):  # no such number
+        return 0
+    more = 8 - first[0].bit_length()
+    number = int.from_bytes(first + file.read(more).ljust(more, b"\0"), "big") - (1 << 7 * (more + 1))
     return 0 if number == (1 << 7 * (more + 1)) - 1 else number
 
 
@@ -162,7 +167,7 @@ def _sphere_end(file: BinaryIO) -> int:
     header = file.read(1024)
     said = dict(re.findall(rb"^(\w+) -\w+ (\S+)", header, re.MULTILINE))
     counts = [said.get(name, b"") for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
-    if not all(map(bytes.isdigit, counts)) or b"," in said.get(b"sample_coding", b""):
+    if not all(map(bytes.isdigit, [*counts, header[8:16].strip()])) or b"," in said.get(b"sample_coding", b""):
         return 0
     samples, channels, width = map(int, counts)
     return int(header[8:16]) + samples * channels * width

@@ -135,6 +135,9 @@ def _pyav(path: Path, sample_rate: int) -> Sound:
         raise UserError(f"{path}: not readable as audio: {error.strerror}; get the file anew") from None
     except IndexError:
         raise UserError(f"{path}: holds no sound") from None
+    if stream.codec_context is None or not stream.rate:
+        raise UserError(f"{path}: not readable as audio: its header tells no codec or rate that is known; get the file "
+                        "anew")
     resampler = av.AudioResampler(format="fltp")  # floats, a row for each channel; rate and channels stay
     seconds, promised = None, None
     if stream.duration:

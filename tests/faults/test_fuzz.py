@@ -18,6 +18,8 @@ from steps.config.schema import Experiment
 from steps.corpus.audio import check_audio, read_blocks
 from steps.corpus.rows import read_rows
 from steps.corpus.table import read_transcript
+from steps.corpus.whole import cut_short, doubtful_end
+from steps.deploy.sound import open_sound
 from steps.search.arpa import read_arpa
 from steps.search.ctm import read_ctm
 from steps.text.syllables import read_tokens
@@ -87,6 +89,20 @@ def test_headers_of_audio(tmp_path, kind, changes, cut):
         assert str(path) in found
     else:
         assert 0 < found < 86400 and sum(map(len, read_blocks(path))) > 0
+
+
+MAGIC = b"OggS", b"RIFF\0\0\0\0WAVE", b"RF64\0\0\0\0WAVEds64", b"riff\x2e\x91\xcf\x11", b"caff", b"\0\0\0\x18ftyp", \
+    b"\x1aE\xdf\xa3", b"NIST_1A\n", b"ID3", b"\xff\xf1", b"G" + bytes(187) + b"G" + bytes(187) + b"G"
+
+
+@FUZZ
+@given(magic=st.sampled_from(MAGIC), raw=st.binary(max_size=200))
+def test_bytes_behind_the_first_of_a_recording(tmp_path, magic, raw):
+    (tmp_path / "a.wav").write_bytes(magic + raw)
+    for told in (cut_short(tmp_path / "a.wav"), doubtful_end(tmp_path / "a.wav")):
+        assert told is None or isinstance(told, str)
+    with contextlib.suppress(UserError):
+        assert sum(map(len, open_sound(tmp_path / "a.wav", 16000).blocks)) >= 0
 
 
 CTM = "a-1 1 0.120 0.040 ni3 0.987\na-1 1 0.5 0.1 hao3 1\n"
