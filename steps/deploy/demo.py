@@ -57,7 +57,7 @@ def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: lis
     template = environment(PAGES).get_template("demo.html.jinja")
     page = template.render(
         experiment=config.name, model=_json(description), dictionary=_json(_dictionary()), weights=weights,
-        style="\n".join((PAGES / name).read_text(encoding="utf-8") for name in ("style.css", "demo.css")),
+        style=(PAGES / "style.css").read_text(encoding="utf-8"),
         script="\n".join((PAGES / name).read_text(encoding="utf-8") for name in SCRIPTS))
     write_lines(path, [page])
 
