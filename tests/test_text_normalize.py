@@ -89,6 +89,10 @@ def test_what_cannot_be_read_is_told():
     assert normalize("你#我*他&她").unread == ("#", "*")
 
 
+def test_bytes_that_are_no_text_are_told():
+    assert normalize("ni3 \udcc4你").unread == ("\ufffd",)
+
+
 @pytest.mark.parametrize("marker", ["<NOISE>", "<SPOKEN_NOISE>", "</s>", "<b>", "[LAUGH]", "{NOISE}", "【UM】", "SIL",
                                     "NULL"])
 def test_markers_are_not_spelled(marker):

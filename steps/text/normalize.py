@@ -18,6 +18,7 @@ LETTERS = {
     "R": "a1 er5", "S": "ai2 si5", "T": "ti4", "U": "you1", "V": "wei1", "W": "da2 bu5 liu5", "X": "ai2 ke4 si5",
     "Y": "wai4", "Z": "zei2",
 }
+NO_TEXT = re.compile("[\ud800-\udfff]")  # of bytes that are no UTF-8
 MARKER = re.compile(  # of what is heard and not said, as many transcripts have it: <NOISE>, <s>, [LAUGH], SIL
     r"(?<![A-Za-z0-9])</?[A-Za-z][^<>]*>|[\[{【][A-Z_]{2,}[\]}】]|(?<![A-Za-z])(?:SIL|SPN|NSN|UNK|NULL)(?![A-Za-z])")
 TITLE = re.compile("(?<![A-Za-z0-9])<(?=[^\x00-\x7f])([^<>]*)(?<=[^\x00-\x7f])>")  # as <红楼梦> for 《红楼梦》
@@ -36,7 +37,7 @@ def normalize(raw: str) -> Normalized:
     """Full-width forms narrowed, numbers with their units, dates and signs read as Mandarin (WeTextProcessing's rules),
     punctuation cut out; whatever else is left is told in `unread`, and so are markers of noise.
     """
-    narrow = unicodedata.normalize("NFKC", SQUARE.sub("的平方", raw))
+    narrow = unicodedata.normalize("NFKC", SQUARE.sub("的平方", NO_TEXT.sub("\ufffd", raw)))
     if markers := MARKER.findall(narrow):
         return Normalized((), (), tuple(markers))
     narrow = TITLE.sub(r"《\1》", narrow)

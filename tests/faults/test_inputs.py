@@ -415,6 +415,14 @@ case("recognize: an empty name", nothing, "exit 2", f"recognize {EXPORT} ''")
 case("recognize: no such file", nothing, "exit 1", f"recognize {EXPORT} none.wav")
 case("recognize: an empty file", put("a.wav", ""), "exit 1")
 case("recognize: a file of text", put("a.wav", "hello"), "exit 1")
+for what, place, new in (("no format", 20, bytes(2)), ("a format that there is not", 20, b"\xff\xff"),
+                         ("samples of no bits", 34, bytes(2))):
+    case(f"recognize: a header of {what}", change("a.wav", lambda old, place=place, new=new: old[:place] + new
+         + old[place + 2:]), "a.wav: not readable as audio")
+case("recognize: AAC of no rate", put("a.wav", b"\xff\xf1\x50\x80" * 50), "a.wav: not readable as audio")
+case("recognize: half a header of WebM", put("a.wav", b"\x1aE\xdf\xa3" + bytes(100)), "a.wav: not readable as audio")
+case("pronounce: a recording of one frame", lambda root: speech(root / "a.wav", seconds=0.025) and None,
+     "do not fit into")
 case("recognize: a folder of none", folder("empty"), "holds no recording", f"recognize {EXPORT} empty")
 case("recognize: a folder by a link that leads back", lambda root: (root / "own/again").symlink_to(".."), "",
      f"recognize {EXPORT} own")
