@@ -58,7 +58,7 @@ say() {
     echo "path.sh: $*" >&2
 }
 
-# What .venv must be made from: venvs cannot be moved, hence the folder.
+# What .venv must be made from: venvs cannot be moved, so the folder counts, too.
 wanted() {
     echo "# $root"
     cat "$lock"

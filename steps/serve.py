@@ -33,7 +33,7 @@ def main() -> None:
     check_model(args.exp_dir)
     check_address(args.host, args.port)
     if args.host not in LOOPBACK:
-        print(f"warning: whoever can reach {args.host}:{args.port} can use this server; it knows no passwords",
+        print(f"warning: everybody who can reach {args.host}:{args.port} can use this server; it has no passwords",
               file=sys.stderr)
     app = make_app(args.exp_dir, Limits())
     if args.host in LOOPBACK:

@@ -1,6 +1,6 @@
 """Stage 4: train an experiment's network with CTC, or go on where an interrupted training stopped.
 
-Where train.workers is more than 1, it starts them, by msrun; or be one of those that you have started by it.
+Where train.workers is more than 1, it starts that many processes by msrun. One that msrun has started is a worker.
 """
 
 import argparse

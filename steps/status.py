@@ -100,9 +100,9 @@ def sentence(now: dict) -> str:
     if not now["tasks"]:
         return f"`{now['command']}` would run nothing: all is done."
     known, unknown = len(now["tasks"]) - len(now["unknown"]), len(now["unknown"])
-    time = f"about {about(now['seconds'])}" if known else "nobody knows for how long, as nothing like it has run yet"
+    time = f"about {about(now['seconds'])}" if known else "the time is not known, as nothing like it has run yet"
     if known and unknown:
-        time += f", and for {listed(now['unknown'])}, which nothing like has run yet"
+        time += f", and an unknown time for {listed(now['unknown'])}, as nothing like it has run yet"
     return f"`{now['command']}` would run {listed(now['tasks'])}: {time}."
 
 

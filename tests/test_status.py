@@ -71,7 +71,7 @@ def test_never_run(fresh):
     assert sorted(found["now"]["tasks"]) == sorted(ALL)
     assert sorted(found["now"]["unknown"]) == sorted(ALL)
     assert not (fresh.folder / ".doit.db").exists()  # looking leaves no traces
-    assert "nobody knows for how long" in call(fresh.folder, "steps.status")
+    assert "the time is not known" in call(fresh.folder, "steps.status")
 
 
 def test_done(finished):

@@ -209,8 +209,8 @@ def load_known(exp_dir: Path | str) -> tuple[Resolved, dict[str, Any]]:
 
 
 def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Model, dict[str, Any]]:
-    """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks,
-    but for what is null there.
+    """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks.
+    Keys whose value is null are left out.
 
     Keys that `value` lacks get their defaults. Raises UserError as `load` does where that is not all that is wrong.
     """

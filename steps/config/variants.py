@@ -1,7 +1,7 @@
 """Experiments as they are written: one on the base of another, and many from one file.
 
-`base: x` in conf/y.yaml makes y as x, but for the keys that conf/y.yaml has: mappings are merged key by key, and every
-other value replaces the base's, whole lists, too. Features, in conf/features, have the same key.
+`base: x` in conf/y.yaml makes y as x, except for the keys that conf/y.yaml has. Mappings are merged key by key. Every
+other value, also a list, replaces the base's. Features, in conf/features, have the same key.
 
 `seeds: [1, 2]` in conf/x.yaml makes x@1 and x@2. A sweep's points are called <sweep>@<key>-<value>,<key>-<value>, by
 the shortest tails of their keys that tell them apart, with @<seed> behind where the sweep or its base has seeds. (Not

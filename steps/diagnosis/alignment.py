@@ -2,7 +2,7 @@
 
 CTC asks for the order of syllables alone. A network that sees a whole word at once may recognise it from anywhere, and
 emit its first syllable at the utterance's first frame: whichever frame wins early in training is kept. Such a network
-learns words by heart, and does badly with those that it does not know.
+learns whole words, and fails on words that it does not know.
 """
 
 from collections.abc import Mapping

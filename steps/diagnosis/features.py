@@ -146,8 +146,8 @@ def check_holes(context: Context) -> Finding:
 def judge_holes(feats: Feats, config: Features) -> Finding:
     """`feats` are as stored, (frames, bins) by utterance.
 
-    Coders leave out what nobody would hear, and at low rates all high frequencies. At the floor such values lie far
-    below everything else: they rule a bin's deviation, and are learnt by heart.
+    Coders leave out what cannot be heard, and at low rates all high frequencies. Such values are at the floor, far
+    below all others: they decide a bin's deviation, and the network learns them.
     """
     floor = feature_floor(config)
     everything = np.concatenate(list(feats.values()))
@@ -245,7 +245,7 @@ def judge_audio(recordings: Mapping[str, Audio], sample_rate: int) -> Finding:
 def is_clipped(samples: np.ndarray) -> bool:
     """Whether float32 `samples` (samples,) stand still at their highest value, more than once in a thousand loud ones.
 
-    A recording that was clipped and then turned down stands still at its own peak, hence not at full scale.
+    A recording that was clipped and then turned down stands still at its own peak, and not at full scale.
     """
     peak = np.abs(samples).max()
     at_peak = np.abs(samples) >= FULL * peak

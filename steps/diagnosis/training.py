@@ -2,8 +2,9 @@
 
 The learning rate sweep trains shortly at several rates, from the same start on the same batches. Smith (2017,
 "Cyclical learning rates") raises the rate within one training and looks where the loss turns up. With batch norm, Adam
-and clipping it hardly does: at rates that are too high the network stays on the plateau where CTC begins. So each rate
-gets a short training with warm-up and decay, and the loss at its end is compared with the others' and the plateau's.
+and clipping the loss does not turn up: at rates that are too high the network stays on the plateau where CTC begins. So
+each rate gets a short training with warm-up and decay, and the loss at its end is compared with the others' and the
+plateau's.
 """
 
 import time
@@ -164,7 +165,7 @@ def next_rate(scores: Mapping[float, float], configured: float, deaf: float) -> 
 
 
 def recommended(scores: Mapping[float, float], deaf: float) -> float:
-    """The highest rate at which the network learns well, or the best one: learning by heart favours rates too low."""
+    """The highest rate at which the network learns well, or the best one. On a few batches low rates look best."""
     well = [rate for rate, value in scores.items() if value < LEARNT * deaf]
     return max(well) if well else min(scores, key=scores.get)
 

@@ -80,8 +80,8 @@ def _check_alike(source: Source, loaded: dict, shapes: dict[str, tuple]) -> None
     for name in sorted(shapes.keys() | theirs.keys()):
         if shapes.get(name) != theirs.get(name):
             raise UserError(f"train.init_from: {source.checkpoint} is of another network: {name} is "
-                            f"{theirs.get(name, 'not there')}, here {shapes.get(name, 'not there')}; make `model` as "
-                            f"its experiment, save for output")
+                            f"{theirs.get(name, 'not there')}, here {shapes.get(name, 'not there')}; make `model` the "
+                            f"same as its experiment's, except for output")
 
 
 def _copy_rows(loaded: dict, weights: dict[str, ms.Parameter], theirs: list, ours: list) -> None:

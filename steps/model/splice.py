@@ -1,7 +1,8 @@
-"""Words and sentences that nobody said: syllables cut out of several utterances of a speaker, one behind the other.
+"""New words and sentences for training: syllables cut out of several utterances of a speaker, one behind the other.
 
-A network that has heard a few thousand words learns them by heart. Of spliced ones, made anew every epoch, it can learn
-the syllables alone (after Lam et al. 2021, "On-the-fly aligned data augmentation"; of sentences: Min et al. 2022).
+A network that has heard a few thousand words learns these words whole. Of spliced words, which are new in every epoch,
+it can learn the syllables alone (after Lam et al. 2021, "On-the-fly aligned data augmentation"; of
+sentences: Min et al. 2022).
 """
 
 import itertools

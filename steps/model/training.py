@@ -60,7 +60,8 @@ def train(config: Resolved, exp_dir: Path) -> None:
         return
     check_precision(experiment)
     set_device(experiment.device, exp_dir / "log")
-    workers = join_workers(experiment.train.workers)  # not before may one write: the others look
+    # No worker writes before all have met: until then the others look at what is there.
+    workers = join_workers(experiment.train.workers)
     if workers is None:
         return
     read = inputs(config)
@@ -70,7 +71,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
     if workers.writes:
         begin(config, exp_dir, tokens, batches.buckets, read)
         _report(config, exp_dir, network, left_out)
-    workers.wait()  # worker 0 has moved an older training aside; only then may the others look for checkpoints
+    workers.wait()  # until worker 0 has moved an older training aside: the others look for checkpoints next
 
     steps = batches.steps_per_epoch * experiment.train.epochs
     optimizer, new_step = make_update(config, network, steps, workers)

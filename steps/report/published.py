@@ -47,7 +47,7 @@ def publish(found: Comparison) -> list[str]:
 
 
 def _not_of_conf(row: Row) -> str:
-    """Why a row is not what conf/ says now; empty where it is, but for its seed and how it is decoded."""
+    """Why a row is not what conf/ says now; empty where it is. Its seed and how it is decoded do not count."""
     try:
         now = load_experiment(row.runs[0].path.absolute().name)
     except UserError as error:

@@ -178,7 +178,7 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
 
 
 def sandhi_blind_errors(pairs: Sequence[Pair]) -> int:
-    """The errors of an alignment, but for tones that differ by sandhi alone.
+    """The errors of an alignment, without those of tones that differ by sandhi alone.
 
     Trainings on spoken tones and on citation tones can be compared by it: in the references of either, the place of a
     syllable allows the same tones (`steps.text.tones.sandhi_blind`).
