@@ -23,7 +23,7 @@ MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "�
           "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
           "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
 GAINED = (*"了过到奖冠第病癌分金银铜名利钱感肺胃零两几糖抑胜罪", "流感", "此", "满分", "高分", "一等", "一块", "一枚",
-          "一分", "一百", "一次", "民心", "人心", "天下")  # what one gets, in 得奖, 得第一, 得感冒
+          "一分", "一百", "一次", "民心", "天下")  # what one gets, in 得奖, 得第一, 得感冒
 OBJECTS = "车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字"  # of verbs: 开车得有驾照
 TIMES = ("t", "c", "s")  # tags of times, conjunctions and places
 THINGS = ("树", "车", "饭", "路", "活", "票", "菜", "手")  # nouns that jieba may take for something else
@@ -41,7 +41,8 @@ TOLD = ("开心", "明白", "过去", "出口", "起劲", "有理", "在理", "�
 NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六七八九十几百千万半]+个?"
                     "(?:小时|钟头|月|人|天|年|分钟|星期|礼拜|多|块|元|米|公里)")  # 回家得两个小时
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
-NAMING = tuple("称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
+NAMING = tuple(
+    "展称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
 WHOM = tuple("我你您他她它咱谁何此这那")  # behind 为, for
 MAIN = (*"主辅首准止荣例限先本重", "己任", "主要", "核心", "中心", "基础")  # behind 为, in 以 … 为主
 MEASURED = tuple("率度高长重积量值价龄额数间期速温比号名径宽深厚距寿史")
@@ -232,6 +233,8 @@ def _is_copula(clause: Clause, index: int) -> bool:
     if behind is None:
         return True
     if behind.tag[0] == "r" or behind.hanzi in ("了", "着") or behind.hanzi.startswith(WHOM):
+        return False
+    if before is not None and before.hanzi in ("去", "来", "能", "会", "要", "想", "专门", "愿意", "可以"):
         return False
     ahead = clause.text[: token.start]
     if re.search("以[^，]{1,12}$", ahead) or re.match(".{1,8}所", clause.text[token.end :]):

@@ -9,7 +9,7 @@ from steps.text.numbers import rewrite
 
 SIGNS = "&@%#*/\\_§†‡‰"  # Unicode counts them as punctuation, but people say them
 ROMAN = re.compile("[IVX]{2}")  # perhaps a Roman number
-SQUARE = re.compile("(?<=\\d)²|(?<=(?<![A-Za-z])[abcnrxyz])²")  # as an exponent; m² is an area
+EXPONENT = re.compile("(?:(?<=\\d)|(?<=(?<![A-Za-z])[abcnrxyz])|(?<=[\\w][)）]))⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")  # m² is an area
 TILDE = "~"  # and this, a mark of a drawn-out word, as a mathematical sign
 # The names that speakers of Mandarin give to the English letters, as near as pinyin comes to them.
 LETTERS = {
@@ -37,7 +37,7 @@ def normalize(raw: str) -> Normalized:
     """Full-width forms narrowed, numbers with their units, dates and signs read as Mandarin (WeTextProcessing's rules),
     punctuation cut out; whatever else is left is told in `unread`, and so are markers of noise.
     """
-    narrow = unicodedata.normalize("NFKC", SQUARE.sub("的平方", NO_TEXT.sub("\ufffd", raw)))
+    narrow = unicodedata.normalize("NFKC", EXPONENT.sub(_raised, NO_TEXT.sub("\ufffd", raw)))
     if markers := MARKER.findall(narrow):
         return Normalized((), (), tuple(markers))
     narrow = TITLE.sub(r"《\1》", narrow)
@@ -48,6 +48,11 @@ def normalize(raw: str) -> Normalized:
     numbers = ("digits",) if spoken != narrow else ()
     letters = ("latin",) if re.search("[a-zA-Z]", spoken) else ()
     return Normalized(clauses, numbers + letters, unread)
+
+
+def _raised(match: re.Match[str]) -> str:
+    """x² is the square of x, and 10⁻³ is ten to the power of -3, which the rules for numbers read."""
+    return "的平方" if match[0] == "²" else f"^{match[0]}"
 
 
 @functools.cache
@@ -82,10 +87,10 @@ def _rules():
 
 
 def spell(word: str) -> tuple[str, ...]:
-    """The syllables of an abbreviation: one letter, capitals (CEO), or no vowel (ktv); empty for other words, which one
-    reads as a whole (WiFi, hello) and nobody knows how but a user's dictionary."""
+    """The syllables of an abbreviation: one letter, capitals (CEO, pH, iOS), or no vowel (ktv); empty for other words,
+    which one reads as a whole (WiFi, hello) and nobody knows how but a user's dictionary."""
     if not word.isalpha():
         return ()
-    if len(word) == 1 or word.isupper() or WITHOUT_VOWEL.fullmatch(word):
+    if len(word) == 1 or word[1:].isupper() or WITHOUT_VOWEL.fullmatch(word):
         return tuple(syllable for letter in word.upper() for syllable in LETTERS[letter].split())
     return ()
