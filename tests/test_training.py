@@ -325,3 +325,12 @@ def test_other_tokens_than_the_checkpoints_are_refused(trained, tmp_path):
     (tmp_path / "exp/tiny/SHA256SUMS").unlink()  # as where a user has changed the file on purpose
     status, output = call(tmp_path, "steps.stage5_decode", "exp/tiny", "dev")
     assert status == 1 and "not the list that final.ckpt was trained with" in output, output
+
+
+def test_the_training_steps_benchmark_runs_as_stage_4_does(tmp_path):
+    from steps.text.syllables import all_syllables
+    from tests.benchmarks.train_step_mindspore import run
+
+    case = {"model": {"blocks": [{"channels": 4, "layers": 1}], "dense": []}, "batch": 2, "frames": 32, "bins": 20,
+            "labels": 2, "tokens": 1 + len(all_syllables())}
+    assert len(run(case, "fp32", 3, tmp_path)["seconds"]) == 3
