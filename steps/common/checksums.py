@@ -19,6 +19,7 @@ LARGE = 1 << 24  # bytes from which on reading a file each time takes too long
 
 
 TRAINED = "final.ckpt", "config.yaml", "tokens.txt", "cmvn", "buckets.json"  # of an experiment: what decoding reads
+ENTRY = re.compile(r"[0-9a-f]{64}  [^/\0]+")  # a file of this very folder
 AGAIN = "run stage {} again"
 AGAIN_LIST = "; remove it, or run the stage again"
 
@@ -116,8 +117,11 @@ def _read(folder: Path) -> dict[str, Entry]:
                  (line[2:].split(" ", 2) for line in lines[bool(count):] if line.startswith("# "))}
         entries = {name: Entry(digest, facts.get(name)) for digest, name in
                    (line.split("  ", 1) for line in lines if not line.startswith("# "))}
+        whole = all(ENTRY.fullmatch(f"{entry.digest}  {name}") for name, entry in entries.items())
     except ValueError:
-        raise UserError(f"{path}: not a list of checksums{AGAIN_LIST}") from None
+        whole = False
+    if not whole:
+        raise UserError(f"{path}: not a list of checksums{AGAIN_LIST}")
     if count and int(count[1]) != len(entries):
         raise UserError(f"{path}: has {len(entries)} of the {count[1]} files that it had{AGAIN_LIST}")
     return entries

@@ -94,7 +94,8 @@ def test_large_files_are_read_only_where_their_time_is_another(tmp_path):
     assert str(os.stat(tmp_path / "a").st_mtime_ns) in (tmp_path / SUMS).read_text()
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"nonsense\n", b"# 1 2\n", b"# x y a\n"])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"nonsense\n", b"# 1 2\n", b"# x y a\n", b"0" * 64 + b"  \n",
+                                     b"0" * 63 + b"  a\n", b"0" * 64 + b"  /a\n", b"0" * 64 + b"  a\0\n"])
 def test_a_list_that_is_damaged_itself(tmp_path, content):
     (tmp_path / SUMS).write_bytes(content)
     with pytest.raises(UserError, match="SHA256SUMS: not "):

@@ -529,7 +529,8 @@ for command, path in (("lexicon", "data/own/lang/words.txt"), ("features", f"{FE
                       ("recognize", f"{EXPORT}/SHA256SUMS")):
     case(f"{command}: a folder in the place of {Path(path).name}", folder(path),
          f"{path}: a folder stands where a file should be")
-case("verify: a list that leads out", put(f"{EXP}/SHA256SUMS", f"{'0' * 64}  ../../own/t.csv\n"), "t.csv")
+case("verify: a list that leads out", put(f"{EXP}/SHA256SUMS", f"{'0' * 64}  ../../own/t.csv\n"),
+     f"{EXP}/SHA256SUMS: not a list")
 case("diagnose: no such experiment", nothing, "conf/two.yaml", "diagnose two")
 case("diagnose: no time", nothing, "exit 2", "diagnose one --minutes -1")
 case("diagnose: time without end", nothing, "exit 2", "diagnose one --minutes inf")
