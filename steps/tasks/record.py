@@ -91,21 +91,32 @@ def end_at_interrupt() -> None:
 
 
 def check_database(path: Path) -> None:
-    """End the program with a message where doit's record is damaged."""
-    if not path.exists():
+    """End the program with a message where doit's record is damaged, or something else stands in its place."""
+    if not os.path.lexists(path):
         return
+    if not path.is_file():
+        sys.exit(f"error: {path}, where doit notes what is done, is no file; move it away: mv {path} other")
     connection = sqlite3.connect(path)
     try:
-        sound = connection.execute("pragma quick_check").fetchone() == ("ok",)
+        sound = connection.execute("pragma quick_check").fetchone() == ("ok",) and _is_record(connection)
     except sqlite3.OperationalError:  # another doit writes to it, or it cannot be opened: doit will say so
         return
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, ValueError, TypeError):
         sound = False
     finally:
         connection.close()
     if not sound:
         sys.exit(f"error: {path}, where doit notes what is done, is damaged; remove it: rm {path}. Stages then run "
                  "again; a finished training is found and left alone")
+
+
+def _is_record(connection: sqlite3.Connection) -> bool:
+    """Whether a database is new, or as doit writes it: a JSON mapping for each task."""
+    columns = {column for _, column, *_ in connection.execute("pragma table_info(doit)")}
+    if not columns:
+        return True
+    return columns == {"task_id", "task_data"} and all(
+        isinstance(json.loads(data), dict) for data, in connection.execute("select task_data from doit"))
 
 
 @functools.cache

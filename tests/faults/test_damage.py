@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -12,6 +13,7 @@ import steps.status
 from steps.common.checksums import LARGE, SUMS, check_sums, write_sums, wrong_files
 from steps.common.errors import UserError
 from steps.feats.archive import FeatureReader, load_cmvn, save_cmvn
+from steps.tasks.record import check_database
 
 OUT = "exp/features/own_fbank"
 
@@ -100,3 +102,35 @@ def test_a_list_that_is_damaged_itself(tmp_path, content):
     (tmp_path / SUMS).write_bytes(content)
     with pytest.raises(UserError, match="SHA256SUMS: not "):
         check_sums(tmp_path, "again")
+
+
+TABLE = "create table doit (task_id text not null primary key, task_data json)"
+RECORDS = {  # statements that make a database, or what is put in its place; words of the error
+    "new": ([], ""),
+    "doit's": ([TABLE, "insert into doit values ('prepare:mini', '{\"a:\": 1}')"], ""),
+    "of another layout": (["create table doit (a int)"], "is damaged; remove it"),
+    "of bytes": ([TABLE, "insert into doit values ('prepare:mini', x'ff00')"], "is damaged; remove it"),
+    "of lists": ([TABLE, "insert into doit values ('prepare:mini', '[]')"], "is damaged; remove it"),
+    "of text": (lambda path: path.write_text("text\n" * 50), "is damaged; remove it"),
+    "a folder": (lambda path: path.mkdir(), "is no file; move it away"),
+    "a link to nowhere": (lambda path: path.symlink_to("nowhere/x"), "is no file; move it away"),
+    "a pipe": (lambda path: os.mkfifo(path), "is no file; move it away"),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_records_of_doit(tmp_path, name):
+    made, said = RECORDS[name]
+    path = tmp_path / ".doit.db"
+    if callable(made):
+        made(path)
+    else:
+        with sqlite3.connect(path) as connection:
+            for statement in made:
+                connection.execute(statement)
+    if not said:
+        check_database(path)
+        return
+    with pytest.raises(SystemExit) as end:
+        check_database(path)
+    assert said in end.value.code and str(path) in end.value.code
