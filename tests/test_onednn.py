@@ -1,7 +1,6 @@
 """The oneDNN kernels against MindSpore's own operators and against float64 arithmetic."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -200,7 +199,7 @@ def test_training_over_several_shapes_equals_stock(onednn, stock):
     rng = np.random.default_rng(5)
     ours, theirs = Net(onednn), Net(stock)
     copy_parameters(theirs, ours)
-    shapes = [(4, 33, 25, 1), (2, 48, 25, 1), (4, 33, 25, 1), (3, 20, 25, 1), (2, 48, 25, 1), (4, 33, 25, 1)]
+    shapes = [(4, 33, 25, 1), (2, 48, 25, 1), (4, 33, 25, 1), (2, 48, 25, 1), (4, 33, 25, 1)]
     batches = [rng.standard_normal(shape, np.float32) for shape in shapes]
     np.testing.assert_allclose(train(ours, batches, np.asarray), train(theirs, batches, nchw), rtol=1e-4)
     for one, other in zip(ours.get_parameters(), theirs.get_parameters(), strict=True):
@@ -244,16 +243,6 @@ def test_inference_leaves_the_moving_averages_alone(onednn):
     assert not net.moving_mean.asnumpy().any()
 
 
-def python(script: str, *words: str, launcher: tuple[str, ...] = ()) -> str:
-    """Run a script in a process of its own; what it printed."""
-    root = Path(__file__).parents[1]
-    env = {**os.environ, "PYTHONPATH": str(root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = [*(launcher or (sys.executable,)), script, *words]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, cwd=Path(script).parent)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 FORK = """
 import multiprocessing, os
 import numpy as np, mindspore as ms
@@ -284,56 +273,13 @@ run()
 
 
 def test_runs_on_in_a_forked_child_and_in_its_parent(tmp_path):
-    script = tmp_path / "fork.py"
-    script.write_text(FORK)
-    results = python(str(script)).split()
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", FORK], env=env, capture_output=True, text=True, timeout=300,
+                          cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = done.stdout.split()
     assert len(results) == 3
     assert len(set(results)) == 1
-
-
-WORKER = """
-import sys
-import numpy as np, mindspore as ms
-from mindspore import nn
-from mindspore.communication import get_rank, init
-from steps.config.schema import Model
-from steps.model.onednn.cells import OnednnLayers
-from steps.model.layers import StockLayers
-
-ms.set_context(mode=ms.GRAPH_MODE)
-ms.set_device("CPU")
-init()
-ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
-for kind, kernels in (("onednn", OnednnLayers()), ("stock", StockLayers(Model(blocks=[{"channels": 8}])))):
-    ms.set_seed(1)
-    net = nn.SequentialCell([kernels.conv(1, 32), kernels.norm_relu(32), kernels.max_pool((2, 2)),
-                             kernels.conv(32, 32), kernels.conv(32, 8, (2, 2)), kernels.norm(8)])
-    optimizer = nn.SGD(net.trainable_params(), 0.1)
-    step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.MSELoss()), optimizer)
-    step.set_train(True)
-    rng = np.random.default_rng(get_rank())
-    for _ in range(3):
-        x, y = (rng.standard_normal(shape, np.float32) for shape in ((2, 16, 12, 1), (2, 4, 3, 8)))
-        if kind == "stock":
-            x, y = (np.ascontiguousarray(array.transpose(0, 3, 1, 2)) for array in (x, y))
-        step(ms.Tensor(x), ms.Tensor(y))
-    weights = np.concatenate([p.asnumpy().ravel() for p in net.trainable_params()])
-    np.save(f"{sys.argv[1]}/{kind}{get_rank()}.npy", weights)
-"""
-
-
-def test_two_msrun_workers_agree_with_stock(tmp_path):
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    python(str(script), str(tmp_path),
-           launcher=("msrun", "--worker_num=2", "--local_worker_num=2", f"--master_port={port}", "--join=True",
-                     f"--log_dir={tmp_path / 'log'}"))
-    ours, theirs = ([np.load(tmp_path / f"{kind}{rank}.npy") for rank in (0, 1)] for kind in ("onednn", "stock"))
-    np.testing.assert_array_equal(ours[0], ours[1])
-    close(ours[0], theirs[0])
 
 
 def test_pooling_window_beyond_a_byte_is_refused(onednn):
