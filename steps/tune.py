@@ -30,7 +30,7 @@ from steps.search.decode import TUNING, Search, make_search
 
 DEV = "dev"
 GRIDS = {"prefix": {"weight": (0.4, 0.7, 1.0, 1.3), "insertion": (0.0, 2.0, 4.0, 6.0, 8.0)},
-         "wfst": {"scale": (0.6, 1.0, 1.6, 2.5), "blank_penalty": (0.0, 2.5, 5.0, 7.5)}}
+         "wfst": {"scale": (1.0, 1.6, 2.5), "blank_penalty": (0.0, 2.5, 5.0, 7.5)}}
 AT_MOST = 50_000  # output frames of dev that are decoded: more hardly change the choice
 
 
