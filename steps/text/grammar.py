@@ -21,7 +21,8 @@ ONE_BY_ONE = re.compile(r"(一..?|[大小很].)又?\1$")  # 一口一口地, 一
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
           "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
-          "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时")
+          "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行")
+AT_LEAST = ("起码", "至少", "最少", "恐怕", "大概", "估计")  # before 得 and a number: what is needed
 GAINED = (*"了过到奖冠第病癌分金银铜名利钱感肺胃零两几糖抑胜罪", "流感", "此", "满分", "高分", "一等", "一块", "一枚",
           "一分", "一百", "一次", "民心", "天下")  # what one gets, in 得奖, 得第一, 得感冒
 OBJECTS = "车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字"  # of verbs: 开车得有驾照
@@ -29,13 +30,14 @@ TIMES = ("t", "c", "s")  # tags of times, conjunctions and places
 THINGS = ("树", "车", "饭", "路", "活", "票", "菜", "手")  # nouns that jieba may take for something else
 WITH = ("这么", "这样", "有", "跟", "和", "向", "把", "被", "从", "对")  # behind a noun and 得: 方案得跟客户商量
 HOW = ("一手", "一口", "一身", "一脸", "一副", "一头", "一塌", "一干", "一清")  # 弹得一手好琴, 忘得一干二净
-VERBS_TOO = (*"病气处按裁卷换炸嗅画数量学问估藏飞流化肿闲赛种牧耕施传卡照", "话说")  # of the nouns: 气得说不出话
+VERBS_TOO = (*"病气处按裁卷换炸嗅画数量学问估藏飞流化肿闲赛种牧耕施传卡照", "话说", "歌唱")  # of the nouns: 气得说不出话
 QUALITIES = re.compile(  # adjectives that jieba may take for something else: 热情得让人不好意思
     "[火痛热美香酸辣咸圆方空富帅酷精鲜假灵野静闲麻平晚多]|安静|宁静|文静|美丽|伤心|精彩|冷清|整齐|马虎|细心|礼貌|客气|热情|和气|可怕|单调|"
     "新鲜|陈旧|贵重|普通|特别|自然|大方|小气|空旷|结实|及时|缓慢|香甜|红润|苗条|天真|老实|真实|坦白|含蓄|明白|深刻|密集|生气|文明|"
     "陌生|红火")
-DUTIES = ("好好", "有人", "有个", "有钱", "有时间", "有证", "有资格", "一口一口", "一步", "一点一点", "一点点",
-          "一个一个", *"多少早先再赶换修还给去找由让用按自亲马趁省问")  # how one must do it: 这笔账得好好算算
+DUTIES = ("好好", "重新", "及时", "按时", "尽快", "尽早", "小心", "当面", "提前", "定期", "一起", "分开", "一口一口", "一步", "一点一点", "一点点",
+          "一个一个", *"多少早先再赶换修还给去找由让用按自亲马趁省问现")  # how one must do it: 这笔账得好好算算
+HAVE = re.compile("有(?![点些声条板模滋如说来])")  # 人得有骨气, but 说得有声有色
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
 TOLD = ("开心", "明白", "过去", "出口", "起劲", "有理", "在理", "动听", "流利")  # of 说得 …: how it is said
 NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六七八九十几百千万半]+个?"
@@ -143,13 +145,16 @@ def _reading_of_de(text: str, before: Token | None, token: Token, behind: Token 
         return "de5"
     if before is not None and before.tag == behind.tag == "m":  # 二加三得五
         return "de2"
+    if before is not None and before.hanzi in AT_LEAST and behind.tag[0] == "m":
+        return "dei3"
     if behind.hanzi in ("了", "过", "着", "的") or behind.hanzi.startswith(GAINED):
         return "de2"
     if before is None or before.hanzi in (*MODALS, "了") or before.tag[0] == "r":
         return "dei3"
     if before.tag in TIMES and before.hanzi[-1] != "来":
         return "dei3"
-    if _is_noun(before, text) and (behind.hanzi.startswith(DUTIES) or behind.hanzi in WITH):
+    if _is_noun(before, text) and (behind.hanzi.startswith(DUTIES) or behind.hanzi in WITH or behind.tag == "t"
+                                   or HAVE.match(behind.hanzi)):
         return "dei3"
     does = "vnpj" if len(before.hanzi) == 1 or before.tag[0] == "v" else "v"
     acts = behind.tag[0] in does or behind.tag == "zg"
