@@ -21,7 +21,7 @@ from steps.text.normalize import spell
 from steps.text.phrases import Phrases, Span, read_entries, weak_entries
 from steps.text.polyphones import Odds, polyphones
 from steps.text.syllables import NEUTRAL
-from steps.text.tones import citation_tones, lexical_tones, spoken_tones, third_tones
+from steps.text.tones import citation_tones, doubled_third_tones, lexical_tones, spoken_tones, third_tones
 
 CORRECTIONS = Path(__file__).parent / "corrections.txt"
 WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")
@@ -181,6 +181,7 @@ class Reader:
             _change(run, lexical_tones(run.clause), users)
         else:
             _change(run, spoken_tones(run.clause, run.syllables), users)
+            _change(run, doubled_third_tones(run.clause, run.syllables), users)
             _change(run, third_tones(run.words, run.syllables), users)
 
     def _rules_of_corrected(self, run: Run) -> dict[int, str]:

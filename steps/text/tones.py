@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import rjieba
 
-from steps.text.grammar import DIGITS, Clause
+from steps.text.grammar import DIGITS, Clause, doubled_verbs
 
 HUNDREDS = ("百", "千", "万", "亿")
 UNITS = tuple("〇零一二两三四五六七八九十")
@@ -116,6 +116,13 @@ def third_tones(words: Iterable[str], syllables: Sequence[str]) -> dict[int, str
     for start, _ in reversed(feet[1:]):
         _join(start, said)
     return {at: syllable for at, syllable in enumerate(said) if syllable != syllables[at]}
+
+
+def doubled_third_tones(clause: Clause, syllables: Sequence[str]) -> dict[int, str]:
+    """The first of a doubled verb in the third tone, which the second one raises before it loses its tone: 走走 zou2
+    zou5, but 姐姐 jie3 jie5."""
+    return {at - 1: f"{syllables[at - 1][:-1]}2" for at in doubled_verbs(clause)
+            if syllables[at - 1].endswith("3") and syllables[at].endswith("5")}
 
 
 def _join(start: int, said: list[str]) -> None:
