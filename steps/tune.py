@@ -21,9 +21,9 @@ from steps.common.lock import output_lock
 from steps.common.parallel import track
 from steps.config.load import Resolved
 from steps.corpus.table import read_table
-from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader
 from steps.model.checkpoints import finished_training
+from steps.model.data import dev_pinyin
 from steps.report.errors import syllable_error_rate
 from steps.search.ctc import Acoustic, greedy
 from steps.search.decode import TUNING, Search, make_search
@@ -41,8 +41,8 @@ def main() -> None:
     args = parser.parse_args()
     config = finished_training(args.exp_dir, DEV)
     with output_lock(args.exp_dir, "tune"):
-        refs = read_pinyin(config.data_dir / DEV / "pinyin")
         feats = FeatureReader(config.feature_dir / DEV / "feats.scp", config.features)
+        refs = dev_pinyin(config, feats)
         parts = by_corpus(config, [utt for utt in feats if utt in refs])
 
         from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import

@@ -281,6 +281,12 @@ case("train: features of another config", OTHER_BINS, "features.yaml: num_bins i
 for command in ("decode", "align", "export", "diagnose"):
     case(f"{command}: features of another config", OTHER_MADE, "features.yaml: low_freq is 100.0 there, where 0.0")
 case("decode: features read otherwise", bare(f"{FEATS}/features.yaml", sub, "compress: false", "compress: true"), "")
+case("tune: dev's pinyin of another set", copy_of("data/own/dev/pinyin", "data/own/train/pinyin"),
+     "dev/pinyin: none of its 5 utterances has features")
+case("diagnose: dev's pinyin of another set", copy_of("data/own/dev/pinyin", "data/own/train/pinyin"), "exit 1",
+     "diagnose one --strict")
+case("diagnose: numbers of frames in words", bare(f"{FEATS}/dev/utt2num_frames", sub, r" \d+", " many"), "exit 1",
+     "diagnose one --strict")
 case("align: pinyin of another set", copy_of("data/own/dev/pinyin", "data/own/train/pinyin"),
      "none of the 5 utterances of its pinyin can be aligned: 5: they have no features")
 case("train: an utterance without a speaker", both(gone(f"{EXP}/final.ckpt"),
