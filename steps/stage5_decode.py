@@ -26,7 +26,7 @@ from steps.search.decode import (
     make_search,
     write_decoded,
 )
-from steps.search.lm import OWN_SCALE, own_graph
+from steps.search.lm import OWN_WEIGHTS, own_graph
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     """Decode a set and write the result."""
     name = f"{args.method}+{args.words.stem}" if args.words else args.method
     out_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{name}"
-    weights = {"scale": OWN_SCALE} if args.words else chosen_weights(args.exp_dir, args.method, args.set)
+    weights = OWN_WEIGHTS if args.words else chosen_weights(args.exp_dir, args.method, args.set)
     feature_dir = config.set_feats(args.set, args.exp_dir)
     if "/" in args.set:
         extract_set(config.set_data(args.set), feature_dir, config.features)

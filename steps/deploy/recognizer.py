@@ -22,7 +22,7 @@ from steps.search.alignment import timed, voice_of
 from steps.search.ctc import BLANK, Emission
 from steps.search.ctm import Timed
 from steps.search.decode import Search, chosen_weights, make_search
-from steps.search.lm import OWN_SCALE, own_graph
+from steps.search.lm import OWN_WEIGHTS, own_graph
 from steps.search.windows import Part, windows
 
 WINDOW_S = 20.0  # seconds of sound that the network sees at once
@@ -108,7 +108,7 @@ class Recognizer:
             config = exp_dir / "config.yaml"
             policy = load_resolved(exp_dir).corpus.pinyin if config.exists() else Pinyin()
             graph = own_graph(words, Path(folder), tokens, policy)
-            return make_search(graph, "wfst", tokens, {"scale": OWN_SCALE})
+            return make_search(graph, "wfst", tokens, OWN_WEIGHTS)
 
     def _heard(self, blocks: Iterable[np.ndarray]) -> Iterator[Part]:
         if by_utterance(self.model):

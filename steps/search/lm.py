@@ -20,7 +20,7 @@ SAMPLE = 1_000_000  # words that stand for a word list as text
 POWERS = {"words": 1.0, "words, flattened": 0.5}  # of their counts: running text, vocabulary drills
 NEGLIGIBLE = 0.01  # weight below which a source is left out
 SENTENCE = 12.0  # words of a sentence, where there is no text to tell
-OWN_SCALE = 2.5  # of the network's ln probabilities beside a list of one's own; chosen on dev of hsk
+OWN_WEIGHTS = {"scale": 2.5, "blank_penalty": 2.0}  # of a list of one's own; chosen on dev of hsk_spoken
 Sentences = Sequence[Sequence[str]]
 
 
