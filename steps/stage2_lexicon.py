@@ -20,7 +20,7 @@ from steps.config.schema import Pinyin
 from steps.corpus.derived import is_derived, is_own, note_own, write_derived
 from steps.text.lang import Lexicon, SetSummary, is_rare, write_lang
 from steps.text.reading import Word
-from steps.text.transcripts import Reading, read_pinyin, read_texts, transcribe
+from steps.text.transcripts import Reading, check_texts, read_pinyin, read_texts, transcribe
 
 TRAIN = "train"
 
@@ -61,6 +61,7 @@ def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexi
     directory = data_dir / summary.name
     own = read_pinyin(directory / "pinyin") if summary.shipped else None
     texts = read_texts(directory, own)
+    check_texts(directory)
     for reading in track(transcribe(texts, policy), len(texts), f"lexicon {summary.name}"):
         words, syllables = _settle(reading, own, summary)
         if not syllables:

@@ -85,26 +85,25 @@ def _readable(reader: Reader, raw: str) -> Normalized:
 def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, str]:
     """A set's transcripts by utterance; with the corpus' own pinyin (`own`), empty where there are no hanzi.
 
-    Raises UserError where `text` is missing and there is no pinyin either, and where it has other utterances than
-    utt2spk, or lacks what has pinyin.
+    Raises UserError where `text` is missing and there is no pinyin either, and where it lacks what has pinyin.
     """
     path = directory / "text"
-    if own is not None and not path.exists():
+    if own is None:
+        return read_table(path)
+    if not path.exists():
         return dict.fromkeys(own, "")
     texts = read_table(path)
-    _check_utterances(path, texts)
-    if own is None:
-        return texts
     if own.keys() - texts.keys():
         raise UserError(f"{directory}: {min(own.keys() - texts.keys())} is in pinyin alone; run stage 1 again")
     # Stage 1 puts the pinyin in place of hanzi that some utterances lack.
     return {utt: "" if text.isascii() and text.split() == own.get(utt) else text for utt, text in texts.items()}
 
 
-def _check_utterances(path: Path, texts: dict[str, str]) -> None:
-    """Raise UserError where `text` has other utterances than utt2spk, as that of another set, or one cut short."""
-    speakers = path.with_name("utt2spk")
-    other = read_table(speakers).keys() ^ texts.keys() if speakers.exists() else ()
+def check_texts(directory: Path) -> None:
+    """Raise UserError where a set's `text` has other utterances than utt2spk, as that of another set, or one cut short.
+    """
+    path, speakers = directory / "text", directory / "utt2spk"
+    other = read_table(path).keys() ^ read_table(speakers).keys() if path.exists() and speakers.exists() else ()
     if other:
         raise UserError(f"{path}: {len(other)} utterances are in it or in utt2spk alone, such as {min(other)}; run "
                         "stage 1 (prepare) again, or let `python -m steps.data_dir fix` drop them")
