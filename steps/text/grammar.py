@@ -38,7 +38,7 @@ QUALITIES = re.compile(  # adjectives that jieba may take for something else: �
     "陌生|红火")
 DUTIES = (  # how one must do it: 这笔账得好好算算
     "好好", "重新", "及时", "按时", "尽快", "尽早", "小心", "当面", "提前", "定期", "一起", "分开", "一口一口", "一步",
-    "一点一点", "一点点", "一个一个", *"多少早先再赶换修还给去找由让用按自亲马趁省问现")
+    "一点一点", "一点点", "一个一个", *"多少早先再赶换修还给去找由让用按自亲马趁省问现从")
 HAVE = re.compile("有(?![点些声条板模滋如说来])")  # 人得有骨气, but 说得有声有色
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
 TOLD = ("开心", "明白", "过去", "出口", "起劲", "有理", "在理", "动听", "流利")  # of 说得 …: how it is said
