@@ -149,7 +149,7 @@ def neutral_bases() -> frozenset[str]:
     phrases = (syllable for readings in PHRASES_DICT.values() for syllables in readings for syllable in syllables)
     characters = (syllable for readings in PINYIN_DICT.values() for syllable in readings.split(","))
     known = {syllable[:-1] for syllable in map(from_marked, {*phrases, *characters}) if syllable.endswith(NEUTRAL)}
-    weak = Counter(reading[-1][:-1] for reading in weak_entries({}).values())
+    weak = Counter(reading[-1][:-1] for reading in weak_entries({}).values() if reading[-1].endswith(NEUTRAL))
     return frozenset(known | {base for base, words in weak.items() if words > 2})
 
 
