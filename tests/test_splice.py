@@ -17,16 +17,16 @@ from steps.search.ctm import Timed
 from steps.text.tones import sounds_otherwise
 
 MODEL = Model(blocks=[{"channels": 4, "layers": 1, "pool": 4}])
-SPEAKERS = {"amy": 30, "bob": 20}
+SPEAKERS = {"amy": (30, 4), "bob": (20, 10)}  # utterances, and one more than the syllables of the longest
 
 
 def corpus(seed=0):
     """Takes cut into syllables, whose features say token and place: bin 0 the token, bin 1 the position."""
     rng = np.random.default_rng(seed)
     takes, feats, speakers = {}, {}, {}
-    for speaker, count in SPEAKERS.items():
+    for speaker, (count, most) in SPEAKERS.items():
         for i in range(count):
-            utt, labels = f"{speaker}-{i:02d}", rng.integers(1, 9, rng.integers(1, 4)).tolist()
+            utt, labels = f"{speaker}-{i:02d}", rng.integers(1, 9, rng.integers(1, most)).tolist()
             edges = np.r_[0, np.cumsum(rng.integers(12, 30, len(labels)))].tolist()
             segments = [Segment(utt, begin, end) for begin, end in itertools.pairwise(edges)]
             takes[utt], speakers[utt] = Take(segments, labels), speaker
@@ -47,19 +47,25 @@ def test_spliced_utterances_say_what_is_heard_at_places_alike():
     takes, feats, speakers = corpus()
     spliced = splice(Splicer(takes, speakers, 1.0, never), takes, 0)
     sources = set()
+    longest = max(take.frames for take in takes.values())
     for (utt, take), new in zip(takes.items(), spliced, strict=True):
-        assert len(new.labels) == len(take.labels) == len(new.segments)
+        assert len(take.labels) <= len(new.labels) == len(new.segments)
         assert new.feats([feats]).shape == (new.frames, 2)
+        assert len(new.labels) == len(take.labels) or new.frames <= longest
+        begins = True  # a new one of those that stand one behind the other
         for number, (segment, token) in enumerate(zip(new.segments, new.labels, strict=True)):
             assert set(feats[segment.utt][segment.begin:segment.end, 0]) == {token}
             donor = takes[segment.utt]
             at = donor.segments.index(segment)
             assert speakers[segment.utt] == speakers[utt]
-            assert (at == 0) == (number == 0)
-            assert (at == len(donor.labels) - 1) == (number == len(take.labels) - 1)
+            assert (at == 0) == begins
+            begins = at == len(donor.labels) - 1
+            assert begins if number == len(take.labels) - 1 else True
+        assert begins
         sources |= {segment.utt for segment in new.segments} if len(take.labels) > 1 else set()
         assert new is take or len(take.labels) > 1
     assert len(sources) > 20
+    assert any(len(new.labels) > len(take.labels) for take, new in zip(takes.values(), spliced, strict=True))
 
 
 def long_takes(count=40):
@@ -142,7 +148,7 @@ def test_batches_of_spliced_utterances():
     splicer = Splicer(takes, speakers, 1.0, never)
 
     def content(epoch):
-        batches = TrainingBatches(feats, frames, labels, MODEL, train, 1, 3, splicer=splicer)
+        batches = TrainingBatches(feats, frames, labels, MODEL, train, 1, 9, splicer=splicer)
         return list(batches.epoch(epoch))
 
     new = 0

@@ -74,10 +74,11 @@ class _Pool:
 
 
 class Splicer:
-    """Puts spliced utterances in the place of others of as many syllables.
+    """Puts spliced utterances in the place of others.
 
-    The first syllable comes from the beginning of some utterance, the last from an end. Between them come runs of
-    syllables as they were said together.
+    Each is one of as many syllables as the one that it replaces. The first syllable comes from the beginning of some
+    utterance, the last from an end. Between them come runs of syllables as they were said together. Behind it come
+    others of the same speaker, until it is as long as some utterance of any speaker: words become sentences.
 
     Args:
         takes: the utterances that are cut up, a segment a token.
@@ -99,13 +100,33 @@ class Splicer:
                     found[speakers[utt], _place(number, len(take.labels))][token].append(_Cut(utt, number))
         self._pools = {key: _Pool(by_token) for key, by_token in found.items()}
         self._speakers = speakers
+        by_speaker = defaultdict(list)
+        for utt in takes:
+            by_speaker[speakers[utt]].append(utt)
+        self._by_speaker = dict(by_speaker)
+        self._most = max((len(take.labels) for take in takes.values()), default=0)
         self._share = share
         self._run = run
 
     def splice(self, utts: Sequence[str], takes: Sequence[Take], rng: np.random.Generator) -> list[Take]:
         """The takes of an epoch, those of `utts`; some are spliced."""
-        return [self._spliced(self._speakers[utt], take, rng) if rng.random() < self._share else take
+        return [self._several(self._speakers[utt], take, rng) if rng.random() < self._share else take
                 for utt, take in zip(utts, takes, strict=True)]
+
+    def _several(self, speaker: str, take: Take, rng: np.random.Generator) -> Take:
+        new = self._spliced(speaker, take, rng)
+        if new is take:
+            return take
+        frames = self._any_of(list(self._by_speaker)[rng.integers(len(self._by_speaker))], rng).frames
+        while True:
+            more = self._spliced(speaker, self._any_of(speaker, rng), rng)
+            if new.frames + more.frames > frames or len(new.labels) + len(more.labels) > self._most:
+                return new
+            new = Take(new.segments + more.segments, new.labels + more.labels)
+
+    def _any_of(self, speaker: str, rng: np.random.Generator) -> Take:
+        utts = self._by_speaker[speaker]
+        return self._takes[utts[rng.integers(len(utts))]]
 
     def _spliced(self, speaker: str, take: Take, rng: np.random.Generator) -> Take:
         count = len(take.labels)
