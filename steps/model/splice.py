@@ -77,9 +77,9 @@ class _Pool:
 class Splicer:
     """Puts spliced utterances in the place of others.
 
-    Each is one of as many syllables as the one that it replaces. The first syllable comes from the beginning of some
-    utterance, the last from an end. Between them come runs of syllables as they were said together. Behind it come
-    others of the same speaker, until it is as long as some utterance of any speaker: words become sentences.
+    Each begins with as many syllables as the one that it replaces has. The first of them comes from the beginning of
+    some utterance, the last from an end. Between them come runs of syllables as they were said together. Others of the
+    same speaker follow, up to the length of an utterance that is drawn, the speaker first: words become sentences.
 
     Args:
         takes: the utterances that are cut up, a segment a token.
