@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from steps.model.batches import read_buckets
 from tests.benchmarks.corpus_scale import MEAN_S, PROJECT, generate, run
 
 DEVIATION_S, SHORTEST_S, LONGEST_S = 1.4, 1.2, 14.6  # AISHELL-1's
@@ -89,7 +90,7 @@ def main() -> None:
         said, seconds, memory = train_until(project, half, project / "never", args.steps)
         if f"going on after epoch 0 and {half} updates" not in "\n".join(said):
             sys.exit("training did not go on where it was killed")
-        buckets = (project / "exp" / EXPERIMENT / "buckets.json").read_text().strip()
+        buckets = read_buckets(project / "exp" / EXPERIMENT)
     print(f"killed, and gone on after {half} updates; {seconds:.2f} s an update, {memory:.2f} GB, lengths {buckets}")
 
 
