@@ -8,13 +8,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from steps.common.errors import UserError
 from steps.common.files import utf8_lines
 from steps.common.process import read_history
 from steps.config.load import Resolved
 from steps.corpus.table import read_numbers, read_table
 from steps.corpus.write import read_pinyin
-from steps.feats.archive import FeatureReader, apply_cmvn, load_cmvn, mean_std
+from steps.feats.archive import FeatureReader, apply_cmvn, having_features, load_cmvn, mean_std
 from steps.text.syllables import BLANK, TOKENS_AGAIN, TOKENS_FIRST, all_syllables
 
 Severity = Literal["ok", "warning", "error", "skipped"]
@@ -92,12 +91,9 @@ class Context:
 
     def _pinyin(self, part: str) -> dict[str, list[str]]:
         """Syllables by utterance of the set `part`, of those that have features. Raises UserError where none has."""
-        frames, path = self.frames(part), self.config.data_dir / part / "pinyin"
-        pinyin = read_pinyin(path)
-        found = {utt: syllables for utt, syllables in pinyin.items() if utt in frames}
-        if not found:
-            raise UserError(f"{path}: none of its {len(pinyin)} utterances has features; run stage 3 (features) again")
-        return found
+        path = self.config.data_dir / part / "pinyin"
+        frames = self.frames(part)
+        return having_features(read_pinyin(path), frames, path)
 
     def _frames(self, part: str) -> dict[str, int]:
         """Feature frames by utterance of the set `part`. Raises UserError where stage 3 has not run."""

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 
 import kaldi_native_io as kio
@@ -123,6 +123,15 @@ def _check_config(folder: Path, config: Features) -> None:
     if other:
         raise UserError(f"{path}: {other[0]} is {getattr(made, other[0])!r} there, where {getattr(config, other[0])!r} "
                         "is wanted; run stage 3 (features) again, or stage 4 (train) where the features are to change")
+
+
+def having_features(pinyin: Mapping[str, list[str]], utts: Container[str], path: Path) -> dict[str, list[str]]:
+    """Those of `pinyin`, the syllables by utterance that `path` gives, whose utterance is one of `utts`, which have
+    features. Raises UserError where none is."""
+    found = {utt: syllables for utt, syllables in pinyin.items() if utt in utts}
+    if not found:
+        raise UserError(f"{path}: none of its {len(pinyin)} utterances has features; run stage 3 (features) again")
+    return found
 
 
 class FeatureReader:

@@ -13,7 +13,7 @@ from steps.config.load import Resolved
 from steps.config.schema import Features
 from steps.corpus.table import read_numbers, read_speakers
 from steps.corpus.write import read_pinyin
-from steps.feats.archive import FeatureReader, apply_cmvn
+from steps.feats.archive import FeatureReader, apply_cmvn, having_features
 from steps.model.batches import labels_fit
 from steps.model.splice import Segment, Splicer, Take, cut
 from steps.search.ctm import read_ctm
@@ -69,9 +69,7 @@ def dev_pinyin(config: Resolved, feats: Mapping[str, np.ndarray]) -> dict[str, l
     """
     path = config.data_dir / "dev" / "pinyin"
     pinyin = read_pinyin(path)
-    found = {utt: syllables for utt, syllables in pinyin.items() if utt in feats}
-    if not found:
-        raise UserError(f"{path}: none of its {len(pinyin)} utterances has features; run stage 3 (features) again")
+    found = having_features(pinyin, feats, path)
     if len(found) < len(pinyin):
         print(f"left out {len(pinyin) - len(found)} dev utterances: they have no features", file=sys.stderr)
     return found
@@ -89,10 +87,8 @@ def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tok
     if unknown:
         raise UserError(f"{config.data_dir}/train/pinyin: {len(unknown)} syllables are not in tokens.txt, such as "
                         f"{unknown.most_common(1)[0][0]!r}; run stage 2 (lexicon) again")
-    labels = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in pinyin.items() if utt in frames}
-    if not labels:
-        raise UserError(f"{config.data_dir}/train/pinyin: none of its {len(pinyin)} utterances has features; run stage "
-                        f"3 (features) again")
+    heard = having_features(pinyin, frames, config.data_dir / "train" / "pinyin")
+    labels = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in heard.items()}
     left_out = {utt: TOO_SHORT if ids else WORDLESS for utt, ids in labels.items()
                 if not labels_fit(frames[utt], ids, config.experiment.model)}
     if len(left_out) * 10 > len(labels):

@@ -101,10 +101,10 @@ class Splicer:
                     found[speakers[utt], _place(number, len(take.labels))][token].append(_Cut(utt, number))
         self._pools = {key: _Pool(by_token) for key, by_token in found.items()}
         self._speakers = speakers
-        by_speaker = defaultdict(list)
-        for utt in takes:
-            by_speaker[speakers[utt]].append(utt)
-        self._by_speaker = dict(by_speaker)
+        self._by_speaker: dict[str, list[Take]] = {}
+        for utt, take in takes.items():
+            self._by_speaker.setdefault(speakers[utt], []).append(take)
+        self._names = list(self._by_speaker)
         self._most = max((len(take.labels) for take in takes.values()), default=0)
         self._share = share
         self._run = run
@@ -118,7 +118,7 @@ class Splicer:
         new = self._spliced(speaker, take, rng)
         if new is take:
             return take
-        frames = self._any_of(list(self._by_speaker)[rng.integers(len(self._by_speaker))], rng).frames
+        frames = self._any_of(self._names[rng.integers(len(self._names))], rng).frames
         while True:
             more = self._spliced(speaker, self._any_of(speaker, rng), rng)
             if new.frames + more.frames > frames or len(new.labels) + len(more.labels) > self._most:
@@ -126,8 +126,8 @@ class Splicer:
             new = Take(new.segments + more.segments, new.labels + more.labels)
 
     def _any_of(self, speaker: str, rng: np.random.Generator) -> Take:
-        utts = self._by_speaker[speaker]
-        return self._takes[utts[rng.integers(len(utts))]]
+        takes = self._by_speaker[speaker]
+        return takes[rng.integers(len(takes))]
 
     def _spliced(self, speaker: str, take: Take, rng: np.random.Generator) -> Take:
         count = len(take.labels)
