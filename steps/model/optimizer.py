@@ -1,10 +1,10 @@
-"""The optimizer, AdamW, and its learning rate, from the config."""
+"""The optimizer, Muon or AdamW, and its learning rate, from the config."""
 
 import math
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, dtype, nn, ops
+from mindspore import Parameter, Tensor, dtype, nn, ops
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
 from steps.config.schema import Optimizer
@@ -71,13 +71,67 @@ class AdamW(nn.AdamWeightDecay):
         return rate * root2 / bias1, self.eps * root2, self.decay * bias1 / root2
 
 
+class Muon(AdamW):
+    """Muon for the weights of hidden layers, AdamW for all others, at one rate and one decay.
+
+    Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) takes the momentum of a weight as a matrix, a
+    row per output, and makes it nearly orthogonal: the update moves all directions alike, rare ones too. The update is
+    as large as AdamW's (Liu et al. 2025, https://arxiv.org/abs/2502.16982), as torch.optim.Muon with match_rms_adamw.
+
+    Args:
+        groups, rate: as for AdamW.
+        hidden: the weights of hidden layers, of two dimensions or more.
+    """
+
+    momentum = 0.95
+
+    def __init__(self, groups: list[dict], rate, hidden: list[Parameter]):
+        super().__init__(groups, rate)
+        names = {weight.name for weight in hidden}
+        self.is_hidden = [weight.name in names for weight in self._parameters]
+
+    def construct(self, gradients):
+        rate = self.get_lr()
+        for_others, eps, decay = self.corrected()
+        for i, is_hidden in enumerate(self.is_hidden):
+            if is_hidden:
+                self.turn(self._parameters[i], self.moments1[i], gradients[i], rate, self.decay[i])
+            else:
+                self.fused_opt(self._parameters[i], self.moments1[i], self.moments2[i], for_others, self.beta1,
+                               self.beta2, eps, decay[i], gradients[i])
+        return rate
+
+    def turn(self, weight, mean, gradient, rate, decay):
+        """Update a hidden layer's weight and the mean of its gradients, by Nesterov's momentum."""
+        mean = ops.assign(mean, ops.lerp(gradient, mean, self.momentum))
+        rows = gradient.shape[0]
+        ahead = ops.lerp(gradient, mean, self.momentum).reshape(rows, -1)
+        size = 0.2 * max(ahead.shape) ** 0.5
+        update = size * orthogonal(ahead).reshape(weight.shape)
+        ops.assign(weight, weight - rate * (update + decay * weight))
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """A matrix with the same singular vectors, and singular values of about 1 (0.7 to 1.2, lower for very small ones).
+
+    Five steps of Newton and Schulz's iteration, with Jordan's coefficients.
+    """
+    rows, columns = matrix.shape
+    x = matrix if rows <= columns else matrix.T
+    x = x / (ops.sqrt((x * x).sum()) + 1e-7)
+    for _ in range(5):
+        gram = ops.matmul(x, x.T)
+        x = 3.4445 * x + ops.matmul(2.0315 * ops.matmul(gram, gram) - 4.7750 * gram, x)
+    return x if rows <= columns else x.T
+
+
 def make_optimizer(config: Optimizer, network: nn.Cell, total_steps: int, make) -> nn.Optimizer:
     """The optimizer over the network's weights, at the rates of the config's schedule."""
     return optimizer_at(WarmupCosine(config, total_steps), config, network, make)
 
 
 def optimizer_at(rate: LearningRateSchedule, config: Optimizer, network: nn.Cell, make) -> nn.Optimizer:
-    """The config's optimizer with another schedule. Biases and batch norm are not decayed."""
+    """The config's optimizer with another schedule. Biases and batch norm are not decayed. The output is not hidden."""
     decayed = [weight for weight in network.trainable_params() if weight.ndim > 1]
     others = [weight for weight in network.trainable_params() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -85,4 +139,6 @@ def optimizer_at(rate: LearningRateSchedule, config: Optimizer, network: nn.Cell
         return nn.Adam(groups, rate)
     if config.name == "rmsprop":
         return nn.RMSProp(groups, rate)
+    if config.name == "muon":
+        return Muon(groups, rate, [weight for weight in decayed if not weight.name.startswith("output.")])
     return make.adamw(groups, rate)
