@@ -100,11 +100,11 @@ def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSumm
 def _refuse_or_warn(unread: list[str], summaries: list[SetSummary], policy: Pinyin) -> None:
     """Tell of what could not be read in all sets at once. Raises UserError unless it may be left out."""
     if unread and policy.unreadable == "stop":
-        remedies = {True: "Add the pinyin that a set lacks",
-                    False: "Mend the text, or give readings in a pinyin.user_dict (WiFi wai1 fei1)"}
+        remedies = {True: "Add the pinyin that a set lacks", False: "Take signs and markers such as <NOISE> out of the "
+                    "text, and give hanzi and Latin words a reading in a pinyin.user_dict (a line WiFi wai1 fei1)"}
         wanted = sorted({summary.shipped for summary in summaries if summary.unread}, reverse=True)
         raise UserError("\n  ".join([*unread, *(remedies[shipped] for shipped in wanted), "Or leave them out with "
-                                     "pinyin: {unreadable: skip}, in the corpus' yaml as user_dict is"]))
+                                     "pinyin: {unreadable: skip}, in the corpus' yaml file"]))
     for message in unread:
         print(f"WARNING: {message}\n  left out of its pinyin", file=sys.stderr)
 

@@ -206,6 +206,8 @@ def test_an_experiment_of_another_version_is_read_with_a_warning(conf, tmp_path,
     old = yaml.safe_load(dump(config))
     old["experiment"]["train"]["consistency"] = 0.3  # a key that was removed
     old["experiment"]["model"]["blocks"][0]["inter_ctc"] = True
+    old["experiment"]["train"]["summary"] = None  # null where today's schema has no null
+    old["experiment"]["model"]["blocks"][0]["pool"] = None
     del old["experiment"]["train"]["balance"]  # a key that has come since
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
     for _ in range(2):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from steps.common.errors import UserError
 from steps.common.yaml import check, load, read_yaml
@@ -210,22 +211,28 @@ def load_known(exp_dir: Path | str) -> tuple[Resolved, dict[str, Any]]:
 
 def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Model, dict[str, Any]]:
     """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks.
-    Keys whose value is null are left out.
 
-    Keys that `value` lacks get their defaults. Raises UserError as `load` does where that is not all that is wrong.
+    Keys that `value` lacks get their defaults, and so do those that are null where the schema has no null any more.
+    Raises UserError as `load` does where that is not all that is wrong.
     """
     unknown: dict[str, Any] = {}
     while True:
         try:
             return schema.model_validate(value), unknown
         except ValidationError as error:
-            found = [detail["loc"] for detail in error.errors() if detail["type"] == "extra_forbidden"]
+            found = {detail["loc"] for detail in error.errors() if _is_left_out(detail)}
         if not found:
             return check(value, schema, where), unknown  # which raises
         for *above, key in found:
             holder = functools.reduce(operator.getitem, above, value)
             if (value_there := holder.pop(key)) is not None:
                 unknown[".".join(map(str, (*above, key)))] = value_there
+
+
+def _is_left_out(detail: ErrorDetails) -> bool:
+    """Whether pydantic's error is of a key that is unknown, or null without need."""
+    is_key = bool(detail["loc"]) and isinstance(detail["loc"][-1], str)
+    return is_key and (detail["type"] == "extra_forbidden" or (detail["type"] != "missing" and detail["input"] is None))
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

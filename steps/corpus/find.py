@@ -162,12 +162,24 @@ def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, li
 
 
 def _warn_of_overlap(sets: dict[str, list[Utterance]]) -> None:
-    """Say which recordings are in two sets: results on what was trained on mean nothing."""
-    where: dict[str, str] = {}
-    shared: dict[tuple[str, str], list[str]] = {}
+    """Say which recordings are there twice, also by links: results on what was trained on mean nothing."""
+    first: dict[str | tuple[int, int], tuple[str, str]] = {}
+    shared: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for part, utterances in sets.items():
         for each in utterances:
-            if where.setdefault(each.wav, part) != part:
-                shared.setdefault((where[each.wav], part), []).append(each.utt)
+            before, utt = first.setdefault(_identity(each.wav), (part, each.utt))
+            if (before, utt) != (part, each.utt):
+                shared.setdefault((before, part), []).append((utt, each.utt))
     for (one, other), utts in shared.items():
-        print(f"warning: {len(utts)} recordings are both in {one} and in {other}, such as {utts[0]}", file=sys.stderr)
+        where = f"twice in {one}" if one == other else f"both in {one} and in {other}"
+        print(f"warning: {len(utts)} recordings are {where}, such as {' and '.join(dict.fromkeys(utts[0]))}",
+              file=sys.stderr)
+
+
+def _identity(wav: str) -> str | tuple[int, int]:
+    """What is equal for two names of one file; the name where there is no such file."""
+    try:
+        facts = os.stat(wav)
+    except (OSError, ValueError):
+        return wav
+    return facts.st_dev, facts.st_ino

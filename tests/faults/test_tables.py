@@ -1,5 +1,7 @@
 """A user's own table: what spreadsheets write is read whole, or refused with the line and a remedy."""
 
+import os
+
 import pytest
 from conftest import ROWS
 from corpus_trees import speech
@@ -111,6 +113,18 @@ def test_refused_with_its_line(project, case):
         project.configure(options={"file": "t.csv", "text": "words"})
     assert said in project.prepare()
     assert not (project.root / "data/own/train").exists()
+
+
+@pytest.mark.parametrize("make", [os.link, os.symlink])
+def test_one_recording_under_two_names_is_told(project, capsys, make):
+    for name in ("a1.wav", "a2.wav"):
+        (project.own / name).unlink()
+        make(project.own / "a0.wav", project.own / name)
+    project.table(*PLAIN)
+    assert project.prepare() == ""
+    said = capsys.readouterr().err
+    assert "1 recordings are twice in train, such as s1-a0 and s1-a1" in said
+    assert "1 recordings are both in train and in dev, such as s1-a0 and s2-a2" in said
 
 
 @pytest.mark.parametrize(("encoding", "advised"), [("gb18030", "gb18030"), ("utf-16-le", "utf-16")])
