@@ -94,9 +94,13 @@ def test_bytes_that_are_no_text_are_told():
 
 
 @pytest.mark.parametrize("marker", ["<NOISE>", "<SPOKEN_NOISE>", "</s>", "<b>", "[LAUGH]", "{NOISE}", "【UM】", "SIL",
-                                    "NULL"])
+                                    "NULL", "(笑)", "[掌声]", "(听不清)", "【音乐】", "<敲门声>"])
 def test_markers_are_not_spelled(marker):
     assert normalize(f"{marker}你好") == ((), (), (marker,))
+
+
+def test_text_in_brackets_is_read():
+    assert normalize("他（笑着说）好").clauses == ("他", "笑着说", "好")
 
 
 def test_pointed_brackets_about_a_title_are_no_signs():

@@ -15,12 +15,13 @@ from scipy.special import expit
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
 from steps.text.contexts import Contexts, find
-from steps.text.normalize import is_hanzi
+from steps.text.normalize import is_hanzi, normalize
 from steps.text.phrases import Phrases, read_entries
 from steps.text.polyphones import DATA, Polyphones, polyphones
 from steps.text.reading import Reader
 from steps.text.syllables import all_syllables
 from steps.text.tones import sandhi_blind, third_tones
+from steps.text.traditional import simplified
 from steps.text.transcripts import transcribe
 
 CITATION = Pinyin(neutral_tone="citation")
@@ -235,6 +236,23 @@ def test_user_dict_mistakes_name_file_and_line(tmp_path, line, message):
     path.write_text(f"# mine\n{line}\n", encoding="utf-8")
     with pytest.raises(UserError, match=rf"mine.txt:[23]: .*{message}"):
         read_entries(path)
+
+
+def test_traditional_characters_are_read_as_simplified_and_stay_as_written(tmp_path):
+    text = "銀行 的 行長 看著 兩隻 貓 曬乾 頭髮"
+    words = Reader(Pinyin()).read(text)
+    assert " ".join(word.written for word in words) == text
+    assert " ".join(syllable for word in words for syllable in word.syllables) == (
+        "yin2 hang2 de5 hang2 zhang3 kan4 zhe5 liang3 zhi1 mao1 shai4 gan1 tou2 fa5")
+    assert read(Pinyin(), "這本原著") == "zhe4 ben3 yuan2 zhu4"
+    assert normalize("第2名得了3萬塊錢").clauses == ("第二名得了三萬塊錢",)
+    (tmp_path / "mine.txt").write_text("行長 xing2 chang2\n", encoding="utf-8")
+    assert read(Pinyin(user_dict=f"{tmp_path}/mine.txt"), "銀行行長") == "yin2 hang2 xing2 chang2"
+
+
+@pytest.mark.parametrize(("traditional", "plain"), [("乾坤乾淨", "乾坤干净"), ("做著作業，名著", "做着作业，名著")])
+def test_each_traditional_character_gives_one_simplified(traditional, plain):
+    assert simplified(traditional) == plain
 
 
 def test_missing_user_dict_is_named(tmp_path):

@@ -11,6 +11,7 @@ from steps.common.checksums import forget_sums, write_sums
 from steps.common.files import write_lines
 from steps.text.reading import Word
 from steps.text.syllables import token_lines
+from steps.text.traditional import is_basic, simplified
 
 FILES = "lexicon.txt", "words.txt", "tokens.txt"
 SHOWN = 10  # examples a message shows; the report file has all
@@ -42,12 +43,9 @@ class Lexicon:
 
 
 def is_rare(hanzi: str) -> bool:
-    """Whether a character is not among the 6,763 of GB 2312, so that dictionaries may have its reading wrong."""
-    try:
-        hanzi.encode("gb2312")
-    except UnicodeEncodeError:
-        return True
-    return False
+    """Whether a character, simplified, is not among those of GB 2312, so that dictionaries may have its reading wrong.
+    """
+    return not is_basic(hanzi) and not is_basic(simplified(hanzi))
 
 
 def word_lines(words: Iterable[str]) -> list[str]:

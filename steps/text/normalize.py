@@ -3,9 +3,11 @@
 import functools
 import re
 import unicodedata
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from steps.text.numbers import rewrite
+from steps.text.traditional import is_traditional, simplified
 
 SIGNS = "&@%#*/\\_§†‡‰"  # Unicode counts them as punctuation, but people say them
 ROMAN = re.compile("[IVX]{2}")  # perhaps a Roman number
@@ -19,8 +21,12 @@ LETTERS = {
     "Y": "wai4", "Z": "zei2",
 }
 NO_TEXT = re.compile("[\ud800-\udfff]")  # of bytes that are no UTF-8
-MARKER = re.compile(  # of what is heard and not said, as many transcripts have it: <NOISE>, <s>, [LAUGH], SIL
-    r"(?<![A-Za-z0-9])</?[A-Za-z][^<>]*>|[\[{【][A-Z_]{2,}[\]}】]|(?<![A-Za-z])(?:SIL|SPN|NSN|UNK|NULL)(?![A-Za-z])")
+HEARD = (
+    "(?:大|轻|偷|苦|冷)?笑声?|哭声?|掌声|鼓掌|音乐声?|背景(?:音乐|音|声|噪音)|咳嗽声?|咳|叹气声?|叹息|停顿|沉默|静音|静默|无声|噪音|噪声|杂音|呼吸声?|"
+    "吸气声?|喘气声?|清嗓子?|打喷嚏|喷嚏|听不清楚?|听不见|听不懂|不清|不清楚|铃声|(?:欢呼|尖叫|脚步|敲门|关门|汽车|喇叭|[风雨雷歌琴钟枪炮水人])声")
+MARKER = re.compile(  # of what is heard and not said, as many transcripts have it: <NOISE>, <s>, [LAUGH], SIL, (笑)
+    r"(?<![A-Za-z0-9])</?[A-Za-z][^<>]*>|[\[{【][A-Z_]{2,}[\]}】]|(?<![A-Za-z])(?:SIL|SPN|NSN|UNK|NULL)(?![A-Za-z])|"
+    rf"[\[({{<【〔](?:{HEARD})[\])}}>】〕]")
 TITLE = re.compile("(?<![A-Za-z0-9])<(?=[^\x00-\x7f])([^<>]*)(?<=[^\x00-\x7f])>")  # as <红楼梦> for 《红楼梦》
 WITHOUT_VOWEL = re.compile("[b-df-hj-np-tv-z]+")
 
@@ -76,7 +82,15 @@ def _is_punctuation(char: str) -> bool:
 
 
 def _speak_numbers(text: str) -> str:
-    return _rules().normalize(rewrite(text.replace("\N{FRACTION SLASH}", "/")))
+    text = text.replace("\N{FRACTION SLASH}", "/")
+    if not is_traditional(text):
+        return _rules().normalize(rewrite(text))
+    plain = simplified(text)
+    spoken = _rules().normalize(rewrite(plain))
+    kept = list(spoken)
+    for start, target, length in SequenceMatcher(None, plain, spoken, autojunk=False).get_matching_blocks():
+        kept[target : target + length] = text[start : start + length]
+    return "".join(kept)
 
 
 @functools.cache

@@ -2,9 +2,11 @@
 
 What decides a character's reading, the strongest first: the user's dictionary, contexts marked as strong, rules of
 grammar for particles and suffixes, phrases of the dictionaries that do not straddle words, contexts, the network over
-the characters around it, and the dictionary's first reading. `dictionary: early` stops at phrases.
+the characters around it, and the dictionary's first reading. `dictionary: early` stops at phrases. Traditional
+characters are read as the simplified ones in their place.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ from steps.text.phrases import Phrases, Span, read_entries, weak_entries
 from steps.text.polyphones import Odds, polyphones
 from steps.text.syllables import NEUTRAL
 from steps.text.tones import citation_tones, doubled_third_tones, lexical_tones, spoken_tones, third_tones
+from steps.text.traditional import decided, simplified
 
 CORRECTIONS = Path(__file__).parent / "corrections.txt"
 WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")
@@ -72,8 +75,9 @@ class Run:
 class Draft(NamedTuple):
     """A clause on its way to syllables."""
 
-    text: str  # without blanks
+    text: str  # simplified, without blanks
     parts: list[Word | Run]
+    decided: dict[int, str]  # readings that traditional characters decide, by position
 
     @property
     def runs(self) -> list[Run]:
@@ -93,7 +97,8 @@ class Reader:
         entries = {} if self._early else read_entries(CORRECTIONS)
         if policy.neutral_tone == "spoken":
             entries |= weak_entries(entries)
-        self._user = read_entries(Path(policy.user_dict)) if policy.user_dict else {}
+        user = read_entries(Path(policy.user_dict)) if policy.user_dict else {}
+        self._user = {simplified(word): entry for word, entry in user.items()} | user
         self._phrases = Phrases(entries | self._user, loose=self._early)
 
     def unknown(self, clause: str) -> list[str]:
@@ -120,7 +125,8 @@ class Reader:
         for at, odds in zip(pending, all_odds, strict=True):
             _decide(drafts[at], odds)
             doubts[at] = _doubts(drafts[at], odds)
-        return [(self._words(draft), found) for draft, found in zip(drafts, doubts, strict=True)]
+        return [(_as_written(self._words(draft), clause), found)
+                for clause, draft, found in zip(clauses, drafts, doubts, strict=True)]
 
     def _lookup(self, part: str) -> tuple[str, ...]:
         """The reading of a Latin word, or of one hanzi; empty where there is none."""
@@ -129,6 +135,9 @@ class Reader:
         return self._user.get(part) or spell(part)
 
     def _draft(self, clause: str) -> Draft:
+        traditional = "".join(clause.split())
+        clause = simplified(clause)
+        text = "".join(clause.split())
         segmented = SEGMENTED.search(clause) is not None
         if segmented and TOGETHER.search(clause) is None:
             clause, segmented = re.sub(r"(?<=[^a-zA-Z]) +(?=[^a-zA-Z])", "", clause), False
@@ -141,7 +150,7 @@ class Reader:
             else:
                 parts.append(self._run(start, written.split(), segmented))
                 start += len(parts[-1].clause.text)
-        return Draft("".join(clause.split()), parts)
+        return Draft(text, parts, decided(traditional, text))
 
     def _run(self, start: int, pieces: list[str], segmented: bool) -> Run:
         clause = _clause("".join(pieces))
@@ -159,13 +168,14 @@ class Reader:
             if isinstance(part, Word):
                 words.append(part)
                 continue
-            self._apply_rules(part)
+            self._apply_rules(part, {at - part.start: syllable for at, syllable in draft.decided.items()})
             rest = iter(part.syllables)
             words += [Word(word, tuple(next(rest) for _ in word)) for word in part.words]
         return words
 
-    def _apply_rules(self, run: Run) -> None:
-        """The dictionaries' syllables (but not the user's) after the rules of the clause and the policy."""
+    def _apply_rules(self, run: Run, certain: dict[int, str]) -> None:
+        """The dictionaries' syllables (but not the user's) after the rules of the clause and the policy; `certain` ones
+        win, but for a neutral tone."""
         users = run.inside(set(self._user)) if self._user else set()
         changes = self._rules_of_corrected(run) if not self._early else (
             grammar.able_liao(run.clause) | grammar.measure_zhi(run.clause) | grammar.adverbial_di(run.clause))
@@ -175,6 +185,8 @@ class Reader:
         else:
             changes |= {at: "ge4" for at, char in enumerate(run.clause.text) if char == "个"}
         _change(run, changes, users)
+        _change(run, {at: syllable for at, syllable in certain.items() if 0 <= at < len(run.syllables)
+                      and run.syllables[at] != syllable[:-1] + NEUTRAL}, users)
         if self.policy.sandhi == "citation":
             _change(run, citation_tones(run.clause), users)
         elif self.policy.sandhi == "lexical":
@@ -195,6 +207,12 @@ class Reader:
         return ({at: syllable for at, syllable in particles.items() if at in run.alone}
                 | again | grammar.able_liao(clause) | grammar.attained_zhao(clause)
                 | {at: syllable for at, syllable in strong.items() if syllable})
+
+
+def _as_written(words: list[Word], clause: str) -> list[Word]:
+    """The words with the clause's own characters, where they were read as simplified ones."""
+    rest = iter("".join(clause.split()))
+    return [Word("".join(itertools.islice(rest, len(word.written))), word.syllables) for word in words]
 
 
 def _clause(text: str) -> Clause:
