@@ -18,32 +18,11 @@ STATE_TAGS = ("a", "d", "i", "l", "z")
 FIELD = re.compile("[这那几两二三四五十百]+[块片亩]$")  # before 地: land
 COUNTED = re.compile("数数(?=看|有|吧|这|那|一共|清)")  # 会数数 is shu3 shu4, to count numbers
 ONE_BY_ONE = re.compile(r"(一..?|[大小很].)又?\1$")  # 一口一口地, 一遍又一遍地
-DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
-MODALS = (*"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
-          "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
-          "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行")
-AT_LEAST = ("起码", "至少", "最少", "恐怕", "大概", "估计")  # before 得 and a number: what is needed
-GAINED = (*"了过到奖冠第病癌分金银铜名利钱感肺胃零两几糖抑胜罪", "流感", "此", "满分", "高分", "一等", "一块", "一枚",
-          "一分", "一百", "一次", "民心", "天下")  # what one gets, in 得奖, 得第一, 得感冒
-OBJECTS = "车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字"  # of verbs: 开车得有驾照
-TIMES = ("t", "c", "s")  # tags of times, conjunctions and places
-THINGS = ("树", "车", "饭", "路", "活", "票", "菜", "手")  # nouns that jieba may take for something else
-WITH = ("这么", "这样", "有", "跟", "和", "向", "把", "被", "从", "对")  # behind a noun and 得: 方案得跟客户商量
-HOW = ("一手", "一口", "一身", "一脸", "一副", "一头", "一塌", "一干", "一清")  # 弹得一手好琴, 忘得一干二净
-VERBS_TOO = (  # of the nouns: 气得说不出话
-    *"病气处按裁卷换炸嗅画数量学问估藏飞流化肿闲赛种牧耕施传卡照", "话说", "歌唱")
-QUALITIES = re.compile(  # adjectives that jieba may take for something else: 热情得让人不好意思
-    "[火痛热美香酸辣咸圆方空富帅酷精鲜假灵野静闲麻平晚多]|安静|宁静|文静|美丽|伤心|精彩|冷清|整齐|马虎|细心|礼貌|客气|热情|和气|可怕|单调|"
-    "新鲜|陈旧|贵重|普通|特别|自然|大方|小气|空旷|结实|及时|缓慢|香甜|红润|苗条|天真|老实|真实|坦白|含蓄|明白|深刻|密集|生气|文明|"
-    "陌生|红火")
-DUTIES = (  # how one must do it: 这笔账得好好算算
-    "好好", "重新", "及时", "按时", "尽快", "尽早", "小心", "当面", "提前", "定期", "一起", "分开", "一口一口", "一步",
-    "一点一点", "一点点", "一个一个", *"多少早先再赶换修还给去找由让用按自亲马趁省问现从")
-HAVE = re.compile("有(?![点些声条板模滋如说来])")  # 人得有骨气, but 说得有声有色
+MODALS = (  # before 得, must; before 得了, no verb
+    *"还就也都总又只可非真先便这那", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
+    "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
+    "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行")
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
-TOLD = ("开心", "明白", "过去", "出口", "起劲", "有理", "在理", "动听", "流利")  # of 说得 …: how it is said
-NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六七八九十几百千万半]+个?"
-                    "(?:小时|钟头|月|人|天|年|分钟|星期|礼拜|多|块|元|米|公里)")  # 回家得两个小时
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
 NAMING = tuple(
     "展称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
@@ -63,6 +42,9 @@ class Token(NamedTuple):
     def end(self) -> int:
         """The position behind its last character."""
         return self.start + len(self.hanzi)
+
+
+NO_TOKEN = Token(0, " ", " ")  # beyond the ends of a clause
 
 
 class Clause(NamedTuple):
@@ -113,71 +95,6 @@ def _repeats(word: str) -> bool:
     return len(set(word)) < len(word)
 
 
-def readings_of_de(clause: Clause) -> dict[int, str]:
-    """得: the particle de5 (跑得快, 行得通), must, dei3 (我得走), or the verb, de2 (得了第一名)."""
-    found = {}
-    for index, token in enumerate(clause.tokens):
-        if token.hanzi == "得" and (NEEDED.match(clause.text, token.start) or _is_told(clause, index)):
-            found[token.start] = "dei3"
-        elif token.hanzi == "得":
-            found[token.start] = _reading_of_de(clause.text, *clause.around(index))
-        elif "得" in token.hanzi[1:-1]:
-            found[token.start + token.hanzi.index("得", 1)] = "de5"
-        elif token.hanzi[0] == "得":  # 得法, 得劲
-            found[token.start] = "de2"
-        elif token.hanzi[-1] == "得":  # 冻得, which no dictionary of phrases has
-            found[token.end - 1] = "de5"
-    return found
-
-
-def _is_told(clause: Clause, index: int) -> bool:
-    """Whether somebody says what must be done: 医生说得住院."""
-    if index < 2 or index + 1 == len(clause.tokens) or clause.tokens[index - 1].hanzi != "说":
-        return False
-    speaker, behind = clause.tokens[index - 2], clause.tokens[index + 1]
-    return speaker.tag[0] == "n" and behind.tag[0] in "vn" and not behind.hanzi.startswith((*DEGREES, *TOLD))
-
-
-def _reading_of_de(text: str, before: Token | None, token: Token, behind: Token | None) -> str:
-    if behind is None:
-        return "de5" if before is not None else "de2"
-    if before is not None and QUALITIES.fullmatch(before.hanzi):
-        return "de5"
-    if before is not None and before.tag[0] == "v" and behind.hanzi.startswith(HOW):
-        return "de5"
-    if before is not None and before.tag == behind.tag == "m":  # 二加三得五
-        return "de2"
-    if before is not None and before.hanzi in AT_LEAST and behind.tag[0] == "m":
-        return "dei3"
-    if behind.hanzi in ("了", "过", "着", "的") or behind.hanzi.startswith(GAINED):
-        return "de2"
-    if before is None or before.hanzi in (*MODALS, "了") or before.tag[0] == "r":
-        return "dei3"
-    if before.tag in TIMES and before.hanzi[-1] != "来":
-        return "dei3"
-    if _is_noun(before, text) and (behind.hanzi.startswith(DUTIES) or behind.hanzi in WITH or behind.tag == "t"
-                                   or HAVE.match(behind.hanzi)):
-        return "dei3"
-    does = "vnpj" if len(before.hanzi) == 1 or before.tag[0] == "v" else "v"
-    acts = behind.tag[0] in does or behind.tag == "zg"
-    if _is_noun(before, text) and acts and not behind.hanzi.startswith(DEGREES):
-        return "dei3"
-    if before.tag[0] in "vabizg" or before.hanzi in VERBS_TOO or before.hanzi[-1] == "心" or len(before.hanzi) == 1:
-        return "de5"
-    if behind.hanzi.startswith(DEGREES):
-        return "de5"
-    return "de5" if behind.tag[0] in "az" else "dei3"
-
-
-def _is_noun(token: Token, text: str) -> bool:
-    """Whether `token` of `text` is a noun, or a verb with its object, behind which 得 begins no complement."""
-    if token.hanzi in VERBS_TOO:
-        return token.start > 0 and text[token.start - 1] in "这那的张幅"
-    if token.tag[0] == "v" and len(token.hanzi) == 2 and token.hanzi[-1] in OBJECTS:
-        return True
-    return token.tag[0] == "n" or token.hanzi in THINGS
-
-
 def distance_back(text: str, at: int) -> int:
     """How far before `at` the same character stands that is read alike: 量了量, 数一数, 一只只; 0 where it does not."""
     if at > 1 and text[at] == text[at - 2] and text[at - 1] in "了一":
@@ -215,7 +132,7 @@ def _word_at(clause: Clause, at: int) -> Token | None:
 def attained_zhao(clause: Clause) -> dict[int, str]:
     """着 in V不着, V得着 (够不着), behind verbs of attaining (睡着, 找着了, 找着钥匙了) and alone as a verb, to burn
     (就着了), is zhao2."""
-    pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆边痕调])|[{ATTAINED}]着|"
+    pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆痕调]|边[际沿])|[{ATTAINED}]着|[吓烫碰伤]着(?=孩子|人|[我你他她小老])|"
                f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|[就又也没都火灯炉房]子?着(?=了|起来)|"
                "别[饿冻累吓烫伤碰摔晒热呛噎]着(?=$|了|孩子)|[蒙吓累冻饿]着(?=了)|着(?=了魔)|打着(?=火(?:$|了|没))|还着$")
     return {match.start() + match[0].index("着"): "zhao2" for match in re.finditer(pattern, clause.text)}

@@ -18,6 +18,7 @@ import rjieba
 from steps.config.schema import Pinyin
 from steps.text import grammar
 from steps.text.contexts import contexts, find
+from steps.text.de import readings_of_de
 from steps.text.grammar import Clause, Token
 from steps.text.normalize import spell
 from steps.text.phrases import Phrases, Span, read_entries, weak_entries
@@ -203,7 +204,7 @@ class Reader:
                  if (back := grammar.distance_back(clause.text, at))}
         strong = {at: find(contexts().strong[char], text, at + 1) for at, char in enumerate(clause.text)
                   if char in contexts().strong}
-        particles = grammar.readings_of_wei(clause) | grammar.readings_of_de(clause) | grammar.adverbial_di(clause)
+        particles = grammar.readings_of_wei(clause) | readings_of_de(clause) | grammar.adverbial_di(clause)
         return ({at: syllable for at, syllable in particles.items() if at in run.alone}
                 | again | grammar.able_liao(clause) | grammar.attained_zhao(clause)
                 | {at: syllable for at, syllable in strong.items() if syllable})
