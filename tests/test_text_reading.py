@@ -245,6 +245,7 @@ def test_traditional_characters_are_read_as_simplified_and_stay_as_written(tmp_p
     assert " ".join(syllable for word in words for syllable in word.syllables) == (
         "yin2 hang2 de5 hang2 zhang3 kan4 zhe5 liang3 zhi1 mao1 shai4 gan1 tou2 fa5")
     assert read(Pinyin(), "這本原著") == "zhe4 ben3 yuan2 zhu4"
+    assert read(Pinyin(), "她㑮") == "ta1 " + lazy_pinyin("㑮", style=Style.TONE3)[0]
     assert normalize("第2名得了3萬塊錢").clauses == ("第二名得了三萬塊錢",)
     (tmp_path / "mine.txt").write_text("行長 xing2 chang2\n", encoding="utf-8")
     assert read(Pinyin(user_dict=f"{tmp_path}/mine.txt"), "銀行行長") == "yin2 hang2 xing2 chang2"

@@ -135,9 +135,14 @@ class Reader:
             return self._phrases.syllables(part)
         return self._user.get(part) or spell(part)
 
+    def _simplified(self, clause: str) -> str:
+        """The clause with the simplified characters that a dictionary knows."""
+        return "".join(plain if plain == char or self._lookup(plain) else char
+                       for char, plain in zip(clause, simplified(clause), strict=True))
+
     def _draft(self, clause: str) -> Draft:
         traditional = "".join(clause.split())
-        clause = simplified(clause)
+        clause = self._simplified(clause)
         text = "".join(clause.split())
         segmented = SEGMENTED.search(clause) is not None
         if segmented and TOGETHER.search(clause) is None:
