@@ -15,7 +15,7 @@ TIMES = "次遍倍趟种条张本件只双场回份套篇首把杯瓶碗节家�
 DASH = "[-–—~～至到]"
 NUMBERED = (
     "电话|手机|号码|热线|传真|账号|帐号|卡号|密码|验证码|学号|工号|编号|证号|身份证|车牌|邮编|房间号|订单|单号|尾号|代码|"
-    "房间|包间|包厢|门牌|警号|拨打|拨|致电|客服|微信|QQ|区号|分机|口令|识别码|邮政编码")
+    "ISBN|端口|房间|包间|包厢|门牌|警号|拨打|拨|致电|客服|微信|QQ|区号|分机|口令|识别码|邮政编码")
 CALLED = "报警|急救|电话|热线|指挥|客服|服务|网站|官网|平台|[Aa][Pp][Pp]"  # behind 110, 12306
 COUNTS = "年月日元块个人部台条位名次行字页米万亿点平"
 SERVICES = r"1(?:10|19|20|22|14)|12\d{3}|100\d\d|95\d{3}|96\d{3}"
@@ -36,10 +36,13 @@ UNITS = {"GHz": "吉赫兹", "MHz": "兆赫兹", "kHz": "千赫兹", "Hz": "赫�
          "r/min": "转每分钟", "g/cm3": "克每立方厘米", "m/s2": "米每二次方秒",
          "t": "吨", "J": "焦耳", "hm2": "公顷", "km2": "平方公里", "kg/m3": "千克每立方米", "N·m": "牛米",
          "Mb/s": "兆比特每秒", "Gbps": "吉比特每秒", "MB/s": "兆字节每秒", "GB/s": "吉字节每秒",
-         "kbps": "千比特每秒"}  # those that WeTextProcessing lacks
+         "kbps": "千比特每秒", "mmol/L": "毫摩尔每升", "μmol/L": "微摩尔每升", "umol/L": "微摩尔每升", "g/L": "克每升",
+         "mg/L": "毫克每升", "mg/dL": "毫克每分升", "ng/mL": "纳克每毫升", "U/L": "单位每升", "mol/L": "摩尔每升",
+         "mol": "摩尔"}  # those that WeTextProcessing lacks
 BORN = "毕业|出生|生人|参军|入学|入伍|退伍|高考|结婚|世界杯|那年|那会儿|春节|夏天|冬天|秋天|年底|年初"  # behind 98年
 PER = "分钟?|秒|小时|[天日周月年人次斤吨亩户间晚份瓶盒]|公斤|平方?米|立方米?"  # behind /, in 5元/斤
 
+CURRENCIES = {"$": "美元", "€": "欧元", "£": "英镑", "₩": "韩元"}
 DOMAINS = "com|cn|net|org|gov|edu|cc|io|tv|top"
 
 Match = re.Match[str]
@@ -87,6 +90,12 @@ def _counted(number: int) -> str:
 def _decimal(match: Match) -> str:
     whole, part = match[0].split(".")
     return f"{_counted(int(whole))}点{part.translate(DIGITS)}"
+
+
+def _months(match: Match) -> str:
+    """2021.7-2023.6, or 2021.7至今: years and months."""
+    since = f"{match[1].translate(DIGITS)}年{cardinal(int(match[2]))}月"
+    return f"{since}到{match[3].translate(DIGITS)}年{cardinal(int(match[4]))}月" if match[3] else f"{since}至"
 
 
 def _ordinal(match: Match) -> str:
@@ -144,22 +153,41 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
         (rf"(?<!\d)['‘’]?(\d\d)(?=年(?:{BORN}))|['‘’](\d\d)(?=年)",
          lambda match: (match[1] or match[2]).translate(DIGITS)),
         (r"(?<=\d)[—–―](?=\d)", "-"),
+        (r"(?<=\d[年月日号点时])\s*[-–—~～]{1,2}\s*(?=\d)", "到"),
+        (r"(?<!\d)((?:19|20)\d\d)[-/](\d\d)(?=赛季|学年|财年|年度)",
+         lambda match: f"{match[1]}到{match[2]}".translate(DIGITS)),
+        (r"(?<![A-Za-z])([A-Z])(\d{1,2})L(?![A-Za-z/])", lambda match: f"{match[1]}{cardinal(int(match[2]))}L"),
+        (r"(?<=初)(?:10|[1-9])(?![\d中年])", _ordinal),
         (r"(?<=%)\s*[-~～至]\s*(?=\d)|(?<=:\d\d)\s*[-~～]\s*(?=\d{1,2}:\d\d)", "到"),
-        (r"(?<=[A-Z])-(?=\d)|(?<=[歼轰运直])-(?=\d)|(?<=东风|长征|神舟|嫦娥)-(?=\d)", ""),
+        (r"(?<=[A-Z])(?<!°C)-(?=\d)|(?<=[歼轰运直])-(?=\d)|(?<=东风|长征|神舟|嫦娥)-(?=\d)", ""),
         (r"(?<![\dA-Za-z%])[-−](?=\d[\d.]*%)", "负"),
         (r"(?<![A-Za-z])[Nn]o\.?\s*(?=\d)", "第"),
         (r"(?:^|(?<=\s))\.(?=\d)", "0."),
+        (r"(?<!\d)(640|800|1024|1280|1366|1920|2560|3840)\s*[×xX*]\s*(\d{3,4})(?!\d)",
+         lambda match: f"{match[1]}乘{match[2]}".translate(DIGITS)),
+        (r"(?<!\d)\d{3}/\d\d(?=[RZ]\d\d)", lambda match: match[0].translate(DIGITS).replace("/", " ")),
+        (r"(?<=\d[kKwW])\s*[-~～]\s*(?=\d)|(?<=°C)\s*[-~～]\s*(?=\d)", "到"),
+        (r"(?<!\d)([6-9][05]|00|05|10)(?=后(?!来|天|面|边|年|台|方|续|[再又才就])|[、和][0-9][05]后)", _digits),
+        (r"(?<![\d-])\d-\d(?:[、,，\s]+\d-\d)+(?![\d-])", lambda match: re.sub("[-–]", "比", match[0])),
+        (r"(?<!\d)((?:19|20)\d\d)\.(\d\d?)\s*[-–—~～至到]\s*(?:((?:19|20)\d\d)\.(\d\d?)(?![\d.])|(?=今))", _months),
+        (r"(?<!\d)(5|10)·1(?!\d)", lambda match: cardinal(int(match[1])) + "一" * (match[1] == "5")),
+        (r"(?<=\d)\s?g(?![A-Za-z\d/]|网|手机|信号|时代)", "克"),
+        (r"(?<![\d/])(\d+)/(\d+)(?=[层页集章])|(?<=楼层)(\d+)/(\d+)",
+         lambda match: f"{match[1] or match[3]}斜杠{match[2] or match[4]}"),
         (r"\^([-−]?)(\d{1,3})(?!\d)", lambda match: f"的{'负' * bool(match[1])}{cardinal(int(match[2]))}次方"),
         (r"#([^#\d\s][^#]*)#", r"，\1，"),
         (r"(电流[^\d，。]{0,4}\d[\d.]*|\d\s?V\s?/?\d[\d.]*)\s?A(?![A-Za-z\d级])", r"\1安"),
         (r"(力[^\d，。]{0,4}\d[\d.]*)\s?N(?![A-Za-z\d])", r"\1牛"),
         (r"(?<=\d)°(\d{1,2})['′](?:([\d.]+)(?:′′|''|\"))?",
          lambda match: f"度{match[1]}分" + (f"{match[2]}秒" if match[2] else "")),
-        (r"\+86[- ]?(?=1[3-9]\d{2})", "加八六"),
+        (r"\+86[- ]?(?=1[3-9]\d-?\d)", "加八六"),
         (r"HK\$\s*(\d[\d.]*[万亿]?)", r"\1港元"),
         (r"US\$\s*(\d[\d.]*[万亿]?)", r"\1美元"),
+        (r"([$€£₩])\s?(\d[\d.]*)([万亿]+)", lambda match: match[2] + match[3] + CURRENCIES[match[1]]),
+        (r"₩\s?(\d[\d.]*)", r"\1韩元"),
         (r"\bUSD\s*(\d[\d.]*[万亿]?)|(\d[\d.]*[万亿]?)\s*USD\b", r"\1\2美元"),
-        (r"@(?=\w)", "艾特"),
+        (rf"(?<=[A-Za-z])\d{{2,}}(?=@|\.(?:{DOMAINS})(?![A-Za-z]))", _spelled),
+        (r"@(\d*)(?=\w|\.)", lambda match: "艾特" + match[1].translate(SPELLED)),
         (r"://", "冒号斜杠斜杠"),
         (r"(?<=www)\.(\d*)", lambda match: "点" + match[1].translate(SPELLED)),
         (rf"(?<=\w)\.(?=(?:{DOMAINS})(?![A-Za-z]))", "点"),
@@ -186,7 +214,8 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
         (r"(?<!\d)2(?=[室厅卫](?![内外温生]))", "两"),
         (rf"(?<![\d.¥$])(?:19|20)\d\d(?=[^\d，。年]{{0,4}}(?:{EVENTS}))", _digits),
         (rf"(?<=[\d万亿多余方])\s?({'|'.join(UNITS)})(?![A-Za-z\d/])", lambda match: UNITS[match[1]]),
-        (r"(?<![\d.])1(?:10|14|19|20|22)(?=赫兹|瓦|伏|毫|千|兆|分贝|，)", _ordinal),
+        (r"(?<![\d.])1(?:10|14|19|20|22)(?=赫兹|瓦|伏|毫|千|兆|分贝|，|平|台|集|匹|款|场|只)|"
+         r"(?:(?<=[共计约近达到有剩花卖才第过足])|(?<=价格|总数|总价))1(?:10|14|19|20|22)(?![\dA-Za-z.°%])", _ordinal),
         (r"[¥￥]\s?(\d[\d.]*)\s?[-~～—]\s?[¥￥]?(\d[\d.]*)元?", r"\1到\2元"),
         (r"\bf/(?=\d)", "f"),
         (r"(?<![\d/.])([1-9])/(\d{2,4})(?=秒)",
@@ -202,13 +231,16 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
         (r"(?<![A-Za-z])(?=[IVX]{2})(?!X+(?![IV]))X{0,3}(?:IX|IV|V?I{0,3})(?![A-Za-z])", _roman),
         (r"(?<!\d)\d{17}[\dX](?!\d)", _spelled),
         (r"(?<![\d.])1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)", _spelled),
-        (r"(?<![\d.])0\d{2,3}-?\d{7,8}(?!\d)|(?<!\d)[48]00-?\d{3}-?\d{4}(?!\d)", _spelled),
+        (r"(?<![\d.])0\d{2,3}-\d{4,8}(?!\d)|(?<![\d.])0\d{2,3}\d{7,8}(?!\d)|(?:(?<=\d转)|(?<=请转))\d{3,4}(?!\d)|"
+         r"(?<!\d)[48]00-?\d{3}-?\d{4}(?!\d)", _spelled),
         (rf"(?<=[打拨])(?:{SERVICES})(?!\d)|(?<!\d)(?:{SERVICES})(?=(?:{CALLED}))", _spelled),
         (rf"(?:{NUMBERED})[号码是为:,\s]*\d[\d-]{{2,}}(?: \d{{3,4}})*(?![A-Za-z\d.:{COUNTS}])", _spelled),
         (rf"(?<![\d.])\d{{3,4}}(?={ROOMS})", _spelled),
         (r"(?<=[楼栋幢座层元])\d{3,4}(?![\d.:年月日元块个人户套间平米万亿])", _spelled),
         (r"(?:(?<=[A-Za-z])|(?<=[A-Z] ))\d{5,}(?![\d.])", _spelled),
         (r"(?<![A-Za-z])([A-Z]{2}|[A-Z](?=\d{3}(?!\d))|[GDCKTZ](?=\d+次))(\d{1,4})(?![\d.A-Za-z])", _flight),
+        (r"(?<=[A-Z]{3})\d{4}(?![\d.:,%年月日元块个万亿])|(?<=波音)7\d7(?:-\d{1,3})?", _spelled),
+        (r"(?<=[A-Z]{2})\s(\d{3,4})(?![\d.:,%年月日元块个万亿])", lambda match: " " + match[1].translate(SPELLED)),
         (rf"(?<!\d)(?:{NICKNAMES})|(?<=N)95(?!\d)|(?<!\d)(?:480|720|1080|2160)(?=[Pp](?![A-Za-z]))", _spelled),
         (r"(?<!\d)\d{1,2}·\d{1,2}(?!\d)", lambda match: match[0].replace("·", "").translate(SPELLED)),
         (r"(?<![\d.])0\d{2,}(?![\d.])|(?<![\d.])\d{13,}(?![\d.])", _spelled),
@@ -220,7 +252,7 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
          lambda match: match[0].replace(".", "").translate(SPELLED)),
         (r"(?<![\d.])(?!(?:19|20)\d\d\.\d\d?\.\d\d?)\d+(?:\.\d+){2,}(?![\d.])(?!年)", _version),
         (r"(?<=[A-Z])2(?=[A-Z层座栋区口馆])", "二"),
-        (r"(?<=\d[米秒])\d\d(?!\d|[.％%])", _digits),
+        (r"(?<=\d[米秒])\d\d(?!\d|[.％%秒分])", _digits),
         (r"(?<![\d.:A-Za-z$¥-])2(?:\d[1-9]|[1-9]0)(?=[多余来]?[块元伏人克斤米个页公里天名分种台家张项件万]|$)",
          _ordinal),
         (r"(第\d{1,4})[-–~～](?=\d{1,4}[^\d.])", r"\1到"),
