@@ -2,7 +2,6 @@
 
 import re
 
-import mindspore as ms
 import numpy as np
 import onnxruntime
 import pytest
@@ -26,14 +25,11 @@ def page(tmp_path_factory):
     sound = np.concatenate([voice(0.5, seed) * rng.uniform(0.2, 2) for seed in range(5)])
     soundfile.write(folder / "a.wav", sound, 16000, subtype="PCM_16")
     feats = compute_feats(read_audio(folder / "a.wav", 16000), FBANK)
-    for seed in range(50):  # until the random network says something
-        ms.set_seed(seed)
-        _, model = small_page(folder / "demo.html", "residual", std=0.5)
-        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        [log_probs] = session.run(["log_probs"], {"x": feats[None], "x_lens": np.array([len(feats)])})
-        syllables = [TOKENS[one.token] for one in greedy(log_probs[0])]
-        if len(set(syllables)) > 2:
-            break
+    _, model = small_page(folder / "demo.html", "residual", std=0.5)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    [log_probs] = session.run(["log_probs"], {"x": feats[None], "x_lens": np.array([len(feats)])})
+    syllables = [TOKENS[one.token] for one in greedy(log_probs[0])]
+    assert len(set(syllables)) > 1
     return folder, syllables
 
 
