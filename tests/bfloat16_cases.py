@@ -225,17 +225,16 @@ def test_loss_and_gradients_are_those_of_float32(kernels, networks):
         assert np.linalg.norm(one - other) < 0.3 * np.linalg.norm(other) + 0.001 * np.linalg.norm(whole32)
 
 
-@pytest.mark.parametrize(("networks", "accum_grad"), [("plain", 1), ("residual", 2)], indirect=["networks"])
-def test_it_trains_as_float32_does_and_infers_at_float32(kernels, networks, accum_grad):
-    steps = []
-    for network, precision in zip(networks, ("bf16", "fp32"), strict=True):
-        optimizer = make_optimizer(Optimizer(warmup_steps=1), network, 100, kernels)
-        steps.append(make_step(CTCObjective(network, kernels), optimizer, kernels.clip(5.0),
-                               Train(precision=precision, accum_grad=accum_grad), Workers()).set_train())
-    losses = np.array([[float(step(*batch(40))[0].asnumpy()) for step in steps] for _ in range(30)])
-    np.testing.assert_allclose(losses[:5, 0], losses[:5, 1], rtol=0.05)
-    assert losses[-1, 0] < 0.5 * losses[0, 0]
-    for one, other in zip(*(network.get_parameters() for network in networks), strict=True):
+@pytest.mark.parametrize("networks", ["residual"], indirect=True)
+def test_it_trains_and_infers_at_float32(kernels, networks):
+    """By AccumulatedStep; test_precision.py trains by TrainStep."""
+    network, at_float32 = networks
+    optimizer = make_optimizer(Optimizer(warmup_steps=1), network, 100, kernels)
+    step = make_step(CTCObjective(network, kernels), optimizer, kernels.clip(5.0), Train(precision="bf16", accum_grad=2),
+                     Workers()).set_train()
+    losses = [float(step(*batch(40))[0].asnumpy()) for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+    for one, other in zip(*(each.get_parameters() for each in networks), strict=True):
         other.set_data(ms.Tensor(one.asnumpy()))
-    logits = [network.set_train(False)(batch(24)[0]).asnumpy() for network in networks]
+    logits = [each.set_train(False)(batch(24)[0]).asnumpy() for each in (network, at_float32)]
     np.testing.assert_array_equal(*logits)
