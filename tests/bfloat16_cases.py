@@ -230,8 +230,8 @@ def test_it_trains_and_infers_at_float32(kernels, networks):
     """By AccumulatedStep; test_precision.py trains by TrainStep."""
     network, at_float32 = networks
     optimizer = make_optimizer(Optimizer(warmup_steps=1), network, 100, kernels)
-    step = make_step(CTCObjective(network, kernels), optimizer, kernels.clip(5.0), Train(precision="bf16", accum_grad=2),
-                     Workers()).set_train()
+    train = Train(precision="bf16", accum_grad=2)
+    step = make_step(CTCObjective(network, kernels), optimizer, kernels.clip(5.0), train, Workers()).set_train()
     losses = [float(step(*batch(40))[0].asnumpy()) for _ in range(30)]
     assert losses[-1] < 0.5 * losses[0]
     for one, other in zip(*(each.get_parameters() for each in networks), strict=True):

@@ -67,7 +67,6 @@ def with_key(path: str, value) -> dict:
      "train.optimizer.name: Input should be 'adam', 'adamw', 'muon' or 'rmsprop', not 'sgd'"),
     ("model.conv_dropout", 1.0, "model.conv_dropout: Input should be less than 1"),
     ("model.blocks", [], "model.blocks: List should have at least 1 item"),
-    ("model.pad_mode", "same", "padding must be 0 where pad_mode is same"),
     ("corpus", "../mini", "corpus: String should match pattern"),
     ("features", None, "features: Input should be a valid string"),
 ])
@@ -206,6 +205,8 @@ def test_an_experiment_of_another_version_is_read_with_a_warning(conf, tmp_path,
     old = yaml.safe_load(dump(config))
     old["experiment"]["train"]["consistency"] = 0.3  # a key that was removed
     old["experiment"]["model"]["blocks"][0]["inter_ctc"] = True
+    old["experiment"]["model"]["pad_mode"] = "pad"  # as all networks are by now
+    old["experiment"]["model"]["has_bias"] = True
     old["experiment"]["train"]["summary"] = None  # null where today's schema has no null
     old["experiment"]["model"]["blocks"][0]["pool"] = None
     del old["experiment"]["train"]["balance"]  # a key that has come since
@@ -214,7 +215,8 @@ def test_an_experiment_of_another_version_is_read_with_a_warning(conf, tmp_path,
         assert load_resolved(tmp_path) == config
     assert capsys.readouterr().err == (
         f"warning: {tmp_path}/config.yaml: another version of the recipe wrote it; passed over: "
-        "experiment.model.blocks.0.inter_ctc, experiment.train.consistency\n")
+        "experiment.model.blocks.0.inter_ctc, experiment.model.has_bias, "
+        "experiment.train.consistency\n")
     old["experiment"]["train"]["epochs"] = "many"
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
     with pytest.raises(UserError, match=r"config\.yaml: experiment\.train\.epochs: "):
@@ -251,7 +253,7 @@ def test_one_number_stands_for_both_dimensions():
 def test_a_config_is_the_same_after_its_travel_with_the_experiment(conf, tmp_path):
     for name in ("mini", "real"):
         changes = {"corpus": name, "train": {"augment": {"time_warp": [0.9, 1.1]}}, "decode": {"sets": ["test"]},
-                   "model": {"blocks": [{"channels": 8}], "pad_mode": "same", "padding": 0}}
+                   "model": {"blocks": [{"channels": 8}], "final_norm": False}}
         (conf / "first.yaml").write_text(yaml.safe_dump(MINIMAL | changes))
         config = load_experiment("first", conf)
         (tmp_path / "config.yaml").write_text(dump(config), encoding="utf-8")

@@ -63,12 +63,11 @@ def forward_backward(logits, labels):
 
 def kernels(kind: str):
     """The makers of both losses; skips the test where there is only one."""
-    from steps.config.schema import Model
     from steps.model.layers import StockLayers
     from steps.model.onednn import build
 
     if kind == "stock":
-        return StockLayers(Model(blocks=[{"channels": 8}]))
+        return StockLayers()
     if build.available() is None:
         pytest.skip(build.reason())
     from steps.model.onednn.cells import OnednnLayers

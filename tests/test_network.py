@@ -34,13 +34,13 @@ RESIDUAL = [{"channels": 8, "layers": 1, "stride": 2}, {"channels": 8, "layers":
 
 def make(bins=16, tokens=TOKENS, **config):
     model = Model(**config)
-    return model, DFCNN(model, bins, tokens, StockLayers(model))
+    return model, DFCNN(model, bins, tokens, StockLayers())
 
 
 def test_thchs30_dfcnn_1a_has_the_student_projects_network():
     """Layer by layer: 64-64 | 128-128 | 256×3 | 512×3 | 512×3, pools 2,2,2,1,1, BN, 4096-4096-C."""
     model = load_experiment("thchs30_dfcnn_1a", CONF).experiment.model
-    network = DFCNN(model, 200, TOKENS, StockLayers(model))
+    network = DFCNN(model, 200, TOKENS, StockLayers())
     assert time_reduction(model) == 8 and out_sizes(model, 160, 200) == (20, 25)
     layers = []
     for _, cell in network.cells_and_names():
@@ -67,10 +67,7 @@ def test_thchs30_dfcnn_1a_has_the_student_projects_network():
 
 @pytest.mark.parametrize("config", [
     {"blocks": RESIDUAL, "final_norm": False},
-    {"blocks": [{"channels": 4, "layers": 2, "pool": [2, 3]}], "pad_mode": "valid", "padding": 0},
-    {"blocks": [{"channels": 4, "layers": 1, "stride": [2, 1]}, {"channels": 4, "layers": 1}], "pad_mode": "same",
-     "padding": 0, "has_bias": True},
-    {"blocks": [{"channels": 4, "layers": 1, "pool": 2}], "padding": 2, "dense": []},
+    {"blocks": [{"channels": 4, "layers": 2, "stride": [2, 1], "pool": [2, 3]}], "dense": []},
     {"blocks": [{"channels": 4, "layers": 2, "stride": 2, "kernel": [1, 3]}, {"channels": 4, "kernel": [3, 1]}]},
 ])
 def test_sizes_are_as_computed(config):
@@ -93,10 +90,7 @@ def test_a_kernel_of_one_frame_sees_no_further():
 
 @pytest.mark.parametrize("config", [
     {"blocks": [{"channels": 8, "layers": 2, "pool": 2}, {"channels": 8, "layers": 1, "pool": [3, 1]}]},
-    {"blocks": [{"channels": 8, "layers": 2, "pool": 2}], "pad_mode": "valid", "padding": 0},
-    {"blocks": [{"channels": 8, "layers": 2, "stride": 2}], "padding": 2},
-    {"blocks": [{"channels": 8, "layers": 2, "stride": 2}, {"channels": 8, "layers": 1, "pool": 2}],
-     "pad_mode": "same", "padding": 0},
+    {"blocks": [{"channels": 8, "layers": 2, "stride": 2}, {"channels": 8, "layers": 1, "pool": 2}]},
     {"blocks": [{"channels": 8, "layers": 1, "stride": 2}, {"channels": 8, "stride": 2, "residual": True},
                 {"channels": 8, "stride": [1, 2], "residual": True, "kernel": [1, 3]}]},
 ])
@@ -125,7 +119,7 @@ def test_factored_rows_are_sums_of_their_parts():
     assert len(np.unique(parts, axis=1).T) == len(tokens)
     assert split("ma1").initial == "m"
 
-    layer = FactoredOutput(3, TOKENS, StockLayers(Model(blocks=RESIDUAL)))
+    layer = FactoredOutput(3, TOKENS, StockLayers())
     x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     weight, bias = layer.weight.asnumpy(), layer.bias.asnumpy()
     rows = syllable_parts(TOKENS)
@@ -206,7 +200,6 @@ def test_what_the_weights_need_is_counted():
     ({"blocks": [{"channels": 8192, "layers": 64}]}, r"needs \d+\.\d GiB or more"),
     ({"blocks": [{"channels": 8}], "dense": [65536, 65536]}, "GiB or more"),
     ({"blocks": [{"channels": 8, "pool": [1, 64]}]}, "nothing is left of 40 bins"),
-    ({"blocks": [{"channels": 8}] * 30, "pad_mode": "valid", "padding": 0}, "nothing is left of 40 bins"),
 ])
 def test_absurd_networks_are_refused_before_they_are_built(config, message):
     with pytest.raises(UserError, match=message):

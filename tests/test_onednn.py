@@ -34,7 +34,7 @@ def onednn():
 
 @pytest.fixture(scope="module")
 def stock():
-    return StockLayers(Model(blocks=[{"channels": 8}]))
+    return StockLayers()
 
 
 def nchw(x: np.ndarray) -> np.ndarray:

@@ -25,11 +25,7 @@ KINDS = {
                  "final_norm": False, "output": "factored"},
     "mixed": {"blocks": [{"channels": 4, "layers": 1, "residual": True}, {"channels": 4, "layers": 1, "pool": 2}],
               "dense": [8, 6], "use_dropout": True},
-    "bias": {"blocks": [{"channels": 4, "layers": 2, "stride": [2, 1]}], "has_bias": True, "dense": []},
-    "same": {"blocks": [{"channels": 4, "layers": 2, "stride": 2}, {"channels": 4, "layers": 1, "stride": [2, 1]}],
-             "pad_mode": "same", "padding": 0},
-    "valid": {"blocks": [{"channels": 4, "layers": 2, "pool": 2}], "pad_mode": "valid", "padding": 0},
-    "wide": {"blocks": [{"channels": 4, "layers": 2, "kernel": [3, 1]}], "padding": 2},
+    "bare": {"blocks": [{"channels": 4, "layers": 2, "stride": [2, 1], "kernel": [3, 1]}], "dense": []},
 }
 
 
@@ -42,7 +38,7 @@ def random_network(config: Resolved, tokens: list[str], bins: int) -> DFCNN:
     """Random weights, and statistics of batch norm that are not the identity."""
     ms.set_seed(0)
     rng = np.random.default_rng(0)
-    network = DFCNN(config.experiment.model, bins, tokens, StockLayers(config.experiment.model))
+    network = DFCNN(config.experiment.model, bins, tokens, StockLayers())
     for name, parameter in named_parameters(network).items():
         ranges = {"moving_variance": (0.3, 3), "gamma": (-1.5, 1.5), "beta": (-1, 1), "moving_mean": (-1, 1),
                   "bias": (-1, 1)}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from steps.config.schema import Model, Optimizer
+from steps.config.schema import Optimizer
 from steps.model.layers import StockLayers
 from steps.model.onednn import build
 from steps.model.optimizer import WarmupCosine, learning_rate, make_optimizer
@@ -19,7 +19,7 @@ SCHEDULE = Optimizer(learning_rate=0.1, warmup_steps=3, weight_decay=DECAYS[0])
 def make(kind):
     ms.set_context(mode=ms.GRAPH_MODE)
     if kind == "stock":
-        return StockLayers(Model(blocks=[{"channels": 8}]))
+        return StockLayers()
     from steps.model.onednn.cells import OnednnLayers
 
     return OnednnLayers()

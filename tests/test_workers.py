@@ -17,7 +17,6 @@ from tiny_corpus import EXPERIMENT, write_tiny
 
 from steps.common.errors import UserError
 from steps.config.load import load_experiment
-from steps.config.schema import Model
 from steps.model import launch
 
 ROOT = Path(__file__).parent.parent
@@ -185,7 +184,7 @@ def test_micro_batches_equal_one_batch_of_them_all():
     from steps.model.loss import CTCObjective, TrainStep
     from steps.model.parallel import AccumulatedStep
 
-    kernels = StockLayers(Model(blocks=[{"channels": 8}]))
+    kernels = StockLayers()
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(1)
     batches = []

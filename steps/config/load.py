@@ -19,6 +19,7 @@ from steps.config.variants import check_name, read_variant, read_with_base, vari
 
 CONF = Path("conf")
 Model = TypeVar("Model", bound=BaseModel)
+PAST = {"pad_mode": "pad", "padding": 1, "has_bias": False}  # keys that are no more, with what all networks are by now
 
 
 class Resolved(Strict):
@@ -210,7 +211,8 @@ def load_known(exp_dir: Path | str) -> tuple[Resolved, dict[str, Any]]:
 
 
 def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Model, dict[str, Any]]:
-    """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks.
+    """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks
+    and means something else than today's recipe.
 
     Keys that `value` lacks get their defaults, and so do those that are null where the schema has no null any more.
     Raises UserError as `load` does where that is not all that is wrong.
@@ -220,12 +222,12 @@ def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Mod
         try:
             return schema.model_validate(value), unknown
         except ValidationError as error:
-            found = {detail["loc"] for detail in error.errors() if _is_left_out(detail)}
+            found = dict.fromkeys(detail["loc"] for detail in error.errors() if _is_left_out(detail))
         if not found:
             return check(value, schema, where), unknown  # which raises
         for *above, key in found:
             holder = functools.reduce(operator.getitem, above, value)
-            if (value_there := holder.pop(key)) is not None:
+            if (value_there := holder.pop(key)) is not None and value_there != PAST.get(key):
                 unknown[".".join(map(str, (*above, key)))] = value_there
 
 

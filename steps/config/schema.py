@@ -142,7 +142,10 @@ class Features(Strict):
 
 
 class Block(Strict):
-    """A run of convolutions, each with batch norm and ReLU, and a max pooling behind them."""
+    """A run of convolutions, each with batch norm and ReLU, and a max pooling behind them.
+
+    Convolutions are padded by half their kernel and have no bias.
+    """
 
     channels: upto(8192)
     layers: upto(64) = 2
@@ -156,21 +159,12 @@ class Model(Strict):
     """The network: blocks of convolutions, dense layers, the output."""
 
     blocks: Annotated[list[Block], Field(min_length=1, max_length=64)]
-    pad_mode: Literal["pad", "same", "valid"] = "pad"
-    padding: at_most(64) = 1
-    has_bias: bool = False
     final_norm: bool = True
     dense: Annotated[list[upto(65536)], Field(max_length=16)] = [256]
     use_dropout: bool = False
     conv_dropout: Fraction = 0.2
     dense_dropout: Fraction = 0.5
     output: Literal["plain", "factored"] = "plain"
-
-    @model_validator(mode="after")
-    def _padding_belongs_to_pad(self) -> "Model":
-        if self.pad_mode != "pad" and self.padding:
-            raise ValueError(f"padding must be 0 where pad_mode is {self.pad_mode}")
-        return self
 
 
 class Augment(Strict):

@@ -120,9 +120,8 @@ def _nodes(model: onnx.ModelProto) -> Iterator[dict[str, Any]]:
 def _lengths(config: Model) -> Iterator[tuple[int, int]]:
     """(stride, added) of each layer: it makes (frames + added) // stride of some frames."""
     for block in config.blocks:
-        for (stride, _), (kernel, _) in convolutions(block):
-            same = config.pad_mode == "same" or kernel == 1
-            yield stride, stride - 1 if same else 2 * config.padding - kernel + stride
+        for (stride, _), _ in convolutions(block):
+            yield stride, stride - 1
         yield block.pool[0], 0
 
 

@@ -41,7 +41,7 @@ class FromFeatures(nn.Cell):
 def read_network(exp_dir: Path, config: Resolved, tokens: list[str]) -> DFCNN:
     """The network of exp_dir/final.ckpt, of MindSpore's own operators, for inference."""
     ms.set_context(mode=ms.GRAPH_MODE)
-    network = DFCNN(config.experiment.model, config.features.num_bins, tokens, StockLayers(config.experiment.model))
+    network = DFCNN(config.experiment.model, config.features.num_bins, tokens, StockLayers())
     load_weights(exp_dir / "final.ckpt", named_parameters(network))
     network.set_train(False)
     return network

@@ -110,17 +110,13 @@ class Layers:
     def _conv(self, x: str, prefix: str, stride: tuple[int, int], kernel: tuple[int, int], norm: str = "") -> str:
         """A convolution, the batch norm behind it made part of its weights."""
         weight = self._weights[f"{prefix}.weight"]
-        bias = self._weights.get(f"{prefix}.bias", np.zeros(len(weight), np.float32))
+        bias = np.zeros(len(weight), np.float32)
         if norm:
             scale, shift = self._scale_shift(norm)
-            weight, bias = weight * scale[:, None, None, None], bias * scale + shift
-        if self._model.pad_mode == "same":
-            padding = {"auto_pad": "SAME_UPPER"}
-        else:
-            frames, bins = (self._model.padding if size > 1 else 0 for size in kernel)
-            padding = {"pads": [frames, bins, frames, bins]}
+            weight, bias = weight * scale[:, None, None, None], shift
+        pads = 2 * [size // 2 for size in kernel]  # before and behind
         constants = [self._graph.constant(array.astype(np.float32)) for array in (weight, bias)]
-        return self._graph.add("Conv", x, *constants, kernel_shape=list(kernel), strides=list(stride), **padding)
+        return self._graph.add("Conv", x, *constants, kernel_shape=list(kernel), strides=list(stride), pads=pads)
 
     def _norm(self, x: str, prefix: str) -> str:
         """A batch norm that has no convolution before it."""
@@ -219,8 +215,6 @@ def length_steps(model: Model) -> list[tuple[int, int]]:
     """`steps.model.network.out_frames` as steps of (length + added) // divisor, without those that change nothing."""
     steps = []
     for block in model.blocks:
-        for (stride, _), (kernel, _) in convolutions(block):
-            same = model.pad_mode == "same" or kernel == 1
-            steps.append((stride - 1 if same else 2 * model.padding - kernel + stride, stride))
+        steps += [(stride - 1, stride) for (stride, _), _ in convolutions(block)]
         steps.append((0, block.pool[0]))
     return [step for step in steps if step != (0, 1)]

@@ -215,7 +215,7 @@ class Bench:
         Runs MindSpore's own operators one by one. Hooks work only with these.
         """
         bins = self.context.config.features.num_bins
-        twin = without_dropout(DFCNN(self._model, bins, self._tokens, StockLayers(self._model)))
+        twin = without_dropout(DFCNN(self._model, bins, self._tokens, StockLayers()))
         own = named_parameters(self.network)
         for name, value in named_parameters(twin).items():
             value.set_data(Tensor(own[name].asnumpy()))

@@ -130,7 +130,7 @@ def memory_needed(model: Model, bins: int, tokens: int, batch_frames: int) -> in
     sizes, channels, weights, values = [batch_frames, bins], 1, 0, 0
     for block in model.blocks:
         for stride, kernel in convolutions(block):
-            sizes = [conv_size(*of_axis, model) for of_axis in zip(sizes, stride, kernel, strict=True)]
+            sizes = [conv_size(*of_axis) for of_axis in zip(sizes, stride, strict=True)]
             weights += channels * block.channels * kernel[0] * kernel[1]
             channels = block.channels
             values += 2 * max(0, sizes[0]) * sizes[1] * channels  # behind the convolution, and behind norm and ReLU

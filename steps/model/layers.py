@@ -7,7 +7,7 @@ import mindspore as ms
 from mindspore import nn, ops
 
 from steps.common.errors import UserError
-from steps.config.schema import Experiment, Model
+from steps.config.schema import Experiment
 from steps.model.onednn.build import available, reason
 from steps.model.onednn.cells import OnednnLayers
 from steps.model.optimizer import AdamW
@@ -111,15 +111,12 @@ class StockLayers:
     clip = Clip
     adamw = AdamW
 
-    def __init__(self, model: Model):
-        self._model = model
-
     def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1),
              kernel: tuple[int, int] = (3, 3)) -> nn.Cell:
-        """A convolution. Where its kernel is 1 wide it is never padded; 1×1 ones (shortcuts) have no bias."""
-        frames, bins = (self._model.padding if size > 1 else 0 for size in kernel)
-        return nn.Conv2d(in_channels, out_channels, kernel, stride, self._model.pad_mode, (frames, frames, bins, bins),
-                         has_bias=self._model.has_bias and max(kernel) > 1, weight_init="HeNormal")
+        """A convolution, padded by half its kernel; the batch norm behind it takes the place of a bias."""
+        frames, bins = (size // 2 for size in kernel)
+        return nn.Conv2d(in_channels, out_channels, kernel, stride, "pad", (frames, frames, bins, bins),
+                         has_bias=False, weight_init="HeNormal")
 
     def max_pool(self, size: tuple[int, int]) -> nn.Cell:
         """Max pooling; a remainder at the edge is dropped."""
@@ -150,15 +147,10 @@ def describe_kernels(experiment: Experiment) -> str:
 
 def layer_maker(experiment: Experiment):
     """The factory of the layers of the experiment's network: StockLayers or OnednnLayers."""
-    return StockLayers(experiment.model) if kernels_for(experiment)[0] == "stock" else OnednnLayers()
+    return StockLayers() if kernels_for(experiment)[0] == "stock" else OnednnLayers()
 
 
 def _obstacle(experiment: Experiment) -> str | None:
     if experiment.device != "CPU":
         return f"device: {experiment.device} has operators of its own"
-    model = experiment.model
-    if (model.pad_mode, model.padding, model.has_bias) not in (("pad", 1, False), ("same", 0, False)):
-        return "the onednn kernels have only convolutions that are padded by 1 and have no bias"
-    if model.pad_mode == "same" and any(block.stride != (1, 1) for block in model.blocks):
-        return "the onednn kernels pad strided convolutions on both sides, and pad_mode same does not"
     return None if available() else reason()

@@ -20,11 +20,9 @@ def convolutions(block: Block) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     return [(block.stride, (3, 3)), *[((1, 1), block.kernel)] * (count - 1)]
 
 
-def conv_size(size: int, stride: int, kernel: int, model: Model) -> int:
-    """Positions that a `kernel`-wide convolution leaves of `size`; one of 1 is never padded."""
-    if model.pad_mode == "same" or kernel == 1:
-        return -(-size // stride)
-    return (size + 2 * model.padding - kernel) // stride + 1
+def conv_size(size: int, stride: int) -> int:
+    """Positions that a convolution leaves of `size`, whatever its kernel: it is padded by half of it."""
+    return -(-size // stride)
 
 
 def out_sizes(model: Model, frames: int, bins: int) -> tuple[int, int]:
@@ -32,8 +30,8 @@ def out_sizes(model: Model, frames: int, bins: int) -> tuple[int, int]:
     sizes = [frames, bins]
     for block in model.blocks:
         for axis in (0, 1):
-            for stride, kernel in convolutions(block):
-                sizes[axis] = conv_size(sizes[axis], stride[axis], kernel[axis], model)
+            for stride, _ in convolutions(block):
+                sizes[axis] = conv_size(sizes[axis], stride[axis])
             sizes[axis] //= block.pool[axis]
     return sizes[0], sizes[1]
 
@@ -54,24 +52,18 @@ def time_reduction(model: Model) -> int:
 def sight(model: Model) -> tuple[int, int]:
     """The first and the last input frame that output frame 0 sees, padding counted (it comes before frame 0).
 
-    Output frame i sees those i × `time_reduction` later. With pad_mode same: of an even number of frames.
+    Output frame i sees those i × `time_reduction` later.
     """
     first, last, jump = 0, 0, 1
     for block in model.blocks:
         for (stride, _), (kernel, _) in convolutions(block):
-            before = _padding_before(model, stride, kernel)
+            before = kernel // 2
             first -= jump * before
             last += jump * (kernel - 1 - before)
             jump *= stride
         last += jump * (block.pool[0] - 1)
         jump *= block.pool[0]
     return first, last
-
-
-def _padding_before(model: Model, stride: int, kernel: int) -> int:
-    if kernel == 1 or model.pad_mode == "valid":
-        return 0
-    return (kernel - stride) // 2 if model.pad_mode == "same" else model.padding
 
 
 def right_reach(model: Model) -> int:

@@ -19,7 +19,6 @@ REFUSED = {  # dotted keys to values
     "layers": {"model.blocks": [{"channels": 8, "layers": 10**6}]},
     "stride": {"model.blocks": [{"channels": 8, "stride": [10**6, 1]}]},
     "dense": {"model.dense": [10**7]},
-    "padding": {"model.padding": 10**9},
     "seed": {"seed": 2**32},
     "seed below 0": {"seed": -1},
     "epochs": {"train.epochs": 10**18},

@@ -91,7 +91,7 @@ const OPERATORS = {
   Conv([x, weight, bias], node) {
     const [channels, frames, bins] = x.shape, [outChannels] = weight.shape;
     const [high, wide] = node.kernel, [down, across] = node.stride;
-    const [top, left, bottom, right] = node.pads || samePads(frames, bins, node);
+    const [top, left, bottom, right] = node.pads;
     const outFrames = Math.floor((frames + top + bottom - high) / down) + 1;
     const outBins = Math.floor((bins + left + right - wide) / across) + 1;
     const depth = channels * high * wide, rows = Math.max(1, Math.floor(2048 / outBins));
@@ -164,13 +164,6 @@ function addRows(sums, factors, matrix) {
   for (let row = whole; row < factors.length; row++) {
     for (let i = 0; i < width; i++) sums[i] += factors[row] * matrix[row * width + i];
   }
-}
-
-function samePads(frames, bins, node) {
-  const [vertical, horizontal] = [frames, bins].map((size, axis) =>
-    Math.max(0, (Math.ceil(size / node.stride[axis]) - 1) * node.stride[axis] + node.kernel[axis] - size));
-  const top = Math.floor(vertical / 2), left = Math.floor(horizontal / 2);
-  return [top, left, vertical - top, horizontal - left];
 }
 
 /** The model of a page: its JSON, and the weights behind one another as float32 in base64. */
