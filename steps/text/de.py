@@ -10,25 +10,29 @@ from steps.text.grammar import MODALS, NO_TOKEN, Clause, Token
 
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 AT_LEAST = ("起码", "至少", "最少", "恐怕", "大概", "估计")  # before 得 and a number: what is needed
-GAINED = (*"了过到奖冠第病癌分金银铜名利钱感肺胃零两几糖抑胜罪", "流感", "此", "满分", "高分", "一等", "一块", "一枚",
-          "一分", "一百", "一次", "民心", "天下")  # what one gets, in 得奖, 得第一, 得感冒
+GAINED = re.compile(  # what one gets, in 得奖, 得第一, 得感冒
+    "[了过到奖冠第病癌分铜名利钱感肺胃零两几糖抑胜罪此]|金(?![黄灿])|银(?!白)|流感|满分|高分|一等|一块|一枚|一分|一百|一次|民心|天下")
 OBJECTS = (  # of verbs: 开车得有驾照
     *"车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字国烧冒号证信货款费税水汤药针泳山照牌棋鱼琴舞床脸牙妆礼假队架债约",
-    "恋爱", "考试", "面试", "快递", "跑步", "散步", "健身", "出差", "工作", "旅游", "旅行", "洗手", "洗头", "回头",
-    "租赁", "装修", "体检")
+    "生意", "恋爱", "考试", "面试", "快递", "跑步", "散步", "健身", "出差", "工作", "旅游", "旅行", "洗手", "洗头",
+    "回头", "租赁", "装修", "体检")
 TIMES = ("t", "c", "s")  # tags of times, conjunctions and places
-THINGS = ("树", "车", "饭", "路", "活", "票", "菜", "手", "手续")  # nouns that jieba may take for something else
+THINGS = (  # nouns that jieba may take for something else
+    *"树车饭路活票菜手米碗地盘锅面", "手续", "合同")
+THINGS_FIRST = ("花", "锁")  # nouns at the beginning of a clause, verbs elsewhere: 花得浇水, 钱花得快
 WITH = ("这么", "这样", "有", "跟", "和", "向", "把", "被", "从", "对")  # behind a noun and 得: 方案得跟客户商量
 HOW = ("一手", "一口", "一身", "一脸", "一副", "一头", "一塌", "一干", "一清")  # 弹得一手好琴, 忘得一干二净
 VERBS_TOO = (  # of the nouns: 气得说不出话
-    *"病气处按裁卷换炸嗅画数量学问估藏飞流化肿闲赛种牧耕施传卡照", "话说", "歌唱")
+    *"病气处按裁卷换炸嗅画数量学问估藏飞流化肿闲赛种牧耕施传卡照",
+    "话说", "歌唱", "布置", "装饰", "设计", "表演", "演奏", "翻译", "描写", "刻画")
 QUALITIES = re.compile(  # adjectives that jieba may take for something else: 热情得让人不好意思
     "[火痛热美香酸辣咸圆方空富帅酷精鲜假灵野静闲麻平晚多]|安静|宁静|文静|美丽|伤心|精彩|冷清|整齐|马虎|细心|礼貌|客气|热情|和气|可怕|单调|"
     "新鲜|陈旧|贵重|普通|特别|自然|大方|小气|空旷|结实|及时|缓慢|香甜|红润|苗条|天真|老实|真实|坦白|含蓄|明白|深刻|密集|生气|文明|"
     "陌生|红火")
 DUTIES = (  # how one must do it: 这笔账得好好算算
     "好好", "重新", "及时", "按时", "尽快", "尽早", "小心", "当面", "提前", "定期", "一起", "分开", "一口一口", "一步",
-    "一点一点", "一点点", "一个一个", "本人", "实名", *"多少早先再赶换修还给去找由让用按自亲马趁省问现从")
+    "一点一点", "一点点", "一个一个", "一件一件", "本人", "实名", "上心",
+    *"多少早先再赶换修还给去找由让用按自亲马趁省问现从")
 HAVE = re.compile("有(?![点些声条板模滋如说来])")  # 人得有骨气, but 说得有声有色
 TOLD = ("开心", "明白", "过去", "出口", "起劲", "有理", "在理", "动听", "流利")  # of 说得 …: how it is said
 NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六七八九十几百千万半]+个?"
@@ -44,8 +48,9 @@ def readings_of_de(clause: Clause) -> dict[int, str]:
             found[token.start] = next(reading for reading, fits in RULES if fits(place))
         elif "得" in token.hanzi[1:-1]:
             found[token.start + token.hanzi.index("得", 1)] = "de5"
-        elif token.hanzi[0] == "得":  # 得法, 得劲
-            found[token.start] = "de2"
+        elif token.hanzi[0] == "得":  # 得法, 得劲, but 起得来
+            able = token.hanzi == "得来" and index and clause.tokens[index - 1].tag[0] == "v"
+            found[token.start] = "de5" if able else "de2"
         elif token.hanzi[-1] == "得":  # 冻得, which no dictionary of phrases has
             found[token.end - 1] = "de5"
     return found
@@ -101,9 +106,13 @@ def _is_at_least(place: Place) -> bool:  # 起码得三天
     return place.ahead.hanzi in AT_LEAST and place.behind.tag == "m"
 
 
-def _is_gained(place: Place) -> bool:  # 得了奖, 得冠军
-    return place.behind is NO_TOKEN or place.behind.hanzi in ("了", "过", "着", "的") or (
-        place.behind.hanzi.startswith(GAINED))
+def _is_gained(place: Place) -> bool:  # 得了奖, 得冠军, 儿子得过奖, but 日子得过, 睡得着
+    behind = place.behind
+    if behind.hanzi == "过" and _is_noun(place):
+        return bool(GAINED.match(place.rest, 2)) or place.rest[2:3] in tuple("这那一不很")
+    if behind.hanzi == "着" and place.ahead.tag[0] == "v":
+        return False
+    return behind is NO_TOKEN or behind.hanzi in ("了", "过", "着", "的") or bool(GAINED.match(behind.hanzi))
 
 
 def _is_must(place: Place) -> bool:  # 我得走, 还得走, 明天得走
@@ -120,7 +129,7 @@ def _is_duty(place: Place) -> bool:  # 账得好好算, 方案得跟客户商量
 
 def _is_done(place: Place) -> bool:  # 衣服得洗, 发烧得多喝水
     does = "vnpj" if len(place.ahead.hanzi) == 1 or place.ahead.tag[0] == "v" else "v"
-    acts = place.behind.tag[0] in does or place.behind.tag == "zg" or (
+    acts = place.behind.tag[0] in does or place.behind.tag in ("zg", "ug", "l") or (
         place.behind.tag == "d" and _is_object(place.ahead))
     return _is_noun(place) and acts and not place.behind.hanzi.startswith(DEGREES)
 
@@ -143,6 +152,8 @@ def _is_noun(place: Place) -> bool:
     token = place.ahead
     if token.hanzi in VERBS_TOO:
         return token.start > 0 and place.clause.text[token.start - 1] in "这那的张幅"
+    if token.hanzi in THINGS_FIRST and token.start == 0:
+        return True
     return _is_object(token) or token.tag[0] == "n" or token.hanzi in THINGS
 
 
