@@ -75,9 +75,9 @@ def test_sweeps_with_seeds(conf):
 
 
 def test_keys_are_named_by_tails_that_tell_them_apart(conf):
-    write(conf, "sweeps/s", {"base": "base", "vary": {"train.optimizer.name": ["adam"], "features": ["spectrogram"],
+    write(conf, "sweeps/s", {"base": "base", "vary": {"train.optimizer.name": ["muon"], "features": ["spectrogram"],
                                                       "train.augment.level": [0.5]}})
-    assert experiment_names(conf)[1:] == ["s@name-adam,features-spectrogram,level-0.5"]
+    assert experiment_names(conf)[1:] == ["s@name-muon,features-spectrogram,level-0.5"]
     write(conf, "sweeps/s", {"base": "base", "vary": {"train.a.b": [1], "train.c.b": [1], "b": [1]}})
     assert experiment_names(conf)[1:] == ["s@a.b-1,c.b-1,b-1"]
 
@@ -153,13 +153,13 @@ def test_families():
 
 
 def test_a_base_and_only_what_differs(conf):
-    optimizer = {"name": "adam", "warmup_steps": 3}
+    optimizer = {"name": "muon", "warmup_steps": 3}
     write(conf, "x", {**BASE, "train": {"epochs": 7, "optimizer": optimizer}, "seeds": [1, 2]})
     write(conf, "y", {"base": "x", "train": {"epochs": 8, "optimizer": {"warmup_steps": 4}}, "seeds": []})
     write(conf, "z", {"base": "y", "corpora": ["mini"], "model": {"blocks": [{"channels": 9}]}})
     assert experiment_names(conf)[1:] == ["x@1", "x@2", "y", "z"]
     y, z = (load_experiment(name, conf).experiment for name in "yz")
-    assert (y.train.epochs, y.train.optimizer.name, y.train.optimizer.warmup_steps) == (8, "adam", 4)
+    assert (y.train.epochs, y.train.optimizer.name, y.train.optimizer.warmup_steps) == (8, "muon", 4)
     assert z.train == y.train and [block.channels for block in z.model.blocks] == [9]
     write(conf, "sweeps/s", {"base": "z", "vary": {"train.epochs": [1]}})
     swept = load_experiment("s@epochs-1", conf).experiment

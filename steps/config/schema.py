@@ -186,7 +186,7 @@ class Augment(Strict):
 class Optimizer(Strict):
     """The optimizer and its learning rate: linear warm-up, then a cosine down to `final` times the peak."""
 
-    name: Literal["adam", "adamw", "muon", "rmsprop"] = "adamw"
+    name: Literal["adamw", "muon", "rmsprop"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
     warmup_steps: at_most(10**8) = 200
     schedule: Literal["cosine", "constant"] = "cosine"

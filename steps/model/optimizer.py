@@ -135,10 +135,8 @@ def optimizer_at(rate: LearningRateSchedule, config: Optimizer, network: nn.Cell
     decayed = [weight for weight in network.trainable_params() if weight.ndim > 1]
     others = [weight for weight in network.trainable_params() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if config.name == "adam":
-        return nn.Adam(groups, rate)
     if config.name == "rmsprop":
         return nn.RMSProp(groups, rate)
     if config.name == "muon":
-        return Muon(groups, rate, [weight for weight in decayed if not weight.name.startswith("output.")])
+        return Muon(groups, rate, [weight for weight in decayed if "output" not in weight.name.split(".")])
     return make.adamw(groups, rate)
