@@ -9,10 +9,13 @@ in any case, or the one that `options` gives.
 import os
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
@@ -36,11 +39,18 @@ SETS = {"train": ("train", "training", "训练", "训练集"), "dev": ("dev", "d
         "test": ("test", "testing", "测试", "测试集")}
 
 
+def _character(value: str) -> str:
+    if len(value) != 1 or value in '\r\n\0"':
+        raise ValueError(r'one character, a tab as "\t" in double quotation marks')
+    return value
+
+
 class Options(Strict):
     """`options:` of a corpus of this kind: the file below `root`, and what is not as usual in it."""
 
     file: str
-    delimiter: str | None = None  # unset: tab, semicolon, comma or |, whichever the header has most of
+    # one character, a tab as "\t"; unset: tab, semicolon, comma or |, whichever the header has most of
+    delimiter: Annotated[str, AfterValidator(_character)] | None = None
     encoding: str | None = None  # such as gb18030; unset: UTF-8, or UTF-16 with a byte order mark
     audio: str | None = None  # names of columns; unset: the usual ones
     speaker: str | None = None
@@ -75,7 +85,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     if not read:
         raise UserError(f"{path}: no usable row in it")
     utterances = with_ids(path, root, read, columns.speaker is None)
-    cells = [(row.line, row.cells[columns.set]) for row, _ in read] if columns.set else []
+    cells = [(row.line, half_width(row.cells[columns.set])) for row, _ in read] if columns.set else []
     sets = named_sets(path, cells, corpus.sets) if cells and not all_train(path, cells, corpus.sets) else \
         drawn_sets(path, utterances)
     prepared: dict[str, list[Utterance]] = {}
@@ -112,12 +122,14 @@ def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
     if fault:
         raise UserError(fault)
     if re.match(r"\w{2,}://", audio):
-        raise UserError(f"{audio}: an address, where a file is wanted; download it, and write its path")
+        raise UserError(f"{audio}: an address, where a file is wanted; write its path, if need be after a download")
     wav = root / (os.path.expanduser(audio) if audio.startswith("~/") else audio)
-    if "\\" in audio and not wav.exists():
-        wav = root / audio.replace("\\", "/")  # as Windows writes paths
-    syllables = " ".join(written_syllables(pinyin))
-    return Utterance("", row.cells[columns.speaker] if columns.speaker else "", str(wav), text, syllables or None)
+    others = audio.replace("\\", "/"), *(unicodedata.normalize(form, audio) for form in ("NFC", "NFD"))
+    if not wav.exists():  # Windows writes backslashes, and macOS writes letters and their marks apart
+        wav = next((root / other for other in others if (root / other).exists()), wav)
+    syllables = " ".join(written_syllables(half_width(pinyin)))
+    speaker = half_width(row.cells[columns.speaker]) if columns.speaker else ""
+    return Utterance("", speaker, str(wav), text, syllables or None)
 
 
 def with_ids(path: Path, root: Path, read: Sequence[tuple[Row, Utterance]], alone: bool) -> list[Utterance]:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from steps.common.checksums import AGAIN, SUMS, check_sums, forget_sums, write_sums
 from steps.common.errors import UserError, run
-from steps.common.files import megabytes, write_lines
+from steps.common.files import GONE, megabytes, size_and_time, write_lines
 from steps.common.lock import output_lock
 from steps.common.parallel import default_jobs, on_cluster, positive
 from steps.config.load import dump, load_corpus, load_features
 from steps.config.schema import Features
 from steps.corpus.audio import is_there
+from steps.corpus.table import read_table
 from steps.corpus.write import folder_beside
 from steps.feats.archive import discard, move_features, save_cmvn
 from steps.feats.compute import check_config
@@ -76,12 +77,18 @@ def put_in_place(beside: Path, out_dir: Path) -> None:
 
 def check_input(data_dir: Path) -> None:
     """Raise UserError where stage 1 is not done, or its recordings are gone: all of them, as where a disk is not there.
+    Say on stderr how many were changed after stage 1.
     """
     wavs = read_wav_scp(data_dir / "wav.scp")
     check_sums(data_dir, AGAIN.format("1 (prepare)"), ["wav.scp", "utt2dur"])
     if not any(is_there(wav) for _, wav in wavs):
         raise UserError(f"{data_dir / 'wav.scp'}: none of its {len(wavs)} recordings is there, such as {wavs[0][1]}; "
                         f"is the disk mounted? Else run stage 1 (prepare) again")
+    noted = read_table(data_dir / "utt2audio") if (data_dir / "utt2audio").exists() else {}
+    changed = [wav for utt, wav in wavs if utt in noted and size_and_time(wav) not in (noted[utt], GONE)]
+    if changed:
+        print(f"warning: {data_dir}: {len(changed)} of {len(wavs)} recordings were changed after stage 1, such as "
+              f"{changed[0]}; run stage 1 (prepare) again, so that durations and texts are theirs", file=sys.stderr)
 
 
 def check_room(data_dir: Path, out_dir: Path, sets: list[str], config: Features) -> None:

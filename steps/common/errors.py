@@ -24,6 +24,7 @@ DISK = {
     errno.ENOTDIR: "a file stands where a folder should be: move it away",
     errno.EISDIR: "a folder stands where a file should be: move it away",
     errno.ELOOP: "it is a link that leads back to itself: remove it",
+    errno.EEXIST: "a link that leads nowhere stands there: remove it, or bring back what it leads to",
     errno.ENOLCK: "the file system has no locks, or no more of them: mount it with locks, or work in another folder",
     errno.ENOTSUP: "the file system cannot do this: work in another folder",
     errno.ENOENT: "no such file: something removed it, or a link leads to a disk that is not there; put it back",

@@ -106,7 +106,7 @@ def experiment_names(conf: Path = CONF) -> list[str]:
 
 def corpus_names(conf: Path = CONF) -> list[str]:
     """The stems of conf/corpora/*.yaml, sorted."""
-    return sorted(path.stem for path in conf.glob("corpora/*.yaml"))
+    return sorted(path.stem for path in conf.glob("corpora/[!.]*.yaml"))
 
 
 def load_corpus(name: str, conf: Path = CONF) -> Corpus:

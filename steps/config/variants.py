@@ -93,7 +93,7 @@ class Variant(NamedTuple):
 def variant_names(conf: Path) -> list[str]:
     """All experiments of conf/*.yaml and conf/sweeps/*.yaml; of a file that can't be read, its own name."""
     names = []
-    for path in [*sorted(conf.glob("*.yaml")), *sorted(conf.glob("sweeps/*.yaml"))]:
+    for path in [*sorted(conf.glob("[!.]*.yaml")), *sorted(conf.glob("sweeps/[!.]*.yaml"))]:
         if path.name == "cluster.yaml":  # tells where to work
             continue
         try:

@@ -15,6 +15,7 @@ from steps.corpus.table import PairOptions, half_width, pair, read_transcript
 from steps.corpus.write import Utterance
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".amr", ".wma", ".webm", ".aiff", ".au")
+MACOS = "._"
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
@@ -69,7 +70,8 @@ def find_audio(folder: Path, suffix: str = ".wav") -> dict[str, str]:
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Paths of all files below a folder, folders that are links gone into, each folder once.
+    """Paths of all files below a folder, folders that are links gone into, each folder once. What macOS leaves beside
+    files (._a.wav) is none of them.
 
     Raises UserError for a folder that cannot be read, and for a link that leads nowhere, unless it is hidden, as an
     editor's locks are.
@@ -81,7 +83,7 @@ def walk(folder: Path) -> Iterator[str]:
             folders.clear()
             continue
         seen.add((here.st_dev, here.st_ino))
-        for name in sorted(names):
+        for name in sorted(name for name in names if not name.startswith(MACOS)):
             path = os.path.join(where, name)
             if os.path.exists(path):
                 yield path
@@ -98,7 +100,8 @@ def beside_them(wavs: Iterable[str]) -> None:
     """Say on stderr how many audio files lie in the same folders as `wavs`, and are none of them."""
     used = set(wavs)
     there = [os.path.join(folder, name) for folder in sorted({os.path.dirname(wav) for wav in used})
-             if os.path.isdir(folder) for name in os.listdir(folder) if name.lower().endswith(AUDIO)]
+             if os.path.isdir(folder) for name in os.listdir(folder)
+             if name.lower().endswith(AUDIO) and not name.startswith(MACOS)]
     unused = sorted(set(there) - used)
     if unused:
         print(f"{len(unused)} of {len(there)} audio files are in no row, such as {unused[0]}: not used",

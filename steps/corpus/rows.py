@@ -106,6 +106,8 @@ def find_column(path: Path, header: Sequence[str], wanted: str | None, names: Se
 
 def _decode(path: Path, encoding: str | None) -> str:
     check_is_file(path)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, where a table is wanted; write the name of the file")
     try:
         raw = path.read_bytes()
     except OSError as error:

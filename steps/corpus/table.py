@@ -194,10 +194,11 @@ def read_transcript(path: str | os.PathLike) -> dict[str, str]:
 def half_width(text: str) -> str:
     """Full-width letters, digits, signs and blanks as ASCII, one blank at the most between words, nothing invisible.
 
-    Invisible are Unicode's format characters, such as a zero-width space or a soft hyphen.
+    Invisible are Unicode's format characters, such as a zero-width space or a soft hyphen. A letter and the marks on it
+    are one character where Unicode has one (NFC).
     """
     visible = text if text.isprintable() else "".join(char for char in text if unicodedata.category(char) != "Cf")
-    return " ".join(visible.translate(WIDE).split())
+    return " ".join(unicodedata.normalize("NFC", visible).translate(WIDE).split())
 
 
 def pair(wavs: Iterable[str], texts: Iterable[str], where: Path, skip: Iterable[Unpaired] = ()) -> list[str]:

@@ -28,7 +28,7 @@ def publish(found: Comparison) -> list[str]:
 
     Returns sentences on rows that were left out. Raises UserError where one of the files has no place for a table.
     """
-    known = {path.stem: path for path in [*CONF.glob("sweeps/*.yaml"), *CONF.glob("*.yaml")]}
+    known = {path.stem: path for path in [*CONF.glob("sweeps/[!.]*.yaml"), *CONF.glob("[!.]*.yaml")]}
     before = RESULTS.read_text(encoding="utf-8")
     rows = read_results(before)
     said = []

@@ -40,6 +40,12 @@ def test_what_is_whole_passes(done, capsys):
     assert "7 folders of results are as they were written" in capsys.readouterr().out
 
 
+def test_a_recording_that_was_changed_after_stage_1_is_told(done, capsys):
+    os.utime(done.own / "a0.wav", (1, 1))
+    assert done.features() == ""
+    assert "train: 1 of 2 recordings were changed after stage 1, such as" in capsys.readouterr().err
+
+
 def test_sha256sum_reads_the_lists(done):
     for folder in (done.root / OUT, done.root / OUT / "dev", done.root / "data/own/train"):
         subprocess.run(["sha256sum", "--strict", "--quiet", "-c", SUMS], cwd=folder, check=True)

@@ -179,6 +179,7 @@ case("prepare: a corpus with itself", nothing, "different ones", "stage1_prepare
 case("prepare: a plus at the end", nothing, "rename it", "stage1_prepare own+")
 case("prepare: half a job", nothing, "exit 2", "stage1_prepare own --nj 0.5")
 case("prepare: jobs in full-width digits", nothing, "exit 2", "stage1_prepare own --nj ２")
+case("prepare: data is a link that leads nowhere", link("data", "/nowhere/data"), "data: a link that leads nowhere")
 case("prepare: data is a file", both(gone("data"), put("data", "")), "a file stands where a folder should be")
 
 # Stage 2
@@ -433,6 +434,8 @@ case("recognize: a folder of none", folder("empty"), "holds no recording", f"rec
 case("recognize: a folder by a link that leads back", lambda root: (root / "own/again").symlink_to(".."), "",
      f"recognize {EXPORT} own")
 case("recognize: a link that leads nowhere", both(link("own/a0.wav", "/nowhere/a.wav")), "/nowhere/a.wav, which is not",
+     f"recognize {EXPORT} own")
+case("recognize: what macOS leaves beside a recording", put("own/._a0.wav", b"\0\5\x16\7"), "",
      f"recognize {EXPORT} own")
 case("recognize: an editor's lock", link("own/.#a0.wav", "me@host.1:2"), "", f"recognize {EXPORT} own")
 case("recognize: a stream of two", nothing, "--stream is for one", f"recognize {EXPORT} a.wav b.wav --stream")

@@ -46,6 +46,8 @@ READ = {  # what is read as PLAIN is: lines, encoding, end of lines, options
     "numbers of rows, as pandas writes": (["," + HEADER, *(f"{at},{line}" for at, line in enumerate(PLAIN[1:]))],
                                           "utf-8", "\n", {}),
     "UTF-32": (PLAIN, "utf-32", "\n", {}),
+    "full-width speakers and sets": ([line.replace(",s1", ",ｓ１").replace("train", "ｔｒａｉｎ") for line in PLAIN],
+                                     "utf-8", "\n", {}),
     "blanks around": ([line.replace(",", " , ") for line in PLAIN], "utf-8", "\n", {}),
 }
 
@@ -95,6 +97,8 @@ REFUSED = {  # lines, words of the error
     "a recording twice": ([*PLAIN, PLAIN[2]], "a1.wav is in line 3, too"),
     "no text": (with_line(3, "a1.wav,s1,,train"), "t.csv:3: nothing in column text"),
     "broken characters": (with_line(3, "a1.wav,s1,早\ufffd,train"), "t.csv:3: characters broken"),
+    "a delimiter of two characters": (PLAIN, "delimiter: Value error, one character, a tab as"),
+    "a folder": (PLAIN, "own: a folder, where a table is wanted"),
     "an empty file": ([], "t.csv:1: the file is empty"),
     "no rows": ([HEADER], "t.csv: no usable row"),
     "a set that is wanted and not there": ([line.replace("dev", "train") for line in PLAIN], "no row is of dev"),
@@ -111,6 +115,10 @@ def test_refused_with_its_line(project, case):
         project.configure(options={"file": "t.csv", "encoding": "big5"})
     if "config" in case:
         project.configure(options={"file": "t.csv", "text": "words"})
+    if "delimiter" in case:
+        project.configure(options={"file": "t.csv", "delimiter": "\\t"})
+    if "folder" in case:
+        project.configure(options={"file": "."})
     assert said in project.prepare()
     assert not (project.root / "data/own/train").exists()
 
@@ -148,9 +156,19 @@ def test_a_path_from_home(project, monkeypatch):
     assert project.prepare() == ""
 
 
+@pytest.mark.parametrize(("there", "written"), [("e\u0301.wav", "\u00e9.wav"), ("\u00e9.wav", "e\u0301.wav")])
+def test_files_and_speakers_as_macos_writes_them(project, capsys, there, written):
+    (project.own / "a1.wav").rename(project.own / there)
+    project.write("own/._a1.wav", b"\0\5\x16\7")
+    project.table(*with_line(3, f"{written},s\u00e9,早上好,train"), "a9.wav,se\u0301,早,train")
+    speech(project.own / "a9.wav")
+    assert project.prepare() == "" and len(set(project.read("utt2spk").values())) == 4
+    assert "in no row" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("text", "read"), [
     ("第１２３号", "第123号"), ("ＣＣＴＶ", "CCTV"), ("你好\u200b汽车", "你好汽车"), ("你好\u00ad吗", "你好吗"),
-    ("你\u3000好", "你 好")])
+    ("你\u3000好", "你 好"), ("e\u0301", "\u00e9")])
 def test_wide_and_invisible_characters_are_mended(project, text, read):
     project.table(*with_line(3, f"a1.wav,s1,{text},train"))
     assert project.prepare() == "" and project.read("text")["s1-a1"] == read
