@@ -1,4 +1,4 @@
-"""Pinyin to hanzi: lines of syllables, with tones or without, from a file or stdin; lines of hanzi to stdout.
+"""Pinyin to hanzi: lines of syllables (ni3 hao3, nǐ hǎo, ni hao) from a file or stdin; lines of hanzi to stdout.
 
 The graph of the general word list is made at first use, in half a minute, and kept in exp/hanzi. Words of your own and
 a text of sentences (hanzi, one a line) make it better where they are like what is to be written.
@@ -8,7 +8,9 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
+import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,12 +23,15 @@ from steps.search.arpa import write_arpa
 from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph
 from steps.search.lm import Sentences, read_model, word_lm
 from steps.search.words import general_words, only_hanzi, read_own_words, readings_of
-from steps.text.syllables import BLANK, all_syllables, normalize
+from steps.text.syllables import BLANK, NEUTRAL, all_syllables, from_marked, normalize
 from steps.text.transcripts import transcribe_file
 
 FOLDER = Path("exp/hanzi")
 VERSION = 2  # to be raised where the same sources make another graph
 HELD_OUT = 20  # of a text, one sentence in so many weighs it against the word list
+NOT_NEUTRAL = 6.0  # nats that a tone costs where other syllables have theirs and this one has none
+WRITTEN = re.compile(r"(?:(?<=[lnLN])[uU]:|[A-Za-zÀ-ɏḾḿＡ-Ｚａ-ｚ\u0300-\u036f])+\d*")  # a syllable, right or wrong
+WIDE = str.maketrans(",.!?;:()", "，。！？；：（）")
 
 
 class Writer:
@@ -41,19 +46,54 @@ class Writer:
             self._ids.setdefault(token[:-1], []).append(number)
 
     def __call__(self, syllables: list[str]) -> list[str]:
-        """The likeliest words of tonal syllables (zhong1), or of syllables without tones (zhong)."""
+        """The likeliest words of syllables with tones (zhong1) or without (zhong). Among syllables with tones, one
+        without has the neutral tone, or, less likely, another."""
+        tonal = any(syllable[-1].isdigit() for syllable in syllables)
         matrix = np.full((len(syllables), len(self._tokens)), IMPOSSIBLE, np.float32)
         for frame, syllable in enumerate(syllables):
             matrix[frame, self._ids[syllable]] = 0
+            if tonal and not syllable[-1].isdigit():
+                matrix[frame, self._ids[syllable]] = -NOT_NEUTRAL
+                matrix[frame, self._ids[syllable + NEUTRAL]] = 0
         return [word for word, _ in self._search(matrix).words]
 
+    def line(self, parts: Iterable[list[str] | str]) -> str:
+        """Hanzi for a line's parts: syllables; other text stays."""
+        return "".join(part if isinstance(part, str) else "".join(self(part)) for part in parts)
 
-def parse(line: str) -> list[str]:
-    """The syllables of a line in the recipe's spelling. Without a digit in the whole line they are without tones;
-    otherwise one without a digit has the neutral tone. Raises UserError for what is no syllable."""
-    tonal = any(char.isdigit() for char in line)
-    syllables = [normalize(written) for written in line.split()]
-    return syllables if tonal else [syllable[:-1] for syllable in syllables]
+
+def parse(line: str) -> list[list[str] | str]:
+    """A line's runs of syllables, in the recipe's spelling, and the text between them: punctuation, in full width, and
+    what is no pinyin. Tones are digits or marks (`ni3`, `nǐ`). Raises UserError for what is no syllable."""
+    parts: list[list[str] | str] = []
+    end = 0
+    for found in WRITTEN.finditer(line):
+        between = _kept(line[end:found.start()])
+        if between:
+            parts.append(between)
+        if between or not parts:
+            parts.append([])
+        parts[-1].append(_syllable(found[0]))
+        end = found.end()
+    rest = _kept(line[end:])
+    return [*parts, rest] if rest else parts
+
+
+def _kept(between: str) -> str:
+    """What is kept of the text between syllables: not blanks, apostrophes and hyphens; punctuation in full width."""
+    text = between.strip()
+    return text if any(map(str.isdigit, text)) else text.strip("'’-").translate(WIDE)
+
+
+def _syllable(written: str) -> str:
+    plain = unicodedata.normalize("NFKC", written).lower()
+    try:
+        if plain[-1].isdigit():
+            return normalize(plain)
+        tonal = from_marked(plain)
+        return normalize(plain)[:-1] if tonal == plain + NEUTRAL else normalize(tonal)
+    except UserError as error:
+        raise UserError(f"{error}; write blanks between syllables") from None
 
 
 def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | None = None) -> None:
@@ -87,8 +127,8 @@ def read_sentences(path: Path) -> Sentences:
     return [[word.written for word in reading.words] for reading in transcribe_file(path, Pinyin())]
 
 
-def parsed(lines: Iterable[str], name: str) -> Iterator[list[str]]:
-    """The syllables of each line. Raises UserError that names the file and line."""
+def parsed(lines: Iterable[str], name: str) -> Iterator[list[list[str] | str]]:
+    """Each line's parts. Raises UserError that names the file and line."""
     for number, line in enumerate(lines, 1):
         try:
             yield parse(line)
@@ -104,8 +144,8 @@ def main() -> None:
         lines = list(parsed(lines, args.pinyin))
     general_graph(FOLDER, args.words, args.text, args.lm)
     writer = Writer(FOLDER)
-    for syllables in lines:
-        print("".join(writer(syllables)), flush=True)
+    for parts in lines:
+        print(writer.line(parts), flush=True)
 
 
 def parse_args() -> argparse.Namespace:

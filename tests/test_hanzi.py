@@ -16,19 +16,20 @@ def writer(tmp_path, monkeypatch):
     return hanzi.Writer(tmp_path)
 
 
-def test_lines_with_and_without_tones(writer):
-    lines = ["wo3 men5 shi4 zhong1 guo2 ren2", "wo men shi zhong guo ren", "Zhong1 guo2 de ren2", ""]
-    written = ["".join(writer(syllables)) for syllables in hanzi.parsed(lines, "x")]
-    assert written == ["我们是中国人", "我们是中国人", "中国的人", ""]
+@pytest.mark.parametrize(("line", "expected"), [
+    ("wo3 men5 shi4 zhong1 guo2 ren2", "我们是中国人"), ("wo men shi zhong guo ren", "我们是中国人"),
+    ("Wǒ men", "我们"), ("wo3men5, shi4 Zhong1-guo2 de ren2!", "我们，是中国的人！"),
+    ("wo men shi4 ren2", "我们是人"),  # tones are missing
+    ("lu:4 nü3 lǜ", "lv4nv3lv4"),  # syllables without a word stay pinyin
+    ("3.5 ren2 (shi4)", "3.5人（是）"), ("我 shi4", "我是"), ("", ""), (" \t", "")])
+def test_lines(writer, line, expected):
+    assert writer.line(hanzi.parse(line)) == expected
 
 
-def test_syllables_without_a_word_stay_pinyin(writer):
-    assert writer(["lv4", "ren2"]) == ["lv4", "人"]
-
-
-def test_what_is_no_syllable_is_told(writer):
-    with pytest.raises(UserError, match=r"lines.txt:2: 'xyz' is no syllable"):
-        list(hanzi.parsed(["wo3", "xyz"], "lines.txt"))
+@pytest.mark.parametrize("wrong", ["xyz", "zhong6", "nihao", "hǎo3", "nar4"])
+def test_what_is_no_syllable_is_told(wrong):
+    with pytest.raises(UserError, match=rf"lines.txt:2: .*{wrong}.*between syllables"):
+        list(hanzi.parsed(["wo3", f"wo3 {wrong}"], "lines.txt"))
 
 
 def test_words_and_text_of_ones_own(tmp_path, monkeypatch):
