@@ -118,7 +118,7 @@ def _is_gained(place: Place) -> bool:  # 得了奖, 得冠军, 儿子得过奖, 
 def _is_must(place: Place) -> bool:  # 我得走, 还得走, 明天得走
     ahead = place.ahead
     return ahead is NO_TOKEN or ahead.hanzi in (*MODALS, "了") or ahead.tag[0] == "r" or (
-        ahead.tag in TIMES and ahead.hanzi[-1] != "来")
+        ahead.tag in TIMES and ahead.hanzi[-1] not in "来和")
 
 
 def _is_duty(place: Place) -> bool:  # 账得好好算, 方案得跟客户商量, 人得有骨气
