@@ -15,6 +15,9 @@ from stub_project import ALL, EXPERIMENT, FROM_TRAIN, ROOT, Project, wait_until_
 from tiny_corpus import EXPERIMENT as TINY
 from tiny_corpus import write_tiny
 
+from steps.config.load import load_experiment
+from steps.tasks.states import Estimates
+
 
 class StatusProject(Project):
     """A project of stubs, but for steps/status.py."""
@@ -270,6 +273,13 @@ def test_durations_come_from_earlier_runs(finished):
     finished.write("conf/long.yaml", EXPERIMENT.replace("fbank", "wide").replace("epochs: 2", "epochs: 10"))
     finished.write("conf/features/wide.yaml", "type: fbank\nnum_bins: 120\n")
     assert finished.status("long")["now"]["unknown"] == ["train:long"]  # other features say nothing of it
+
+
+@pytest.mark.parametrize("table", ["epoch,dev_ser\n1,0.5\n", "epoch,seconds\n0,5\n", "epoch,seconds\n1,nan\n"])
+def test_histories_that_tell_no_durations(finished, monkeypatch, table):
+    finished.write("exp/mini/train.csv", table)
+    monkeypatch.chdir(finished.folder)
+    assert Estimates([], {"mini": load_experiment("mini")}).seconds("train:mini") is None
 
 
 def test_broken_configs_and_unknown_names(finished):

@@ -1,5 +1,6 @@
 """How tasks and experiments stand: doit's own verdict, what runs have left behind, and how long the rest will take."""
 
+import math
 import statistics
 import time
 from collections.abc import Iterable
@@ -183,7 +184,9 @@ class Estimates:
             rows = read_history(self._exp / name)
         except UserError:
             return None
-        return rows[-1]["seconds"] / rows[-1]["epoch"] if rows else None
+        last = rows[-1] if rows else {}
+        known = last.get("epoch", 0) > 0 and math.isfinite(last.get("seconds", math.nan))
+        return last["seconds"] / last["epoch"] if known else None
 
 
 def _stage(name: str) -> str:
