@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from steps.common.errors import run
+from steps.common.errors import UserError, run
 from steps.common.lock import output_lock
+from steps.config.load import set_argument
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader
 from steps.model.checkpoints import finished_training
@@ -15,17 +16,20 @@ def main() -> None:
     """Parse the arguments and align."""
     parser = argparse.ArgumentParser(prog="python -m steps.align", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
-    parser.add_argument("set", help="a set of its corpus, such as train")
+    parser.add_argument("set", type=set_argument, help="a set of its corpus, such as train")
     args = parser.parse_args()
-    config = finished_training(args.exp_dir, args.set)
+    corpus, _, part = args.set.rpartition("/")
+    config = finished_training(args.exp_dir, part)
+    if corpus not in ("", config.experiment.corpus):
+        raise UserError(f"{args.set}: not of {config.experiment.corpus}, which {args.exp_dir} is for; name a set of it")
     with output_lock(args.exp_dir, "align"):
-        pinyin = read_pinyin(config.data_dir / args.set / "pinyin")
-        feats = FeatureReader(config.feature_dir / args.set / "feats.scp", config.features)
+        pinyin = read_pinyin(config.data_dir / part / "pinyin")
+        feats = FeatureReader(config.feature_dir / part / "feats.scp", config.features)
 
         from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 
-        out_dir = args.exp_dir / "ali" / args.set
-        aligned = align_set(AcousticModel(args.exp_dir), config.features, feats, pinyin, f"aligning {args.set}")
+        out_dir = args.exp_dir / "ali" / part
+        aligned = align_set(AcousticModel(args.exp_dir), config.features, feats, pinyin, f"aligning {part}")
         write_aligned(out_dir, aligned)
         print(f"{out_dir}/ctm: {len(aligned.times)} utterances; a syllable's spike lies {aligned.place:.0%} into it")
         for why, utts in aligned.left_out.items():

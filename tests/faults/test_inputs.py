@@ -290,6 +290,8 @@ case("diagnose: numbers of frames in words", bare(f"{FEATS}/dev/utt2num_frames",
      "diagnose one --strict")
 case("align: pinyin of another set", copy_of("data/own/dev/pinyin", "data/own/train/pinyin"),
      "none of the 5 utterances of its pinyin can be aligned: 5: they have no features")
+case("align: a set by its folder", nothing, "", f"align {EXP} data/own/dev/")
+case("align: a set of another corpus", nothing, "other/dev: not of own", f"align {EXP} data/other/dev")
 case("train: an utterance without a speaker", both(gone(f"{EXP}/final.ckpt"),
      sub("data/own/train/utt2spk", "s1-a0 s1\n", "")), "train/utt2spk: utterance s1-a0 has no speaker")
 case("train: a sweep's point that is none", nothing, "conf/", "stage4_train one@lr-1")
