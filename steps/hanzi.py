@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.hanzi", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m steps.hanzi", description=__doc__)
     parser.add_argument("pinyin", nargs="?", type=Path, help="a file of lines such as `wo3 men5` or `wo men`; or stdin")
     parser.add_argument("--words", type=Path, help="words of your own: lines of hanzi, pinyin, frequency in a million")
     parser.add_argument("--text", type=Path, help="sentences of your own, hanzi, one a line: a language model is made")

@@ -34,7 +34,7 @@ class Text(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m steps.make_graph", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m steps.make_graph", description=__doc__)
     parser.add_argument("experiment", help="names conf/<experiment>.yaml and exp/<experiment>, which is trained")
     name = parser.parse_args().experiment
     config, exp_dir = load_experiment(name), Path("exp") / name

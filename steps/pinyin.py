@@ -51,7 +51,7 @@ def tell(reading: Reading, text: str) -> bool:
 
 def parse_args() -> argparse.Namespace:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(prog="python -m steps.pinyin", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m steps.pinyin", description=__doc__)
     parser.add_argument("--policy", type=Path, help="a corpus' yaml, whose `pinyin:` says how, such as "
                                                     "conf/corpora/thchs30.yaml; without it, standard Mandarin")
     parser.add_argument("--user-dict", help="readings of your own, which win: lines of a word and its syllables")

@@ -26,7 +26,7 @@ TRAIN = "train"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m steps.stage2_lexicon", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m steps.stage2_lexicon", description=__doc__)
     parser.add_argument("corpus", help="names conf/corpora/<corpus>.yaml and data/<corpus>")
     corpus = parser.parse_args().corpus
     config = load_corpus(corpus)

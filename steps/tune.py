@@ -35,7 +35,7 @@ AT_MOST = 50_000  # output frames of dev that are decoded: more hardly change th
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m steps.tune", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m steps.tune", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
     parser.add_argument("methods", nargs="+", choices=list(GRIDS), help="what to choose weights for")
     args = parser.parse_args()
