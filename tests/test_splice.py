@@ -186,12 +186,13 @@ c 1 0.300 0.200 hao3 0.9
 """
 
 
-def test_the_alignment_of_another_experiment_is_cut_by(monkeypatch, tmp_path):
+def test_the_alignment_of_another_experiment_is_cut_by(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     write_lines("exp/old/ali/train/ctm", CTM.splitlines())
     write_table("data/toy/train/utt2spk", dict.fromkeys("abc", "amy"))
     labels, frames = {"a": [3, 2], "b": [1], "c": [3, 1]}, {"a": 120, "b": 50, "c": 60}
     splicer = load_splicer(labels, frames, TOKENS, resolved())
+    assert "ctm: 2 of the 3 training utterances are spliced" in capsys.readouterr().err
     takes = {utt: Take([Segment(utt, 0, frames[utt])], ids) for utt, ids in labels.items()}
     a, b, c = splice(splicer, takes, 0)
     assert a == c == Take([Segment("a", 10, 50), Segment("a", 50, 95)], [3, 2])  # c is aligned with other syllables

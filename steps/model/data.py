@@ -108,7 +108,8 @@ def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tok
                  config: Resolved) -> Splicer | None:
     """The splicer of training utterances, which cuts where the alignment `train.ali` says; None if the config has none.
 
-    Raises UserError where the alignment is not there, or is of other utterances.
+    Says how many are spliced, where not all are. Raises UserError where the alignment is not there, or is of other
+    utterances.
     """
     path = config.ali_ctm
     if path is None:
@@ -124,6 +125,9 @@ def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tok
     if len(takes) * 2 < len(labels):
         raise UserError(f"{path}: has {len(takes)} of the {len(labels)} training utterances with the syllables that "
                         f"{config.data_dir}/train/pinyin gives them; align the same corpus (doit align)")
+    if len(takes) < len(labels):
+        print(f"{path}: {len(takes)} of the {len(labels)} training utterances are spliced; the others are not in it, "
+              f"or with other syllables", file=sys.stderr)
     speakers = read_speakers(config.data_dir / "train" / "utt2spk", takes)
     return Splicer(takes, speakers, config.experiment.train.augment.splice,
                    lambda token, following: sounds_otherwise(tokens[token], tokens[following]),
