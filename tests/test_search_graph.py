@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from steps.common.errors import UserError
+from steps.config.schema import Pinyin
 from steps.search.arpa import write_arpa
 from steps.search.ctc import greedy
 from steps.search.graph import UNK, UNKNOWN, WORD, Graph, GraphSearch, build_graph, spread
+from steps.search.lm import own_graph
 from steps.search.ngram import Level, NGram, vocabulary
 from steps.search.words import Readings, general_words, read_own_words, readings_of
 
@@ -112,6 +114,18 @@ def test_graph_without_ctc_reads_a_syllable_a_frame(folder, tmp_path):
     build_graph(tmp_path, folder / "arpa", LEXICON, TOKENS, ctc=False)
     search = GraphSearch(Graph.read(tmp_path), TOKENS, scale=1.0)
     assert [word for word, _ in search(certain(1, 1, 2, 3, 2)).words] == ["妈妈", "是", "有事"]
+
+
+def test_own_list_gives_nothing_but_its_words(tmp_path):
+    (tmp_path / "mine").write_text("有事\n是\n", encoding="utf-8")
+    own_graph(tmp_path / "mine", tmp_path / "graph", TOKENS, Pinyin())
+    search = GraphSearch(Graph.read(tmp_path / "graph"), TOKENS, scale=1.0)
+    assert search(certain(0, 3, 0, 2, 0, 2)).words == [("有事", 2), ("是", 1)]
+    unsure = np.log(np.array([[1e-4, 0.1, 0.1, 0.8]], np.float32))
+    assert search(unsure).words == [("是", 1)]  # you3 is likelier, but no word is read so
+    (tmp_path / "mine").write_text("人\n", encoding="utf-8")
+    with pytest.raises(UserError, match="mine: each of its words has a syllable that the network does not know"):
+        own_graph(tmp_path / "mine", tmp_path / "graph", TOKENS, Pinyin())
 
 
 def test_spread_follows_the_reading():

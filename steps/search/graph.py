@@ -63,7 +63,8 @@ class Graph(NamedTuple):
         return cls(fst, words, readings)
 
 
-def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: list[str], ctc: bool = True) -> None:
+def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: list[str], ctc: bool = True,
+                unknown: bool = True) -> None:
     """Write graph.fst, words.txt and lexicon.txt into `folder`.
 
     Args:
@@ -71,6 +72,8 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
         lexicon: readings with a syllable that is no token are left out.
         tokens: the network's, the blank first.
         ctc: whether T is CTC's topology, for a network's output; else the graph reads one syllable a frame.
+        unknown: whether any syllable may stand for a word that the lexicon lacks. It makes the search of short lists
+            slow: behind each word all tokens may follow.
     """
     forget_sums(folder, GRAPH_FILES)
     ids = {token: number for number, token in enumerate(tokens) if number != BLANK}
@@ -80,7 +83,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     write_lines(folder / "words.txt", (f"{word} {number}" for number, word in enumerate(words)))
     write_lines(folder / "lexicon.txt", (" ".join([word, *syllables]) for word, syllables, _ in kept))
     labels = {word: number for number, word in enumerate(words)}
-    lexicon_fst, marks = _lexicon_fst(kept, labels, ids)
+    lexicon_fst, marks = _lexicon_fst(kept, labels, ids, unknown)
     grammar = _grammar_fst(arpa, folder / "words.txt")
     graph = kaldifst.compose(lexicon_fst, grammar)
     del lexicon_fst, grammar
@@ -120,10 +123,10 @@ def _grammar_fst(arpa: Path, words: Path) -> kaldifst.StdVectorFst:
 
 
 def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping[str, int],
-                 ids: Mapping[str, int]) -> tuple[kaldifst.StdVectorFst, list[int]]:
+                 ids: Mapping[str, int], unknown: bool) -> tuple[kaldifst.StdVectorFst, list[int]]:
     """L, sorted by output labels, and the labels of its disambiguation symbols (as Kaldi's add_lex_disambig.pl)."""
     begins = {syllables[:end] for _, syllables, _ in entries for end in range(1, len(syllables))}
-    alone = {(syllable,) for syllable in ids}  # the syllables of unknown words, which are the last homophone each
+    alone = {(syllable,) for syllable in ids if unknown}  # of unknown words, which are the last homophone each
     number_of: dict[Syllables, int] = {}
     first = len(ids) + 3  # label of #0 behind the blank's and all tokens', which start from 1; those of #1, #2 … follow
     arcs: list[Arc] = [(0, 0, first, words["#0"], 0.0)]

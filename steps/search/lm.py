@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from steps.common.errors import UserError
 from steps.config.schema import Pinyin
 from steps.search.arpa import read_arpa, write_arpa
 from steps.search.graph import build_graph
@@ -132,10 +133,13 @@ def _mixed(models: dict[str, NGram], dev: Sentences, prune: float) -> Mixed:
 def own_graph(words: Path, folder: Path, tokens: list[str], policy: Pinyin) -> Path:
     """Make the decoding graph of a list of one's own, and of nothing but its words, in `folder`.
 
-    Raises UserError for a list that is missing or malformed.
+    Raises UserError for a list that is missing or malformed, and where no word has tokens for all its syllables.
     """
     own = read_own_words(words)
     lexicon = readings_of(own.counts, [policy], own.readings)
+    if not any(set(tokens).issuperset(syllables) for one in lexicon for syllables in one.readings):
+        raise UserError(f"{words}: each of its words has a syllable that the network does not know; tokens.txt has "
+                        "those that it knows")
     write_arpa(folder / "words.arpa", unigram(vocabulary(own.counts), own.counts, length=1.0))
-    build_graph(folder, folder / "words.arpa", lexicon, tokens)
+    build_graph(folder, folder / "words.arpa", lexicon, tokens, unknown=False)
     return folder
