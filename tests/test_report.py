@@ -156,6 +156,17 @@ def test_main_set_is_test_else_the_last(monkeypatch, scored):
     assert results.main.name == "test_greedy"
 
 
+@pytest.mark.parametrize(("pays", "expected"), [(True, "test_prefix"), (False, "test_greedy")])
+def test_method_that_did_not_pay_when_tuned_does_not_lead(scored, pays, expected):
+    facts = json.loads((scored / "score/test_greedy/score.json").read_text())
+    for part, method, rate in (("dev", "greedy", 0.2), ("dev", "prefix", 0.1), ("test", "prefix", 0.1)):
+        (scored / f"score/{part}_{method}").mkdir()
+        write_json(scored / f"score/{part}_{method}/score.json",
+                   {**facts, "set": part, "method": method, "syllable_error_rate": rate})
+    write_json(scored / "decode/tuning.json", {"greedy": {"syllable_error_rate": 0.2}, "prefix": {"pays": pays}})
+    assert Results(scored).main.name == expected
+
+
 @pytest.mark.parametrize(("name", "content", "said"), [
     ("score/test_greedy/score.json", '{"set": ', "not readable as JSON"),
     ("env.json", None, r"env.json: no such file; is it an experiment that was trained\?"),

@@ -104,14 +104,17 @@ class Results:
         """The set by which the experiment is judged: test, or else the last scored one; None if nothing is scored.
 
         Of several methods it is the one with the lowest syllable error rate on dev; greedy where none is better, and
-        where dev is not scored.
+        where dev is not scored. A method that did not pay when it was tuned comes last.
         """
         sets = [one.scores["set"] for one in self.scored]
         part = "test" if "test" in sets else (sets or [None])[-1]
         of_dev = {one.scores["method"]: one.scores["syllable_error_rate"] for one in self.scored
                   if one.scores["set"] == "dev"}
+        unpaid = {method for method, found in self.tuning.items()
+                  if isinstance(found, dict) and not found.get("pays", True)}
         return min((one for one in self.scored if one.scores["set"] == part), default=None, key=lambda one: (
-            of_dev.get(one.scores["method"], math.inf), one.scores["method"] != "greedy"))
+            one.scores["method"] in unpaid, of_dev.get(one.scores["method"], math.inf),
+            one.scores["method"] != "greedy"))
 
     def _place(self, one: Scored) -> tuple[int, str]:
         sets = self.config.corpus.sets
