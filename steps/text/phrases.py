@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import rjieba
 from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 from pypinyin.seg.mmseg import p_set as KNOWN_PREFIXES  # noqa: N812
 
@@ -129,7 +128,8 @@ def _entry(word: str, written: list[str]) -> tuple[str, ...]:
 
 def weak_entries(entries: Entries) -> dict[str, tuple[str, ...]]:
     """The words of neutral.txt, and the dictionary's phrases of three characters that end in one (没关系), read with
-    `entries` and a neutral tone on their last character; adjectives doubled (清清楚楚) keep their tones."""
+    `entries` and a neutral tone on their last character; doubled, as in 清清楚楚 and
+    规规矩矩, words keep their tones."""
     phrases, found = Phrases(entries), {}
     listed = set(_weak_words())
     ends = listed.difference(FULL_IN_COMPOUNDS)
@@ -138,15 +138,9 @@ def weak_entries(entries: Entries) -> dict[str, tuple[str, ...]]:
         *full, weak = [syllable for span in phrases.spans(word) for syllable in span.syllables]
         found[word] = (*full, weak[:-1] + NEUTRAL)
         doubled = "".join(2 * char for char in word)
-        if _is_doubled(word) and doubled not in entries and doubled not in PHRASES_DICT:
+        if len(word) == 2 and word[0] != word[1] and doubled not in entries and doubled not in PHRASES_DICT:
             found[doubled] = (full[0], full[0], weak, weak)
     return found
-
-
-def _is_doubled(word: str) -> bool:
-    """Whether a word is an adjective, which speech doubles (清楚), and no noun (消息)."""
-    (_, tag), *more = rjieba.tag(word, hmm=False)
-    return not more and len(word) == 2 and word[0] != word[1] and tag[0] in "az"
 
 
 @functools.cache
