@@ -65,12 +65,12 @@ class Place(NamedTuple):
     @property
     def ahead(self) -> Token:
         """The token before; empty where 得 begins the clause."""
-        return self.clause.tokens[self.index - 1] if self.index else NO_TOKEN
+        return self.clause.around(self.index)[0] or NO_TOKEN
 
     @property
     def behind(self) -> Token:
         """The token behind; empty where 得 ends the clause."""
-        return self.clause.tokens[self.index + 1] if self.index + 1 < len(self.clause.tokens) else NO_TOKEN
+        return self.clause.around(self.index)[2] or NO_TOKEN
 
     @property
     def rest(self) -> str:

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from steps.text.numbers import rewrite
-from steps.text.traditional import is_traditional, simplified
+from steps.text.traditional import simplified
 
 SIGNS = "&@%#*/\\_§†‡‰"  # Unicode counts them as punctuation, but people say them
 ROMAN = re.compile("[IVX]{2}")  # perhaps a Roman number
@@ -83,10 +83,10 @@ def _is_punctuation(char: str) -> bool:
 
 def _speak_numbers(text: str) -> str:
     text = text.replace("\N{FRACTION SLASH}", "/")
-    if not is_traditional(text):
-        return _rules().normalize(rewrite(text))
     plain = simplified(text)
     spoken = _rules().normalize(rewrite(plain))
+    if plain == text:
+        return spoken
     kept = list(spoken)
     for start, target, length in SequenceMatcher(None, plain, spoken, autojunk=False).get_matching_blocks():
         kept[target : target + length] = text[start : start + length]

@@ -128,8 +128,7 @@ def _entry(word: str, written: list[str]) -> tuple[str, ...]:
 
 def weak_entries(entries: Entries) -> dict[str, tuple[str, ...]]:
     """The words of neutral.txt, and the dictionary's phrases of three characters that end in one (没关系), read with
-    `entries` and a neutral tone on their last character; doubled, as in 清清楚楚 and
-    规规矩矩, words keep their tones."""
+    `entries` and a neutral tone on their last character; doubled (清清楚楚, 规规矩矩), words keep their tones."""
     phrases, found = Phrases(entries), {}
     listed = set(_weak_words())
     ends = listed.difference(FULL_IN_COMPOUNDS)

@@ -30,11 +30,6 @@ def is_basic(text: str) -> bool:
     return True
 
 
-def is_traditional(text: str) -> bool:
-    """Whether there are traditional characters in `text`."""
-    return simplified(text) != text
-
-
 def simplified(text: str) -> str:
     """`text` with simplified characters for traditional ones, one for each, and 着 for 著."""
     plain = text if is_basic(text) and not any(char in text for char in SHARED) else _converted(text)
