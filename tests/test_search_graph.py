@@ -16,7 +16,7 @@ from steps.search.ctc import greedy
 from steps.search.graph import UNK, UNKNOWN, WORD, Graph, GraphSearch, build_graph, spread
 from steps.search.lm import own_graph
 from steps.search.ngram import Level, NGram, vocabulary
-from steps.search.words import Readings, general_words, read_own_words, readings_of
+from steps.search.words import Readings, general_words, newspaper_clauses, read_own_words, readings_of
 
 TOKENS = ["<blk>", "ma1", "shi4", "you3"]
 LEXICON = [Readings("妈", {("ma1",): 0.0}), Readings("妈妈", {("ma1", "ma1"): 0.0}),
@@ -142,6 +142,11 @@ def test_general_words_are_read(tmp_path):
     assert readings["中国"] == {("zhong1", "guo2")}
     assert readings["一直"] == {("yi1", "zhi2"), ("yi4", "zhi2")}
     assert {("xing2",), ("hang2",)} <= readings["行"] and ("de5",) in readings["得"]
+
+
+def test_newspaper_is_read():
+    clauses = newspaper_clauses()
+    assert clauses[0] == ["迈向", "充满", "希望", "的", "新", "世纪"] and len(clauses) > 170000
 
 
 def test_own_words(tmp_path):

@@ -14,7 +14,7 @@ from steps.search.graph import build_graph
 from steps.search.kenlm_trie import is_binary, read_trie
 from steps.search.kneser_ney import Counts, estimate, prune_by_entropy
 from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, best_weights, mix, over, perplexity, vocabulary
-from steps.search.words import Readings, read_own_words, readings_of
+from steps.search.words import Readings, newspaper_clauses, read_own_words, readings_of
 
 UNKNOWN = 1e-3  # share of words that a word list lacks
 SAMPLE = 1_000_000  # words that stand for a word list as text
@@ -36,6 +36,12 @@ class Mixed(NamedTuple):
 def read_model(path: Path) -> NGram:
     """A user's model: an ARPA file, or one of KenLM's binary tries. Raises UserError where it is neither."""
     return read_trie(path) if is_binary(path) else read_arpa(path)
+
+
+def newspaper_lm() -> NGram:
+    """Word bigrams of the newspaper that comes with the general words."""
+    clauses = newspaper_clauses()
+    return estimate(Counts(vocabulary(word for clause in clauses for word in clause), 2).add(clauses))
 
 
 def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], texts: Mapping[str, Sentences], dev: Sentences,
