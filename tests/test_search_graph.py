@@ -110,8 +110,11 @@ def test_dropping_sure_blanks_changes_nothing(folder, path):
     assert few.words == many.words and [one.token for one in few.emissions] == [one.token for one in many.emissions]
 
 
-def test_graph_without_ctc_reads_a_syllable_a_frame(folder, tmp_path):
+def test_graph_without_ctc_reads_a_syllable_a_frame(folder, tmp_path, capfd):
     build_graph(tmp_path, folder / "arpa", LEXICON, TOKENS, ctc=False)
+    assert "left out" not in capfd.readouterr().err
+    build_graph(tmp_path, folder / "arpa", [*LEXICON, Readings("猫", {("mao1",): 0.0})], TOKENS, ctc=False)
+    assert "1 of 6 words are left out, such as 猫" in capfd.readouterr().err
     search = GraphSearch(Graph.read(tmp_path), TOKENS, scale=1.0)
     assert [word for word, _ in search(certain(1, 1, 2, 3, 2)).words] == ["妈妈", "是", "有事"]
 

@@ -7,6 +7,7 @@ lexicon lacks come out as syllables, each an `<unk>` of the language model.
 import contextlib
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -79,6 +80,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     ids = {token: number for number, token in enumerate(tokens) if number != BLANK}
     kept = [(one.word, syllables, cost) for one in lexicon for syllables, cost in one.readings.items()
             if all(syllable in ids for syllable in syllables)]
+    _tell_left_out([one.word for one in lexicon], {word for word, _, _ in kept}, folder)
     words = ["<eps>", UNK, *sorted({word for word, _, _ in kept}), "#0", "<s>", "</s>"]
     write_lines(folder / "words.txt", (f"{word} {number}" for number, word in enumerate(words)))
     write_lines(folder / "lexicon.txt", (" ".join([word, *syllables]) for word, syllables, _ in kept))
@@ -95,6 +97,13 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     with atomic_path(folder / "graph.fst") as path:
         graph.write(str(path))
     write_sums(folder, GRAPH_FILES)
+
+
+def _tell_left_out(words: Sequence[str], kept: set[str], folder: Path) -> None:
+    left_out = [word for word in words if word not in kept]
+    if left_out:
+        print(f"{folder}: {len(left_out)} of {len(words)} words are left out, such as {left_out[0]}: each of their "
+              "readings has a syllable that is not among the network's tokens", file=sys.stderr)
 
 
 @contextlib.contextmanager
