@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from steps.common.checksums import forget_sums, write_sums
+from steps.common.checksums import AGAIN, check_sums, forget_sums, write_sums
 from steps.common.errors import run
 from steps.common.files import write_json
 from steps.common.lock import output_lock
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("experiment", help="names conf/<experiment>.yaml and exp/<experiment>, which is trained")
     name = parser.parse_args().experiment
     config, exp_dir = load_experiment(name), Path("exp") / name
+    check_sums(exp_dir, AGAIN.format("4 (train)"), ["tokens.txt"])
     with output_lock(exp_dir, "graph"):
         make_graph(config, exp_dir / "graph", read_tokens(exp_dir / "tokens.txt"))
 

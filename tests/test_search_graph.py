@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -100,6 +101,18 @@ def test_words_and_syllables_come_out(folder):
            [one[:3] for one in greedy(certain(0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0, 1, 0, 3, 1))]
     assert search(certain(1, 0, 3)).words == [("妈", 1), ("you3", 1)]  # no word is read you3
     assert search(np.zeros((0, 4), np.float32)).words == []
+
+
+def test_files_of_a_graph_that_do_not_belong_together(folder, tmp_path):
+    """Without a list of checksums, as of older versions."""
+    build_graph(tmp_path, folder / "arpa", LEXICON[:1], TOKENS)
+    (tmp_path / "SHA256SUMS").unlink()
+    shutil.copy(folder / "graph.fst", tmp_path)
+    with pytest.raises(UserError, match="other words than words"):
+        GraphSearch(Graph.read(tmp_path), TOKENS, scale=1.0)(certain(0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0, 1, 0, 3, 1))
+    (tmp_path / "lexicon.txt").write_text("")
+    with pytest.raises(UserError, match="not a whole graph"):
+        Graph.read(tmp_path)
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
 from mindspore.train import serialization
 
@@ -71,6 +72,9 @@ def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, A
         if loaded[name].shape != parameter.shape:
             raise UserError(f"{path}: {name} is {loaded[name].shape}; the network of config.yaml has "
                             f"{parameter.shape}")
+        if not np.isfinite(loaded[name].asnumpy()).all():  # a ReLU would hide it
+            raise UserError(f"{path}: {name} has values that are NaN or infinite: the file is damaged, or the training "
+                            "diverged; train again")
     facts = {name: _fact(path, name, loaded[name]) for name in loaded.keys() - parameters.keys()}
     for name, parameter in parameters.items():
         parameter.set_data(loaded[name])

@@ -59,7 +59,7 @@ class Graph(NamedTuple):
             fst = kaldifst.StdVectorFst.read(str(folder / "graph.fst"))
         except (IndexError, ValueError, RuntimeError):
             fst = None
-        if fst is None or fst.start < 0:
+        if fst is None or fst.start < 0 or set(words[2:-3]) != set(readings):
             raise UserError(f"{folder}: not a whole graph{if_missing}")
         return cls(fst, words, readings)
 
@@ -207,7 +207,10 @@ class GraphSearch:
         self._decoder = kaldi_decoder.FasterDecoder(graph.fst, options)
 
     def __call__(self, log_probs: np.ndarray) -> Best:
-        """The best path of one utterance, float (frames, tokens), natural logarithms; no words where it has no path."""
+        """The best path of one utterance, float (frames, tokens), natural logarithms; no words where it has no path.
+
+        Raises UserError for a graph with other words than words.txt.
+        """
         frames = without_sure_blanks(log_probs)
         labels, words = self._path(log_probs[frames])
         emissions = []
@@ -222,7 +225,11 @@ class GraphSearch:
             else:
                 emissions.append(Emission(token, int(frames[at]), int(frames[at]), posterior))
         spelled = [self._tokens[one.token] for one in emissions]
-        return Best(emissions, spread(spelled, [self._graph.words[word] for word in words], self._graph.readings))
+        try:
+            found = spread(spelled, [self._graph.words[word] for word in words], self._graph.readings)
+        except (IndexError, KeyError):
+            raise UserError(f"graph.fst has other words than words.txt beside it; {GRAPH_AGAIN}") from None
+        return Best(emissions, found)
 
     def _path(self, log_probs: np.ndarray) -> tuple[list[int], list[int]]:
         if len(log_probs) == 0:

@@ -99,6 +99,21 @@ def bare(path: str, edit: Callable[..., Edit], *rest) -> Edit:
     return both(gone(str(Path(path).parent / "SHA256SUMS")), edit(path, *rest))
 
 
+def with_nan(path: str) -> Edit:
+    """A checkpoint whose first array begins with NaN."""
+    def edit(root: Path) -> None:
+        from steps.model.checkpoints import read_checkpoint, save_weights
+
+        arrays = read_checkpoint(root / path)
+        first = next(value for name, value in arrays.items() if "." in name)
+        values = first.asnumpy().copy()
+        values.flat[0] = float("nan")
+        first.set_data(type(first.data)(values))
+        save_weights(root / path, {name: value for name, value in arrays.items() if "." in name},
+                     {name: value for name, value in arrays.items() if "." not in name})
+    return edit
+
+
 def nothing(root: Path) -> None:
     """No edit: the command line is wrong, or nothing is."""
 
@@ -465,6 +480,9 @@ case("pronounce: list and text", nothing, "exit 2", f"pronounce {EXPORT} a.wav -
 # Language models, pinyin, hanzi
 case("graph: no words", both(gone("words.tsv")), "words.tsv: no such file")
 case("graph: not trained", gone(f"{EXP}/tokens.txt"), "tokens.txt")
+case("graph: a token is another", change(f"{EXP}/tokens.txt", lambda old: old.replace(b"ni3", b"ni4")),
+     "tokens.txt: is not as it was")
+case("decode: a weight that is not a number", bare(f"{EXP}/final.ckpt", with_nan), "NaN or infinite")
 case("graph: a text that is not there", sub("conf/one.yaml", r"text:\n\s+- train", "text: [none.txt]"), "none.txt")
 case("graph: a text of digits alone", both(put("x.txt", "@@@\n"), sub("conf/one.yaml", r"text:\n\s+- train",
      "text: [x.txt]")), "x.txt: no sentences")
