@@ -41,8 +41,9 @@ def check_output(bench: Bench) -> Finding:
     if bench.trained is None:
         return Finding("output", "skipped", UNTRAINED)
     context = bench.context
-    log_probs = bench.log_probs(context.feats("dev"), most=64)
-    return judge_output(log_probs, context.pinyin("dev"), len(context.history))
+    pinyin = context.pinyin("dev")
+    feats = {utt: matrix for utt, matrix in context.feats("dev").items() if utt in pinyin}
+    return judge_output(bench.log_probs(feats, most=64), pinyin, len(context.history))
 
 
 def judge_output(log_probs: Mapping[str, np.ndarray], pinyin: Mapping[str, list[str]], epochs: int) -> Finding:
