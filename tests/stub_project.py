@@ -115,6 +115,18 @@ def work(experiment):
     write(out, "final.ckpt train.csv config.yaml env.json tokens.txt cmvn", trained)
     write(out / "checkpoints", "epoch-1", trained)
 ''',
+    "make_graph": '''
+def main():
+    experiment, = sys.argv[1:]
+    begin(name(experiment))
+    write(Path("exp", experiment, "graph"), "syllables.arpa lm.json", "graph")
+''',
+    "tune": '''
+def main():
+    exp = sys.argv[1]
+    begin(name(exp.split("/")[1]))
+    write(Path(exp, "decode"), "tuning.json", "weights")
+''',
     "stage5_decode": '''
 def main():
     exp, part, _, method = sys.argv[1:]
