@@ -64,7 +64,7 @@ def adverbial_di(clause: Clause) -> dict[int, str]:
     found = {}
     for index, token in enumerate(clause.tokens):
         before, token, behind = clause.around(index)
-        if token.hanzi[-1] != "地" or behind is None:
+        if token.hanzi[-1] != "地":
             continue
         if ONE_BY_ONE.search(clause.text[: token.end - 1]):
             found[token.end - 1] = "de5"
@@ -72,9 +72,10 @@ def adverbial_di(clause: Clause) -> dict[int, str]:
         if FIELD.search(clause.text[: token.start]):
             continue
         if len(token.hanzi) == 1:
-            adverbial = before is not None and _makes_adverb(before, behind)
+            adverbial = before is not None and _makes_adverb(before, behind or NO_TOKEN)
         else:
-            adverbial = len(token.hanzi) > 2 and (token.tag[0] in STATE_TAGS or _repeats(token.hanzi))
+            adverbial = len(token.hanzi) > 2 and (_repeats(token.hanzi) or token.hanzi[-2] in "性般" or (
+                token.tag[0] in (STATE_TAGS if len(token.hanzi) == 3 else "d")))  # 周期性地, but 祖国各地
         if adverbial:
             found[token.end - 1] = "de5"
     return found
@@ -87,7 +88,7 @@ def _makes_adverb(before: Token, behind: Token) -> bool:
         return True
     if before.tag.startswith(ATTRIBUTE_TAGS) and before.hanzi[-1] != "声":
         return False
-    return before.tag[0] in STATE_TAGS or behind.hanzi[0] not in PLACES
+    return before.tag[0] in STATE_TAGS or behind.hanzi[0] not in (*PLACES, *NO_TOKEN.hanzi)
 
 
 def _repeats(word: str) -> bool:

@@ -230,6 +230,7 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
         (rf"\s*([{''.join(SIGNS)}])\s*", lambda match: SIGNS[match[1]]),
         (r"(?<![A-Za-z])(?=[IVX]{2})(?!X+(?![IV]))X{0,3}(?:IX|IV|V?I{0,3})(?![A-Za-z])", _roman),
         (r"(?<!\d)\d{17}[\dX](?!\d)", _spelled),
+        (r"802\.1(?:[1-9x]|(?=[a-z]))", lambda match: match[0].translate(SPELLED).replace(".", "点")),
         (r"(?<![\d.])1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)", _spelled),
         (r"(?<![\d.])0\d{2,3}-\d{4,8}(?!\d)|(?<![\d.])0\d{2,3}\d{7,8}(?!\d)|(?:(?<=\d转)|(?<=请转))\d{3,4}(?!\d)|"
          r"(?<!\d)[48]00-?\d{3}-?\d{4}(?!\d)", _spelled),
