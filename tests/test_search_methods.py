@@ -161,7 +161,8 @@ def test_dev_weighs_the_sources(monkeypatch):
     pruned = syllable_lm(tokens, LEXICON, counts, {"text": text}, text[:9], 4.0, 2, prune=0.5)
     assert sum(pruned.model.sizes()) < sum(like_text.model.sizes())
     assert pruned.perplexities["mixed"] == perplexity(pruned.model, text[:9])
-    alone = word_lm(LEXICON, {}, {"text": [["好", "好"]]}, [], 2)
+    alone = word_lm(LEXICON, {}, {"text": [["好", "好"], ["无"]]}, [], 2)
+    assert alone.model.sizes()[1] == 3  # <s> 好, 好 好, 好 </s>: nothing beside 无, which is <unk>
     assert alone.weights == {"text": 1.0} and alone.perplexities == {}
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from steps.common.errors import UserError
 from steps.search.arpa import read_arpa, write_arpa
 from steps.search.kenlm_trie import read_trie
-from steps.search.kneser_ney import Counts, _discounts, _matters, estimate, prune_by_entropy
+from steps.search.kneser_ney import Counts, _discounts, _matters, estimate, prune_by_entropy, without_unknown
 from steps.search.lm import read_model
-from steps.search.ngram import NGram, best_weights, cut, mix, over, perplexity, vocabulary, windows_of
+from steps.search.ngram import UNK, NGram, best_weights, cut, mix, over, perplexity, vocabulary, windows_in, windows_of
 
 WORDS = list("abcdef")
 texts = st.lists(st.lists(st.sampled_from(WORDS), max_size=7), min_size=1, max_size=30)
@@ -130,6 +130,12 @@ def test_pruned_and_mixed_models_are_distributions():
     for model in (full, estimate(Counts(words, 3).add(text), prune=[0, 1, 2]), prune_by_entropy(full, 1e-2),
                   mix([full, estimate(Counts(words, 2).add(text[:5]))], [0.5, 0.5])):
         np.testing.assert_allclose(sums(model), 1, rtol=1e-9)
+
+
+def test_nothing_stands_beside_unknown():
+    model = without_unknown(estimate(Counts(vocabulary("abc"), 3).add(random_text(60, words="abcd"))))
+    assert model.order == 3 and all((windows_in(model, n) != UNK).all() for n in (2, 3))
+    np.testing.assert_allclose(sums(model), 1, rtol=1e-9)
 
 
 def test_pruning_leaves_out_more_and_more():

@@ -28,6 +28,7 @@ GRAPH = "graph.fst", "words.txt", "lexicon.txt"
 GRAPH_FILES = *GRAPH, "words.arpa", "syllables.arpa"
 GRAPH_AGAIN = "make the graph again (doit graph:<experiment>)"
 UNK = "<unk>"
+FIRST, LAST = ("<eps>", UNK), ("#0", "<s>", "</s>")  # of the output labels, around the words
 WORD = 1.0  # nats that each word costs beside its probability: lists of words know nothing of what stands together
 UNKNOWN = 4.0  # nats that an unknown syllable costs beside the language model's <unk> and the choice of a syllable
 BEAM = 16.0  # as Kaldi's
@@ -59,7 +60,7 @@ class Graph(NamedTuple):
             fst = kaldifst.StdVectorFst.read(str(folder / "graph.fst"))
         except (IndexError, ValueError, RuntimeError):
             fst = None
-        if fst is None or fst.start < 0 or set(words[2:-3]) != set(readings):
+        if fst is None or fst.start < 0 or set(words).difference(FIRST, LAST) != set(readings):
             raise UserError(f"{folder}: not a whole graph{if_missing}")
         return cls(fst, words, readings)
 
@@ -81,7 +82,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     kept = [(one.word, syllables, cost) for one in lexicon for syllables, cost in one.readings.items()
             if all(syllable in ids for syllable in syllables)]
     _tell_left_out([one.word for one in lexicon], {word for word, _, _ in kept}, folder)
-    words = ["<eps>", UNK, *sorted({word for word, _, _ in kept}), "#0", "<s>", "</s>"]
+    words = [*FIRST, *sorted({word for word, _, _ in kept}), *LAST]
     write_lines(folder / "words.txt", (f"{word} {number}" for number, word in enumerate(words)))
     write_lines(folder / "lexicon.txt", (" ".join([word, *syllables]) for word, syllables, _ in kept))
     labels = {word: number for number, word in enumerate(words)}
@@ -163,14 +164,17 @@ def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping
 def _ctc_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:
     """T: state 0 behind blanks, one state behind each token. A token's repetition needs a blank between."""
     blank = BLANK + 1
-    arcs: list[Arc] = [(0, 0, blank, 0, 0.0)]
-    states = {token: number for number, token in enumerate(tokens, 1)}
-    for token, state in states.items():
-        arcs += [(0, state, token + 1, token + 1, 0.0), (state, state, token + 1, 0, 0.0), (state, 0, blank, 0, 0.0)]
-        arcs += [(state, other, following + 1, following + 1, 0.0) for following, other in states.items()
-                 if following != token]
-    arcs += [(state, state, 0, mark, 0.0) for state in (0, *states.values()) for mark in marks]
-    return _compile(arcs, [0, *states.values()])
+    to_token = [f"{state} {token + 1} {token + 1}\n" for state, token in enumerate(tokens, 1)]
+    parts = [_arcs_from(0, [f"0 {blank} 0\n", *to_token, *(f"0 0 {mark}\n" for mark in marks)])]
+    for state, token in enumerate(tokens, 1):
+        parts.append(_arcs_from(state, [f"{state} {token + 1} 0\n", f"0 {blank} 0\n", *to_token[:state - 1],
+                                        *to_token[state:], *(f"{state} 0 {mark}\n" for mark in marks)]))
+    return kaldifst.compile("".join([*parts, *(f"{state}\n" for state in range(len(tokens) + 1))]))
+
+
+def _arcs_from(state: int, arcs: Sequence[str]) -> str:
+    """OpenFst's text, a string a state: T has millions of arcs, and a tuple each would take a gigabyte."""
+    return "".join(f"{state} {arc}" for arc in arcs)
 
 
 def _plain_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, cut, suffixes
+from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, cut, suffixes, windows_in
 
 FALLBACK = (0.5, 1.0, 1.5)  # discounts where the counts allow no estimate, as lmplz --discount_fallback has them
 BUFFERED = 4_000_000  # n-grams that are collected before they are added up
@@ -128,6 +128,11 @@ def _add_up(windows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nda
     windows, counts = windows[order], counts[order]
     begins = np.flatnonzero(np.concatenate([[True], (windows[1:] != windows[:-1]).any(axis=1)]))
     return windows[begins], np.add.reduceat(counts, begins)
+
+
+def without_unknown(model: NGram) -> NGram:
+    """The model without n-grams of two words and more that hold <unk>."""
+    return cut(model, [(windows_in(model, n) != UNK).all(axis=1) for n in range(2, model.order + 1)])
 
 
 def prune_by_entropy(model: NGram, threshold: float) -> NGram:

@@ -12,7 +12,7 @@ from steps.config.schema import Pinyin
 from steps.search.arpa import read_arpa, write_arpa
 from steps.search.graph import build_graph
 from steps.search.kenlm_trie import is_binary, read_trie
-from steps.search.kneser_ney import Counts, estimate, prune_by_entropy
+from steps.search.kneser_ney import Counts, estimate, prune_by_entropy, without_unknown
 from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, best_weights, mix, over, perplexity, vocabulary
 from steps.search.words import Readings, newspaper_clauses, read_own_words, readings_of
 
@@ -48,6 +48,9 @@ def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], texts: Mappi
             order: int, others: Mapping[str, NGram] | None = None, prune: float = 0.0) -> Mixed:
     """A model over the words of `lexicon`: their frequencies, and n-grams of each text of words.
 
+    What stands beside <unk> is left out: in graphs any syllable is <unk>, and each n-gram with it would be thousands of
+    arcs.
+
     Args:
         texts: by name.
         others: models of the user's own, by name.
@@ -56,8 +59,8 @@ def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], texts: Mappi
     others = others or {}
     words = vocabulary([*(one.word for one in lexicon), *(word for model in others.values() for word in model.words)])
     models = {"words": unigram(words, counts, sentence_length(texts.values()))} if counts else {}
-    return _mixed(models | _of_texts(texts, words, order) | {name: over(model, words)
-                                                             for name, model in others.items()}, dev, prune)
+    models |= _of_texts(texts, words, order) | {name: over(model, words) for name, model in others.items()}
+    return _mixed({name: without_unknown(model) for name, model in models.items()}, dev, prune)
 
 
 def syllable_lm(tokens: Sequence[str], lexicon: Sequence[Readings], counts: Mapping[str, int],

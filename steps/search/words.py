@@ -39,9 +39,14 @@ class Readings(NamedTuple):
     readings: dict[Syllables, float]
 
 
+def all_hanzi(word: str) -> bool:
+    """Whether a word is hanzi and nothing else."""
+    return all(map(is_hanzi, word))
+
+
 def only_hanzi(words: Iterable[str]) -> list[str]:
     """Those of `words` that are hanzi and nothing else."""
-    return [word for word in words if all(map(is_hanzi, word))]
+    return [word for word in words if all_hanzi(word)]
 
 
 def general_words() -> dict[str, int]:
@@ -51,7 +56,7 @@ def general_words() -> dict[str, int]:
     occurrences, documents = {}, {}
     for line in (folder / "dict.txt").read_text(encoding="utf-8").splitlines():
         word, count, _ = line.rsplit(" ", 2)
-        if all(map(is_hanzi, word)):
+        if all_hanzi(word):
             occurrences[word] = int(count)
     for line in (folder / "analyse/idf.txt").read_text(encoding="utf-8").splitlines():
         word, idf = line.split(" ")
@@ -70,8 +75,7 @@ def newspaper_clauses() -> list[list[str]]:
     clauses: list[list[str]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         words = (tagged.rpartition("/")[0] for tagged in line.split())
-        runs = itertools.groupby(words, lambda word: all(map(is_hanzi, word)))
-        clauses += [list(run) for hanzi, run in runs if hanzi]
+        clauses += [list(run) for hanzi, run in itertools.groupby(words, all_hanzi) if hanzi]
     return clauses
 
 
@@ -116,7 +120,7 @@ def _frequency(written: str) -> float:
 
 
 def _own_reading(word: str, written: list[str]) -> Syllables:
-    hanzi = all(map(is_hanzi, word))
+    hanzi = all_hanzi(word)
     if not hanzi and not written:
         raise UserError(f"{word} is not hanzi alone; give its pinyin, as in WiFi wai1 fei1")
     if hanzi and written and len(written) != len(word):
