@@ -11,7 +11,7 @@ from steps.text.grammar import MODALS, NO_TOKEN, Clause, Token
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 AT_LEAST = ("起码", "至少", "最少", "恐怕", "大概", "估计")  # before 得 and a number: what is needed
 GAINED = re.compile(  # what one gets, in 得奖, 得第一, 得感冒
-    "[了过到奖冠第病癌分铜名利钱感肺胃零几糖抑胜罪此]|两(?!面)|金(?![黄灿])|银(?!白)|流感|满分|高分|一等|一块|一枚|一分|一百|一次|民心|天下")
+    "[了过到奖冠第病癌分铜名利钱感肺胃零几糖抑胜罪此]|两(?![面腿眼手脚腮耳])|金(?![黄灿])|银(?!白)|流感|满分|高分|一等|一块|一枚|一分|一百|一次|民心|天下")
 OBJECTS = (  # of verbs: 开车得有驾照
     *"车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字国烧冒号证信货款费税水汤药针泳山照牌棋鱼琴舞床脸牙妆礼假队架债约",
     "生意", "恋爱", "考试", "面试", "快递", "跑步", "散步", "健身", "出差", "工作", "旅游", "旅行", "洗手", "洗头",
@@ -112,7 +112,7 @@ def _is_gained(place: Place) -> bool:  # 得了奖, 得冠军, 儿子得过奖, 
         return bool(GAINED.match(place.rest, 2)) or place.rest[2:3] in tuple("这那一不很")
     if behind.hanzi == "着" and place.ahead.tag[0] == "v":
         return False
-    return behind is NO_TOKEN or behind.hanzi in ("了", "过", "着", "的") or bool(GAINED.match(behind.hanzi))
+    return behind is NO_TOKEN or behind.hanzi in ("了", "过", "着", "的") or bool(GAINED.match(place.rest, 1))
 
 
 def _is_must(place: Place) -> bool:  # 我得走, 还得走, 明天得走

@@ -232,7 +232,7 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
         (r"(?<!\d)\d{17}[\dX](?!\d)", _spelled),
         (r"802\.1(?:[1-9x]|(?=[a-z]))", lambda match: match[0].translate(SPELLED).replace(".", "点")),
         (r"(?<![\d.])1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)", _spelled),
-        (r"(?<![\d.])0\d{2,3}-\d{4,8}(?!\d)|(?<![\d.])0\d{2,3}\d{7,8}(?!\d)|(?:(?<=\d转)|(?<=请转))\d{3,4}(?!\d)|"
+        (r"(?<![\d.])0\d{2,3}-\d{4,8}(?!\d)|(?<![\d.])0\d{2,3}\d{7,8}(?!\d)|(?:(?<=\d转)|(?<=请转))\d{3,4}(?!\d)|(?<=转)\d{3,4}(?=分机)|"
          r"(?<!\d)[48]00-?\d{3}-?\d{4}(?!\d)", _spelled),
         (rf"(?<=[打拨])(?:{SERVICES})(?!\d)|(?<!\d)(?:{SERVICES})(?=(?:{CALLED}))", _spelled),
         (rf"(?:{NUMBERED})[号码是为:,\s]*\d[\d-]{{2,}}(?: \d{{3,4}})*(?![A-Za-z\d.:{COUNTS}])", _spelled),
