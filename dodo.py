@@ -46,7 +46,7 @@ from steps.tasks.declare import (
     tables,
     warn,
 )
-from steps.tasks.record import Recorder, check_database, end_at_interrupt, end_with_reader
+from steps.tasks.record import Recorder, check_database, end_at_interrupt, end_with_reader, print_all_names
 from steps.tasks.step import Step
 
 DOIT_CONFIG = {
@@ -59,6 +59,7 @@ DOIT_CONFIG = {
 }
 check_database(Path(DOIT_CONFIG["dep_file"]))
 end_with_reader()
+print_all_names()
 end_at_interrupt()
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that doit ends in order, and its script with it
 

@@ -4,6 +4,7 @@
 stages were called before they had numbers, still work: notes and scripts of users have them.
 """
 
+import os
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
@@ -11,6 +12,28 @@ from pathlib import Path
 
 NUMBERED = {"prepare": "stage1_prepare", "lexicon": "stage2_lexicon", "features": "stage3_features",
             "train": "stage4_train", "decode": "stage5_decode", "score": "stage6_score"}
+
+
+STREAMS = {"stdin": "r", "stdout": "w", "stderr": "w"}
+CLOSED = [name for name in STREAMS if getattr(sys, name) is None]  # by the caller, as `>&-` does
+
+
+def _open_streams() -> None:
+    """Put the null device in the place of the standard streams that are closed.
+
+    Else the next files that are opened would get the numbers of these streams, and what is printed would go into them.
+    """
+    for name in CLOSED:
+        number = list(STREAMS).index(name)
+        handle = os.open(os.devnull, os.O_RDWR)
+        os.dup2(handle, number)
+        os.set_inheritable(number, True)  # for programs that are started
+        if handle != number:
+            os.close(handle)
+        setattr(sys, name, os.fdopen(number, STREAMS[name], encoding="utf-8", errors="surrogateescape", closefd=False))
+
+
+_open_streams()
 
 
 class _OldNames:

@@ -44,7 +44,7 @@ def main() -> None:
 
 def experiment_dirs(patterns: list[str]) -> list[Path]:
     """The directories of exp/ that hold an experiment and match a pattern. Raises UserError where none does."""
-    there = sorted(path.parent for path in EXP.glob("*/config.yaml"))
+    there = [path for path in folders(EXP) if (path / "config.yaml").exists()]
     wanted = [path for path in there if not patterns or any(fnmatch.fnmatch(path.name, one) for one in patterns)]
     if patterns and not wanted:
         raise UserError(f"exp/ holds no experiment {' or '.join(patterns)}, only "
@@ -88,8 +88,12 @@ def unneeded_features() -> dict[Path, str]:
     except UserError as error:
         raise UserError(f"{error}\n  mend or remove it first: it may name any features") from None
     named = {config.feature_dir for config in configs}
-    return {path: "named by no experiment" for path in sorted((EXP / "features").glob("*"))
-            if path.is_dir() and path not in named}
+    return {path: "named by no experiment" for path in folders(EXP / "features") if path not in named}
+
+
+def folders(place: Path) -> list[Path]:
+    """The folders in a folder, sorted; none where it is not there. Raises OSError where it cannot be read."""
+    return sorted(path for path in place.iterdir() if path.is_dir()) if place.exists() else []
 
 
 def parse_args() -> argparse.Namespace:

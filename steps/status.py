@@ -47,6 +47,8 @@ def main() -> None:
 def verify() -> None:
     """Compare all that stages wrote with their lists of checksums. Raises UserError that names what differs."""
     folders = list(all_lists([Path("data"), Path("exp")]))
+    if not folders:
+        raise UserError("data and exp: hold no results of stages; go to the project's root")
     faults = []
     for folder in track(folders, len(folders), "verifying"):
         try:

@@ -88,9 +88,13 @@ def _facts(path: Path) -> tuple[int, int]:
 
 
 def all_lists(roots: Iterable[Path]) -> Iterator[Path]:
-    """The folders below `roots` that have a list, or a folder in its place."""
+    """The folders below `roots` that have a list, or a folder in its place. Raises OSError where one cannot be read."""
+    def refuse(error: OSError) -> None:
+        if os.path.exists(error.filename):
+            raise error
+
     for root in roots:
-        for folder, folders, names in os.walk(root):
+        for folder, folders, names in os.walk(root, onerror=refuse):
             if SUMS in names or SUMS in folders:
                 yield Path(folder)
 

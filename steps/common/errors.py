@@ -46,11 +46,10 @@ def run(main) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a shell script
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        main()
+        _call(main)
     except UserError as error:
         sys.exit(f"error: {error}")
     except BrokenPipeError:  # the reader of the output, such as head, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes when it ends
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in DISK and error.filename is None:
@@ -63,16 +62,35 @@ def run(main) -> None:
         sys.exit(130)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        _flush_or_drop()
+
+
+def _call(main) -> None:
+    """Call `main`, and write what it has printed while errors of that are still told."""
+    try:
+        main()
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+
+
+def _flush_or_drop() -> None:
+    """Write what is printed; drop it where that fails: Python would try again as it ends, and print the error."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def disk_error(error: OSError) -> str:
     """What an OSError of the disk means, which file system it is, and what to do."""
-    path = os.fspath(error.filename2 or error.filename or os.getcwd())
+    path = os.fspath(error.filename2 or error.filename or "standard input or output, or a file without a name")
     why = DISK.get(error.errno, f"the file system refuses it ({error.strerror}): look at it, or work in another folder")
     said = f"{path}: {why}, then run this again; what is finished is kept"
     if error.errno not in FULL:
         return said
-    folder = path
+    folder = path if error.filename else os.getcwd()
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder) or os.curdir
     usage = shutil.disk_usage(folder)

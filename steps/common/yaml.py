@@ -3,6 +3,7 @@
 import copy
 import difflib
 import functools
+import os
 import re
 from pathlib import Path
 from types import UnionType
@@ -56,12 +57,24 @@ def load(path: Path, schema: type[Schema]) -> Schema:
     return check(read_yaml(path), schema, path)
 
 
+def yaml_files(folder: Path) -> list[Path]:
+    """The *.yaml files of a folder that are not hidden, sorted; none where there is no such folder.
+
+    Raises OSError for a folder that cannot be read: that is not an empty one.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in names if name.endswith(".yaml") and not name.startswith(".")]
+
+
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds. Raises UserError where it is missing or no YAML."""
     try:
         facts = path.stat()
     except FileNotFoundError:
-        there = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        there = [other.stem for other in yaml_files(path.parent)]
         raise UserError(f"{path}: no such file; {path.parent} has {', '.join(there) or 'no .yaml file'}") from None
     return copy.deepcopy(_parse(path.absolute(), path, facts.st_mtime_ns, facts.st_size))
 

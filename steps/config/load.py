@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from steps.common.errors import UserError
-from steps.common.yaml import check, load, read_yaml
+from steps.common.yaml import check, load, read_yaml, yaml_files
 from steps.config.schema import Corpus, Decode, Experiment, Features, Strict, Train
 from steps.config.variants import check_name, read_variant, read_with_base, variant_names
 
@@ -106,7 +106,7 @@ def experiment_names(conf: Path = CONF) -> list[str]:
 
 def corpus_names(conf: Path = CONF) -> list[str]:
     """The stems of conf/corpora/*.yaml, sorted."""
-    return sorted(path.stem for path in conf.glob("corpora/[!.]*.yaml"))
+    return [path.stem for path in yaml_files(conf / "corpora")]
 
 
 def load_corpus(name: str, conf: Path = CONF) -> Corpus:

@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -19,7 +20,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, Field, model_validator
 
 from steps.common.errors import UserError
-from steps.common.yaml import check, load, read_yaml
+from steps.common.yaml import check, load, read_yaml, yaml_files
 from steps.config.schema import NAME, Experiment, Name, Strict
 
 LONGEST_VALUE = 40  # characters of a value in a name
@@ -93,12 +94,12 @@ class Variant(NamedTuple):
 def variant_names(conf: Path) -> list[str]:
     """All experiments of conf/*.yaml and conf/sweeps/*.yaml; of a file that can't be read, its own name."""
     names = []
-    for path in [*sorted(conf.glob("[!.]*.yaml")), *sorted(conf.glob("sweeps/[!.]*.yaml"))]:
+    for path in [*yaml_files(conf), *yaml_files(conf / "sweeps")]:
         if path.name == "cluster.yaml":  # tells where to work
             continue
         try:
             names += _changes(path)
-        except UserError:
+        except (UserError, OSError):
             names.append(path.stem)
     return list(dict.fromkeys(names))
 
@@ -138,13 +139,16 @@ def _base(path: Path) -> Path:
     base = conf / f"{load(path, Sweep).base}.yaml"
     if not base.exists():
         raise UserError(f"{path}: base: no such file {base}; {conf} has "
-                        f"{', '.join(sorted(other.stem for other in conf.glob('*.yaml')))}")
+                        f"{', '.join(other.stem for other in yaml_files(conf))}")
     return base
 
 
 def check_name(name: str, folder: Path) -> None:
     """Raise UserError where <folder>/<name>.yaml cannot name folders, tasks and experiments."""
     path = folder / f"{name}.yaml"
+    if re.search("[\ud800-\udfff]", name):
+        raise UserError(f"{path}: the name is not {sys.getfilesystemencoding()}; use a locale of UTF-8, such as "
+                        "LC_ALL=C.UTF-8, and a name of UTF-8")
     if not re.fullmatch(NAME, name):
         raise UserError(f"{path}: rename it: names have letters and digits of any script, with . _ - between them")
     if name in RESERVED and folder.name not in ("corpora", "features"):

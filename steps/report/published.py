@@ -10,6 +10,7 @@ from pathlib import Path
 
 from steps.common.errors import UserError
 from steps.common.files import atomic_open
+from steps.common.yaml import yaml_files
 from steps.config.load import CONF, load_experiment
 from steps.report.paired import Comparison
 from steps.report.rows import RATES, SER, Row, differing, flat_config, run_config
@@ -28,7 +29,7 @@ def publish(found: Comparison) -> list[str]:
 
     Returns sentences on rows that were left out. Raises UserError where one of the files has no place for a table.
     """
-    known = {path.stem: path for path in [*CONF.glob("sweeps/[!.]*.yaml"), *CONF.glob("[!.]*.yaml")]}
+    known = {path.stem: path for path in [*yaml_files(CONF / "sweeps"), *yaml_files(CONF)]}
     before = RESULTS.read_text(encoding="utf-8")
     rows = read_results(before)
     said = []

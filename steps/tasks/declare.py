@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from doit.exceptions import TaskFailed
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, disk_error
 from steps.common.lock import busy
 from steps.config.load import Resolved, set_file
 from steps.config.schema import Corpus
@@ -142,8 +142,11 @@ class Remove:
         for pattern in self._paths:
             for path in sorted(Path().glob(pattern)):
                 print(f"{'would remove' if dryrun else 'removing'} {path}")
-                if not dryrun:
-                    _remove(path)
+                try:
+                    if not dryrun:
+                        _remove(path)
+                except OSError as error:
+                    sys.exit(f"error: {disk_error(error)}")
 
 
 class RemovePinyin(Remove):
@@ -170,7 +173,7 @@ def _remove(path: Path) -> None:
 
 
 def read_each(load: Callable[[str], Config], names: Iterable[str]) -> tuple[dict[str, Config], dict[str, str]]:
-    """`load(name)` by name, and the messages of those that raised a UserError, by name.
+    """`load(name)` by name, and the messages of those that raised an error of the user or of the disk, by name.
 
     doit takes `a=b` for a variable and `-x` for an option: such a broken name has _ in place of what is wrong in it.
     """
@@ -180,6 +183,8 @@ def read_each(load: Callable[[str], Config], names: Iterable[str]) -> tuple[dict
             configs[name] = load(name)
         except UserError as error:
             broken[name] = str(error)
+        except OSError as error:
+            broken[name] = disk_error(error)
     for name in [name for name in broken if not re.fullmatch(r"\w[\w.@,+-]*", name)]:
         harmless = re.sub(r"[^\w.@,+]", "_", name)
         while harmless in {*configs, *broken}:

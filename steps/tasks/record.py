@@ -20,6 +20,7 @@ from doit.dependency import get_file_md5
 from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 
+from steps import CLOSED
 from steps.common.files import size_and_time, write_json
 from steps.common.process import is_alive, this_process
 
@@ -44,14 +45,15 @@ class Recorder(ConsoleReporter):
         self._read: dict[str, dict[str, Any]] = {}  # by task: what its dependencies held when it began
 
     def write(self, text: str) -> None:
-        """Where the reader of the output, such as head, has ended, the run goes on without it."""
-        with contextlib.suppress(BrokenPipeError):
+        """Where the reader of the output, such as head, has ended, or the disk is full, the run goes on without it."""
+        with contextlib.suppress(OSError):
             super().write(text)
             self.outstream.flush()
 
     def execute_task(self, task) -> None:
-        """The task's files are about to change."""
+        """The task's files are about to change. Ends doit where the record cannot be written."""
         if task.actions:
+            _check_writable(Path(Globals.dep_manager.backend.name))
             Globals.dep_manager.remove(task.name)
             _write()
             self._read[task.name] = {path: _state(path) for path in task.file_dep}
@@ -80,6 +82,17 @@ def end_with_reader() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
+def print_all_names() -> None:
+    """Let doit print names in hanzi also where the encoding of its output has none: as \\u5f55.
+
+    Ends the program with a message where there is no standard output: doit does not work without.
+    """
+    if "stdout" in CLOSED:
+        sys.exit("error: standard output is closed; give doit one, such as: > doit.log")
+    if hasattr(sys.stdout, "reconfigure"):  # not so where a test has put another stream there
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def end_at_interrupt() -> None:
     """Let Ctrl-C end `doit -n` with a word, not with the traceback of doit's own code."""
     before = sys.excepthook
@@ -91,11 +104,14 @@ def end_at_interrupt() -> None:
 
 
 def check_database(path: Path) -> None:
-    """End the program with a message where doit's record is damaged, or something else stands in its place."""
-    if not os.path.lexists(path):
+    """End the program with a message where doit's record is damaged, cannot be made, or something else stands there."""
+    if not os.path.lexists(path) or (path.is_file() and not path.stat().st_size):
+        _check_writable(path)
         return
     if not path.is_file():
         sys.exit(f"error: {path}, where doit notes what is done, is no file; move it away: mv {path} other")
+    if not os.access(path, os.R_OK):
+        sys.exit(f"error: {path}, where doit notes what is done, cannot be read: give yourself the right to")
     connection = sqlite3.connect(path)
     try:
         sound = connection.execute("pragma quick_check").fetchone() == ("ok",) and _is_record(connection)
@@ -108,6 +124,13 @@ def check_database(path: Path) -> None:
     if not sound:
         sys.exit(f"error: {path}, where doit notes what is done, is damaged; remove it: rm {path}. Stages then run "
                  "again; a finished training is found and left alone")
+
+
+def _check_writable(path: Path) -> None:
+    """End the program with a message where doit's record may not be written."""
+    if not all(os.access(place, os.W_OK) for place in (path.parent, path) if place.exists()):
+        sys.exit(f"error: {path}, where doit notes what is done, cannot be written: give yourself the right to write "
+                 "to it and to its folder")
 
 
 def _is_record(connection: sqlite3.Connection) -> bool:
@@ -213,6 +236,8 @@ def _read(task) -> dict[str, Any]:
 
 
 def _note(task, facts: dict[str, Any]) -> None:
-    if task.targets:
+    if not task.targets:
+        return
+    with contextlib.suppress(OSError):  # the run itself tells what is wrong with the disk
         seconds = {"seconds": _read(task).get("seconds")}  # outlives runs that failed
         write_json(log_path(task).with_suffix(".json"), {"task": task.name, **seconds, **facts})

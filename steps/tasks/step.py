@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, disk_error
 from steps.common.lock import LOCK, give_lock_back, take_lock
 from steps.common.process import die_with_parent
 from steps.tasks import record
@@ -41,7 +41,7 @@ class Step(BaseAction):
 
     def execute(self, out=None, err=None) -> TaskFailed | None:
         """Run the script; `out` and `err` belong to doit's protocol. Raises SystemExit when interrupted."""
-        with contextlib.suppress(BrokenPipeError):  # its reader, such as head, has ended
+        with contextlib.suppress(OSError):  # its reader, such as head, has ended
             sys.stdout.flush()
         if multiprocessing.parent_process() is not None:  # a process of `doit -n`
             die_with_parent()
@@ -51,8 +51,12 @@ class Step(BaseAction):
             handle = take_lock(lock, f"doit {self.task.name}")
         except UserError as error:
             return record.Busy(str(error))
+        except OSError as error:
+            return TaskFailed(disk_error(error))
         try:
             return self._run(log, {LOCK: f"{handle}:{lock}"}, handle)
+        except OSError as error:
+            return TaskFailed(disk_error(error))
         finally:
             give_lock_back(lock, handle)
 
@@ -129,13 +133,17 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _copy(pipe: BinaryIO, log: BinaryIO) -> None:
-    """Pass on each line as it comes, also where this process' stdout is closed."""
-    shown = True
+    """Pass on each line as it comes, also where this process' stdout is closed or the log's disk is full: a pipe that
+    nobody reads would stop the script."""
+    logged = shown = True
     for line in pipe:
         try:
-            log.write(line)
+            if logged:
+                log.write(line)
         except ValueError:  # closed: the script has ended
             return
+        except OSError:
+            logged = False
         while line and shown:
             try:
                 line = line[os.write(1, line):]
