@@ -19,7 +19,7 @@ from steps.config.schema import GENERAL, TRAIN, Pinyin
 from steps.corpus.write import read_pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import GRAPH_FILES, build_graph
-from steps.search.lm import Mixed, Sentences, read_model, sentence_length, syllable_lm, word_lm
+from steps.search.lm import Mixed, Sentences, newspaper_lm, read_model, sentence_length, syllable_lm, word_lm
 from steps.search.ngram import NGram
 from steps.search.words import POLICIES, Readings, Syllables, general_words, only_hanzi, read_own_words, readings_of
 from steps.text.syllables import read_tokens, tokens_hash
@@ -53,6 +53,8 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     models = {name: read_model(Path(name)) for name in lm.arpa}
     of_words, of_syllables = ({name: model for name, model in models.items() if over_syllables(model, tokens) == wanted}
                               for wanted in (False, True))
+    if GENERAL in lm.words and "wfst" in config.experiment.decode.methods:
+        of_words = {"newspaper": newspaper_lm()} | of_words
     counts, readings = word_counts(lm.words, words.values(), of_words.values())
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
     forget_sums(folder, [*GRAPH_FILES, "lm.json"])  # what can be checked has been

@@ -33,6 +33,7 @@ def exp_dir(monkeypatch, tmp_path):
         write_table(Path("data/toy") / part / "text", TEXT)
         write_features(Path("exp/features/toy_fbank") / part, HEARD)
     monkeypatch.setattr(make_graph, "general_words", lambda: GENERAL)
+    monkeypatch.setattr("steps.search.lm.newspaper_clauses", lambda: [["你好", "中国"]])
     grids = {"prefix": {"weight": (0.1, 0.5), "insertion": (0.0,)}, "wfst": {"scale": (1.0,), "blank_penalty": (0.0,)}}
     monkeypatch.setattr(tune, "GRIDS", grids)
     return exp_dir
@@ -52,8 +53,8 @@ def test_all_methods_from_graph_to_score(monkeypatch, exp_dir, capsys):
     config, tokens = with_lm(exp_dir, order=2, arpa=["words.arpa", "syllables.arpa"])
     make_graph.make_graph(config, exp_dir / "graph", tokens)
     facts = json.loads((exp_dir / "graph/lm.json").read_text())
-    for name in ("words", "syllables"):
-        assert list(facts[name]["weights"])[-2:] == ["train", f"{name}.arpa"]
+    assert list(facts["words"]["weights"]) == ["words", "train", "newspaper", "words.arpa"]
+    assert list(facts["syllables"]["weights"])[-2:] == ["train", "syllables.arpa"]
     assert facts["words"]["dev_perplexity"]["mixed"] <= min(facts["words"]["dev_perplexity"].values()) + 1e-6
     run_script(monkeypatch, tune, str(exp_dir), "prefix", "wfst")
     tuning = json.loads((exp_dir / "decode/tuning.json").read_text())
