@@ -23,7 +23,7 @@ MODALS = (  # before 得, must; before 得了, no verb
     "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
     "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行")
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
-ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用"
+ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用抢捞赶轮排占"
 NAMING = tuple(
     "展称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
 WHOM = tuple("我你您他她它咱谁何此这那")  # behind 为, for
@@ -134,7 +134,7 @@ def attained_zhao(clause: Clause) -> dict[int, str]:
     """着 in V不着, V得着 (够不着), behind verbs of attaining (睡着, 找着了, 找着钥匙了) and alone as a verb, to burn
     (就着了), is zhao2."""
     pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆痕调]|边[际沿])|[{ATTAINED}]着|[吓烫碰伤]着(?=孩子|人|[我你他她小老])|"
-               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|[就又也没都火灯炉房]子?着(?=了|起来)|"
+               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|没[{ATTAINED_WITH_LE}]着(?:$|过)|[就又也没都火灯炉房]子?着(?=了|起来)|"
                "别[饿冻累吓烫伤碰摔晒热呛噎]着(?=$|了|孩子)|[蒙吓累冻饿]着(?=了)|着(?=了魔)|打着(?=火(?:$|了|没))|还着$")
     return {match.start() + match[0].index("着"): "zhao2" for match in re.finditer(pattern, clause.text)}
 

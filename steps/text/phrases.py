@@ -17,6 +17,7 @@ from steps.text.syllables import NEUTRAL, from_marked, normalize
 WEAK = Path(__file__).parent / "neutral.txt"  # words with the neutral tones of speech, most of which pypinyin's lacks
 LONGEST = 8  # words of a phrase
 FULL_IN_COMPOUNDS = ("学生",)  # 大学生, 中学生
+FULL_BEFORE_OTHERS = ("地方", "地道", "打算", "难为")  # 地方官, 打算盘
 Entries = Mapping[str, tuple[str, ...]]
 
 
@@ -127,18 +128,21 @@ def _entry(word: str, written: list[str]) -> tuple[str, ...]:
 
 
 def weak_entries(entries: Entries) -> dict[str, tuple[str, ...]]:
-    """The words of neutral.txt, and the dictionary's phrases of three characters that end in one (没关系), read with
-    `entries` and a neutral tone on their last character; doubled (清清楚楚, 规规矩矩), words keep their tones."""
+    """The words of neutral.txt read with `entries` and a neutral tone on their last character, and the dictionary's
+    phrases of three characters that end in one (没关系) or begin with one (玻璃杯, 媳妇儿); doubled (清清楚楚,
+    规规矩矩), words keep their tones."""
     phrases, found = Phrases(entries), {}
     listed = set(_weak_words())
-    ends = listed.difference(FULL_IN_COMPOUNDS)
-    compounds = {phrase for phrase in PHRASES_DICT if len(phrase) == 3 and phrase[1:] in ends and phrase not in entries}
-    for word in listed | compounds:
-        *full, weak = [syllable for span in phrases.spans(word) for syllable in span.syllables]
-        found[word] = (*full, weak[:-1] + NEUTRAL)
+    ends, begins = listed.difference(FULL_IN_COMPOUNDS), listed.difference(FULL_BEFORE_OTHERS)
+    threes = [phrase for phrase in PHRASES_DICT if len(phrase) == 3 and phrase not in entries]
+    weak_at = {phrase: 1 for phrase in threes if phrase[:2] in begins}
+    weak_at |= {word: len(word) - 1 for word in (*listed, *(phrase for phrase in threes if phrase[1:] in ends))}
+    for word, at in weak_at.items():
+        full = [syllable for span in phrases.spans(word) for syllable in span.syllables]
+        found[word] = (*full[:at], full[at][:-1] + NEUTRAL, *full[at + 1 :])
         doubled = "".join(2 * char for char in word)
         if len(word) == 2 and word[0] != word[1] and doubled not in entries and doubled not in PHRASES_DICT:
-            found[doubled] = (full[0], full[0], weak, weak)
+            found[doubled] = (full[0], full[0], full[1], full[1])
     return found
 
 
