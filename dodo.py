@@ -46,7 +46,14 @@ from steps.tasks.declare import (
     tables,
     warn,
 )
-from steps.tasks.record import Recorder, check_database, end_at_interrupt, end_with_reader, print_all_names
+from steps.tasks.record import (
+    Recorder,
+    check_database,
+    check_processes,
+    end_at_interrupt,
+    end_with_reader,
+    print_all_names,
+)
 from steps.tasks.step import Step
 
 DOIT_CONFIG = {
@@ -57,6 +64,7 @@ DOIT_CONFIG = {
     "sort": "definition",
     "verbosity": 2,
 }
+check_processes()
 check_database(Path(DOIT_CONFIG["dep_file"]))
 end_with_reader()
 print_all_names()

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -101,6 +102,12 @@ def end_at_interrupt() -> None:
         print("interrupted", file=sys.stderr) if issubclass(kind, KeyboardInterrupt) else before(kind, *rest)
 
     sys.excepthook = hook
+
+
+def check_processes() -> None:
+    """End the program with a message for `doit -n -1`, which would run nothing and end well."""
+    if re.search(r" (-n ?|--process[ =])-", " ".join(sys.argv)):
+        sys.exit("error: -n: a number of processes is 0, for one after the other, or more")
 
 
 def check_database(path: Path) -> None:

@@ -79,6 +79,7 @@ def test_stages_1_and_3_on_a_disk_that_is_full(project, size):
 
 
 CONFIG = "python -m steps.config one"
+DOIT = f"python -m doit -d . -f {ROOT}/dodo.py"
 SHELLS = {  # a shell's line, its exit status, words of what it says
     "standard output closed": (f"{CONFIG} >&-", 0, ""),
     "all streams closed": (f"{CONFIG} <&- >&- 2>&-", 0, ""),
@@ -90,9 +91,10 @@ SHELLS = {  # a shell's line, its exit status, words of what it says
     "hanzi where they cannot be printed": ("PYTHONIOENCODING=ascii python -m steps.config 实验", 1, "use UTF-8"),
     "a name where the locale has no hanzi": (
         "PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 LC_ALL=C python -m steps.config 实验", 1, "the name is not ascii"),
-    "doit without standard output": (f"python -m doit -d . -f {ROOT}/dodo.py list >&-", 1, "output is closed"),
+    "doit without standard output": (f"{DOIT} list >&-", 1, "output is closed"),
+    "doit with fewer than no processes": (f"{DOIT} -n -1 prepare:own", 1, "-n: a number of processes"),
     "doit with hanzi where they cannot be printed": (
-        f"PYTHONIOENCODING=ascii python -m doit -d . -f {ROOT}/dodo.py list --all", 0, "train:\\u5b9e\\u9a8c"),
+        f"PYTHONIOENCODING=ascii {DOIT} list --all", 0, "train:\\u5b9e\\u9a8c"),
 }
 
 
@@ -104,7 +106,6 @@ def test_streams_and_locales(project, case):
     assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stderr
 
 
-DOIT = f"python -m doit -d . -f {ROOT}/dodo.py"
 RIGHTS = {  # what may not be read or written, its mode, a shell's line, its exit status, words of what it says
     "a config": ("conf/one.yaml", 0o000, f"{DOIT} list --all", 0, "broken: conf/one.yaml: permission denied"),
     "doit's record": (".doit.db", 0o000, f"{DOIT} list", 1, ".doit.db, where doit notes what is done, cannot be read"),
