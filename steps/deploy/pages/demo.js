@@ -1,5 +1,5 @@
 "use strict";
-// The page: a recording in; its spectrogram, its syllables, and how a text was read out.
+// The page: a recording in; its syllables, and how a text was read, out.
 
 const WORDS = {
   en: {
@@ -33,7 +33,7 @@ const WORDS = {
     summary: (right, all) => `${all} 个音节中 ${right} 个正确`, took: seconds => `用时 ${seconds} 秒。`, from: "播放：",
   },
 };
-const LONGEST_S = 120, HEIGHT = 160;
+const LONGEST_S = 120;
 
 /** What the page hears in samples: features, log-probabilities, syllables with begin and end. */
 function recognize(model, samples) {
@@ -64,267 +64,161 @@ function assess(model, found, targets) {
                                    verdict: one.target === null ? null : judged.verdicts[one.target]}));
 }
 
-function start() {
-  const at = id => document.getElementById(id), json = id => JSON.parse(at(id).textContent);
-  const model = loadModel(json("model"), at("weights").textContent), dictionary = loadDictionary(json("dictionary"));
-  const rate = model.features.sample_rate;
-  let words, sound = null, found = null, recorder = null, player = null;
+// ---- the page's state: its words, what it heard, and what runs ----
 
-  function speak(language) {
-    words = WORDS[language];
-    document.documentElement.lang = language;
-    for (const element of document.querySelectorAll("[data-say]")) element.textContent = words[element.dataset.say];
-    at("language").textContent = words.other;
-    at("language").lang = language === "en" ? "zh" : "en";
-    at("text").placeholder = words.placeholder;
-    at("record").textContent = recorder ? words.stop : words.record;
-    at("play").textContent = player ? words.pause : words.play;
-    showText();
-    if (found) show();
+let model, dictionary, words, sound = null, found = null, recorder = null, player = null;
+
+function at(id) {
+  return document.getElementById(id);
+}
+
+function speak(language) {
+  words = WORDS[language];
+  document.documentElement.lang = language;
+  for (const element of document.querySelectorAll("[data-say]")) element.textContent = words[element.dataset.say];
+  at("language").textContent = words.other;
+  at("language").lang = language === "en" ? "zh" : "en";
+  at("text").placeholder = words.placeholder;
+  at("record").textContent = recorder ? words.stop : words.record;
+  at("play").textContent = player ? words.pause : words.play;
+  showText();
+  if (found) show();
+}
+
+function say(message, error = false) {
+  at("status").textContent = message;
+  at("status").classList.toggle("error", error);
+}
+
+// ---- the text ----
+
+function readTargets() {
+  const {targets, unknown} = readText(at("text").value, dictionary);
+  const strange = [...new Set(targets.map(one => one.syllable).filter(syllable => !model.tokens.includes(syllable)))];
+  return {targets, problem: unknown.length ? words.unknown + unknown.join(" ")
+    : strange.length ? words.notInModel + strange.map(accent).join(" ") : ""};
+}
+
+function showText() {
+  const {targets, problem} = readTargets();
+  at("pinyin").textContent = problem || targets.map(one => accent(one.syllable)).join(" ");
+}
+
+// ---- sound in ----
+
+async function hear(blob) {
+  stopPlaying();
+  say(words.working);
+  at("result").hidden = true;
+  found = sound = null;
+  await new Promise(done => setTimeout(done, 20));
+  const begin = performance.now();
+  try {
+    sound = await new OfflineAudioContext(1, 1, model.features.sample_rate).decodeAudioData(await blob.arrayBuffer());
+  } catch (error) {
+    return say(words.unreadable + (blob.name || "") + " " + error.message, true);
   }
-
-  function say(message, error = false) {
-    at("status").textContent = message;
-    at("status").classList.toggle("error", error);
+  if (sound.duration > LONGEST_S) return say(words.tooLong, true);
+  const samples = new Float32Array(sound.length);
+  for (let channel = 0; channel < sound.numberOfChannels; channel++) {
+    sound.getChannelData(channel).forEach((value, i) => { samples[i] += value / sound.numberOfChannels; });
   }
+  found = recognize(model, samples);
+  if (!found) return say(words.tooShort, true);
+  found.pitch = pitch(samples);
+  at("play").disabled = false;
+  say(found.syllables.length ? words.took(((performance.now() - begin) / 1000).toFixed(1)) : words.nothing);
+  show();
+}
 
-  // ---- the text ----
-
-  function readTargets() {
-    const {targets, unknown} = readText(at("text").value, dictionary);
-    const strange = [...new Set(targets.map(one => one.syllable).filter(syllable => !model.tokens.includes(syllable)))];
-    return {targets, problem: unknown.length ? words.unknown + unknown.join(" ")
-      : strange.length ? words.notInModel + strange.map(accent).join(" ") : ""};
-  }
-
-  function showText() {
-    const {targets, problem} = readTargets();
-    at("pinyin").textContent = problem || targets.map(one => accent(one.syllable)).join(" ");
-  }
-
-  // ---- sound in ----
-
-  async function hear(blob) {
-    stop();
-    say(words.working);
-    at("result").hidden = true;
-    found = sound = null;
-    await new Promise(done => setTimeout(done, 20));
-    const begin = performance.now();
-    try {
-      sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await blob.arrayBuffer());
-    } catch (error) {
-      return say(words.unreadable + (blob.name || "") + " " + error.message, true);
-    }
-    if (sound.duration > LONGEST_S) return say(words.tooLong, true);
-    const samples = new Float32Array(sound.length);
-    for (let channel = 0; channel < sound.numberOfChannels; channel++) {
-      sound.getChannelData(channel).forEach((value, i) => { samples[i] += value / sound.numberOfChannels; });
-    }
-    found = recognize(model, samples);
-    if (!found) return say(words.tooShort, true);
-    found.pitch = pitch(samples);
-    at("play").disabled = false;
-    say(found.syllables.length ? words.took(((performance.now() - begin) / 1000).toFixed(1)) : words.nothing);
-    show();
-  }
-
-  async function record() {
-    if (recorder) return recorder.stop();
-    stop();
-    try {
-      const stream = await navigator.mediaDevices.getUserMedia(
-        {audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}});
-      const lossless = "audio/webm;codecs=pcm", chunks = [];
-      recorder = new MediaRecorder(stream, MediaRecorder.isTypeSupported(lossless) ? {mimeType: lossless} : {});
-      recorder.ondataavailable = event => chunks.push(event.data);
-      recorder.onstop = () => {
-        stream.getTracks().forEach(track => track.stop());
-        const blob = new Blob(chunks, {type: recorder.mimeType});
-        recorder = null;
-        at("record").textContent = words.record;
-        at("record").classList.remove("recording");
-        hear(blob);
-      };
-      recorder.start();
-      at("record").textContent = words.stop;
-      at("record").classList.add("recording");
-      say(words.recording);
-      setTimeout((mine => () => { if (recorder === mine) mine.stop(); })(recorder), LONGEST_S * 1000);
-    } catch (error) {
+async function record() {
+  if (recorder) return recorder.stop();
+  stopPlaying();
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia(
+      {audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}});
+    const lossless = "audio/webm;codecs=pcm", chunks = [];
+    recorder = new MediaRecorder(stream, MediaRecorder.isTypeSupported(lossless) ? {mimeType: lossless} : {});
+    recorder.ondataavailable = event => chunks.push(event.data);
+    recorder.onstop = () => {
+      stream.getTracks().forEach(track => track.stop());
+      const blob = new Blob(chunks, {type: recorder.mimeType});
       recorder = null;
-      say(words.noMicrophone + error.message, true);
-    }
-  }
-
-  // ---- sound out ----
-
-  function play(from = 0) {
-    stop();
-    if (!sound) return;
-    const context = new AudioContext(), source = context.createBufferSource();
-    source.buffer = sound;
-    source.connect(context.destination);
-    source.start(0, from);
-    const mine = player = {context, begun: context.currentTime - from};
-    source.onended = () => { if (player === mine) stop(); };
-    at("play").textContent = words.pause;
-    at("cursor").style.display = "block";
-    const move = () => {
-      if (player !== mine) return;
-      at("cursor").style.left = `${(context.currentTime - mine.begun) * found.scale}px`;
-      requestAnimationFrame(move);
+      at("record").textContent = words.record;
+      at("record").classList.remove("recording");
+      hear(blob);
     };
-    move();
+    recorder.start();
+    at("record").textContent = words.stop;
+    at("record").classList.add("recording");
+    say(words.recording);
+    setTimeout((mine => () => { if (recorder === mine) mine.stop(); })(recorder), LONGEST_S * 1000);
+  } catch (error) {
+    recorder = null;
+    say(words.noMicrophone + error.message, true);
   }
+}
 
-  function stop() {
-    if (player) player.context.close();
-    player = null;
-    at("play").textContent = words.play;
-    at("cursor").style.display = "none";
-  }
+// ---- sound out ----
 
-  // ---- the result ----
+function play(from = 0) {
+  stopPlaying();
+  if (!sound) return;
+  const context = new AudioContext(), source = context.createBufferSource();
+  source.buffer = sound;
+  source.connect(context.destination);
+  source.start(0, from);
+  const mine = player = {context, begun: context.currentTime - from};
+  source.onended = () => { if (player === mine) stopPlaying(); };
+  at("play").textContent = words.pause;
+  at("cursor").style.display = "block";
+  const move = () => {
+    if (player !== mine) return;
+    at("cursor").style.left = `${(context.currentTime - mine.begun) * found.scale}px`;
+    requestAnimationFrame(move);
+  };
+  move();
+}
 
-  function show() {
-    at("result").hidden = false;
-    const {targets, problem} = readTargets();
-    const read = targets.length && !problem ? assess(model, found, targets) : null;
-    if (targets.length && problem) say(problem, true);
-    else if (targets.length && !read) say(words.noFit, true);
-    const units = read || found.syllables;
-    const shortest = Math.min(1, ...units.filter(one => one.token).map(one => one.end - one.begin));
-    found.scale = Math.min(600, Math.max(220, 46 / shortest));
-    draw();
-    at("syllables").replaceChildren(...units.filter(one => one.token).map((one, i) => button(one, i, targets)));
-    at("said").textContent = units.filter(one => one.token).map(one => accent(model.tokens[one.token])).join(" ");
-    at("verdicts").replaceChildren(...(read ? verdictTable(read, targets) : []));
-  }
+function stopPlaying() {
+  if (player) player.context.close();
+  player = null;
+  at("play").textContent = words.play;
+  at("cursor").style.display = "none";
+}
 
-  function button(one, number, targets) {
-    const made = document.createElement("button"), heard = accent(model.tokens[one.token]);
-    const target = read => (read ? targets[read] : targets[0]);
-    made.type = "button";
-    made.tabIndex = number ? -1 : 0;
-    made.style.left = `${one.begin * found.scale}px`;
-    made.style.width = `${Math.max(20, (one.end - one.begin) * found.scale - 2)}px`;
-    const line = (tag, text, name = "") => {
-      const element = document.createElement(tag);
-      element.textContent = text;
-      element.className = name;
-      made.append(element);
-    };
-    if (one.verdict) {
-      const wanted = target(one.target), wrong = one.verdict.error === "Mispronunciation";
-      made.className = one.verdict.error;
-      line("b", wanted.grapheme === wanted.syllable ? "" : wanted.grapheme);
-      line("span", accent(wanted.syllable));
-      line("span", wrong ? heard : "", "wrong");
-      line("small", `${Math.round(100 * one.verdict.accuracy)}`);
-    } else {
-      made.className = one.target === null ? "Insertion" : "";
-      line("b", one.target === null ? "+" : "");
-      line("span", heard);
-      line("span", "");
-      line("small", `${Math.round(100 * one.confidence)}`);
-    }
-    made.setAttribute("aria-label", `${words.from} ${heard}`);
+// ---- the result ----
+
+function show() {
+  at("result").hidden = false;
+  const {targets, problem} = readTargets();
+  const read = targets.length && !problem ? assess(model, found, targets) : null;
+  if (targets.length && problem) say(problem, true);
+  else if (targets.length && !read) say(words.noFit, true);
+  const units = read || found.syllables;
+  const shortest = Math.min(1, ...units.filter(one => one.token).map(one => one.end - one.begin));
+  found.scale = Math.min(600, Math.max(220, 46 / shortest));
+  const width = Math.ceil(sound.duration * found.scale);
+  at("strip").style.width = `${width}px`;
+  drawPicture(at("picture"), found, width, model.features.frame_shift_ms);
+  at("syllables").replaceChildren(...units.filter(one => one.token).map((one, i) => {
+    const made = syllableButton(one, i, targets, {model, words, scale: found.scale});
     made.onclick = () => play(one.begin);
     return made;
-  }
+  }));
+  at("said").textContent = units.filter(one => one.token).map(one => accent(model.tokens[one.token])).join(" ");
+  at("verdicts").replaceChildren(...(read ? verdictTable(read, targets, {model, words}) : []));
+}
 
-  function verdictTable(read, targets) {
-    const right = read.filter(one => one.verdict && one.verdict.error === "None").length;
-    const summary = document.createElement("h2");
-    summary.textContent = words.summary(right, targets.length);
-    const scroll = document.createElement("div"), table = scroll.appendChild(document.createElement("table"));
-    scroll.className = "scroll";
-    const row = (cells, tag, name) => {
-      const made = table.appendChild(document.createElement("tr"));
-      made.className = name;
-      for (const cell of cells) {
-        const element = made.appendChild(document.createElement(tag));
-        element.append(cell);
-      }
-    };
-    row(words.columns, "th", "");
-    for (const one of read) {
-      const said = one.token ? accent(model.tokens[one.token]) : "";
-      if (!one.verdict) {
-        row(["+", "", said, words.Insertion, "", "", ""], "td", "Insertion");
-        continue;
-      }
-      const wanted = targets[one.target], partsOf = syllable => model.parts[model.tokens.indexOf(syllable)];
-      const own = partsOf(wanted.syllable), other = one.token ? model.parts[one.token] : null;
-      const off = [0, 1, 2].filter(part => other && wanted.accepted.every(
-        form => !model.tokens.includes(form) || partsOf(form)[part] !== other[part]));
-      // A part's score supposes that the two others are right. Where several are wrong, they have the syllable's.
-      const scores = one.verdict.parts.map((value, part) => (
-        off.length > 1 && off.includes(part) ? one.verdict.accuracy : value));
-      const wrong = one.verdict.error === "Mispronunciation";
-      row([wanted.grapheme, accent(wanted.syllable), said, words[one.verdict.error] + (wrong ? ` · ${off.map(part => words.parts[part]).join(" ")}` : ""),
-           ...scores.map((value, part) => (one.token && (own[part] || other[part]) ? meter(value) : ""))],
-          "td", one.verdict.error);
-    }
-    return [summary, scroll];
-  }
+// ---- events ----
 
-  function meter(value) {
-    const made = document.createElement("span"), bar = made.appendChild(document.createElement("meter"));
-    Object.assign(bar, {min: 0, max: 1, low: 0.3, high: 0.7, optimum: 1, value});
-    made.append(` ${Math.round(100 * value)}`);
-    return made;
-  }
-
-  function draw() {
-    const {features} = found, canvas = at("picture"), width = Math.ceil(sound.duration * found.scale);
-    const dense = Math.min(window.devicePixelRatio || 1, 16000 / width);
-    canvas.style.width = at("strip").style.width = `${width}px`;
-    canvas.style.height = `${HEIGHT}px`;
-    canvas.width = width * dense;
-    canvas.height = HEIGHT * dense;
-    const low = quantile(features.data, 0.02), high = quantile(features.data, 0.998);
-    const small = document.createElement("canvas");
-    [small.width, small.height] = [features.frames, features.bins];
-    const image = new ImageData(features.frames, features.bins);
-    features.data.forEach((value, i) => {
-      const frame = Math.floor(i / features.bins), line = features.bins - 1 - i % features.bins;
-      const grey = 255 * (1 - Math.min(1, Math.max(0, (value - low) / (high - low))));
-      image.data.set([grey, grey, grey, 255], 4 * (line * features.frames + frame));
-    });
-    small.getContext("2d").putImageData(image, 0, 0);
-    const context = canvas.getContext("2d");
-    context.scale(dense, dense);
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, width, HEIGHT);
-    context.drawImage(small, 0, 0, features.frames * model.features.frame_shift_ms / 1000 * found.scale, HEIGHT);
-    drawPitch(context);
-  }
-
-  function drawPitch(context) {
-    const voiced = [...found.pitch].filter(hertz => !Number.isNaN(hertz)).sort((a, b) => a - b);
-    const isVoiced = i => i in found.pitch && !Number.isNaN(found.pitch[i]);
-    const lasting = Array.from(found.pitch, (_, i) => isVoiced(i) && [-2, -1, 0].some(  // in three frames, at the least
-      first => [0, 1, 2].every(k => isVoiced(i + first + k))));
-    const middle = Math.log2(voiced[Math.floor(voiced.length / 2)] || 1);
-    for (const [style, line] of [["rgb(255 255 255 / .8)", 7], ["#0b5cad", 3]]) {
-      Object.assign(context, {strokeStyle: style, lineWidth: line, lineCap: "round", lineJoin: "round"});
-      context.beginPath();
-      found.pitch.forEach((hertz, i) => {
-        if (!lasting[i]) return;
-        const y = HEIGHT * (0.5 - (Math.log2(hertz) - middle) / 2), x = (i + 0.5) * 0.01 * found.scale;
-        context[lasting[i - 1] ? "lineTo" : "moveTo"](x, Math.min(HEIGHT - 2, Math.max(2, y)));
-      });
-      context.stroke();
-    }
-  }
-
-  // ---- events ----
-
+function start() {
+  const json = id => JSON.parse(at(id).textContent);
+  model = loadModel(json("model"), at("weights").textContent);
+  dictionary = loadDictionary(json("dictionary"));
   at("language").onclick = () => speak(document.documentElement.lang === "en" ? "zh" : "en");
   at("record").onclick = record;
-  at("play").onclick = () => (player ? stop() : play());
+  at("play").onclick = () => (player ? stopPlaying() : play());
   at("text").oninput = () => { showText(); if (found) { say(""); show(); } };
   at("file").onchange = event => {
     const [file] = event.target.files;
@@ -332,6 +226,12 @@ function start() {
     if (file) hear(file);
   };
   at("pick").onkeydown = event => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); at("file").click(); } };
+  document.addEventListener("keydown", onKey);
+  acceptDrops();
+  speak((navigator.language || "en").startsWith("zh") ? "zh" : "en");
+}
+
+function acceptDrops() {
   document.addEventListener("dragover", event => { event.preventDefault(); document.body.classList.add("drop"); });
   document.addEventListener("dragleave", () => document.body.classList.remove("drop"));
   document.addEventListener("drop", event => {
@@ -339,21 +239,21 @@ function start() {
     document.body.classList.remove("drop");
     if (event.dataTransfer.files.length) hear(event.dataTransfer.files[0]);
   });
-  document.addEventListener("keydown", event => {
-    const {target, key} = event;
-    if (target.tagName === "INPUT" || event.ctrlKey || event.metaKey || event.altKey) return;
-    const beside = {ArrowRight: target.nextElementSibling, ArrowLeft: target.previousElementSibling}[key];
-    if (key === "r" || key === "R") record();
-    else if (key === "o" || key === "O") at("file").click();
-    else if (key === " " && target.tagName !== "BUTTON" && target.id !== "pick") player ? stop() : play();
-    else if (beside && target.parentElement.id === "syllables") {
-      target.tabIndex = -1;
-      beside.tabIndex = 0;
-      beside.focus();
-    } else return;
-    event.preventDefault();
-  });
-  speak((navigator.language || "en").startsWith("zh") ? "zh" : "en");
+}
+
+function onKey(event) {
+  const {target, key} = event;
+  if (target.tagName === "INPUT" || event.ctrlKey || event.metaKey || event.altKey) return;
+  const beside = {ArrowRight: target.nextElementSibling, ArrowLeft: target.previousElementSibling}[key];
+  if (key === "r" || key === "R") record();
+  else if (key === "o" || key === "O") at("file").click();
+  else if (key === " " && target.tagName !== "BUTTON" && target.id !== "pick") player ? stopPlaying() : play();
+  else if (beside && target.parentElement.id === "syllables") {
+    target.tabIndex = -1;
+    beside.tabIndex = 0;
+    beside.focus();
+  } else return;
+  event.preventDefault();
 }
 
 if (typeof document !== "undefined") start();

@@ -1,5 +1,5 @@
 "use strict";
-// Texts to syllables: pinyin with digits or accents, and hanzi by a small dictionary. As steps/deploy/reading_aloud.py.
+// Texts to syllables: pinyin with digits or accents, and hanzi by a small dictionary. As steps/deploy/assess.py.
 
 const ACCENTS = {a: "āáǎà", e: "ēéěè", i: "īíǐì", o: "ōóǒò", u: "ūúǔù", "ü": "ǖǘǚǜ"};
 
