@@ -28,7 +28,7 @@ from steps.text.transcripts import transcribe_file
 
 FOLDER = Path("exp/hanzi")
 PACKAGES = "jieba", "pypinyin", "snownlp"
-VERSION = 3  # to be raised where the same sources make another graph
+VERSION = 4  # to be raised where the same sources make another graph
 HELD_OUT = 20  # of a text, one sentence in so many weighs it against the word list
 NOT_NEUTRAL = 6.0  # nats that a tone costs where other syllables have theirs and this one has none
 WRITTEN = re.compile(r"(?:(?<=[lnLN])[uU]:|[A-Za-zÀ-ɏḾḿＡ-Ｚａ-ｚ\u0300-\u036f])+\d*")  # a syllable, right or wrong
