@@ -26,6 +26,7 @@ from steps.common.files import size_and_time, write_json
 from steps.common.process import is_alive, this_process
 
 HEADING = "# "  # of each run of a script, in a log
+MOST_TASKS = 64  # at once, unless the machine has more processors
 
 
 class Busy(TaskFailed):
@@ -105,9 +106,13 @@ def end_at_interrupt() -> None:
 
 
 def check_processes() -> None:
-    """End the program with a message for `doit -n -1`, which would run nothing and end well."""
-    if re.search(r" (-n ?|--process[ =])-", " ".join(sys.argv)):
-        sys.exit("error: -n: a number of processes is 0, for one after the other, or more")
+    """End the program with a message for `doit -n` with a number below 0, which would run nothing and end well, or with
+    one so large that doit, which starts all of them at once, would take the machine's memory.
+    """
+    given = re.search(r" (?:-n ?|--process[ =])(-?[0-9]+)", " ".join(sys.argv))
+    most = max(MOST_TASKS, os.cpu_count() or 1)
+    if given and not 0 <= int(given[1][:10]) <= most:
+        sys.exit(f"error: -n: a number of processes is 0, for one after the other, or up to {most}")
 
 
 def check_database(path: Path) -> None:

@@ -93,6 +93,7 @@ SHELLS = {  # a shell's line, its exit status, words of what it says
         "PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 LC_ALL=C python -m steps.config 实验", 1, "the name is not ascii"),
     "doit without standard output": (f"{DOIT} list >&-", 1, "output is closed"),
     "doit with fewer than no processes": (f"{DOIT} -n -1 prepare:own", 1, "-n: a number of processes"),
+    "doit with 99999 processes": (f"{DOIT} -n 99999 prepare:own", 1, "-n: a number of processes"),
     "doit with hanzi where they cannot be printed": (
         f"PYTHONIOENCODING=ascii {DOIT} list --all", 0, "train:\\u5b9e\\u9a8c"),
 }
