@@ -260,10 +260,10 @@ def run():
 
 net.set_train(True)
 run()
-for attempt in range(3):
+for attempt in range(5):
     child = multiprocessing.get_context("fork").Process(target=run)
     child.start()
-    child.join(60)
+    child.join(15)
     if child.exitcode is not None:
         break
     child.kill()  # forked on a busy machine, MindSpore's own runtime at times spins for ever
