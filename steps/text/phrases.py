@@ -66,9 +66,15 @@ class Phrases:
             if self._is_phrase(hanzi, held):
                 found.append(Span(start, hanzi, self.syllables(hanzi)))
             else:
-                found += [Span(start + span.start, *span[1:]) for span in self.spans(hanzi)]
+                found += [Span(start + span.start, *span[1:]) for span in self._spans_of_word(hanzi)]
             start, index = start + len(hanzi), index + held
         return found
+
+    def _spans_of_word(self, word: str) -> list[Span]:
+        """A word that is no phrase: forward, but 放风筝 is 放 and 风筝, which is an entry of ours, not 放风 and 筝."""
+        if len(word) == 3 and word[1:] in self._extra and word[:2] not in self._extra:
+            return [Span(0, word[0], self.syllables(word[0])), Span(1, word[1:], self.syllables(word[1:]))]
+        return self.spans(word)
 
     def _is_phrase(self, hanzi: str, words: int) -> bool:
         return hanzi in self._extra or (hanzi in PHRASES_DICT and (words == 1 or len(hanzi) > 2))
