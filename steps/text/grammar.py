@@ -88,7 +88,7 @@ def _makes_adverb(before: Token, behind: Token) -> bool:
         return True
     if before.tag.startswith(ATTRIBUTE_TAGS) and before.hanzi[-1] != "声":
         return False
-    return before.tag[0] in STATE_TAGS or behind.hanzi[0] not in (*PLACES, *NO_TOKEN.hanzi)
+    return before.tag[0] in STATE_TAGS or (behind is not NO_TOKEN and behind.hanzi[0] not in PLACES)
 
 
 def _repeats(word: str) -> bool:

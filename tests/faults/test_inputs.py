@@ -105,12 +105,12 @@ def with_nan(path: str) -> Edit:
         from steps.model.checkpoints import read_checkpoint, save_weights
 
         arrays = read_checkpoint(root / path)
-        first = next(value for name, value in arrays.items() if "." in name)
+        weights = {name: value for name, value in arrays.items() if "." in name}
+        first = next(iter(weights.values()))
         values = first.asnumpy().copy()
         values.flat[0] = float("nan")
         first.set_data(type(first.data)(values))
-        save_weights(root / path, {name: value for name, value in arrays.items() if "." in name},
-                     {name: value for name, value in arrays.items() if "." not in name})
+        save_weights(root / path, weights, {name: arrays[name] for name in arrays.keys() - weights.keys()})
     return edit
 
 

@@ -50,7 +50,6 @@ function drawPitch(context, found) {
 /** The button of a syllable, its place and width by `scale`, pixels a second. */
 function syllableButton(one, number, targets, {model, words, scale}) {
   const made = document.createElement("button"), heard = accent(model.tokens[one.token]);
-  const target = read => (read ? targets[read] : targets[0]);
   made.type = "button";
   made.tabIndex = number ? -1 : 0;
   made.style.left = `${one.begin * scale}px`;
@@ -62,7 +61,7 @@ function syllableButton(one, number, targets, {model, words, scale}) {
     made.append(element);
   };
   if (one.verdict) {
-    const wanted = target(one.target), wrong = one.verdict.error === "Mispronunciation";
+    const wanted = targets[one.target], wrong = one.verdict.error === "Mispronunciation";
     made.className = one.verdict.error;
     line("b", wanted.grapheme === wanted.syllable ? "" : wanted.grapheme);
     line("span", accent(wanted.syllable));
