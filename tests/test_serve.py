@@ -257,6 +257,16 @@ def test_slow_and_large_uploads_are_cut_off(model, tmp_path):
         assert answer.status_code == 408
 
 
+@pytest.mark.parametrize("waiting,code", [(8, b" 413 "), (-2, b" 429 ")], ids=["too large", "too many"])
+def test_a_client_that_sends_all_before_it_reads_sees_the_answer(model, tmp_path, waiting, code):
+    """With bytes still under way, a connection that is closed is reset, and the answer with it."""
+    content = body(bytes(20 << 20))
+    app = make_app(tmp_path, Limits(upload_bytes=50_000, workers=2, waiting=waiting))
+    with serving(app) as address, connect(address) as large:
+        large.sendall(head(len(content)) + content)
+        assert code in large.recv(1000)
+
+
 def test_the_openai_client(model, tmp_path):
     openai = pytest.importorskip("openai", reason="the openai client is not installed")
     (tmp_path / "a.wav").write_bytes(wav())

@@ -39,7 +39,8 @@ def error_json(message: str, kind: str = "invalid_request_error") -> dict:
 class Gate:
     """ASGI middleware: counts POST requests, and refuses what is too much (429), too large (413), too slow (408).
 
-    A request holds its place from its first byte until its answer is sent or its client has gone.
+    A request holds its place from its first byte until its answer is sent or its client has gone. What a client still
+    sends when it is answered is read and dropped: one that is cut off while it sends sees no answer.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits):
@@ -51,48 +52,57 @@ class Gate:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
+        receive, send = self._limited(scope, receive, send)
         if self._busy >= self._limits.workers + self._limits.waiting:
-            await self._refuse(scope, receive, send)
+            answer = JSONResponse(error_json("too many requests at once; try again in some seconds",
+                                             "rate_limit_error"), 429, {"Retry-After": "2"})
+            await answer(scope, receive, send)
             return
         self._busy += 1
         try:
-            await self.app(scope, self._limited(scope, receive), send)
+            await self.app(scope, receive, send)
         finally:
             self._busy -= 1
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 429. The upload is read first, and dropped: a client that is cut off while it sends sees no answer."""
-        limited = self._limited(scope, receive)
-        with contextlib.suppress(HTTPException):
-            while (await limited()).get("more_body", False):
-                pass
-        answer = JSONResponse(error_json("too many requests at once; try again in some seconds", "rate_limit_error"),
-                              429, {"Retry-After": "2"})
-        await answer(scope, receive, send)
-
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+    def _limited(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """`receive` that raises HTTPException 413 and 408, and `send` that ends when the upload has, or its time."""
         limits, seen, whole = self._limits, 0, False
         end = time.monotonic() + limits.upload_s
         length = dict(scope["headers"]).get(b"content-length", b"0")
         promised = int(length) if length.isdigit() else 0
 
+        async def next_part() -> Message:
+            nonlocal whole
+            message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
+            whole = not message.get("more_body", False)
+            return message
+
         async def limited() -> Message:
-            nonlocal seen, whole
+            nonlocal seen
             if whole:
                 return await receive()
             if promised > limits.upload_bytes:
                 raise HTTPException(413, _too_large(limits))
             try:
-                message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
+                message = await next_part()
             except asyncio.TimeoutError:
                 raise HTTPException(408, f"the upload took longer than {limits.upload_s:.0f} s") from None
             seen += len(message.get("body", b""))
             if seen > limits.upload_bytes:
                 raise HTTPException(413, _too_large(limits))
-            whole = not message.get("more_body", False)
             return message
 
-        return limited
+        async def lingering(message: Message) -> None:
+            if message["type"] != "http.response.body" or message.get("more_body", False):
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            with contextlib.suppress(asyncio.TimeoutError):
+                while not whole:
+                    await next_part()
+            await send({"type": "http.response.body"})
+
+        return limited, lingering
 
 
 def _too_large(limits: Limits) -> str:
