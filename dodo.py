@@ -5,7 +5,6 @@ features share stages 1 to 3. A task reruns where its files, its scripts or the 
 changed. Training alone does not depend on its scripts: a comment must not throw away a week; env.json tells the commit.
 """
 
-import signal
 from pathlib import Path
 
 from steps.common.checksums import SUMS
@@ -28,6 +27,7 @@ from steps.tasks.changes import (
     SameOwnFiles,
     SameSources,
 )
+from steps.tasks.command import prepare
 from steps.tasks.declare import (
     DATA,
     EXP,
@@ -46,14 +46,7 @@ from steps.tasks.declare import (
     tables,
     warn,
 )
-from steps.tasks.record import (
-    Recorder,
-    check_database,
-    check_processes,
-    end_at_interrupt,
-    end_with_reader,
-    print_all_names,
-)
+from steps.tasks.record import Recorder
 from steps.tasks.step import Step
 
 DOIT_CONFIG = {
@@ -64,12 +57,7 @@ DOIT_CONFIG = {
     "sort": "definition",
     "verbosity": 2,
 }
-check_processes()
-check_database(Path(DOIT_CONFIG["dep_file"]))
-end_with_reader()
-print_all_names()
-end_at_interrupt()
-signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that doit ends in order, and its script with it
+prepare(Path(DOIT_CONFIG["dep_file"]))
 
 CORPORA, BROKEN_CORPORA = read_each(read_corpus, corpus_names())
 EXPERIMENTS, BROKEN_EXPERIMENTS = read_each(load_experiment, experiment_names())

@@ -173,4 +173,9 @@ if [ "$1" = mindinsight ]; then
     shift
     set -- python -m steps.mindinsight "$@"
 fi
+if [ "$1" = doit ]; then
+    for word in "$@"; do  # doit would show a traceback of its own
+        [ -n "$word" ] || { say "a word behind doit is empty; is a variable not set?"; exit 2; }
+    done
+fi
 exec "$@"

@@ -102,11 +102,12 @@ def test_it_installs_once(clone):
     assert clone.log.read_text().split() == ["venv", "pip", *f"{clone.folder}/requirements.lock".split()]
 
 
-def test_mindinsight_is_a_script_of_the_recipe(clone):
+def test_mindinsight_and_doit(clone):
     (clone.folder / "steps").mkdir()
     (clone.folder / "steps/mindinsight.py").write_text("import sys; print(sys.argv[1:])")
     out, _ = clone.run("path.sh", "mindinsight", "exp/a b", "--port", "9")
     assert out == "['exp/a b', '--port', '9']\n"
+    assert "a word behind doit is empty" in clone.run("path.sh", "doit", "clean", "", status=2)[1]
 
 
 def test_it_installs_again_when_the_lock_changes(clone):

@@ -62,7 +62,7 @@ def run(main) -> None:
         sys.exit(130)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _flush_or_drop()
+        drop_output()
 
 
 def _call(main) -> None:
@@ -75,8 +75,8 @@ def _call(main) -> None:
     sys.stdout.flush()
 
 
-def _flush_or_drop() -> None:
-    """Write what is printed; drop it where that fails: Python would try again as it ends, and print the error."""
+def drop_output() -> None:
+    """Write what is printed, or drop it where that fails: Python would try again as it ends, and print the error."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -8,10 +8,6 @@ import contextlib
 import functools
 import json
 import os
-import re
-import signal
-import sqlite3
-import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +17,11 @@ from doit.dependency import get_file_md5
 from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 
-from steps import CLOSED
 from steps.common.files import size_and_time, write_json
 from steps.common.process import is_alive, this_process
+from steps.tasks.command import check_writable
 
 HEADING = "# "  # of each run of a script, in a log
-MOST_TASKS = 64  # at once, unless the machine has more processors
 
 
 class Busy(TaskFailed):
@@ -55,7 +50,7 @@ class Recorder(ConsoleReporter):
     def execute_task(self, task) -> None:
         """The task's files are about to change. Ends doit where the record cannot be written."""
         if task.actions:
-            _check_writable(Path(Globals.dep_manager.backend.name))
+            check_writable(Path(Globals.dep_manager.backend.name))
             Globals.dep_manager.remove(task.name)
             _write()
             self._read[task.name] = {path: _state(path) for path in task.file_dep}
@@ -76,82 +71,6 @@ class Recorder(ConsoleReporter):
         _write()  # else the database stays locked until this doit ends
         if task.executed and not isinstance(fail, Busy):
             failed(task)
-
-
-def end_with_reader() -> None:
-    """Let `doit list | head` end without a word where head has ended."""
-    if sys.argv[1:2] and sys.argv[1] in ("list", "info", "help"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-
-
-def print_all_names() -> None:
-    """Let doit print names in hanzi also where the encoding of its output has none: as \\u5f55.
-
-    Ends the program with a message where there is no standard output: doit does not work without.
-    """
-    if "stdout" in CLOSED:
-        sys.exit("error: standard output is closed; give doit one, such as: > doit.log")
-    if hasattr(sys.stdout, "reconfigure"):  # not so where a test has put another stream there
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def end_at_interrupt() -> None:
-    """Let Ctrl-C end `doit -n` with a word, not with the traceback of doit's own code."""
-    before = sys.excepthook
-
-    def hook(kind: type[BaseException], *rest) -> None:
-        print("interrupted", file=sys.stderr) if issubclass(kind, KeyboardInterrupt) else before(kind, *rest)
-
-    sys.excepthook = hook
-
-
-def check_processes() -> None:
-    """End the program with a message for `doit -n` with a number below 0, which would run nothing and end well, or with
-    one so large that doit, which starts all of them at once, would take the machine's memory.
-    """
-    given = re.search(r" (?:-n ?|--process[ =])(-?[0-9]+)", " ".join(sys.argv))
-    most = max(MOST_TASKS, os.cpu_count() or 1)
-    if given and not 0 <= int(given[1][:10]) <= most:
-        sys.exit(f"error: -n: a number of processes is 0, for one after the other, or up to {most}")
-
-
-def check_database(path: Path) -> None:
-    """End the program with a message where doit's record is damaged, cannot be made, or something else stands there."""
-    if not os.path.lexists(path) or (path.is_file() and not path.stat().st_size):
-        _check_writable(path)
-        return
-    if not path.is_file():
-        sys.exit(f"error: {path}, where doit notes what is done, is no file; move it away: mv {path} other")
-    if not os.access(path, os.R_OK):
-        sys.exit(f"error: {path}, where doit notes what is done, cannot be read: give yourself the right to")
-    connection = sqlite3.connect(path)
-    try:
-        sound = connection.execute("pragma quick_check").fetchone() == ("ok",) and _is_record(connection)
-    except sqlite3.OperationalError:  # another doit writes to it, or it cannot be opened: doit will say so
-        return
-    except (sqlite3.DatabaseError, ValueError, TypeError):
-        sound = False
-    finally:
-        connection.close()
-    if not sound:
-        sys.exit(f"error: {path}, where doit notes what is done, is damaged; remove it: rm {path}. Stages then run "
-                 "again; a finished training is found and left alone")
-
-
-def _check_writable(path: Path) -> None:
-    """End the program with a message where doit's record may not be written."""
-    if not all(os.access(place, os.W_OK) for place in (path.parent, path) if place.exists()):
-        sys.exit(f"error: {path}, where doit notes what is done, cannot be written: give yourself the right to write "
-                 "to it and to its folder")
-
-
-def _is_record(connection: sqlite3.Connection) -> bool:
-    """Whether a database is new, or as doit writes it: a JSON mapping for each task."""
-    columns = {column for _, column, *_ in connection.execute("pragma table_info(doit)")}
-    if not columns:
-        return True
-    return columns == {"task_id", "task_data"} and all(
-        isinstance(json.loads(data), dict) for data, in connection.execute("select task_data from doit"))
 
 
 @functools.cache

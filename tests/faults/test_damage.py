@@ -13,7 +13,7 @@ import steps.status
 from steps.common.checksums import LARGE, SUMS, check_sums, write_sums, wrong_files
 from steps.common.errors import UserError
 from steps.feats.archive import FeatureReader, load_cmvn, save_cmvn
-from steps.tasks.record import check_database
+from steps.tasks.command import check_record
 
 OUT = "exp/features/own_fbank"
 
@@ -135,8 +135,8 @@ def test_records_of_doit(tmp_path, name):
             for statement in made:
                 connection.execute(statement)
     if not said:
-        check_database(path)
+        check_record(path)
         return
     with pytest.raises(SystemExit) as end:
-        check_database(path)
+        check_record(path)
     assert said in end.value.code and str(path) in end.value.code

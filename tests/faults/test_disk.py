@@ -92,6 +92,12 @@ SHELLS = {  # a shell's line, its exit status, words of what it says
     "a name where the locale has no hanzi": (
         "PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 LC_ALL=C python -m steps.config 实验", 1, "the name is not ascii"),
     "doit without standard output": (f"{DOIT} list >&-", 1, "output is closed"),
+    "doit and a full disk behind standard output": (f"{DOIT} list > /dev/full", 3, "the disk is full"),
+    "doit, a full disk behind standard output, and a task": (f"{DOIT} -n 1 prepare:own > /dev/full", 1, ""),
+    "doit's options of lists": (f"{DOIT} list --template '{{x}}'", 3, "with these arguments (KeyError: 'x')"),
+    "doit and no such task": (f"{DOIT} info nosuch", 3, "cannot work with these arguments (KeyError: 'nosuch')"),
+    "doit and a record that is a config": (f"{DOIT} list --db-file conf/one.yaml", 3, "seems to use an bad format"),
+    "doit and an output that is a folder": (f"{DOIT} -o conf prepare:own", 3, "conf: a folder stands where a file"),
     "doit with fewer than no processes": (f"{DOIT} -n -1 prepare:own", 1, "-n: a number of processes"),
     "doit with 99999 processes": (f"{DOIT} -n 99999 prepare:own", 1, "-n: a number of processes"),
     "doit with hanzi where they cannot be printed": (
