@@ -65,8 +65,22 @@ def run(main) -> None:
         drop_output()
 
 
+def umask() -> int:
+    """The rights that new files of this process lack."""
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def check_umask() -> None:
+    """Raise UserError where the user would have no right to new files and folders: they could not even be removed."""
+    if umask() & 0o700:
+        raise UserError(f"umask {umask():03o} takes your own rights to new files from you; set another: umask 022")
+
+
 def _call(main) -> None:
     """Call `main`, and write what it has printed while errors of that are still told."""
+    check_umask()
     try:
         main()
     except SystemExit:

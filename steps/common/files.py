@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, umask
 
 OF_SHELL = "/dev/fd/", "/dev/stdin", "/proc/self/fd/"
 LEFTOVER = re.compile(r"\..+\.(\d+)(?:-([0-9a-f]{8}))?\.[^.]+(?:\.(?:tmp|ckpt))?")  # with the process that makes it
@@ -48,7 +48,7 @@ def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]
     beside = Path(name)
     try:
         yield beside
-        beside.chmod(0o666 & ~_umask())
+        beside.chmod(0o666 & ~umask())
         _sync(beside)
         os.replace(beside, path)
     except OSError as error:
@@ -225,9 +225,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

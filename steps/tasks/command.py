@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from doit import doit_cmd
 
 from steps import CLOSED
-from steps.common.errors import disk_error, drop_output
+from steps.common.errors import UserError, check_umask, disk_error, drop_output
 
 MOST_TASKS = 64  # at once, unless the machine has more processors
 OURS = Path(__file__).resolve().parents[2]
@@ -25,8 +25,12 @@ def prepare(record: Path) -> None:
     """Make doit end with a word where it would show a traceback of its own code, run nothing, or lose its output.
 
     `record` is the file where it notes what is done. Ends the program with a message where that is damaged, and where
-    the arguments are wrong.
+    the arguments or the umask are wrong.
     """
+    try:
+        check_umask()
+    except UserError as error:
+        sys.exit(f"error: {error}")
     _check_processes()
     check_record(record)
     _set_output()

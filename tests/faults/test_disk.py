@@ -82,6 +82,8 @@ CONFIG = "python -m steps.config one"
 DOIT = f"python -m doit -d . -f {ROOT}/dodo.py"
 SHELLS = {  # a shell's line, its exit status, words of what it says
     "standard output closed": (f"{CONFIG} >&-", 0, ""),
+    "umask 777": ("umask 777; python -m steps.stage1_prepare own", 1, "error: umask 777 takes your own rights"),
+    "umask 277 and doit": (f"umask 277; {DOIT} prepare:own", 1, "error: umask 277 takes your own rights"),
     "all streams closed": (f"{CONFIG} <&- >&- 2>&-", 0, ""),
     "a file that is opened gets no stream's number": (
         "python -c 'import os, steps; os._exit(os.open(\".\", 0))' <&- >&- 2>&-", 3, ""),
