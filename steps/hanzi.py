@@ -159,4 +159,4 @@ def parse_args() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, errors="strict")

@@ -62,4 +62,4 @@ def parse_args() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, errors="strict")

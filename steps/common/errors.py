@@ -36,8 +36,11 @@ class UserError(Exception):
     """Something the user can mend: the message names the file, the line or utterance, what is wrong, what to do."""
 
 
-def run(main) -> None:
+def run(main, errors: str = "backslashreplace") -> None:
     """Call `main()` as a script's body: a UserError becomes one line on stderr and exit status 1, without traceback.
+
+    `errors` is what becomes of characters that the encoding of stdout lacks, as of `open`. A script whose output others
+    read as text takes "strict".
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt in `main`, once: later ones do not disturb its clearing up. The exit
     status is then 130. An OSError of a disk that is full or must not be written to is a UserError, too.
@@ -45,6 +48,8 @@ def run(main) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a shell script
         signal.signal(signal.SIGINT, _interrupt)
+    if hasattr(sys.stdout, "reconfigure"):  # not so where a test has put another stream there
+        sys.stdout.reconfigure(errors=errors)
     try:
         _call(main)
     except UserError as error:

@@ -91,6 +91,11 @@ SHELLS = {  # a shell's line, its exit status, words of what it says
     "a reader that ends": (f"{CONFIG} | true", 141, ""),
     "a reader that ends, and an error": ("python -m steps.config two | true", 1, "conf/two.yaml: no such file"),
     "hanzi where they cannot be printed": ("PYTHONIOENCODING=ascii python -m steps.config 实验", 1, "use UTF-8"),
+    "a message with hanzi where they cannot be printed": (
+        "mv t.csv own; cp conf/corpora/own.yaml conf/corpora/录.yaml; "
+        "PYTHONIOENCODING=ascii python -m steps.stage1_prepare 录", 0, "data/\\u5f55/train: 2 utterances"),
+    "hanzi as a result where they cannot be printed": (
+        "echo ni3 hao3 | PYTHONIOENCODING=ascii python -m steps.hanzi", 1, "use UTF-8"),
     "a name where the locale has no hanzi": (
         "PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 LC_ALL=C python -m steps.config 实验", 1, "the name is not ascii"),
     "doit without standard output": (f"{DOIT} list >&-", 1, "output is closed"),
@@ -111,8 +116,9 @@ SHELLS = {  # a shell's line, its exit status, words of what it says
 def test_streams_and_locales(project, case):
     line, status, said = SHELLS[case]
     write_experiments(project)
+    lines(project.root / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
     done = shell(project, line)
-    assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stderr
+    assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
 
 
 RIGHTS = {  # what may not be read or written, its mode, a shell's line, its exit status, words of what it says
