@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
+from steps.search.words import POLICIES, general_words
 from steps.text.contexts import Contexts, find
 from steps.text.normalize import is_hanzi, normalize
 from steps.text.phrases import Phrases, read_entries
@@ -50,6 +51,14 @@ def test_loose_segmentation_is_that_of_pypinyin(text):
     prefixes.train(PHRASES_DICT)
     theirs = list(Seg(prefixes, no_non_phrases=False).cut(text))
     assert [span.hanzi for span in Phrases({}, loose=True).spans(text)] == theirs
+
+
+def test_words_are_read_as_clauses_are():
+    words = [*sorted(general_words())[::300], *"得行乾长", "头发", "頭髮", "看看", "WiFi", "的𠮷"]
+    for reader in map(Reader, (Pinyin(), SPOKEN, *POLICIES, THCHS30)):
+        known = [[] if reader.unknown(word) else reader.read(word) for word in words]
+        assert reader.syllables_of(words) == [[syllable for part in parts for syllable in part.syllables]
+                                              for parts in known]
 
 
 @pytest.mark.parametrize("policy", [Pinyin(), CITATION, SPOKEN, LEXICAL, THCHS30], ids=str)

@@ -23,7 +23,7 @@ from steps.text.syllables import from_marked, normalize
 
 DOCUMENTS = 0.2  # share of the frequencies by document in the general list's, beside those by word
 SCALE = 10 ** 8  # words of running text that the general list's counts are out of
-CHUNK = 20_000  # words that a process reads at once
+CHUNK = 2000  # words that a process reads at once
 OWN = 100.0  # words in a million that a word of one's own is, where its line gives no number
 RARE = 0.02  # part of a character's readings that each reading is at the least
 POLICIES = (Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early"),
@@ -157,9 +157,9 @@ def _read(policies: Iterable[Pinyin], words: list[str]) -> list[set[Syllables]]:
     """The readings of words; none of those that hold a character which the dictionary does not know."""
     found: list[set[Syllables]] = [set() for _ in words]
     for reader in map(_reader, policies):
-        places = [place for place, word in enumerate(words) if not reader.unknown(word)]
-        for place, parts in zip(places, reader.read_all([words[place] for place in places]), strict=True):
-            found[place].add(tuple(syllable for part in parts for syllable in part.syllables))
+        for readings, syllables in zip(found, reader.syllables_of(words), strict=True):
+            if syllables:
+                readings.add(tuple(syllables))
     return found
 
 

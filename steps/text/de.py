@@ -42,7 +42,7 @@ NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六
 def readings_of_de(clause: Clause) -> dict[int, str]:
     """得: the particle de5 (跑得快, 行得通), must, dei3 (我得走), or the verb, de2 (得了第一名)."""
     found = {}
-    for index, token in enumerate(clause.tokens):
+    for index, token in enumerate(clause.tokens if "得" in clause.text else ()):
         if token.hanzi == "得":
             place = Place(clause, index)
             found[token.start] = next(reading for reading, fits in RULES if fits(place))

@@ -8,6 +8,7 @@ i idiom, l set phrase, m numeral, n noun, p preposition, q measure word, r prono
 import re
 from typing import NamedTuple
 
+RULED = frozenset("了地着得为只一不个儿")  # what rules, here and of sandhi, are about, beside doubled characters
 DIGITS = tuple("〇零一二两三四五六七八九十百千万亿")
 COUNTING = (*DIGITS, *"这那哪每几半数")
 PLACES = "上下里中内外面"  # 地上, 地下, 地里 …: ground, not a particle
@@ -62,7 +63,7 @@ class Clause(NamedTuple):
 def adverbial_di(clause: Clause) -> dict[int, str]:
     """地 that makes an adverb of what stands before it (紧张地忙碌) is de5; ground, place (各地, 堂屋地上) are di4."""
     found = {}
-    for index, token in enumerate(clause.tokens):
+    for index, token in enumerate(clause.tokens if "地" in clause.text else ()):
         before, token, behind = clause.around(index)
         if token.hanzi[-1] != "地":
             continue
@@ -105,6 +106,8 @@ def distance_back(text: str, at: int) -> int:
 
 def able_liao(clause: Clause) -> dict[int, str]:
     """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3, can, can't; so is the first 了 in 终于了了."""
+    if "了" not in clause.text:
+        return {}
     found = {match.start(): "liao3" for match in re.finditer("(?<=[^除为罢])了(?=了(?!解|如|然|断))", clause.text)}
     for match in re.finditer("[不得]了(?!解|结|然|却|断|如指掌)", clause.text):
         at, before = match.start(), _word_at(clause, match.start() - 1)
@@ -133,6 +136,8 @@ def _word_at(clause: Clause, at: int) -> Token | None:
 def attained_zhao(clause: Clause) -> dict[int, str]:
     """着 in V不着, V得着 (够不着), behind verbs of attaining (睡着, 找着了, 找着钥匙了) and alone as a verb, to burn
     (就着了), is zhao2."""
+    if "着" not in clause.text:
+        return {}
     pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆痕调]|边[际沿])|[{ATTAINED}]着|[吓烫碰伤]着(?=孩子|人|[我你他她小老])|"
                f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|没[{ATTAINED_WITH_LE}]着(?:$|过)|[就又也没都火灯炉房]子?着(?=了|起来)|"
                "别[饿冻累吓烫伤碰摔晒热呛噎]着(?=$|了|孩子)|[蒙吓累冻饿]着(?=了)|着(?=了魔)|打着(?=火(?:$|了|没))|还着$")
@@ -142,7 +147,7 @@ def attained_zhao(clause: Clause) -> dict[int, str]:
 def readings_of_wei(clause: Clause) -> dict[int, str]:
     """为 alone: wei2, to be or become (称为, 以人为本, 长度为三米), or wei4, for (为你骄傲)."""
     found = {}
-    for index, token in enumerate(clause.tokens):
+    for index, token in enumerate(clause.tokens if "为" in clause.text else ()):
         if token.hanzi == "为":
             found[token.start] = "wei2" if _is_copula(clause, index) else "wei4"
         elif token.hanzi[-1] == "为" and token.hanzi[-2] not in "因专特只":
@@ -173,12 +178,14 @@ def _is_copula(clause: Clause, index: int) -> bool:
 
 def measure_zhi(clause: Clause) -> dict[int, str]:
     """只 behind a number or 这 那 哪 每 几 半 counts animals and things: zhi1."""
-    return {at: "zhi1" for at, char in enumerate(clause.text)
+    return {at: "zhi1" for at, char in enumerate(clause.text if "只" in clause.text else "")
             if char == "只" and at and clause.text[at - 1] in COUNTING}
 
 
 def doubled_verbs(clause: Clause) -> list[int]:
     """The positions of doubled verbs' second syllables, which lose their tone: 看看, 试试, but not 说说笑笑."""
+    if len(set(clause.text)) == len(clause.text):
+        return []
     inside_longer = {at for token in clause.tokens if len(token.hanzi) > 3 for at in range(token.start, token.end)}
     counted = [match.start() + 1 for match in COUNTED.finditer(clause.text)]
     return counted + [at for at in range(1, len(clause.text))
@@ -187,6 +194,6 @@ def doubled_verbs(clause: Clause) -> list[int]:
 
 def erhua(clause: Clause) -> dict[int, str]:
     """儿 as a suffix (玩儿, 一点儿) is er5; 儿 as child (女儿, 婴儿) keeps its tone."""
-    return {token.end - 1: "er5" for token in clause.tokens
+    return {token.end - 1: "er5" for token in (clause.tokens if "儿" in clause.text else ())
             if token.end > 1 and token.hanzi[-1] == "儿"
             and not clause.text[: token.end].endswith(CHILDREN)}

@@ -2,12 +2,11 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
-from pypinyin.seg.mmseg import p_set as KNOWN_PREFIXES  # noqa: N812
 
 from steps.common.errors import UserError
 from steps.common.files import utf8_lines
@@ -40,15 +39,15 @@ class Phrases:
         self._extra = dict(extra)
         self._loose = loose
         self.syllables = functools.cache(self._syllables)
-        self._prefixes = {phrase[:end] for phrase in extra for end in range(1, len(phrase) + 1)}
+        self._prefixes = _prefixes(PHRASES_DICT) | _prefixes(extra)
 
-    def spans(self, text: str) -> list[Span]:
-        """`text` (hanzi alone) cut into phrases and single characters."""
+    def spans(self, text: str, before: int = 0) -> list[Span]:
+        """`text` (hanzi alone) cut into phrases and single characters, behind `before` other characters."""
         found, start = [], 0
         while start < len(text):
             end = self._longest(text, start)
             hanzi = text[start:end]
-            found.append(Span(start, hanzi, self.syllables(hanzi)))
+            found.append(Span(before + start, hanzi, self.syllables(hanzi)))
             start = end
         return found
 
@@ -66,15 +65,15 @@ class Phrases:
             if self._is_phrase(hanzi, held):
                 found.append(Span(start, hanzi, self.syllables(hanzi)))
             else:
-                found += [Span(start + span.start, *span[1:]) for span in self._spans_of_word(hanzi)]
+                found += self._spans_of_word(hanzi, start)
             start, index = start + len(hanzi), index + held
         return found
 
-    def _spans_of_word(self, word: str) -> list[Span]:
+    def _spans_of_word(self, word: str, start: int) -> list[Span]:
         """A word that is no phrase: forward, but 放风筝 is 放 and 风筝, which is an entry of ours, not 放风 and 筝."""
         if len(word) == 3 and word[1:] in self._extra and word[:2] not in self._extra:
-            return [Span(0, word[0], self.syllables(word[0])), Span(1, word[1:], self.syllables(word[1:]))]
-        return self.spans(word)
+            return [Span(start, word[0], self.syllables(word[0])), Span(start + 1, word[1:], self.syllables(word[1:]))]
+        return self.spans(word, start)
 
     def _is_phrase(self, hanzi: str, words: int) -> bool:
         return hanzi in self._extra or (hanzi in PHRASES_DICT and (words == 1 or len(hanzi) > 2))
@@ -92,13 +91,17 @@ class Phrases:
 
     def _longest(self, text: str, start: int) -> int:
         longest = start + 1
-        for end in range(start + 1, len(text) + 1):
+        for end in range(start + 2, len(text) + 1):
             piece = text[start:end]
-            if piece not in KNOWN_PREFIXES and piece not in self._prefixes:
+            if piece not in self._prefixes:
                 break
             if self._loose or piece in PHRASES_DICT or piece in self._extra:
                 longest = end
         return longest
+
+
+def _prefixes(phrases: Iterable[str]) -> set[str]:
+    return {phrase[:end] for phrase in phrases for end in range(1, len(phrase) + 1)}
 
 
 def read_entries(path: Path) -> dict[str, tuple[str, ...]]:

@@ -25,7 +25,7 @@ from steps.text.phrases import Phrases, Span, read_entries, weak_entries
 from steps.text.polyphones import Odds, polyphones
 from steps.text.syllables import NEUTRAL
 from steps.text.tones import citation_tones, doubled_third_tones, lexical_tones, spoken_tones, third_tones
-from steps.text.traditional import decided, simplified
+from steps.text.traditional import decided, is_basic, simplified
 
 CORRECTIONS = Path(__file__).parent / "corrections.txt"
 WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")
@@ -117,6 +117,36 @@ class Reader:
         """The words of each of several clauses, which is quicker than one by one."""
         return [words for words, _ in self.read_doubting(clauses)]
 
+    def syllables_of(self, words: Sequence[str]) -> list[list[str]]:
+        """The syllables of dictionary words, as `read_all` has them, but quicker; none for a word that is unknown."""
+        found = [self._of_plain(word) for word in words]
+        pending = [at for at, (_, undecided) in enumerate(found) if undecided]
+        all_odds = polyphones().log_odds([words[at] for at in pending]) if pending else []
+        for at, odds in zip(pending, all_odds, strict=True):
+            for position in found[at][1]:
+                found[at][0][position] = _likeliest(odds[position])
+        rest = [at for at, (syllables, _) in enumerate(found) if not syllables and not self.unknown(words[at])]
+        for at, parts in zip(rest, self.read_all([words[at] for at in rest]), strict=True):
+            found[at][0].extend(syllable for part in parts for syllable in part.syllables)
+        return [syllables for syllables, _ in found]
+
+    def _of_plain(self, word: str) -> tuple[list[str], list[int]]:
+        """The syllables of a word that no rule changes, and where in it the network decides; empty for other words."""
+        if not self._is_plain(word) or not is_basic(word) or simplified(word) != word:
+            return [], []
+        spans = self._phrases.spans(word) if self._early else \
+            self._phrases.spans_of_words(rjieba.cut(word, hmm=False))
+        found = [syllable for span in spans for syllable in span.syllables]
+        if len(found) != len(word):
+            return [], []
+        alone = [] if self._early else [span.start for span in spans if len(span.hanzi) == 1]
+        return found, _by_contexts(word, found, alone)
+
+    def _is_plain(self, text: str) -> bool:
+        """Whether no rule changes a text: nothing in it is what grammar or sandhi is about, no strong context fits."""
+        return (grammar.RULED.isdisjoint(text) and len(set(text)) == len(text) and self.policy.sandhi != "spoken"
+                and (self._early or not _by_strong_contexts(text)))
+
     def read_doubting(self, clauses: Sequence[str]) -> list[tuple[list[Word], list[Doubt]]]:
         """As `read_all`, and the characters of each clause that the network reads with a probability below CERTAIN."""
         drafts = [self._draft(clause) for clause in clauses]
@@ -126,7 +156,7 @@ class Reader:
         for at, odds in zip(pending, all_odds, strict=True):
             _decide(drafts[at], odds)
             doubts[at] = _doubts(drafts[at], odds)
-        return [(_as_written(self._words(draft), clause), found)
+        return [(self._words(draft) if draft.text == clause else _as_written(self._words(draft), clause), found)
                 for clause, draft, found in zip(clauses, drafts, doubts, strict=True)]
 
     def _lookup(self, part: str) -> tuple[str, ...]:
@@ -137,8 +167,9 @@ class Reader:
 
     def _simplified(self, clause: str) -> str:
         """The clause with the simplified characters that a dictionary knows."""
-        return "".join(plain if plain == char or self._lookup(plain) else char
-                       for char, plain in zip(clause, simplified(clause), strict=True))
+        plain = simplified(clause)
+        return clause if plain == clause else "".join(
+            new if new == old or self._lookup(new) else old for old, new in zip(clause, plain, strict=True))
 
     def _draft(self, clause: str) -> Draft:
         traditional = "".join(clause.split())
@@ -164,8 +195,7 @@ class Reader:
         if self._early:
             return Run(start, words, clause, [span for piece in pieces for span in self._phrases.spans(piece)])
         run = Run(start, words, clause, self._phrases.spans_of_words(words))
-        run.undecided = [at for at in sorted(run.alone) if not _by_context(run, at) and clause.text[at] in polyphones()
-                         and clause.text[at] not in PARTICLES]
+        run.undecided = _by_contexts(clause.text, run.syllables, sorted(run.alone))
         return run
 
     def _words(self, draft: Draft) -> list[Word]:
@@ -182,6 +212,8 @@ class Reader:
     def _apply_rules(self, run: Run, certain: dict[int, str]) -> None:
         """The dictionaries' syllables (but not the user's) after the rules of the clause and the policy; `certain` ones
         win, but for a neutral tone."""
+        if not certain and self._is_plain(run.clause.text):
+            return
         users = run.inside(set(self._user)) if self._user else set()
         changes = self._rules_of_corrected(run) if not self._early else (
             grammar.able_liao(run.clause) | grammar.measure_zhi(run.clause) | grammar.adverbial_di(run.clause))
@@ -204,15 +236,12 @@ class Reader:
 
     def _rules_of_corrected(self, run: Run) -> dict[int, str]:
         clause = run.clause
-        text = f"^{clause.text}$"
         again = {at: run.syllables[at - back] for at in run.alone
                  if (back := grammar.distance_back(clause.text, at))}
-        strong = {at: find(contexts().strong[char], text, at + 1) for at, char in enumerate(clause.text)
-                  if char in contexts().strong}
         particles = grammar.readings_of_wei(clause) | readings_of_de(clause) | grammar.adverbial_di(clause)
         return ({at: syllable for at, syllable in particles.items() if at in run.alone}
                 | again | grammar.able_liao(clause) | grammar.attained_zhao(clause)
-                | {at: syllable for at, syllable in strong.items() if syllable})
+                | _by_strong_contexts(clause.text))
 
 
 def _as_written(words: list[Word], clause: str) -> list[Word]:
@@ -229,21 +258,35 @@ def _clause(text: str) -> Clause:
     return Clause(text, tokens)
 
 
-def _by_context(run: Run, at: int) -> bool:
-    """Whether a context decides the character at `at`, which then has its reading."""
-    char = run.clause.text[at]
-    syllable = find(contexts().weak[char], f"^{run.clause.text}$", at + 1) if char in contexts().weak else None
-    if syllable is not None:
-        run.syllables[at] = syllable
-    return syllable is not None
+def _by_contexts(text: str, syllables: list[str], alone: Sequence[int]) -> list[int]:
+    """Give the characters at `alone`, which are in no phrase, what contexts say; those that the network decides on."""
+    known, undecided = contexts().weak, []
+    for at in alone:
+        char = text[at]
+        syllable = find(known[char], f"^{text}$", at + 1) if char in known else None
+        if syllable:
+            syllables[at] = syllable
+        elif char in polyphones() and char not in PARTICLES:
+            undecided.append(at)
+    return undecided
+
+
+def _by_strong_contexts(text: str) -> dict[int, str]:
+    """The readings, by position, that contexts give characters in phrases, too."""
+    known = contexts().strong
+    found = {at: find(known[char], f"^{text}$", at + 1) for at, char in enumerate(text) if char in known}
+    return {at: syllable for at, syllable in found.items() if syllable}
 
 
 def _decide(draft: Draft, odds: dict[int, Odds]) -> None:
     """Give the undecided characters of a clause the likeliest readings."""
     for run in draft.runs:
         for at in run.undecided:
-            readings = odds[run.start + at]
-            run.syllables[at] = max(readings, key=readings.__getitem__)
+            run.syllables[at] = _likeliest(odds[run.start + at])
+
+
+def _likeliest(odds: Odds) -> str:
+    return max(odds, key=odds.__getitem__)
 
 
 def _doubts(draft: Draft, odds: dict[int, Odds]) -> list[Doubt]:

@@ -14,7 +14,7 @@ DECIDED = {
     "捨": "she3", "蔔": "bo5", "係": "xi4", "沖": "chong1", "樸": "pu3", "癥": "zheng1", "籲": "yu4", "瞭": "liao3",
     "葉": "ye4", "術": "shu4", "適": "shi4", "穀": "gu3", "讎": "chou2", "佔": "zhan4", "喫": "chi1", "甯": "ning4",
     "薑": "jiang1", "鬍": "hu2", "夥": "huo3", "摺": "zhe2", "噹": "dang1", "颱": "tai2"}
-SHARED = "乾後於夥摺菸麽藉瞭徵"  # traditional, although GB 2312 has them
+SHARED = frozenset("乾後於夥摺菸麽藉瞭徵")  # traditional, although GB 2312 has them
 KEPT = "乾瞭徵藉著"  # decide nothing where OpenCC leaves them: 乾坤, 瞭望
 ZHU = re.compile(  # Taiwan writes 著 for 着, which the simplified script has in the words of zhu4 alone
     "(?<=[原名論论專专編编譯译巨顯显土卓昭遺遗合拙所較较知])著|著(?=[名述稱称者錄录]|作(?![業业])|[書书][立說说])|"
@@ -32,7 +32,7 @@ def is_basic(text: str) -> bool:
 
 def simplified(text: str) -> str:
     """`text` with simplified characters for traditional ones, one for each, and 着 for 著."""
-    plain = text if is_basic(text) and not any(char in text for char in SHARED) else _converted(text)
+    plain = text if is_basic(text) and SHARED.isdisjoint(text) else _converted(text)
     if "著" not in plain:
         return plain
     zhu = {match.start() for match in ZHU.finditer(text)}
