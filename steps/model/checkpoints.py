@@ -27,6 +27,8 @@ from steps.config.load import Resolved, dump, load_known, load_resolved, shapes_
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import write_buckets
 
+DIGEST = "sha256"  # of all other keys of a JSON file
+
 # MindSpore refuses a checkpoint that is larger than the free memory. It does not count the memory that holds cached
 # files, which Linux gives back when it is needed. So the check is switched off: None means that nothing is known.
 serialization._get_available_memory = lambda: None
@@ -112,7 +114,7 @@ class Checkpoints:
                                  (self._optimizer_path(epoch, step), named_parameters(optimizer, without=network))):
             files[path.name] = save_weights(path, parameters)
         metadata = {"epoch": epoch, "files": files, "history": history, **({"begun": begun} if begun else {})}
-        write_json(self.folder / f"{_stem(epoch, step)}.json", {**metadata, "sha256": _hash_of(metadata)})
+        write_json(self.folder / f"{_stem(epoch, step)}.json", {**metadata, DIGEST: _hash_of(metadata)})
 
     def latest(self) -> dict[str, Any] | None:
         """The metadata of the last checkpoint that is whole; None where there is none. Says which are damaged."""
@@ -127,7 +129,7 @@ class Checkpoints:
         """(the first file of a checkpoint that is damaged, its metadata)"""
         try:
             metadata = json.loads(path.read_text(encoding="utf-8"))
-            digest = metadata.pop("sha256", None)  # earlier versions wrote none
+            digest = metadata.pop(DIGEST, None)  # earlier versions wrote none
             whole = (metadata.keys() - {"begun"} == {"epoch", "files", "history"}
                      and digest in (None, _hash_of(metadata)))
         except (ValueError, AttributeError, TypeError):
@@ -233,25 +235,40 @@ def finished_training(exp_dir: Path, part: str) -> Resolved:
 def is_same_training(config: Resolved, exp_dir: Path) -> bool:
     """Whether exp_dir was begun with a config that shapes the weights as this one does, and with the same data.
 
-    Data that an earlier version did not note count as the same.
+    Data that an earlier version did not note count as the same. Raises UserError for weights of which nobody can tell
+    any more.
     """
-    if not (exp_dir / "config.yaml").exists() or not (exp_dir / "inputs.json").exists():
+    if not (exp_dir / "config.yaml").exists() or not ((exp_dir / "inputs.json").exists() or _has_weights(exp_dir)):
         return False
-    noted = read_json(exp_dir / "inputs.json", "", f"move {exp_dir} away, and train again")
-    if not noted.items() <= inputs(config).items():
+    if not _noted_inputs(exp_dir).items() <= inputs(config).items():
         return False
     return shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
 
 
+def _has_weights(exp_dir: Path) -> bool:
+    return (exp_dir / "final.ckpt").exists() or any((exp_dir / "checkpoints").glob("epoch-*"))
+
+
+def _noted_inputs(exp_dir: Path) -> dict[str, str]:
+    """The `inputs` that a training has noted. Raises UserError where the note is gone or damaged."""
+    path = exp_dir / "inputs.json"
+    again = (f"it says with which data the training began: to keep that training, with the data as they are now, echo "
+             f"{{}} > {path}; to train anew, mv {exp_dir} elsewhere")
+    noted = read_json(path, f"; {again}", again)
+    if noted.pop(DIGEST, None) not in (None, _hash_of(noted)):  # earlier versions wrote none
+        raise UserError(f"{path}: is not as it was written; {again}")
+    return noted
+
+
 # What a training writes, and what old.<date>/ keeps of it. Logs stay: doit is writing them.
-WRITTEN = ("final.ckpt", "train.csv", "checkpoints", "summary", "config.yaml", "env.json", "inputs.json", "tokens.txt",
+WRITTEN = ("final.ckpt", "train.csv", "checkpoints", "summary", "inputs.json", "config.yaml", "env.json", "tokens.txt",
            "cmvn", "buckets.json", "left_out", "progress.json", SUMS)
 
 
 def move_aside(exp_dir: Path) -> None:
     """Move a training that has checkpoints or final.ckpt to exp_dir/old.<date>/ and say so; remove one without."""
     there = [exp_dir / name for name in WRITTEN if (exp_dir / name).exists()]
-    if not (exp_dir / "final.ckpt").exists() and not any((exp_dir / "checkpoints").glob("epoch-*")):
+    if not _has_weights(exp_dir):
         for path in there:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         return
@@ -275,6 +292,6 @@ def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     write_buckets(exp_dir, buckets)
-    write_json(exp_dir / "inputs.json", read)
+    write_json(exp_dir / "inputs.json", {**read, DIGEST: _hash_of(read)})
     with atomic_open(exp_dir / "config.yaml") as file:
         file.write(dump(config))

@@ -316,6 +316,10 @@ case("train: init_from a text file", both(put("x.ckpt", "weights"), sub("conf/on
      "init_from: x.ckpt\n  epochs: ")),
      "train.init_from")
 case("train: inputs.json of another kind", put(f"{EXP}/inputs.json", "[]"), "inputs.json: not a JSON mapping")
+case("train: inputs.json that is damaged", put(f"{EXP}/inputs.json", '{"a": "b", "sha256": "c"}'),
+     "inputs.json: is not as it was written")
+case("train: inputs.json that is gone", gone(f"{EXP}/inputs.json"), "inputs.json: no such file")
+case("train: inputs.json as the remedy has it", put(f"{EXP}/inputs.json", "{}"), "")
 
 case("train: an alignment that is damaged", both(put("exp/two/ali/train/ctm", "s1-a0 1 0.00 0.10 ni3 1\n"),
      put("exp/two/ali/train/SHA256SUMS", f"{'0' * 64}  ctm\n"), sub("conf/one.yaml", "epochs: ",
