@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from steps.common.checksums import all_lists, wrong_files
+from steps.common.checksums import SUMS, result_folders, wrong_files
 from steps.common.errors import UserError, run
 from steps.common.files import megabytes
 from steps.common.parallel import track
@@ -46,18 +46,20 @@ def main() -> None:
 
 def verify() -> None:
     """Compare all that stages wrote with their lists of checksums. Raises UserError that names what differs."""
-    folders = list(all_lists([Path("data"), Path("exp")]))
-    if not folders:
+    found = list(result_folders([Path("data"), Path("exp")]))
+    if not found:
         raise UserError("data and exp: hold no results of stages; go to the project's root")
-    faults = []
-    for folder in track(folders, len(folders), "verifying"):
+    faults, listed = [], [folder for folder, has_list in found if has_list]
+    for folder in track(listed, len(listed), "verifying"):
         try:
             faults += wrong_files(folder, by_content=True)
         except UserError as error:  # of the list itself
             faults.append(str(error))
+    faults += [f"{folder}: has no {SUMS}: nobody can tell whether it is whole" for folder, has_list in found
+               if not has_list]
     if faults:
         raise UserError("\n  ".join(faults) + "\n  run the stages that write them again")
-    print(f"{len(folders)} folders of results are as they were written")
+    print(f"{len(listed)} folders of results are as they were written")
 
 
 def show(standing: Standing, console: Console) -> None:

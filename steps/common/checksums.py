@@ -5,8 +5,10 @@ where the time is another, as of a copy. `python -m steps.status --verify` check
 """
 
 import contextlib
+import functools
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,7 @@ LARGE = 1 << 24  # bytes from which on reading a file each time takes too long
 
 
 TRAINED = "final.ckpt", "config.yaml", "tokens.txt", "cmvn", "buckets.json"  # of an experiment: what decoding reads
+RESULTS = {"wav.scp", "lexicon.txt", "feats.scp", "final.ckpt", "ctm", "score.json"}  # whose folder has a list
 ENTRY = re.compile(r"[0-9a-f]{64}  [^/\0]+")  # a file of this very folder
 AGAIN = "run stage {} again"
 AGAIN_LIST = "; remove it, or run the stage again"
@@ -53,11 +56,20 @@ def forget_sums(folder: Path, names: Iterable[str] = ()) -> None:
 def check_sums(folder: Path, again: str, names: Sequence[str] | None = None) -> None:
     """Raise UserError where one of a folder's files is not as it was written; `again` says how to write it anew.
 
-    Files that are not in the list, and those of a folder without a list, as older versions wrote it, pass.
+    Files that are not in the list pass. So do those of a folder without one, which is said on stderr.
     """
+    there = folder.exists() if names is None else any((folder / name).exists() for name in names)
+    if there and not os.path.lexists(folder / SUMS):
+        _warn_of_none(folder, again)
     faults = wrong_files(folder, names)
     if faults:
         raise UserError("\n  ".join(faults) + f"\n  {again}; or, if you changed it on purpose, remove {folder / SUMS}")
+
+
+@functools.cache  # once is enough
+def _warn_of_none(folder: Path, again: str) -> None:
+    print(f"warning: {folder}: has no {SUMS}, so that damage to its files may stay unseen; {again} to have one",
+          file=sys.stderr)
 
 
 def wrong_files(folder: Path, names: Sequence[str] | None = None, by_content: bool = False) -> list[str]:
@@ -87,16 +99,20 @@ def _facts(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def all_lists(roots: Iterable[Path]) -> Iterator[Path]:
-    """The folders below `roots` that have a list, or a folder in its place. Raises OSError where one cannot be read."""
+def result_folders(roots: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+    """The folders below `roots` that hold results, and whether there is a list, or a folder in its place.
+
+    Raises OSError where one cannot be read.
+    """
     def refuse(error: OSError) -> None:
         if os.path.exists(error.filename):
             raise error
 
     for root in roots:
         for folder, folders, names in os.walk(root, onerror=refuse):
-            if SUMS in names or SUMS in folders:
-                yield Path(folder)
+            listed = SUMS in names or SUMS in folders
+            if listed or RESULTS & {*names}:
+                yield Path(folder), listed
 
 
 def _write(folder: Path, entries: dict[str, Entry]) -> None:

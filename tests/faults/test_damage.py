@@ -71,6 +71,15 @@ def test_features_that_are_damaged(done, name, damage):
     assert len(FeatureReader(f"{OUT}/train/feats.scp")) == 2
 
 
+def test_a_list_that_is_gone_is_told(done, capsys):
+    (done.root / OUT / "train" / SUMS).unlink()
+    flip(done.root / OUT / "train/feats.ark")
+    for _ in range(2):
+        FeatureReader(f"{OUT}/train/feats.scp")
+    assert capsys.readouterr().err.count(f"warning: {OUT}/train: has no SHA256SUMS") == 1
+    assert f"{OUT}/train: has no SHA256SUMS" in done.stage(steps.status, "--verify")
+
+
 def test_cmvn_that_is_damaged(done):
     flip(done.root / OUT / "cmvn")
     with pytest.raises(UserError, match="cmvn: is not as it was written"):
