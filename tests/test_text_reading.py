@@ -366,11 +366,13 @@ def test_the_network_is_the_lstm_of_its_weights():
 
 def test_malformed_contexts_name_file_and_line(tmp_path):
     path = tmp_path / "contexts.txt"
-    path.write_text("{数} = [一二]\n行 hang2 第{数}+_\n行 hang2 (_\n", encoding="utf-8")
+    path.write_text("{数} = [一二]\n行hang2 第{数}+_\n行hang2 (_\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"contexts.txt:3: "):
         Contexts(path)
-    path.write_text("{数} = [一二]\n行 hang2 第{数}+_\n!行 xing2 _不[行{数}]\n", encoding="utf-8")
+    path.write_text("{数} = [一二]\n行hang2 第{数}+_\n!行xing2 _不[行{数}]\n数shu3 量liang2 _一{同}\n",
+                    encoding="utf-8")
     found = Contexts(path)
     assert find(found.weak["行"], "^第一行$", 3) == "hang2"
     assert find(found.strong["行"], "^行不二$", 1) == "xing2"
     assert find(found.strong["行"], "^行不三$", 1) is None
+    assert [find(found.weak["量"], text, 1) for text in ("^量一量$", "^量一数$")] == ["liang2", None]

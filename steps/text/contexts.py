@@ -9,6 +9,7 @@ from typing import NamedTuple
 from steps.common.errors import UserError
 
 FILE = Path(__file__).parent / "contexts.txt"
+ITSELF = "{同}"  # in a pattern, the character that it is about
 BEHIND = 10  # characters before and behind that a pattern sees
 
 
@@ -36,10 +37,13 @@ class Contexts:
                 name, _, pattern = line.partition(" = ")
                 classes[name] = f"(?:{pattern})"
             elif line and not line.startswith("#"):
-                char, syllable, *patterns = line.removeprefix("!").split()
                 table = self.strong if line.startswith("!") else self.weak
+                fields = line.removeprefix("!").split()
+                patterns = [field for field in fields if "_" in field]
                 try:
-                    table[char] += [_context(syllable, pattern, classes) for pattern in patterns]
+                    for char, *syllable in fields[: -len(patterns)]:
+                        table[char] += [_context("".join(syllable), pattern.replace(ITSELF, char), classes)
+                                        for pattern in patterns]
                 except (re.error, ValueError) as error:
                     raise UserError(f"{path}:{number}: {error}") from None
 

@@ -5,8 +5,11 @@ the readings it would change, by position. Tags: github.com/fxsjy/jieba lists th
 i idiom, l set phrase, m numeral, n noun, p preposition, q measure word, r pronoun, u particle, v verb, z state).
 """
 
+import functools
 import re
 from typing import NamedTuple
+
+import rjieba
 
 RULED = frozenset("了地着得为只一不个儿")  # what rules, here and of sandhi, are about, beside doubled characters
 DIGITS = tuple("〇零一二两三四五六七八九十百千万亿")
@@ -16,13 +19,13 @@ ATTRIBUTE_TAGS = ("m", "q", "r", "p", "u", "f", "ns", "nt", "c")  # before 地 t
 DOUBLED = tuple("看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收劝夸")
 CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄运产形能潮")  # 幸运儿, 早产儿
 STATE_TAGS = ("a", "d", "i", "l", "z")
-FIELD = re.compile("[这那几两二三四五十百]+[块片亩]$")  # before 地: land
-COUNTED = re.compile("数数(?=看|有|吧|这|那|一共|清)")  # 会数数 is shu3 shu4, to count numbers
+FIELD = re.compile("[这那几两二三四五十百有种租买包]+[块片亩]$")  # before 地: land
+COUNTED = re.compile("数数(?=看|有|吧|这|那|一共|清)|(?<=[再来去我帮])数数$")  # 会数数 is shu3 shu4, to count numbers
 ONE_BY_ONE = re.compile(r"(一..?|[大小很].)又?\1$")  # 一口一口地, 一遍又一遍地
 MODALS = (  # before 得, must; before 得了, no verb
     *"还就也都全总又只可非真先便这那仍却", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
     "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
-    "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行")
+    "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行", "别急", "不急")
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用抢捞赶轮排占"
 NAMING = tuple(
@@ -43,6 +46,12 @@ class Token(NamedTuple):
     def end(self) -> int:
         """The position behind its last character."""
         return self.start + len(self.hanzi)
+
+
+@functools.cache
+def is_word(hanzi: str) -> bool:
+    """Whether jieba does not cut it."""
+    return len(rjieba.cut(hanzi, hmm=False)) == 1
 
 
 NO_TOKEN = Token(0, " ", " ")  # beyond the ends of a clause
@@ -139,7 +148,8 @@ def attained_zhao(clause: Clause) -> dict[int, str]:
     if "着" not in clause.text:
         return {}
     pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆痕调]|边[际沿])|[{ATTAINED}]着|[吓烫碰伤]着(?=孩子|人|[我你他她小老])|"
-               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|没[{ATTAINED_WITH_LE}]着(?:$|过)|[就又也没都火灯炉房]子?着(?=了|起来)|"
+               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|没[{ATTAINED_WITH_LE}]着(?:$|过|[人你我他她谁]|什么|东西)|"
+               "[就又也没都火灯炉房]子?着(?=了|起来)|就着$|"
                "别[饿冻累吓烫伤碰摔晒热呛噎]着(?=$|了|孩子)|[蒙吓累冻饿]着(?=了)|着(?=了魔)|打着(?=火(?:$|了|没))|还着$")
     return {match.start() + match[0].index("着"): "zhao2" for match in re.finditer(pattern, clause.text)}
 

@@ -14,7 +14,7 @@ NICKNAMES = ("911(?=事件|恐怖)|(?:985|211)(?=[/、和]?(?:985|211|工程|高
 TIMES = "次遍倍趟种条张本件只双场回份套篇首把杯瓶碗节家间座辆台部项顿步段阵笔颗粒根支枚片轮番"  # of two: 两次
 DASH = "[-–—~～至到]"
 NUMBERED = (
-    "电话|手机|号码|热线|传真|账号|帐号|卡号|密码|验证码|学号|工号|编号|证号|身份证|车牌|邮编|房间号|订单|单号|尾号|代码|"
+    "电话|手机|号码|热线|传真|账号|帐号|卡号|密码|[证件货餐付换邀约请别]码|学号|工号|编号|证号|身份证|车牌|邮编|房间号|订单|单号|尾号|代码|"
     "ISBN|端口|房间|包间|包厢|门牌|警号|拨打|拨|致电|客服|微信|QQ|区号|分机|口令|识别码|邮政编码")
 CALLED = "报警|急救|电话|热线|指挥|客服|服务|网站|官网|平台|[Aa][Pp][Pp]"  # behind 110, 12306
 COUNTS = "年月日元块个人部台条位名次行字页米万亿点平"
@@ -76,10 +76,11 @@ def _digits(match: Match) -> str:
 
 
 def _year(match: Match) -> str:
-    """1949年 digit by digit, but a number where it lasts: 距今2000年, 有1300年的历史."""
+    """1949年 digit by digit, but a number where it lasts (距今2000年, 有1300年的历史) or no date is so far off."""
     number, behind = int(match[0]), match.string[match.end() :]
-    lasts = re.search(LASTING, match.string[: match.start()]) or re.match("年(?:的?历史|之久)", behind)
-    return _counted(number) if lasts or number < 1100 else match[0].translate(DIGITS)
+    lasts = re.search(LASTING, match.string[: match.start()]) or re.match("多|年(?:的?历史|之久)", behind)
+    far = not 1100 <= number < (2100 if behind.startswith("年前") else 3000)
+    return _counted(number) if lasts or far else match[0].translate(DIGITS)
 
 
 def _counted(number: int) -> str:
@@ -253,8 +254,7 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
         (rf"(?<!\d)(?:1\d|20)\d\d(?={DASH}(?:1\d|20)\d\d年)", _digits),
         (rf"(?<=[零一二三四五六七八九]){DASH}(?=(?:1\d|20)\d\d年)", "到"),
         (r"(?<=公元前)\d{1,4}(?=年)|(?<=公元)\d{3,4}(?=年)|(?<!\d)0\d(?=年)|(?<!\d)(?:19|20)\d\d(?=[级届款])", _digits),
-        (r"(?<![\d.])[1-9]\d00(?=多?年(?:的?历史|之久))|(?<![\d.])(?:1\d|20)\d\d(?=年)", _year),
-        (r"(?<!公元)(?<!公元前)(?<![\d.])[3-9]\d00(?=多?年)", lambda match: _counted(int(match[0]))),
+        (r"(?<![\d.])(?:(?:1\d|20)\d\d|[1-9]\d00)(?=多?年)", _year),
         (r"(?<![\d.:])\d{1,2}\.\d{1,2}(?=大?(?:地震|事件|恐怖|惨案|事变|运动|晚会|空难|火灾|爆炸|事故|特大|革命|讲话))",
          lambda match: match[0].replace(".", "").translate(SPELLED)),
         (r"(?<![\d.])(?!(?:19|20)\d\d\.\d\d?\.\d\d?)\d+(?:\.\d+){2,}(?![\d.])(?!年)", _version),

@@ -1,6 +1,7 @@
 """Dictionaries of readings: pypinyin's characters and phrases, and files of `word syllable…` lines that win."""
 
 import functools
+import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 
 from steps.common.errors import UserError
 from steps.common.files import utf8_lines
+from steps.text.grammar import is_word
 from steps.text.normalize import is_hanzi
 from steps.text.syllables import NEUTRAL, from_marked, normalize
 
@@ -39,15 +41,16 @@ class Phrases:
         self._extra = dict(extra)
         self._loose = loose
         self.syllables = functools.cache(self._syllables)
+        self._cut = functools.cache(self._cut_word)
         self._prefixes = _prefixes(PHRASES_DICT) | _prefixes(extra)
 
-    def spans(self, text: str, before: int = 0) -> list[Span]:
-        """`text` (hanzi alone) cut into phrases and single characters, behind `before` other characters."""
+    def spans(self, text: str) -> list[Span]:
+        """`text` (hanzi alone) cut into phrases and single characters."""
         found, start = [], 0
         while start < len(text):
-            end = self._longest(text, start)
+            end = max(self._ends(text, start))
             hanzi = text[start:end]
-            found.append(Span(before + start, hanzi, self.syllables(hanzi)))
+            found.append(Span(start, hanzi, self.syllables(hanzi)))
             start = end
         return found
 
@@ -65,15 +68,42 @@ class Phrases:
             if self._is_phrase(hanzi, held):
                 found.append(Span(start, hanzi, self.syllables(hanzi)))
             else:
-                found += self._spans_of_word(hanzi, start)
+                at = start
+                for part in self._cut(hanzi):
+                    found.append(Span(at, part, self.syllables(part)))
+                    at += len(part)
             start, index = start + len(hanzi), index + held
         return found
 
-    def _spans_of_word(self, word: str, start: int) -> list[Span]:
-        """A word that is no phrase: forward, but 放风筝 is 放 and 风筝, which is an entry of ours, not 放风 and 筝."""
-        if len(word) == 3 and word[1:] in self._extra and word[:2] not in self._extra:
-            return [Span(start, word[0], self.syllables(word[0])), Span(start + 1, word[1:], self.syllables(word[1:]))]
-        return self.spans(word, start)
+    def _cut_word(self, word: str) -> list[str]:
+        """A word that is no phrase in phrases and characters. It is cut into the fewest words, those with most of it in
+        phrases (ours count twice: 放风筝 is 放 and 风筝, not 放风 and 筝) or else the longest first; those of them that
+        are no phrases are cut again. A phrase of two characters that are doubled (欢欢乐乐) stays whole."""
+        if _is_doubled(word) and self._is_phrase(word[::2], 1):
+            return [word]
+        if len(word) < 3 or self._prefixes.isdisjoint(map(operator.add, word, word[1:])):
+            return list(word)
+        best = [(0, 0, 0)] * (len(word) + 1)  # from a place on: words, their worth negated, the first one's end negated
+        for start in reversed(range(len(word))):
+            best[start] = min((best[end][0] + 1, best[end][1] - self._worth(word[start:end]), -end)
+                              for end in self._ends_in_word(word, start))
+        found, start = [], 0
+        while start < len(word):
+            part = word[start : -best[start][2]]
+            found += [part] if self._is_phrase(part, 1) else self._cut(part)
+            start += len(part)
+        return found
+
+    def _ends_in_word(self, word: str, start: int) -> list[int]:
+        """Where phrases, pairs of characters that are a word, and the character end; pairs decide nothing in three."""
+        ends = list(self._ends(word, start))
+        pair = word[start : start + 2]
+        if len(word) > 3 and len(pair) == 2 and start + 2 not in ends and is_word(pair):
+            ends.append(start + 2)
+        return ends
+
+    def _worth(self, part: str) -> int:
+        return len(part) * ((part in self._extra) + self._is_phrase(part, 1))
 
     def _is_phrase(self, hanzi: str, words: int) -> bool:
         return hanzi in self._extra or (hanzi in PHRASES_DICT and (words == 1 or len(hanzi) > 2))
@@ -84,20 +114,26 @@ class Phrases:
             return self._extra[phrase]
         if phrase in PHRASES_DICT:
             return tuple(from_marked(readings[0]) for readings in PHRASES_DICT[phrase])
+        if _is_doubled(phrase):
+            return tuple(syllable for syllable in self.syllables(phrase[::2]) for _ in range(2))
         if len(phrase) > 1:
             return tuple(syllable for character in phrase for syllable in self.syllables(character))
         readings = PINYIN_DICT.get(ord(phrase))
         return (from_marked(readings.split(",")[0]),) if readings else ()
 
-    def _longest(self, text: str, start: int) -> int:
-        longest = start + 1
+    def _ends(self, text: str, start: int) -> Iterator[int]:
+        """Where a phrase, or the character, that begins at `start` ends, the shortest first."""
+        yield start + 1
         for end in range(start + 2, len(text) + 1):
             piece = text[start:end]
             if piece not in self._prefixes:
-                break
+                return
             if self._loose or piece in PHRASES_DICT or piece in self._extra:
-                longest = end
-        return longest
+                yield end
+
+
+def _is_doubled(word: str) -> bool:
+    return len(word) == 4 and word[0] == word[1] != word[2] == word[3]
 
 
 def _prefixes(phrases: Iterable[str]) -> set[str]:

@@ -8,13 +8,10 @@ changes a third tone before another to a second (你好 ni2 hao3): within words 
 where the next still has its third tone (选举法很有用 fa3 hen2 you3; Chen 2000, Tone Sandhi).
 """
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 
-import rjieba
-
-from steps.text.grammar import DIGITS, Clause, doubled_verbs
+from steps.text.grammar import DIGITS, Clause, doubled_verbs, is_word
 
 HUNDREDS = ("百", "千", "万", "亿")
 UNITS = tuple("〇零一二两三四五六七八九十")
@@ -134,16 +131,11 @@ def _join_halves(word: str, start: int, said: list[str]) -> None:
     """Join the parts of a word of two and more: 展览|馆, 小|老虎, 理想|主义."""
     if len(word) < 2:
         return
-    right = len(word) == 3 and _is_word(word[1:]) and not _is_word(word[:2])
+    right = len(word) == 3 and is_word(word[1:]) and not is_word(word[:2])
     cut = 1 if right or len(word) == 2 else 2
     _join_halves(word[:cut], start, said)
     _join_halves(word[cut:], start + cut, said)
     _join(start + cut, said)
-
-
-@functools.cache
-def _is_word(hanzi: str) -> bool:
-    return len(rjieba.cut(hanzi, hmm=False)) == 1
 
 
 def sandhi_blind(syllables: Sequence[str]) -> list[str]:
