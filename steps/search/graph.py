@@ -36,8 +36,6 @@ MAX_ACTIVE = 3000
 MIN_ACTIVE = 1  # of Kaldi's 20 the last may be far behind, and the next frame's beam would be as wide
 IMPOSSIBLE = -1e4  # ln of a probability
 
-Arc = tuple[int, int, int, int, float]  # from, to, input label, output label, cost in nats
-
 
 class Graph(NamedTuple):
     """A graph in memory. Input labels are ids of tokens plus 1, output labels ids of words."""
@@ -91,7 +89,8 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     graph = kaldifst.compose(lexicon_fst, grammar)
     del lexicon_fst, grammar
     kaldifst.determinize_star(graph, use_log=True)
-    kaldifst.minimize_encoded(graph)
+    if ctc:  # else it takes longer than all the rest, for half of a small file
+        kaldifst.minimize_encoded(graph)
     kaldifst.arcsort(graph, "ilabel")
     topology = _ctc_fst(list(ids.values()), marks) if ctc else _plain_fst(list(ids.values()), marks)
     graph = kaldifst.compose(topology, graph)
@@ -139,7 +138,7 @@ def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping
     alone = {(syllable,) for syllable in ids if unknown}  # of unknown words, which are the last homophone each
     number_of: dict[Syllables, int] = {}
     first = len(ids) + 3  # label of #0 behind the blank's and all tokens', which start from 1; those of #1, #2 … follow
-    arcs: list[Arc] = [(0, 0, first, words["#0"], 0.0)]
+    arcs = [f"0 0 {first} {words['#0']}"]
     state, most = 0, 0
     spellings = [*entries, *((UNK, syllables, -UNKNOWN - math.log(len(ids))) for syllables in sorted(alone))]
     homophones: dict[Syllables, int] = {}
@@ -154,15 +153,19 @@ def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping
         before = 0
         for at, label in enumerate(chain):
             after = 0 if at == len(chain) - 1 else (state := state + 1)
-            arcs.append((before, after, label, words[word] if at == 0 else 0, WORD - log_prob if at == 0 else 0.0))
+            output = f"{words[word]} {WORD - log_prob:.6g}" if at == 0 else "0"
+            arcs.append(f"{before} {after} {label} {output}")
             before = after
-    fst = _compile(arcs, [0])
+    fst = _compile(arcs)
     kaldifst.arcsort(fst, "olabel")
     return fst, list(range(first, first + most + 1))
 
 
 def _ctc_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:
-    """T: state 0 behind blanks, one state behind each token. A token's repetition needs a blank between."""
+    """T: state 0 behind blanks, one state behind each token. A token's repetition needs a blank between.
+
+    A string a state, for T has millions of arcs.
+    """
     blank = BLANK + 1
     to_token = [f"{state} {token + 1} {token + 1}\n" for state, token in enumerate(tokens, 1)]
     parts = [_arcs_from(0, [f"0 {blank} 0\n", *to_token, *(f"0 0 {mark}\n" for mark in marks)])]
@@ -173,18 +176,16 @@ def _ctc_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorF
 
 
 def _arcs_from(state: int, arcs: Sequence[str]) -> str:
-    """OpenFst's text, a string a state: T has millions of arcs, and a tuple each would take a gigabyte."""
     return "".join(f"{state} {arc}" for arc in arcs)
 
 
 def _plain_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:
-    arcs: list[Arc] = [(0, 0, token + 1, token + 1, 0.0) for token in tokens]
-    return _compile([*arcs, *((0, 0, 0, mark, 0.0) for mark in marks)], [0])
+    return _compile([*(f"0 0 {token + 1} {token + 1}" for token in tokens), *(f"0 0 0 {mark}" for mark in marks)])
 
 
-def _compile(arcs: Iterable[Arc], finals: Iterable[int]) -> kaldifst.StdVectorFst:
-    lines = ["{} {} {} {} {:.6g}".format(*arc) for arc in arcs]
-    return kaldifst.compile("\n".join([*lines, *map(str, finals), ""]))
+def _compile(arcs: Iterable[str]) -> kaldifst.StdVectorFst:
+    """Of arcs in OpenFst's text, `from to input output cost`, costs in nats, with 0 as the only final state."""
+    return kaldifst.compile("\n".join([*arcs, "0", ""]))
 
 
 class Best(NamedTuple):

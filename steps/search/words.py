@@ -15,7 +15,7 @@ from pypinyin.constants import PINYIN_DICT
 
 from steps.common.errors import UserError
 from steps.common.files import utf8_lines
-from steps.common.parallel import default_jobs, ordered_map
+from steps.common.parallel import default_jobs, ordered_map, track
 from steps.config.schema import Pinyin
 from steps.text.normalize import is_hanzi
 from steps.text.reading import Reader
@@ -139,8 +139,8 @@ def readings_of(counts: Mapping[str, int], policies: Iterable[Pinyin] = POLICIES
     unread = [word for word, readings in found.items() if not readings]
     chunks = [unread[begin:begin + CHUNK] for begin in range(0, len(unread), CHUNK)]
     jobs = default_jobs() if len(chunks) > 1 else 1
-    for chunk, readings in zip(chunks, ordered_map(functools.partial(_read, tuple(policies)), chunks, jobs),
-                               strict=True):
+    read = track(ordered_map(functools.partial(_read, tuple(policies)), chunks, jobs), len(chunks), "reading words")
+    for chunk, readings in zip(chunks, read, strict=True):
         found |= dict(zip(chunk, readings, strict=True))
     in_words: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for word, readings in found.items():
