@@ -207,6 +207,7 @@ def test_an_experiment_of_another_version_is_read_with_a_warning(conf, tmp_path,
     old["experiment"]["model"]["blocks"][0]["inter_ctc"] = True
     old["experiment"]["model"]["pad_mode"] = "pad"  # as all networks are by now
     old["experiment"]["model"]["has_bias"] = True
+    old["experiment"]["train"]["has_bias"] = False  # was never a key of it
     old["experiment"]["train"]["summary"] = None  # null where today's schema has no null
     old["experiment"]["model"]["blocks"][0]["pool"] = None
     del old["experiment"]["train"]["balance"]  # a key that has come since
@@ -216,7 +217,7 @@ def test_an_experiment_of_another_version_is_read_with_a_warning(conf, tmp_path,
     assert capsys.readouterr().err == (
         f"warning: {tmp_path}/config.yaml: another version of the recipe wrote it; passed over: "
         "experiment.model.blocks.0.inter_ctc, experiment.model.has_bias, "
-        "experiment.train.consistency\n")
+        "experiment.train.consistency, experiment.train.has_bias\n")
     old["experiment"]["train"]["epochs"] = "many"
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
     with pytest.raises(UserError, match=r"config\.yaml: experiment\.train\.epochs: "):

@@ -19,7 +19,7 @@ from steps.config.variants import check_name, read_variant, read_with_base, vari
 
 CONF = Path("conf")
 Model = TypeVar("Model", bound=BaseModel)
-PAST = {"pad_mode": "pad", "padding": 1, "has_bias": False}  # keys that are no more, with what all networks are by now
+PAST = {("model", "pad_mode"): "pad", ("model", "padding"): 1, ("model", "has_bias"): False}  # keys that are no more
 
 
 class Resolved(Strict):
@@ -212,7 +212,7 @@ def load_known(exp_dir: Path | str) -> tuple[Resolved, dict[str, Any]]:
 
 def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Model, dict[str, Any]]:
     """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks
-    and means something else than today's recipe.
+    and means something else than today's recipe, as PAST has it.
 
     Keys that `value` lacks get their defaults, and so do those that are null where the schema has no null any more.
     Raises UserError as `load` does where that is not all that is wrong.
@@ -227,7 +227,7 @@ def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Mod
             return check(value, schema, where), unknown  # which raises
         for *above, key in found:
             holder = functools.reduce(operator.getitem, above, value)
-            if (value_there := holder.pop(key)) is not None and value_there != PAST.get(key):
+            if (value_there := holder.pop(key)) is not None and value_there != PAST.get((*above[-1:], key)):
                 unknown[".".join(map(str, (*above, key)))] = value_there
 
 

@@ -49,16 +49,14 @@ class Step(BaseAction):
         lock = log.with_suffix(".lock")
         try:
             handle = take_lock(lock, f"doit {self.task.name}")
+            try:
+                return self._run(log, {LOCK: f"{handle}:{lock}"}, handle)
+            finally:
+                give_lock_back(lock, handle)
         except UserError as error:
             return record.Busy(str(error))
         except OSError as error:
             return TaskFailed(disk_error(error))
-        try:
-            return self._run(log, {LOCK: f"{handle}:{lock}"}, handle)
-        except OSError as error:
-            return TaskFailed(disk_error(error))
-        finally:
-            give_lock_back(lock, handle)
 
     def _run(self, path, variables: dict[str, str], handle: int) -> TaskFailed | None:
         first = self is self.task.actions[0]

@@ -1,25 +1,36 @@
 """Anything that a file may hold is read, or refused by a UserError: no other exception, no wrong success."""
 
 import contextlib
+import copy
 import io
+import itertools
 import os
 import signal
+from typing import get_origin
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
+from tiny_corpus import EXPERIMENT
 
 from steps.common.checksums import SUMS, check_sums
 from steps.common.errors import UserError, run
+from steps.common.files import write_lines
+from steps.common.yaml import _model_in as model_in
 from steps.common.yaml import check, read_yaml
-from steps.config.schema import Experiment
+from steps.config.load import Resolved, dump, experiment_names, flatten, load_experiment
+from steps.config.schema import Corpus, Experiment, Features
+from steps.config.variants import Sweep, Written
 from steps.corpus.audio import check_audio, read_blocks
 from steps.corpus.rows import read_rows
 from steps.corpus.table import read_transcript
 from steps.corpus.whole import cut_short, doubtful_end
 from steps.deploy.sound import open_sound
+from steps.feats.compute import check_config
 from steps.search.arpa import read_arpa
 from steps.search.ctm import read_ctm
 from steps.text.syllables import read_tokens
@@ -89,6 +100,73 @@ def test_headers_of_audio(tmp_path, kind, changes, cut):
         assert str(path) in found
     else:
         assert 0 < found < 86400 and sum(map(len, read_blocks(path))) > 0
+
+
+ODD = st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=4), st.dates(), st.sampled_from(
+    ["", " ", "1e3", ".inf", "on", "录音", "../x", "a b", "-x", "train", "a+b", "1" * 500, 10**400, 1e-300, 0, 2**32]))
+ODD = ODD | st.lists(ODD, max_size=3) | st.lists(st.lists(ODD, max_size=2), max_size=2) | st.dictionaries(
+    st.sampled_from(["a", "speed", "channels", 1, None, True]), ODD, max_size=2)
+FILES = {"corpora/tiny": ({"module": "table"}, Corpus), "features/tiny": ({"type": "fbank", "num_bins": 8}, Features),
+         "tiny": (EXPERIMENT, Written), "sweeps/s": ({"base": "tiny", "vary": {"seed": [1, 2]}, "set": {}}, Sweep)}
+
+
+def keys_of(schema: type[BaseModel], above: tuple = ()) -> list[tuple]:
+    """All keys of a schema, and of the mappings in it."""
+    found = []
+    for key, field in schema.model_fields.items():
+        inner = model_in(field.annotation)
+        first = (0,) if get_origin(field.annotation) in (list, tuple) else ()
+        found += [(*above, key), *(keys_of(inner, (*above, key, *first)) if inner else [])]
+    return found
+
+
+KEYS = [(name, key) for name, (_, schema) in FILES.items() for key in keys_of(schema)]
+KEYS += [("sweeps/s", (part, ".".join(key))) for part in ("vary", "set") for name, key in KEYS
+         if name == "tiny" and 0 not in key]
+
+
+@FUZZ
+@given(changes=st.lists(st.tuples(st.sampled_from(KEYS), ODD), min_size=1, max_size=3), flow=st.booleans(),
+       behind=st.sampled_from(["", "", "seed: 1", "? [a]\n: 1", "x: &x [*x]", "<<: {seed: 3}", "base: tiny", "- a"]))
+def test_configs_with_odd_values(tmp_path, changes, flow, behind):
+    """Any value at any key is refused with the file and the key, or taken for what it is."""
+    written = {name: copy.deepcopy(content) for name, (content, _) in FILES.items()}
+    for (name, key), value in changes:
+        put_odd(written[name], key, value)
+    for name, content in written.items():
+        write_lines(tmp_path / "conf" / f"{name}.yaml", [yaml.safe_dump(content, default_flow_style=flow or None),
+                                                         behind if name == changes[0][0][0] else ""])
+    assert set(experiment_names(tmp_path / "conf")) & {"tiny", "tiny@1"} or "seeds" in written["tiny"]
+    for name in ["tiny", *(name for name in experiment_names(tmp_path / "conf")[:20] if name != "tiny")]:
+        try:
+            config = load_experiment(name, tmp_path / "conf")
+        except UserError as error:
+            assert str(tmp_path / "conf") in str(error) or ": " in str(error)
+            continue
+        assert check(yaml.safe_load(dump(config)), Resolved, "again") == config
+        assert not any(isinstance(value, float) and not np.isfinite(value)
+                       for value in flatten(config.model_dump(mode="json", exclude={"corpus": {"options"}})).values())
+        with contextlib.suppress(UserError):
+            check_config(config.features, "x")
+
+
+def put_odd(content, key: tuple, value) -> None:
+    """Put a value at the place `key`, making the mappings and lists on the way where the place has none."""
+    last = key[-1]
+    for part, following in itertools.pairwise(key):
+        try:
+            if not isinstance(content[part], dict | list):
+                raise TypeError
+        except (KeyError, IndexError, TypeError):
+            made = [{}] if following == 0 else {}
+            if isinstance(content, list):
+                content[:] = [made]
+            else:
+                content[part] = made
+        content = content[part]
+    if isinstance(content, list) and last != 0:
+        return
+    content[last] = value
 
 
 MAGIC = b"OggS", b"RIFF\0\0\0\0WAVE", b"RF64\0\0\0\0WAVEds64", b"riff\x2e\x91\xcf\x11", b"caff", b"\0\0\0\x18ftyp", \
