@@ -1,7 +1,8 @@
 """Pinyin to hanzi: lines of syllables (ni3 hao3, nǐ hǎo, ni hao) from a file or stdin; lines of hanzi to stdout.
 
-The graph of the general word list and of a newspaper is made at first use, in a minute, and kept in exp/hanzi. Words of
-your own and a text of sentences (hanzi, one a line) make it better where they are like what is to be written.
+The graph of the general word list and of a newspaper is made at first use, in half a minute, and kept in exp/hanzi.
+Words of your own, a text of sentences (hanzi, one a line) and a language model make it better where they are like what
+is to be written; exp/hanzi/own keeps the last graph made with such.
 """
 
 import argparse
@@ -18,11 +19,12 @@ import numpy as np
 
 from steps.common.errors import UserError, run
 from steps.common.files import sha256, stdin_lines, utf8_lines, write_json
-from steps.config.schema import Pinyin
+from steps.common.lock import output_lock
+from steps.config.schema import GENERAL, Pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph
-from steps.search.lm import Sentences, newspaper_lm, read_model, word_lm
-from steps.search.words import general_words, only_hanzi, read_own_words, readings_of
+from steps.search.lm import newspaper_lm, read_model, word_lm
+from steps.search.words import only_hanzi, readings_of, word_counts
 from steps.text.syllables import BLANK, NEUTRAL, all_syllables, from_marked, normalize
 from steps.text.transcripts import transcribe_file
 
@@ -106,26 +108,19 @@ def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | 
     with contextlib.suppress(OSError, ValueError):  # not there, or damaged: it is made anew
         if json.loads(path.read_text(encoding="utf-8")) == made_of:
             return
-    path.unlink(missing_ok=True)
-    print("making the graph of the general word list, for this and later runs", file=sys.stderr)
-    own_words = read_own_words(own) if own else None
-    sentences = read_sentences(text) if text else []
-    models = {"newspaper": newspaper_lm()} | ({str(lm): read_model(lm)} if lm else {})
-    found = (*sentences, *(only_hanzi(model.words) for model in models.values()))
-    counts = dict.fromkeys((word for words in found for word in words), 1) | general_words()
-    if own_words:
-        counts |= own_words.counts
-    lexicon = readings_of(counts, own=own_words.readings if own_words else None)
-    texts = {"text": [sentence for number, sentence in enumerate(sentences) if number % HELD_OUT]}
-    mixed = word_lm(lexicon, counts, texts, sentences[::HELD_OUT], 3, models)
-    write_arpa(folder / "words.arpa", mixed.model)
-    build_graph(folder, folder / "words.arpa", lexicon, [BLANK, *all_syllables()], ctc=False)
-    write_json(path, made_of)
-
-
-def read_sentences(path: Path) -> Sentences:
-    """A text file's sentences as words. Raises UserError where it is missing or nothing in it can be read."""
-    return [[word.written for word in reading.words] for reading in transcribe_file(path, Pinyin())]
+    with output_lock(folder, "hanzi"):
+        print("making the graph of the general word list, for this and later runs", file=sys.stderr)
+        sentences = [one.written for one in transcribe_file(text, Pinyin())] if text else []
+        models = {"newspaper": newspaper_lm()} | ({str(lm): read_model(lm)} if lm else {})
+        counts, readings = word_counts([GENERAL, *([str(own)] if own else [])],
+                                       [*sentences, *(only_hanzi(model.words) for model in models.values())])
+        lexicon = readings_of(counts, own=readings)
+        path.unlink(missing_ok=True)  # what can be checked has been
+        texts = {"text": [sentence for number, sentence in enumerate(sentences) if number % HELD_OUT]}
+        mixed = word_lm(lexicon, counts, texts, sentences[::HELD_OUT], 3, models)
+        write_arpa(folder / "words.arpa", mixed.model)
+        build_graph(folder, folder / "words.arpa", lexicon, [BLANK, *all_syllables()], ctc=False)
+        write_json(path, made_of)
 
 
 def parsed(lines: Iterable[str], name: str) -> Iterator[list[list[str] | str]]:
@@ -143,8 +138,9 @@ def main() -> None:
     if args.pinyin:  # read whole before the graph is made
         lines = utf8_lines(args.pinyin, encoding="utf-8-sig", if_not_utf8="; save it as UTF-8")
         lines = list(parsed(lines, args.pinyin))
-    general_graph(FOLDER, args.words, args.text, args.lm)
-    writer = Writer(FOLDER)
+    folder = FOLDER / "own" if args.words or args.text or args.lm else FOLDER
+    general_graph(folder, args.words, args.text, args.lm)
+    writer = Writer(folder)
     for parts in lines:
         print(writer.line(parts), flush=True)
 

@@ -1,12 +1,13 @@
 """Language models and decoding graph of an experiment, exp/<experiment>/graph/: what `decode.lm` in conf/ names.
 
 syllables.arpa is for the prefix beam; words.arpa, graph.fst, words.txt and lexicon.txt are for wfst; lm.json tells what
-they were made from, the sources' weights, which minimise the perplexity of dev, and that perplexity.
+they were made from, and of each source its weight, which dev chose, the part of dev's words that it does not know, and
+its perplexity over the others.
 """
 
 import argparse
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +20,9 @@ from steps.config.schema import GENERAL, TRAIN, Pinyin
 from steps.corpus.write import read_pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import GRAPH_FILES, build_graph
-from steps.search.lm import Mixed, Sentences, newspaper_lm, read_model, sentence_length, syllable_lm, word_lm
+from steps.search.lm import Mixed, newspaper_lm, read_model, sentence_length, syllable_lm, word_lm
 from steps.search.ngram import NGram
-from steps.search.words import POLICIES, Readings, Syllables, general_words, only_hanzi, read_own_words, readings_of
+from steps.search.words import POLICIES, Readings, only_hanzi, readings_of, word_counts
 from steps.text.syllables import read_tokens, tokens_hash
 from steps.text.transcripts import read_texts, transcribe, transcribe_file
 
@@ -55,7 +56,8 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
                               for wanted in (False, True))
     if GENERAL in lm.words and "wfst" in config.experiment.decode.methods:
         of_words = {"newspaper": newspaper_lm()} | of_words
-    counts, readings = word_counts(lm.words, words.values(), of_words.values())
+    counts, readings = word_counts(lm.words, [*(sentence for text in words.values() for sentence in text),
+                                              *(only_hanzi(model.words) for model in of_words.values())])
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
     forget_sums(folder, [*GRAPH_FILES, "lm.json"])  # what can be checked has been
     (folder / "lm.json").unlink(missing_ok=True)
@@ -80,47 +82,32 @@ def over_syllables(model: NGram, tokens: Sequence[str]) -> bool:
     return not {*model.words}.isdisjoint(tokens)
 
 
-def word_counts(sources: Sequence[str], texts: Iterable[Sentences], models: Iterable[NGram] = ()
-                ) -> tuple[dict[str, int], dict[str, set[Syllables]]]:
-    """How often words occur by the word lists `sources`, and the readings that lists give; the words of texts and of
-    models, too."""
-    counts, readings = dict.fromkeys((word for text in texts for sentence in text for word in sentence), 1), {}
-    counts |= dict.fromkeys((word for model in models for word in only_hanzi(model.words)), 1)
-    for source in sources:
-        if source == GENERAL:
-            counts |= general_words()
-        else:
-            own = read_own_words(Path(source))
-            counts |= own.counts
-            readings |= own.readings
-    return counts, readings
-
-
 def _of_set(config: Resolved, part: str) -> Text:
     folder = config.data_dir / part
     pinyin = read_pinyin(folder / "pinyin")
     readings = transcribe({utt: text for utt, text in read_texts(folder, pinyin).items() if text},
                           config.corpus.pinyin)
-    return Text([[word.written for word in reading.words] for reading in readings if reading.words],
-                list(pinyin.values()))
+    return Text([one.written for one in readings if one.words], list(pinyin.values()))
 
 
 def _of_file(path: Path, policy: Pinyin) -> Text:
     read = transcribe_file(path, policy, "; mend decode.lm.text in the experiment's yaml")
-    return Text([[word.written for word in reading.words] for reading in read], [one.syllables for one in read])
+    return Text([one.written for one in read], [one.syllables for one in read])
 
 
 def _facts(mixed: Mixed) -> dict:
-    return {"ngrams": mixed.model.sizes(), "weights": mixed.weights, "dev_perplexity": mixed.perplexities}
+    return {"ngrams": mixed.model.sizes(), "weights": mixed.weights,
+            "dev_perplexity": {name: fit.perplexity for name, fit in mixed.fits.items()},
+            "dev_unknown": {name: fit.unknown for name, fit in mixed.fits.items()}}
 
 
 def _tell(folder: Path, lexicon: Sequence[Readings], told: dict) -> None:
     for name in ("syllables", "words"):
         if name in told:
             weights = ", ".join(f"{source} {weight:.2f}" for source, weight in told[name]["weights"].items())
-            perplexity = told[name]["dev_perplexity"].get("mixed")
-            print(f"{folder}/{name}.arpa: {sum(told[name]['ngrams'])} n-grams of {weights}"
-                  + (f"; perplexity of dev {perplexity:.1f}" if perplexity else ""))
+            perplexity, unknown = (told[name][key].get("mixed") for key in ("dev_perplexity", "dev_unknown"))
+            of_dev = f"; perplexity of dev {perplexity:.1f}, {100 * unknown:.1f} % of it unknown" if perplexity else ""
+            print(f"{folder}/{name}.arpa: {sum(told[name]['ngrams'])} n-grams of {weights}{of_dev}")
     print(f"{folder}: {len(lexicon)} words")
 
 

@@ -73,9 +73,11 @@ def test_character_errors_where_there_are_any(two, run):
     path = two / "b/score/test_greedy/score.json"
     scores = json.loads(path.read_text())
     intervals = {**scores["intervals"], "character_error_rate": [0.1, 0.2]}
-    path.write_text(json.dumps({**scores, "character_error_rate": 0.15, "intervals": intervals}))
+    path.write_text(json.dumps({**scores, "character_error_rate": 0.15, "homophone_error_rate": 0.07,
+                                "intervals": intervals}))
     out = run("a", "b")
     assert "characters" in out and "15.00 (10.00–20.00)" in out
+    assert "homophones forgiven" in out and "7.00" in out
 
 
 def test_page_stands_alone_and_shows_what_changed(two, run):

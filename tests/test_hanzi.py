@@ -6,7 +6,7 @@ import pytest
 
 from steps import hanzi
 from steps.common.errors import UserError
-from steps.search import lm
+from steps.search import lm, words
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def newspaper(monkeypatch):
 @pytest.fixture
 def writer(tmp_path, monkeypatch):
     few = {"我": 900, "我们": 800, "是": 700, "事": 300, "中国": 500, "人": 400, "中": 100, "国": 90, "的": 999}
-    monkeypatch.setattr(hanzi, "general_words", lambda: few)
+    monkeypatch.setattr(words, "general_words", lambda: few)
     hanzi.general_graph(tmp_path, None, None)
     return hanzi.Writer(tmp_path)
 
@@ -39,7 +39,7 @@ def test_what_is_no_syllable_is_told(wrong):
 
 
 def test_words_and_text_of_ones_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(hanzi, "general_words", lambda: {"是": 700, "事": 300, "好": 500})
+    monkeypatch.setattr(words, "general_words", lambda: {"是": 700, "事": 300, "好": 500})
     (tmp_path / "words").write_text("市 shi4 900000\n", encoding="utf-8")
     hanzi.general_graph(tmp_path / "a", tmp_path / "words", None)
     assert hanzi.Writer(tmp_path / "a")(["shi4"]) == ["市"]
@@ -55,15 +55,33 @@ def test_words_and_text_of_ones_own(tmp_path, monkeypatch):
 
 
 def test_words_that_stand_together_in_the_newspaper(tmp_path, monkeypatch):
-    monkeypatch.setattr(hanzi, "general_words", lambda: {"是": 700, "事": 300, "好": 500})
+    monkeypatch.setattr(words, "general_words", lambda: {"是": 700, "事": 300, "好": 500})
     monkeypatch.setattr(lm, "newspaper_clauses", lambda: [["好", "事"], ["是"]] * 40)
     hanzi.general_graph(tmp_path, None, None)
     assert hanzi.Writer(tmp_path)(["hao3", "shi4"]) == ["好", "事"]
     assert hanzi.Writer(tmp_path)(["shi4"]) == ["是"]
 
 
+def test_sources_of_ones_own_leave_the_general_graph_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(words, "general_words", lambda: {"是": 700, "事": 300})
+    (tmp_path / "words").write_text("市 shi4 900000\n", encoding="utf-8")
+    (tmp_path / "lines").write_text("shi4\n", encoding="utf-8")
+    for arguments in (["lines"], ["lines", "--words", "words"], ["lines"]):
+        monkeypatch.setattr("sys.argv", ["hanzi", *arguments])
+        hanzi.main()
+    said = capsys.readouterr()
+    assert said.out.split() == ["是", "市", "是"] and said.err.count("making the graph") == 2
+    (tmp_path / "words").write_text("市 shi9\n", encoding="utf-8")
+    with pytest.raises(UserError, match="words:1: "):
+        hanzi.general_graph(tmp_path / "exp/hanzi", tmp_path / "words", None)
+    capsys.readouterr()
+    hanzi.general_graph(tmp_path / "exp/hanzi", None, None)
+    assert capsys.readouterr().err == ""  # the graph was not given up for a list that cannot be read
+
+
 def test_graph_is_made_again_only_for_other_sources(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(hanzi, "general_words", lambda: {"是": 7, "事": 3})
+    monkeypatch.setattr(words, "general_words", lambda: {"是": 7, "事": 3})
     for _ in range(2):
         hanzi.general_graph(tmp_path, None, None)
     assert capsys.readouterr().err.count("making the graph") == 1

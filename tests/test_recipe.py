@@ -20,9 +20,8 @@ from opened_files import SITECUSTOMIZE, undeclared
 from steps import hanzi
 from steps.common.files import write_lines
 from steps.corpus.table import read_table
-from steps.search import lm
+from steps.search import lm, words
 from steps.search.ctm import read_ctm
-from steps.search.words import general_words
 
 ROOT = Path(__file__).parent.parent
 SHRUNK = {
@@ -194,8 +193,8 @@ def test_commands_of_the_readme(finished, tmp_path, command):
 def frequent_words(finished):
     """exp/hanzi of the project, which steps.hanzi would make of 349,000 words, made of the most frequent ones."""
     with pytest.MonkeyPatch.context() as patch:
-        words = general_words()
-        patch.setattr(hanzi, "general_words", lambda: dict(sorted(words.items(), key=lambda one: -one[1])[:5000]))
+        general = words.general_words()
+        patch.setattr(words, "general_words", lambda: dict(sorted(general.items(), key=lambda one: -one[1])[:5000]))
         patch.setattr(lm, "newspaper_clauses", lambda: [["你好"], ["世界"]])
         hanzi.general_graph(finished[0] / "exp/hanzi", None, None)
 

@@ -114,6 +114,15 @@ def test_unfinished_training(monkeypatch, trained):
     assert "Nothing has been decoded and scored yet." in read_report(monkeypatch, trained).text
 
 
+def test_errors_of_hanzi_are_shown_where_there_are_any(monkeypatch, scored):
+    path = scored / "score/test_greedy/score.json"
+    assert "homophones forgiven" not in read_report(monkeypatch, scored).text
+    of_hanzi = {"character_error_rate": 0.3, "homophone_error_rate": 0.07}
+    write_json(path, json.loads(path.read_text()) | of_hanzi)
+    told = read_report(monkeypatch, scored).text
+    assert "characters homophones forgiven" in told and "30.00 % 7.00 %" in told
+
+
 def test_features_that_are_gone(monkeypatch, scored):
     Path("exp/features/toy_fbank/test/feats.scp").unlink()
     Path("data/toy/test/text").unlink()

@@ -19,7 +19,7 @@ from steps.search.ctc import Emission
 from steps.search.decode import best_path, chosen_weights
 from steps.search.graph import Best
 from steps.search.lm import random_text, syllable_lm, unigram, word_lm
-from steps.search.ngram import perplexity, vocabulary
+from steps.search.ngram import fit, over, perplexity, vocabulary
 from steps.search.words import Readings
 
 GENERAL = {"你好": 900, "中国": 800, "好": 300, "你": 400, "四": 90, "死": 10, "中": 70, "国": 60}
@@ -32,7 +32,7 @@ def exp_dir(monkeypatch, tmp_path):
         write_table(Path("data/toy") / part / "pinyin", REFERENCE)
         write_table(Path("data/toy") / part / "text", TEXT)
         write_features(Path("exp/features/toy_fbank") / part, HEARD)
-    monkeypatch.setattr(make_graph, "general_words", lambda: GENERAL)
+    monkeypatch.setattr("steps.search.words.general_words", lambda: GENERAL)
     monkeypatch.setattr("steps.search.lm.newspaper_clauses", lambda: [["你好", "中国"]])
     grids = {"prefix": {"weight": (0.1, 0.5), "insertion": (0.0,)}, "wfst": {"scale": (1.0,), "blank_penalty": (0.0,)}}
     monkeypatch.setattr(tune, "GRIDS", grids)
@@ -55,7 +55,9 @@ def test_all_methods_from_graph_to_score(monkeypatch, exp_dir, capsys):
     facts = json.loads((exp_dir / "graph/lm.json").read_text())
     assert list(facts["words"]["weights"]) == ["words", "train", "newspaper", "words.arpa"]
     assert list(facts["syllables"]["weights"])[-2:] == ["train", "syllables.arpa"]
-    assert facts["words"]["dev_perplexity"]["mixed"] <= min(facts["words"]["dev_perplexity"].values()) + 1e-6
+    perplexity, unknown = facts["words"]["dev_perplexity"], facts["words"]["dev_unknown"]
+    assert perplexity["newspaper"] < 100 and 0 < unknown["newspaper"] < 1  # it knows 你好 and 中国 alone
+    assert unknown["mixed"] == unknown["train"] == 0 and perplexity["mixed"] <= perplexity["train"] + 1e-6
     run_script(monkeypatch, tune, str(exp_dir), "prefix", "wfst")
     tuning = json.loads((exp_dir / "decode/tuning.json").read_text())
     assert len(tuning["prefix"]["grid"]) == 2 and tuning["wfst"]["best"]["scale"] == 1.0
@@ -142,6 +144,14 @@ def test_character_rates_forgive_homophones():
 LEXICON = [Readings("中国", {("zhong1", "guo2"): 0.0}), Readings("好", {("hao3",): 0.0, ("hao4",): -1.0})]
 
 
+def test_fit_leaves_out_what_a_model_does_not_know():
+    model = over(unigram(vocabulary(["好", "中国"]), {"好": 3, "中国": 1}, 3.0), vocabulary(["好", "中国", "无"]))
+    known = fit(model, [["好", "中国"]])
+    assert known == (pytest.approx(perplexity(model, [["好", "中国"]])), 0)
+    assert fit(model, [["好", "无", "中国", "什么"]]) == (pytest.approx(known.perplexity), 1 / 2)
+    assert perplexity(model, [["好", "无", "中国", "什么"]]) > 1e6
+
+
 def test_random_text_has_the_words_shares_and_the_sentences_length():
     text = random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0, 4000)
     words = [syllable for line in text for syllable in line if syllable != "guo2"]
@@ -161,10 +171,10 @@ def test_dev_weighs_the_sources(monkeypatch):
     assert perplexity(like_text.model, text) < perplexity(like_words.model, text)
     pruned = syllable_lm(tokens, LEXICON, counts, {"text": text}, text[:9], 4.0, 2, prune=0.5)
     assert sum(pruned.model.sizes()) < sum(like_text.model.sizes())
-    assert pruned.perplexities["mixed"] == perplexity(pruned.model, text[:9])
+    assert pruned.fits["mixed"] == (perplexity(pruned.model, text[:9]), 0)
     alone = word_lm(LEXICON, {}, {"text": [["好", "好"], ["无"]]}, [], 2)
     assert alone.model.sizes()[1] == 3  # <s> 好, 好 好, 好 </s>: nothing beside 无, which is <unk>
-    assert alone.weights == {"text": 1.0} and alone.perplexities == {}
+    assert alone.weights == {"text": 1.0} and alone.fits == {}
 
 
 def test_unigram_is_a_distribution():

@@ -136,16 +136,16 @@ def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping
 def _result_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows, one a scored set; columns in which no set has anything are left out."""
     columns = ["set", "method", "syllable errors", "95 %", "toneless", "tones", "sandhi-blind", "sentences",
-               "characters", "ins / del / sub", "syllables", "utterances", "RTF"]
+               "characters", "homophones forgiven", "ins / del / sub", "syllables", "utterances", "RTF"]
     rows = []
     for scores in (one.scores for one in results.scored):
         blind, reach = scores.get("sandhi_blind_error_rate"), scores.get("intervals", {}).get("sandhi_blind_error_rate")
-        character_errors = scores.get("character_error_rate")
+        of_hanzi = (scores.get(rate) for rate in ("character_error_rate", "homophone_error_rate"))
         rows.append([scores["set"], scores["method"], percent(scores["syllable_error_rate"]),
                      _interval(scores["ci95"]), percent(scores["toneless_error_rate"]), tone_rate(scores),
                      "" if blind is None else percent(blind) + (f" ({_interval(reach)})" if reach else ""),
                      percent(scores["sentence_error_rate"]),
-                     "" if character_errors is None else percent(character_errors),
+                     *("" if rate is None else percent(rate) for rate in of_hanzi),
                      f"{scores['ins']} / {scores['del']} / {scores['sub']}", scores["ref_tokens"],
                      scores["utterances"], f"{scores['real_time_factor']:.3f}"])
     filled = [place for place in range(len(columns)) if any(row[place] != "" for row in rows)]

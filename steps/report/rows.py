@@ -86,7 +86,7 @@ SER = "syllable_error_rate"
 RATES = {  # of score.json, and what to call them
     SER: "syllables", "toneless_error_rate": "toneless", "tone_error_rate": "tones",
     "sandhi_blind_error_rate": "sandhi-blind", "sentence_error_rate": "sentences",
-    "character_error_rate": "characters"}
+    "character_error_rate": "characters", "homophone_error_rate": "homophones forgiven"}
 
 
 class Value(NamedTuple):

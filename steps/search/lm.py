@@ -13,7 +13,7 @@ from steps.search.arpa import read_arpa, write_arpa
 from steps.search.graph import build_graph
 from steps.search.kenlm_trie import is_binary, read_trie
 from steps.search.kneser_ney import Counts, estimate, prune_by_entropy, without_unknown
-from steps.search.ngram import BOS, EOS, NEVER, UNK, Level, NGram, best_weights, mix, over, perplexity, vocabulary
+from steps.search.ngram import BOS, EOS, NEVER, UNK, Fit, Level, NGram, best_weights, fit, mix, over, vocabulary
 from steps.search.words import Readings, newspaper_clauses, read_own_words, readings_of
 
 UNKNOWN = 1e-3  # share of words that a word list lacks
@@ -30,7 +30,7 @@ class Mixed(NamedTuple):
 
     model: NGram
     weights: dict[str, float]  # by source
-    perplexities: dict[str, float]  # of dev, by source and of the mixture; empty without dev
+    fits: dict[str, Fit]  # to dev, by source and of the mixture; empty without dev
 
 
 def read_model(path: Path) -> NGram:
@@ -135,8 +135,8 @@ def _mixed(models: dict[str, NGram], dev: Sentences, prune: float) -> Mixed:
     model = mix([models[name] for name in kept], shares) if len(kept) > 1 else models[next(iter(kept))]
     if prune:
         model = prune_by_entropy(model, prune)
-    told = {name: perplexity(one, dev) for name, one in models.items()} if dev else {}
-    return Mixed(model, weights, told | ({"mixed": perplexity(model, dev)} if dev else {}))
+    fits = {name: fit(one, dev) for name, one in (models | {"mixed": model}).items()} if dev else {}
+    return Mixed(model, weights, fits)
 
 
 def own_graph(words: Path, folder: Path, tokens: list[str], policy: Pinyin) -> Path:

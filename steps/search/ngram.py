@@ -6,6 +6,7 @@ n-gram is in the model, too. `steps.search.kneser_ney` estimates such models, `s
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,6 +115,23 @@ def over(model: NGram, words: list[str]) -> NGram:
 def perplexity(model: NGram, sentences: Sequence[Sequence[str]]) -> float:
     """Of a text, ends of sentences included, unknown words as <unk>."""
     return float(10 ** -model.log10_probs(windows_of(sentences, model.words, model.order)).mean())
+
+
+class Fit(NamedTuple):
+    """How well a model fits a text."""
+
+    perplexity: float | None  # over the words that the model knows, and ends of sentences; None where there are none
+    unknown: float  # part of the words that it does not know: they have no probability, or that of <unk>
+
+
+def fit(model: NGram, sentences: Sequence[Sequence[str]]) -> Fit:
+    """As SRILM's ngram -ppl: one unknown word, 99 in log10, would drown all others."""
+    windows = windows_of(sentences, model.words, model.order)
+    last = windows[:, -1]
+    known = (model.levels[0].log_prob[last] > NEVER / 2) & (last != UNK)
+    log_probs = model.log10_probs(windows[known])
+    return Fit(float(10 ** -log_probs.mean()) if known.any() else None,
+               float((~known).sum() / max(1, (last != EOS).sum())))
 
 
 def mix(models: Sequence[NGram], weights: Sequence[float]) -> NGram:

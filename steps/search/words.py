@@ -16,7 +16,7 @@ from pypinyin.constants import PINYIN_DICT
 from steps.common.errors import UserError
 from steps.common.files import utf8_lines
 from steps.common.parallel import default_jobs, ordered_map, track
-from steps.config.schema import Pinyin
+from steps.config.schema import GENERAL, Pinyin
 from steps.text.normalize import is_hanzi
 from steps.text.reading import Reader
 from steps.text.syllables import from_marked, normalize
@@ -77,6 +77,21 @@ def newspaper_clauses() -> list[list[str]]:
         words = (tagged.rpartition("/")[0] for tagged in line.split())
         clauses += [list(run) for hanzi, run in itertools.groupby(words, all_hanzi) if hanzi]
     return clauses
+
+
+def word_counts(lists: Iterable[str], others: Iterable[Iterable[str]]
+                ) -> tuple[dict[str, int], dict[str, set[Syllables]]]:
+    """How often words occur in SCALE words by word lists, GENERAL or files, and the readings that files give; the words
+    of texts and models, `others`, too."""
+    counts, readings = {word: 1 for words in others for word in words}, {}
+    for source in lists:
+        if source == GENERAL:
+            counts |= general_words()
+        else:
+            own = read_own_words(Path(source))
+            counts |= own.counts
+            readings |= own.readings
+    return counts, readings
 
 
 class OwnWords(NamedTuple):

@@ -30,6 +30,11 @@ class Reading(NamedTuple):
     doubts: tuple[Doubt, ...] = ()  # characters whose reading is a guess
 
     @property
+    def written(self) -> list[str]:
+        """The words as they are written."""
+        return [word.written for word in self.words]
+
+    @property
     def syllables(self) -> list[str]:
         """The syllables of all words."""
         return [syllable for word in self.words for syllable in word.syllables]
