@@ -44,6 +44,7 @@ SYMBOLS = """_ ~ -
     1 2 3 4 5"""  # in ttskit's order: padding, end, behind a syllable; initials; finals; tones
 IDS = {symbol: number for number, symbol in enumerate(SYMBOLS.split())}
 SPELLED = {"iou": "iu", "uei": "ui", "uen": "un", "io": "o", "n": "ng"}  # finals as ttskit has them
+UNSPOKEN = "m", "hm"  # interjections that ttskit has no symbols for
 BUZZING = {"z": "iy", "c": "iy", "s": "iy", "zh": "ix", "ch": "ix", "sh": "ix", "r": "iz"}  # their i
 
 Weights = dict[str, np.ndarray]  # by PyTorch's names, float32
@@ -93,7 +94,7 @@ def voice(name: str) -> np.ndarray:
 
 
 def symbols(syllables: Sequence[str]) -> list[int]:
-    """The ids of tonal syllables: initial, final, tone and `-` of each, then the end."""
+    """The ids of tonal syllables, none of UNSPOKEN: initial, final, tone and `-` of each, then the end."""
     names = []
     for syllable in syllables:
         parts = split(syllable)

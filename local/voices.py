@@ -28,6 +28,7 @@ from local.ttskit import (
     MEN,
     SAMPLE_RATE,
     SIZE,
+    UNSPOKEN,
     URL,
     WOMEN,
     Networks,
@@ -129,7 +130,8 @@ def draw_plans(options: Options, policy: Pinyin) -> list[Plan]:
     texts = dict(enumerate(draw.sample(clauses, options.utterances)))
     readings = transcribe(texts, policy.model_copy(update={"sandhi": "spoken"}))
     return [Plan(texts[reading.utt], tuple(reading.syllables), *draw_voice(draw)) for reading in readings
-            if len(reading.syllables) == len(texts[reading.utt])]
+            if len(reading.syllables) == len(texts[reading.utt])
+            and not any(syllable[:-1] in UNSPOKEN for syllable in reading.syllables)]
 
 
 def read_clauses(text: str | None) -> list[str]:
