@@ -220,6 +220,16 @@ def test_word_boundaries_keep_phrases_apart():
     assert read(CITATION, "改变 了 结果") == "gai3 bian4 le5 jie2 guo3"
 
 
+@pytest.mark.parametrize(("word", "parts"), [
+    ("放风筝", "放 风筝"), ("发生意外", "发生 意 外"), ("军人家庭", "军 人 家庭"), ("欢欢乐乐", "欢欢乐乐"),
+])
+def test_a_word_that_is_no_phrase_is_cut_into_the_fewest_words(word, parts):
+    entries = {"风筝": ("feng1", "zheng5"), "生意": ("sheng1", "yi5"), "人家": ("ren2", "jia5")}
+    spans = Phrases(entries).spans_of_words(["他", word])
+    assert [span.hanzi for span in spans] == ["他", *parts.split()]
+    assert [span.start for span in spans[1:]] == [1 + word.index(part) for part in parts.split()]
+
+
 def test_user_dict_wins_over_dictionaries_and_rules(tmp_path):
     user_dict = tmp_path / "mine.txt"
     lines = ("# mine", "单于 chan2 yu2  # a title", "慢慢地 man4 man1 di4", "一直 yi2 zhi2", "WiFi wai1 fai4",

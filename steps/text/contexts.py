@@ -35,7 +35,7 @@ class Contexts:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if line.startswith("{"):
                 name, _, pattern = line.partition(" = ")
-                classes[name] = f"(?:{pattern})"
+                classes[name] = f"(?:{_written_out(pattern, classes)})"
             elif line and not line.startswith("#"):
                 table = self.strong if line.startswith("!") else self.weak
                 fields = line.removeprefix("!").split()
@@ -65,10 +65,14 @@ def _context(syllable: str, pattern: str, classes: dict[str, str]) -> Context:
 
 
 def _expanded(pattern: str, classes: dict[str, str]) -> str:
+    return re.sub(r"(?<!\[)\^", r"\^", _written_out(pattern, classes)).replace("$", r"\$")
+
+
+def _written_out(pattern: str, classes: dict[str, str]) -> str:
     """A pattern with its classes written out; within brackets a class of single characters loses its own brackets."""
     for name, written in classes.items():
         inner = written.removeprefix("(?:").removesuffix(")")
         if inner.startswith("["):
             pattern = re.sub(rf"(\[[^\]]*){re.escape(name)}", rf"\g<1>{inner[1:-1]}", pattern)
         pattern = pattern.replace(name, written)
-    return re.sub(r"(?<!\[)\^", r"\^", pattern).replace("$", r"\$")
+    return pattern

@@ -26,6 +26,8 @@ MODALS = (  # before 得, must; before 得了, no verb
     *"还就也都全总又只可非真先便这那仍却", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
     "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
     "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行", "别急", "不急")
+PRIZES = re.compile("[第冠亚季奖金银铜满高病癌一]|这(?!么)|感冒")  # behind 得了, what one gets
+ENDS = re.compile("$|[吗吧呢么的这那你我他她谁多啊]")  # behind V得了, can
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
 ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用抢捞赶轮排占"
 NAMING = tuple(
@@ -132,10 +134,13 @@ def able_liao(clause: Clause) -> dict[int, str]:
 
 
 def _is_able(clause: Clause, before: Token, at: int) -> bool:
-    """Whether 得了 at `at` is behind a verb of one character, and nothing that one gets is behind it."""
-    behind = clause.text[at + 2 : at + 3]
-    verb = (len(before.hanzi) == 1 and before.tag[0] in "vag") or before.end > at + 1
-    return verb and before.hanzi not in MODALS and (not behind or behind in "吗吧呢么的这那你我他她谁多啊")
+    """Whether 得了 at `at` is behind a verb, and nothing that one gets is behind it."""
+    if before.hanzi in (*MODALS, "考试", "比赛") or PRIZES.match(clause.text, at + 2):
+        return False
+    if before.tag == "v" and len(before.hanzi) > 1 and before.end == at:
+        return True
+    verb = before.tag[0] in "vag" if before.end == at else before.end > at + 1
+    return verb and ENDS.match(clause.text, at + 2) is not None
 
 
 def _word_at(clause: Clause, at: int) -> Token | None:
@@ -183,7 +188,9 @@ def _is_copula(clause: Clause, index: int) -> bool:
         return True
     if (behind.tag[0] == "m" and behind.hanzi[0] != "一") or behind.hanzi in MAIN:
         return True
-    return before is not None and not any(later.tag[0] == "v" for later in clause.tokens[index + 1 :])
+    acts = re.search("..[了过着].", clause.text[token.end :]) or any(
+        later.tag[0] == "v" for later in clause.tokens[index + 1 :])
+    return before is not None and not acts
 
 
 def measure_zhi(clause: Clause) -> dict[int, str]:
