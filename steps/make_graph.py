@@ -51,7 +51,7 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     texts = {name: _of_set(config, TRAIN) if name == TRAIN else _of_file(Path(name), policy) for name in lm.text}
     words, syllables = ({name: text[part] for name, text in texts.items()} for part in range(2))
     dev = _of_set(config, "dev")
-    models = {name: read_model(Path(name)) for name in lm.arpa}
+    models = {name: read_model(Path(name), tokens[1:]) for name in lm.arpa}
     of_words, of_syllables = ({name: model for name, model in models.items() if over_syllables(model, tokens) == wanted}
                               for wanted in (False, True))
     if GENERAL in lm.words and "wfst" in config.experiment.decode.methods:

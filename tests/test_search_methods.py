@@ -116,6 +116,13 @@ def test_a_set_that_names_its_corpus_has_weights_of_its_own(monkeypatch, exp_dir
     assert chosen == {"sentences/test": 1.0, "words/test": 2.0, "test": 2.0, "more/test": 2.0}
 
 
+def test_a_model_over_other_words_is_refused(exp_dir):
+    Path("english.arpa").write_text("\\1-grams:\n-1 <unk>\n-99 <s>\n-0.3 </s>\n-0.4 hello\n\n\\end\\\n")
+    config, tokens = with_lm(exp_dir, arpa=["english.arpa"])
+    with pytest.raises(UserError, match=r"english.arpa: none of its words is hanzi or a syllable"):
+        make_graph.make_graph(config, exp_dir / "graph", tokens)
+
+
 def test_untuned_methods_are_refused(monkeypatch, exp_dir):
     with pytest.raises(UserError, match=r"prefix has not been tuned.*doit tune:small"):
         run_script(monkeypatch, stage5_decode, str(exp_dir), "test", "--method", "prefix")

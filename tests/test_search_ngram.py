@@ -180,13 +180,6 @@ def test_counts_do_not_depend_on_portions(monkeypatch):
         np.testing.assert_array_equal(one[1], other[1])
 
 
-def test_weights_repeat_sentences():
-    text = random_text(20)
-    repeated = Counts(vocabulary(WORDS), 3).add([line for line in text for _ in range(3)]).adjusted()
-    for one, other in zip(repeated, Counts(vocabulary(WORDS), 3).add(text, [3] * 20).adjusted(), strict=True):
-        np.testing.assert_array_equal(one[1], other[1])
-
-
 @pytest.mark.parametrize("name", ["trie.lm", "trie_packed.lm"])
 def test_binary_tries_hold_what_kenlm_reads(name):
     """The same 3-gram by KenLM's build_binary trie, and with -q 4 -b 3 -a 22."""
@@ -213,7 +206,7 @@ def test_an_arpa_that_lacks_suffixes_is_made_whole(tmp_path):
 \\1-grams:\n-9 <unk>\n-99 <s> -0.2\n-0.6 </s>\n-0.5 a -0.3\n-0.7 b -0.4\n-0.8 c
 \\2-grams:\n-0.4 a b -0.1\n-0.3 <s> a
 \\3-grams:\n-0.2 a b c\n\n\\end\\\n""")
-    model = read_model(tmp_path / "x.arpa")
+    model = read_arpa(tmp_path / "x.arpa")
     text = [["a", "b", "c"], ["b", "c"]]
     np.testing.assert_allclose(our_scores(model, text), [-0.3 - 0.4 - 0.2 - 0.6, -0.9 - 1.2 - 0.6])
     wide = over(model, vocabulary("abcde"))

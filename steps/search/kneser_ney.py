@@ -23,22 +23,20 @@ class Counts:
         self._windows = np.zeros((0, order), np.int64)
         self._counts = np.zeros(0, np.int64)
 
-    def add(self, sentences: Iterable[Sequence[str]], weights: Iterable[int] | None = None) -> "Counts":
-        """Count sentences, each as often as its weight says: by default once. Unknown words count as <unk>."""
+    def add(self, sentences: Iterable[Sequence[str]]) -> "Counts":
+        """Count sentences. Unknown words count as <unk>."""
         ids = {word: number for number, word in enumerate(self.words)}
-        lines, times, size = [], [], 0
-        weights = iter(weights) if weights is not None else None
+        lines, size = [], 0
         for sentence in sentences:
             lines.append([-1] * (self.order - 2) + [BOS, *(ids.get(word, UNK) for word in sentence), EOS])
-            times.append(1 if weights is None else next(weights))
             size += len(sentence) + 1
             if size > BUFFERED:
-                self._take(lines, times)
-                lines, times, size = [], [], 0
-        self._take(lines, times)
+                self._take(lines)
+                lines, size = [], 0
+        self._take(lines)
         return self
 
-    def _take(self, lines: list[list[int]], times: list[int]) -> None:
+    def _take(self, lines: list[list[int]]) -> None:
         if not lines:
             return
         skipped = max(1, self.order - 1)  # symbols at the begin of a line, up to <s>, that no n-gram ends with
@@ -48,9 +46,9 @@ class Counts:
         begins = np.concatenate([[0], ends[:-1]])
         wanted = np.ones(len(windows), bool)
         wanted[(begins[:, None] + np.arange(skipped)).ravel()] = False
-        counts = np.repeat(np.array(times, np.int64), ends - begins)[wanted]
-        self._windows, self._counts = _add_up(np.concatenate([self._windows, windows[wanted]]),
-                                              np.concatenate([self._counts, counts]))
+        windows = windows[wanted]
+        self._windows, self._counts = _add_up(np.concatenate([self._windows, windows]),
+                                              np.concatenate([self._counts, np.ones(len(windows), np.int64)]))
 
     def adjusted(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """By order, from 1: the n-grams, int64 (number, n), sorted, and their counts, int64 (number,).

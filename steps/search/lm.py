@@ -1,7 +1,7 @@
 """Language models for decoding, from word lists and text: over words for graphs, over syllables for the prefix beam."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from steps.search.graph import build_graph
 from steps.search.kenlm_trie import is_binary, read_trie
 from steps.search.kneser_ney import Counts, estimate, prune_by_entropy, without_unknown
 from steps.search.ngram import BOS, EOS, NEVER, UNK, Fit, Level, NGram, best_weights, fit, mix, over, vocabulary
-from steps.search.words import Readings, newspaper_clauses, read_own_words, readings_of
+from steps.search.words import Readings, newspaper_clauses, only_hanzi, read_own_words, readings_of
 
 UNKNOWN = 1e-3  # share of words that a word list lacks
 SAMPLE = 1_000_000  # words that stand for a word list as text
@@ -33,9 +33,14 @@ class Mixed(NamedTuple):
     fits: dict[str, Fit]  # to dev, by source and of the mixture; empty without dev
 
 
-def read_model(path: Path) -> NGram:
-    """A user's model: an ARPA file, or one of KenLM's binary tries. Raises UserError where it is neither."""
-    return read_trie(path) if is_binary(path) else read_arpa(path)
+def read_model(path: Path, tokens: Collection[str] = ()) -> NGram:
+    """A user's model: an ARPA file, or one of KenLM's binary tries. Raises UserError where it is neither, and where no
+    word of it is hanzi or one of `tokens`."""
+    model = read_trie(path) if is_binary(path) else read_arpa(path)
+    if not only_hanzi(model.words) and {*model.words}.isdisjoint(tokens):
+        known = "hanzi or a syllable of the network" if tokens else "hanzi"
+        raise UserError(f"{path}: none of its words is {known}; name a model over words such as 我们")
+    return model
 
 
 def newspaper_lm() -> NGram:
