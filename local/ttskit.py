@@ -33,6 +33,7 @@ SILENCE = -11.5129  # log of the mel spectrum where there is nothing
 BEHIND = 10  # frames of silence behind an utterance, so that the vocoder ends well
 END = 0.8  # the gate's probability that the utterance has ended
 DROPPED = 0.5  # of the prenet's values, in speaking, too: it is what makes two renderings differ
+# Not used: Xiaowei, who does not end an utterance, and two very high voices, Xiaomei and Yina.
 MEN = "Aicheng", "Aida", "Xiaogang", "Xiaoyun"
 WOMEN = ("Aibao", "Aijia", "Aijing", "Aimei", "Aina", "Aiqi", "Aitong", "Aiwei", "Aixia", "Aiya", "Aiyu", "Aiyue",
          "Siyue", "Xiaobei", "Xiaomeng", "Xiaoxue", "biaobei")  # and children

@@ -97,11 +97,11 @@ def download(corpus: Corpus, options: Options) -> None:
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """Speak the set train into `data_dir`/wav/<utt>.wav (16 kHz, mono, 16 bits). What is there already stays.
 
-    Utterances in which the voice loses its way are left out, and counted on stderr. Raises UserError where the wheel is
+    What a voice cannot say, or loses its way in, is left out and counted on stderr. Raises UserError where the wheel is
     missing or broken, or the text is too short.
     """
     root = named_root(corpus, "the folder that the download of ttskit goes to")
-    read_networks(root)  # a missing wheel is said at once
+    _networks(root)  # a missing wheel is said at once, and processes inherit what was read
     plans = draw_plans(options, corpus.pinyin)
     wav_dir = Path(data_dir) / "wav"
     wav_dir.mkdir(parents=True, exist_ok=True)
@@ -113,9 +113,9 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     for _ in track(ordered_map(functools.partial(_record, root, wav_dir), batches), len(batches), "speaking, batches"):
         pass
     spoken = [plan for plan in plans if (wav_dir / f"{plan.utt}.wav").exists()]
-    if len(spoken) < len(plans):
-        print(f"{len(plans) - len(spoken)} of {len(plans)} left out: the voice repeated, skipped or did not end",
-              file=sys.stderr)
+    if len(spoken) < options.utterances:
+        print(f"{options.utterances - len(spoken)} of {options.utterances} left out: the voice repeated, skipped or "
+              "did not end, or has no sound for a syllable", file=sys.stderr)
     return {"train": [Utterance(plan.utt, plan.spk, str(wav_dir / f"{plan.utt}.wav"), plan.text) for plan in spoken]}
 
 
