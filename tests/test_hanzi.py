@@ -89,3 +89,6 @@ def test_graph_is_made_again_only_for_other_sources(tmp_path, monkeypatch, capsy
     (tmp_path / "made_of.json").write_text(json.dumps(made_of | {"jieba": "0"}), encoding="utf-8")
     hanzi.general_graph(tmp_path, None, None)
     assert capsys.readouterr().err.count("making the graph") == 1
+    monkeypatch.setattr(hanzi, "fingerprints", lambda name: {"steps/text/contexts.txt": "of a later version"})
+    hanzi.general_graph(tmp_path, None, None)
+    assert capsys.readouterr().err.count("making the graph") == 1
