@@ -25,7 +25,7 @@ from steps.text.phrases import Phrases, Span, read_entries, weak_entries
 from steps.text.polyphones import Odds, polyphones
 from steps.text.syllables import NEUTRAL
 from steps.text.tones import citation_tones, doubled_third_tones, lexical_tones, spoken_tones, third_tones
-from steps.text.traditional import decided, is_basic, simplified
+from steps.text.traditional import decided, simplified
 
 CORRECTIONS = Path(__file__).parent / "corrections.txt"
 WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")
@@ -132,7 +132,7 @@ class Reader:
 
     def _of_plain(self, word: str) -> tuple[list[str], list[int]]:
         """The syllables of a word that no rule changes, and where in it the network decides; empty for other words."""
-        if not self._is_plain(word) or not is_basic(word) or simplified(word) != word:
+        if not self._is_plain(word) or simplified(word) != word:
             return [], []
         spans = self._phrases.spans(word) if self._early else \
             self._phrases.spans_of_words(rjieba.cut(word, hmm=False))
