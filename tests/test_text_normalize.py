@@ -119,7 +119,7 @@ def test_pointed_brackets_about_a_title_are_no_signs():
     ("a@b.cn", ("a艾特b点cn",)),
     ("路易XIV", ("路易十四",)),
     ("第Ⅱ章", ("第二章",)),
-    ("VIP和XXL", ("VIP和XXL",)),
+    ("VIP和XXL", ("VIP和XXL",)), ("沪A·D12345", ("沪AD幺二三四五",)),
 ])
 def test_signs_beside_letters_and_roman_numbers_are_read(raw, clauses):
     assert normalize(raw).clauses == clauses

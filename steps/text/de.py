@@ -19,7 +19,7 @@ OBJECTS = (  # of verbs: 开车得有驾照
 TIMES = ("t", "c", "s")  # tags of times, conjunctions and places
 THINGS = (  # nouns that jieba may take for something else
     *"树车饭路活票菜手米碗地盘锅面", "手续", "合同")
-THINGS_FIRST = ("花", "锁")  # nouns at the beginning of a clause, verbs elsewhere: 花得浇水, 钱花得快
+THINGS_FIRST = ("花", "锁")  # nouns at the beginning of a clause, behind 这种, verbs elsewhere: 花得浇水, 钱花得快
 WITH = ("这么", "这样", "有", "跟", "和", "向", "把", "被", "从", "对")  # behind a noun and 得: 方案得跟客户商量
 HOW = ("一手", "一口", "一身", "一脸", "一副", "一头", "一塌", "一干", "一清")  # 弹得一手好琴, 忘得一干二净
 VERBS_TOO = (  # of the nouns: 气得说不出话
@@ -35,6 +35,7 @@ DUTIES = (  # how one must do it: 这笔账得好好算算
     "大点", "小点", "轻点", "慢点", "快点", "大声", "小声",
     "轻声", *"重多少早先再赶换修还给去找由让用按自亲马趁省问现从")
 HAVE = re.compile("有(?![点些声条板模滋如说来])")  # 人得有骨气, but 说得有声有色
+MOVING = re.compile("得[让叫令使]人[^去来]")  # 懂事得让人心疼
 TOLD = ("开心", "明白", "过去", "出口", "起劲", "有理", "在理", "动听", "流利")  # of 说得 …: how it is said
 NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六七八九十几百千万半]+个?"
                     "(?:小时|钟头|月|人|天|年|分钟|星期|礼拜|多|块|元|米|公里)")  # 回家得两个小时
@@ -96,7 +97,8 @@ def _is_last(place: Place) -> bool:  # 值得
 
 def _is_described(place: Place) -> bool:  # 美丽得像画, 弹得一手好琴
     return bool(QUALITIES.fullmatch(place.ahead.hanzi)) or (
-        place.ahead.tag[0] == "v" and place.behind.hanzi.startswith(HOW) and not _is_object(place.ahead))
+        place.ahead.tag[0] == "v" and place.behind.hanzi.startswith(HOW) and not _is_object(place.ahead)) or (
+        place.ahead.tag[0] in "vail" and MOVING.match(place.rest) is not None)
 
 
 def _is_sum(place: Place) -> bool:  # 二加三得五
@@ -105,6 +107,11 @@ def _is_sum(place: Place) -> bool:  # 二加三得五
 
 def _is_at_least(place: Place) -> bool:  # 起码得三天
     return place.ahead.hanzi in AT_LEAST and place.behind.tag == "m"
+
+
+def _is_copied(place: Place) -> bool:  # 还价还得狠, 弹钢琴弹得好
+    at = place.clause.tokens[place.index].start - 1
+    return at > 1 and place.clause.text[at] in place.clause.text[max(0, at - 3) : at - 1]
 
 
 def _is_gained(place: Place) -> bool:  # 得了奖, 得冠军, 儿子得过奖, but 日子得过, 睡得着
@@ -142,9 +149,9 @@ def _is_particle(place: Place) -> bool:  # 跑得快, 安静得出奇
 
 
 RULES = (  # the first that fits
-    ("dei3", _takes_time), ("dei3", _is_told), ("de5", _is_last), ("de5", _is_described), ("de2", _is_sum),
-    ("dei3", _is_at_least), ("de2", _is_gained), ("dei3", _is_must), ("dei3", _is_duty), ("dei3", _is_done),
-    ("de5", _is_particle), ("dei3", lambda place: True),
+    ("dei3", _takes_time), ("dei3", _is_told), ("de5", _is_last), ("de5", _is_copied), ("de5", _is_described),
+    ("de2", _is_sum), ("dei3", _is_at_least), ("de2", _is_gained), ("dei3", _is_must), ("dei3", _is_duty),
+    ("dei3", _is_done), ("de5", _is_particle), ("dei3", lambda place: True),
 )
 
 
@@ -153,7 +160,8 @@ def _is_noun(place: Place) -> bool:
     token = place.ahead
     if token.hanzi in VERBS_TOO:
         return token.start > 0 and place.clause.text[token.start - 1] in "这那的张幅"
-    if token.hanzi in THINGS_FIRST and token.start == 0:
+    if token.hanzi in THINGS_FIRST and (
+            place.index == 1 or place.clause.tokens[place.index - 2].hanzi[0] in "这那哪每一两几"):
         return True
     return _is_object(token) or token.tag[0] == "n" or token.hanzi in THINGS
 

@@ -188,8 +188,9 @@ def _is_copula(clause: Clause, index: int) -> bool:
         return True
     if (behind.tag[0] == "m" and behind.hanzi[0] != "一") or behind.hanzi in MAIN:
         return True
-    acts = re.search("..[了过着].", clause.text[token.end :]) or any(
-        later.tag[0] == "v" for later in clause.tokens[index + 1 :])
+    later = clause.tokens[index + 1 :]
+    idiom = len(later) > 1 and later[-1].tag[0] in "il" and len(later[-1].hanzi) == 4 and later[-2].hanzi != "的"
+    acts = idiom or any(word.tag[0] == "v" for word in later) or re.search("..[了过着].", clause.text[token.end :])
     return before is not None and not acts
 
 

@@ -42,6 +42,7 @@ UNITS = {"GHz": "吉赫兹", "MHz": "兆赫兹", "kHz": "千赫兹", "Hz": "赫�
 BORN = "毕业|出生|生人|参军|入学|入伍|退伍|高考|结婚|世界杯|那年|那会儿|春节|夏天|冬天|秋天|年底|年初"  # behind 98年
 PER = "分钟?|秒|小时|[天日周月年人次斤吨亩户间晚份瓶盒]|公斤|平方?米|立方米?"  # behind /, in 5元/斤
 
+PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"  # at the beginning of a car's plate
 CURRENCIES = {"$": "美元", "€": "欧元", "£": "英镑", "₩": "韩元"}
 DOMAINS = "com|cn|net|org|gov|edu|cc|io|tv|top"
 
@@ -146,6 +147,8 @@ def _flight(match: Match) -> str:
 
 RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
     (re.compile(pattern), replacement) for pattern, replacement in (
+        (rf"(?<=[{PROVINCES}])([A-Z])[·・.\s]?([A-Z\d]{{5,6}})(?![A-Za-z\d])",
+         lambda match: (match[1] + match[2]).translate(SPELLED)),
         (r"(?<=\d),(?=\d{3}(?!\d))", ""),
         (r"(?<=\d)∶(?=\d)", ":"),
         (r"(血压[^\d，。]{0,4}\d{2,3})/(?=\d{2,3})", r"\1，"),
