@@ -12,7 +12,7 @@ import hashlib
 import io
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,7 +156,8 @@ def _encode(net: Weights, x: np.ndarray) -> np.ndarray:
     return np.concatenate(outputs, 2)
 
 
-def _decode(net: Weights, memory: np.ndarray, rng: np.random.Generator):
+def _decode(net: Weights, memory: np.ndarray, rng: np.random.Generator
+            ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Without end: the next frame (utts, BINS), the symbol attended to (utts,), the gate (utts,)."""
     utts, symbols_, width = memory.shape
     attention_layer = "decoder.attention_layer"
@@ -286,7 +287,7 @@ def _tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...], *_: Any) -
     return storage[offset:offset + int(np.prod(shape))].reshape(shape)
 
 
-def _weights(module: _Anything, prefix: str):
+def _weights(module: _Anything, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
     for name, value in [*module._parameters.items(), *module._buffers.items()]:
         if value is not None:
             yield prefix + name, value
