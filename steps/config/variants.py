@@ -233,7 +233,7 @@ def _tails(keys: list[str]) -> dict[str, str]:
 
 def _slug(value: Any, number: int) -> str:
     """A value as part of a file's and a task's name; long ones by their place in the list."""
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value, default=str)  # YAML has dates
     slug = re.sub(r"[^A-Za-z0-9.+-]+", "_", text).strip("_")
     return slug if slug and len(slug) <= LONGEST_VALUE else str(number)
 

@@ -94,6 +94,7 @@ SWEEPS = {  # conf/sweeps/s.yaml
     "a key that there is not": ("base: one\nvary: {seed: [1]}\nset: {train.epoch: 3}", "did you mean 'epochs'?"),
     "a corpus that there is not": ("base: one\nvary: {seed: [1]}\nset: {corpus: none}", "conf/corpora/none.yaml"),
     "a key within a number": ("base: one\nvary: {seed: [1]}\nset: {corpus.x: 1}", "corpus is no mapping"),
+    "a date beside another value": ("base: one\nvary: {seed: [1, 2000-01-01]}", ""),
     "one point": ("base: one\nvary: {seed: [1]}", ""),
 }
 WHOLE = {  # conf/one.yaml
