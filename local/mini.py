@@ -17,7 +17,7 @@ import soxr
 from local.espeak import SAMPLE_RATE, Speech, speak
 from local.mini_sentences import Sentence, draw_sentences
 from steps.common.errors import UserError
-from steps.common.files import atomic_open
+from steps.common.files import atomic_open, remove_others
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Corpus, Name, Strict, upto
 from steps.corpus.write import Utterance
@@ -73,7 +73,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     for _ in track(ordered_map(_record, plans), len(plans), "speaking"):
         pass
     for name, plans in sets.items():
-        _remove_others(Path(data_dir) / "wav" / name, {plan.wav.name for plan in plans})
+        remove_others(Path(data_dir) / "wav" / name, {plan.wav.name for plan in plans})
     return {name: [_utterance(plan) for plan in plans] for name, plans in sets.items()}
 
 
@@ -121,13 +121,6 @@ def _record(plan: Plan) -> None:
     if not plan.wav.exists() or plan.wav.read_bytes() != audio.getvalue():
         with atomic_open(plan.wav, "wb") as file:
             file.write(audio.getvalue())
-
-
-def _remove_others(wav_dir: Path, wanted: set[str]) -> None:
-    """Recordings of another seed or size, left by an earlier run."""
-    for path in wav_dir.iterdir():
-        if path.name not in wanted:
-            path.unlink()
 
 
 def _utterance(plan: Plan) -> Utterance:

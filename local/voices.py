@@ -40,7 +40,7 @@ from local.ttskit import (
     voice,
 )
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, utf8_lines
+from steps.common.files import atomic_open, remove_others, utf8_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Corpus, Pinyin, Strict, upto
 from steps.corpus.download import Archive, fetch
@@ -105,10 +105,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     plans = draw_plans(options, corpus.pinyin)
     wav_dir = Path(data_dir) / "wav"
     wav_dir.mkdir(parents=True, exist_ok=True)
-    wanted = {f"{plan.utt}.wav" for plan in plans}
-    for path in wav_dir.iterdir():
-        if path.name not in wanted:
-            path.unlink()  # of another text, seed or number
+    remove_others(wav_dir, {f"{plan.utt}.wav" for plan in plans})
     batches = list(group(plans))
     for _ in track(ordered_map(functools.partial(_record, root, wav_dir), batches), len(batches), "speaking, batches"):
         pass

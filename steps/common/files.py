@@ -109,6 +109,13 @@ def atomic_open(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
         file.flush()
 
 
+def remove_others(folder: Path, wanted: set[str]) -> None:
+    """Remove the files of a folder whose names are not `wanted`, as recordings of another seed or number."""
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+
+
 def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
     """Write lines (without their newlines) as one whole file."""
     with atomic_open(path) as file:

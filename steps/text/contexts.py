@@ -59,6 +59,19 @@ def contexts() -> Contexts:
     return Contexts()
 
 
+def weak_reading(text: str, at: int) -> str | None:
+    """The reading that contexts give the character at `at` of a clause, where it is in no phrase."""
+    known = contexts().weak
+    return find(known[text[at]], f"^{text}$", at + 1) if text[at] in known else None
+
+
+def strong_readings(text: str) -> dict[int, str]:
+    """The readings, by position, that contexts give characters of a clause in phrases, too."""
+    known = contexts().strong
+    found = {at: find(known[char], f"^{text}$", at + 1) for at, char in enumerate(text) if char in known}
+    return {at: syllable for at, syllable in found.items() if syllable}
+
+
 def _context(syllable: str, pattern: str, classes: dict[str, str]) -> Context:
     left, right = (_expanded(side, classes) for side in pattern.split("_"))
     return Context(syllable, re.compile(f"(?:{left})\\Z"), re.compile(right))

@@ -71,6 +71,15 @@ class Clause(NamedTuple):
         return self.tokens[index - 1] if index else None, self.tokens[index], behind
 
 
+def tagged(text: str) -> Clause:
+    """The clause with jieba's words and their classes."""
+    tokens, start = [], 0
+    for hanzi, tag in rjieba.tag(text, hmm=False):
+        tokens.append(Token(start, hanzi, tag))
+        start += len(hanzi)
+    return Clause(text, tokens)
+
+
 def adverbial_di(clause: Clause) -> dict[int, str]:
     """地 that makes an adverb of what stands before it (紧张地忙碌) is de5; ground, place (各地, 堂屋地上) are di4."""
     found = {}

@@ -17,9 +17,9 @@ import rjieba
 
 from steps.config.schema import Pinyin
 from steps.text import grammar
-from steps.text.contexts import contexts, find
+from steps.text.contexts import strong_readings, weak_reading
 from steps.text.de import readings_of_de
-from steps.text.grammar import Clause, Token
+from steps.text.grammar import Clause, tagged
 from steps.text.normalize import spell
 from steps.text.phrases import Phrases, Span, read_entries, weak_entries
 from steps.text.polyphones import Odds, polyphones
@@ -145,7 +145,7 @@ class Reader:
     def _is_plain(self, text: str) -> bool:
         """Whether no rule changes a text: nothing in it is what grammar or sandhi is about, no strong context fits."""
         return (grammar.RULED.isdisjoint(text) and len(set(text)) == len(text) and self.policy.sandhi != "spoken"
-                and (self._early or not _by_strong_contexts(text)))
+                and (self._early or not strong_readings(text)))
 
     def read_doubting(self, clauses: Sequence[str]) -> list[tuple[list[Word], list[Doubt]]]:
         """As `read_all`, and the characters of each clause that the network reads with a probability below CERTAIN."""
@@ -190,7 +190,7 @@ class Reader:
         return Draft(text, parts, decided(traditional, text))
 
     def _run(self, start: int, pieces: list[str], segmented: bool) -> Run:
-        clause = _clause("".join(pieces))
+        clause = tagged("".join(pieces))
         words = pieces if segmented else [token.hanzi for token in clause.tokens]
         if self._early:
             return Run(start, words, clause, [span for piece in pieces for span in self._phrases.spans(piece)])
@@ -241,7 +241,7 @@ class Reader:
         particles = grammar.readings_of_wei(clause) | readings_of_de(clause) | grammar.adverbial_di(clause)
         return ({at: syllable for at, syllable in particles.items() if at in run.alone}
                 | again | grammar.able_liao(clause) | grammar.attained_zhao(clause)
-                | _by_strong_contexts(clause.text))
+                | strong_readings(clause.text))
 
 
 def _as_written(words: list[Word], clause: str) -> list[Word]:
@@ -250,32 +250,16 @@ def _as_written(words: list[Word], clause: str) -> list[Word]:
     return [Word("".join(itertools.islice(rest, len(word.written))), word.syllables) for word in words]
 
 
-def _clause(text: str) -> Clause:
-    tokens, start = [], 0
-    for hanzi, tag in rjieba.tag(text, hmm=False):
-        tokens.append(Token(start, hanzi, tag))
-        start += len(hanzi)
-    return Clause(text, tokens)
-
-
 def _by_contexts(text: str, syllables: list[str], alone: Sequence[int]) -> list[int]:
     """Give the characters at `alone`, which are in no phrase, what contexts say; those that the network decides on."""
-    known, undecided = contexts().weak, []
+    undecided = []
     for at in alone:
-        char = text[at]
-        syllable = find(known[char], f"^{text}$", at + 1) if char in known else None
+        syllable = weak_reading(text, at)
         if syllable:
             syllables[at] = syllable
-        elif char in polyphones() and char not in PARTICLES:
+        elif text[at] in polyphones() and text[at] not in PARTICLES:
             undecided.append(at)
     return undecided
-
-
-def _by_strong_contexts(text: str) -> dict[int, str]:
-    """The readings, by position, that contexts give characters in phrases, too."""
-    known = contexts().strong
-    found = {at: find(known[char], f"^{text}$", at + 1) for at, char in enumerate(text) if char in known}
-    return {at: syllable for at, syllable in found.items() if syllable}
 
 
 def _decide(draft: Draft, odds: dict[int, Odds]) -> None:
