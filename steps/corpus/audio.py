@@ -18,7 +18,7 @@ import soundfile
 from steps.common.errors import UserError
 from steps.common.parallel import ordered_map, track
 from steps.corpus.mp3 import mp3_as_read
-from steps.corpus.whole import cut_short, logged_as_short
+from steps.corpus.whole import cut_short, logged_as_short, ogg_fault, wav_fault
 
 CHUNK = 64  # files a task: opening a header is too short to be sent alone
 BLOCK = 1 << 16  # samples decoded at once: hours of audio would take gigabytes
@@ -27,9 +27,11 @@ RATES_HZ = 4_000, 768_000  # of speech; what lies outside is a damaged header
 MAX_CHANNELS = 64
 MAX_S = 24 * 3600.0
 MAX_LEVEL = 32.0  # 30 dB above full scale: 16-bit numbers that were written as float reach 32,768
+WAVS = b"RIFF", b"RF64", b"RIFX", b"riff"
 READ = ".wav", ".flac", ".ogg", ".opus", ".mp3"  # by libsndfile
 OF_MACHINE = errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE  # the file is not to blame, nor to be left out
 LINES = 4  # ends of lines of Windows in the first 4 kB, and no other: by chance once in four thousand million files
+FLAC = b"fLaC\x00\x00\x00\x22"  # with the length of the first block
 IN_ARCHIVE = re.compile(r".+\.ark:\d+")
 MAGIC = (  # what libsndfile does not read, by a file's first bytes
     (rb"....ftyp", "MPEG-4 audio (m4a)"), (rb"#!AMR", "AMR"), (rb"\x1aE\xdf\xa3", "WebM or Matroska"),
@@ -121,8 +123,8 @@ def check_audio(path: str, deep: bool = False) -> float | str:
     """
     try:
         info = audio_info(path)
-        if deep and not any([bool(block.any()) for block in read_blocks(path)]):  # to the end
-            return f"{path}: digital silence, every sample is zero"
+        if deep and not any([bool(np.ptp(block, axis=0).any()) for block in read_blocks(path)]):  # to the end
+            return f"{path}: digital silence, every sample is the same"
         return info.seconds
     except UserError as error:
         return str(error)
@@ -157,6 +159,9 @@ def _readable(path: str) -> str | io.BytesIO:
             head = file.read(4096)
         if head.startswith(b"RIFF") and head.count(b"\n") == head.count(b"\r\n") >= LINES:
             raise UserError(f"{path}: damaged: it was sent as text, with \\r\\n for \\n; get it anew, as binary")
+        wrong = wav_fault(path) if head.startswith(b"RIFF") else ogg_fault(path) if head.startswith(b"OggS") else None
+        if wrong:
+            raise UserError(f"{path}: {wrong}")
         again = mp3_as_read(path, head)
     except FileNotFoundError:
         gone = f": it is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else _alike(path)
@@ -228,6 +233,14 @@ def _head(path: str | os.PathLike) -> bytes:
     return b""
 
 
+def _tail(path: str) -> bytes:
+    """The last bytes of a file, where mp3 players write a tag."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(-128, os.SEEK_END)
+        return file.read()
+    return b""
+
+
 def _remedy(path: str) -> str:
     head, kind, suffix = _head(path), foreign_kind(path), os.path.splitext(path)[1].lower()
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -238,6 +251,13 @@ def _remedy(path: str) -> str:
         return f"it is {kind}; say what they are, such as: {_convert(path, '-f s16le -ar 16000 -ac 1 ')}"
     if kind:
         return f"it is {kind}, which libsndfile does not read; convert it: {_convert(path)}"
+    if head and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):
+        return f"it is a text that begins with {head[:20].decode()!r}; get the file anew"
+    if suffix == ".wav" and not head.startswith(WAVS):
+        return ("it does not begin as a WAV does; get the file anew, or, if it holds samples alone, say what they are, "
+                f"such as: {_convert(path, '-f s16le -ar 16000 -ac 1 ')}")
+    if _tail(path).startswith(b"TAG"):
+        return f"an ID3 tag stands at its end, where its format has none; convert it: {_convert(path)}"
     return "get the file anew" if suffix in READ else f"convert it: {_convert(path)}"
 
 
@@ -264,11 +284,11 @@ def _implausible(path: str, file: soundfile.SoundFile) -> str | None:
 
 
 def _joined(path: str, kind: str) -> str | None:
-    """FLAC and Ogg files that were joined by `cat` are read to the end of the first alone."""
-    pattern = {"FLAC": rb"fLaC\x00\x00\x00\x22", "OGG": rb"OggS\x00[\x04\x05].{1,65536}?OggS\x00\x02"}.get(kind)
-    if pattern is None:
+    """FLAC files that were joined by `cat` are read to the end of the first alone."""
+    if kind != "FLAC":
         return None
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if not re.compile(pattern, re.DOTALL).search(content, 8):
+        first = content.find(FLAC)  # behind a tag, perhaps
+        if first < 0 or content.find(FLAC, first + len(FLAC)) < 0:
             return None
     return f"several recordings are joined in it, of which only the first would be read; convert it: {_convert(path)}"

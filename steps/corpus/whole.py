@@ -2,13 +2,16 @@
 
 A file is cut short where its header promises more bytes than there are, or where it ends within a page or a packet.
 Its end is doubtful where nothing promises its length, and the mark or the whole frame is missing that an end has.
+It is more than one where several were joined, of which a decoder reads one.
 Sources: RFC 3533 (Ogg), RFC 8794 (EBML of Matroska and WebM), ISO/IEC 14496-12 (MP4), ISO/IEC 13818-1 (MPEG-TS),
 EBU Tech 3306 (RF64), Apple's Core Audio Format, NIST's SPHERE.
 """
 
+import mmap
 import os
 import re
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from steps.corpus.mp3 import ends_within_a_frame
@@ -16,10 +19,12 @@ from steps.corpus.mp3 import ends_within_a_frame
 UNKNOWN_LENGTH = 2**31 - 4096  # WAV headers of streams hold about 2**31 or 2**32 bytes for "not known"
 LOGGED = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 OGG_PAGE = 27 + 255 + 255 * 255  # bytes of a page at the most
-LAST_PAGE = 4  # flag of a page
+FIRST_PAGE, LAST_PAGE = 2, 4  # flags of a page
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # Ogg's checksum has its bits the other way round
 TS_PACKET = 188  # bytes
 A_TAG = 4096  # bytes of a tag behind the samples, at the most
 CHUNK = re.compile(rb"[A-Za-z0-9 _]{4}")  # the name of one in a WAV
+EMPTY_BYTES = 32_000  # zeros at the end of a WAV from which on it may be a download's that broke off
 MP4_BOXES = b"ftyp moov mdat moof mfra free skip wide uuid styp sidx meta udta emsg prft pdin".split()
 SEGMENT = b"\x18\x53\x80\x67"  # EBML's id of what holds a Matroska file's sound
 
@@ -31,6 +36,44 @@ def cut_short(path: str | os.PathLike) -> str | None:
         end_of = next((end_of for magic, end_of in ENDS if re.match(magic, head, re.DOTALL)), None)
         promised = end_of(file) if end_of else 0
         return _shortfall(promised, _size(file), "bytes that it should have at the least")
+
+
+def wav_fault(path: str | os.PathLike) -> str | None:
+    """What is wrong with the chunks of a WAV, so that not all of it would be read, in words; None if nothing is."""
+    with open(path, "rb") as file:
+        chunks = list(_chunks(file))
+        lengths = [length for kind, _, length in chunks if kind == b"data"]
+        if b"RIFF" in [kind for kind, *_ in chunks]:
+            return "several recordings are joined in it, of which only the first would be read; part them"
+        if len(lengths) > 1:
+            return f"its samples lie in {len(lengths)} chunks, of which only one would be read; write them as one"
+        behind = _size(file) - chunks[-1][1] if lengths == [0] else 0
+        if behind > A_TAG:
+            return (f"its header tells of no samples, but {behind} bytes follow, as where it was written to a pipe or "
+                    "never closed; ffmpeg reads them: ffmpeg -i OLD.wav NEW.wav")
+    return None
+
+
+def ogg_fault(path: str | os.PathLike) -> str | None:
+    """What is wrong with the pages of an Ogg file, so that not all of it would be read; None if nothing is."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        position, sounding = content.find(b"OggS\0"), False
+        while 0 <= position < len(content) - 27:
+            lengths = content[position + 27:position + 27 + content[position + 26]]
+            page = content[position:position + 27 + len(lengths) + sum(lengths)]
+            if len(page) < 27 + len(lengths) + sum(lengths):  # cut short
+                break
+            if _ogg_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
+                return f"damaged: its page at byte {position} is not as it was written; get the file anew"
+            if sounding and page[5] & FIRST_PAGE:
+                return "several recordings are joined in it, of which only the first would be read"
+            sounding = not page[5] & FIRST_PAGE
+            position = content.find(b"OggS\0", position + len(page))
+    return None
+
+
+def _ogg_checksum(page: bytes) -> int:
+    return int(f"{zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)
 
 
 def logged_as_short(log: str) -> str | None:
@@ -53,8 +96,10 @@ def doubtful_end(path: str | os.PathLike) -> str | None:
     """The reason to doubt the end of a file whose container states no length, in words; None if there is none."""
     with open(path, "rb") as file:
         head = file.read(4)
-        if head == b"RIFF" and (more := _behind_samples(file)):
-            return f"{more} bytes stand behind the samples that its header tells of: it may be longer than that"
+        if head == b"RIFF" and _behind_samples(file):
+            return "bytes stand behind the samples that its header tells of: it may be longer than that"
+        if head == b"RIFF" and _ends_empty(file):
+            return "its second half is of zeros alone, as where a download broke off"
         if head == b"OggS" and not _last_page(file)[1]:
             return "its last Ogg page is not marked as the end: it may be cut short"
         if head.startswith((b"ID3", b"\xff")) and ends_within_a_frame(head + file.read()):
@@ -62,16 +107,42 @@ def doubtful_end(path: str | os.PathLike) -> str | None:
     return None
 
 
-def _behind_samples(file: BinaryIO) -> int:
-    """Bytes behind the samples of a WAV that are no chunk; 0 where there are few, such as a tag."""
-    position, size, kind = 12, _size(file), b""
-    while position + 8 <= size and kind != b"data":
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a WAV, as far as they can be followed: name, where the content begins, length of it."""
+    position, size = 12, _size(file)
+    while position + 8 <= size:
         file.seek(position)
         kind = file.read(4)
-        position += 8 + _number(file, position + 4, 4)
-    position += position % 2
-    file.seek(min(position, size))
-    return size - position if size - position > A_TAG and not CHUNK.match(file.read(4)) else 0
+        if not CHUNK.fullmatch(kind):
+            return
+        length = _number(file, position + 4, 4)
+        yield kind, position + 8, length
+        position += 8 + length + length % 2
+
+
+def _samples(file: BinaryIO) -> tuple[int, int]:
+    """Where the samples of a WAV begin and end, by its header; the file's end for both where it tells of none."""
+    size = _size(file)
+    begin, length = next(((begin, length) for kind, begin, length in _chunks(file) if kind == b"data"), (size, 0))
+    return begin, min(begin + length, size)
+
+
+def _behind_samples(file: BinaryIO) -> bool:
+    """Whether bytes that are no chunk stand behind the samples of a WAV, and more than a tag has."""
+    end = _samples(file)[1]
+    file.seek(end + end % 2)
+    return _size(file) - end > A_TAG and not CHUNK.match(file.read(4))
+
+
+def _ends_empty(file: BinaryIO) -> bool:
+    """Whether the second half of the samples of a WAV is of zeros, and so long that it is no pause."""
+    begin, end = _samples(file)
+    half = (end - begin) // 2
+    for length in (min(half, A_TAG), half):  # few are read of most files
+        file.seek(end - length)
+        if half < EMPTY_BYTES or any(file.read(length)):
+            return False
+    return True
 
 
 def _size(file: BinaryIO) -> int:

@@ -25,7 +25,7 @@ from steps.feats.perturb import perturb
 AS_RECORDED = Copy()
 CHUNK = 8  # utterances a task: few enough for memory, enough to make the passing of tasks cheap
 LONG_S = 600.0  # recordings that are worked on here, one at a time: results on their way would take gigabytes
-SILENT = "digital silence, every sample is zero"
+SILENT = "digital silence, every sample is the same"
 INVERTED = "the channels are inverted against each other: the loudest one is taken instead of their mean"
 
 
@@ -125,7 +125,7 @@ class SilenceCheck:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for block in self._blocks:
-            self.silent = self.silent and not block.any()
+            self.silent = self.silent and not (block.size and np.ptp(block))
             yield block
 
 

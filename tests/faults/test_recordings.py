@@ -42,6 +42,18 @@ def with_rate(rate: int) -> bytes:
     return bytes(content)
 
 
+def wav(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A WAV whose chunks are these behind the first, which tells the format."""
+    return encode(LOUD, "WAV")[:36] + b"".join(name + len(content).to_bytes(4, "little") + content
+                                               for name, content in chunks)
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1:]
+
+
+SAMPLES = (32768 * LOUD).astype("<i2").tobytes()
 READ = {  # name: content, seconds
     "tagged.mp3": (mp3(THREE_S), 3.0),
     "bare.mp3": (bare(mp3(THREE_S)), 3.0),
@@ -53,6 +65,9 @@ READ = {  # name: content, seconds
     "stereo.mp3": (bare(mp3(np.stack([THREE_S, THREE_S], 1), 44100)), 3.0 * RATE / 44100),
     "gsm.wav": (encode(LOUD[::2], "WAV", 8000, subtype="GSM610"), 2.0),
     "g721.wav": (encode(LOUD, "WAV", subtype="G721_32"), 2.0),
+    "streamed.wav": (encode(LOUD, "WAV")[:40] + b"\xff" * 4 + SAMPLES, 2.0),
+    "chunks.wav": (wav((b"LIST", bytes(8)), (b"data", SAMPLES), (b"id3 ", bytes(9000))), 2.0),
+    "id3.flac": (b"ID3\4\0\0\0\0\2\0" + bytes(256) + encode(LOUD, "FLAC"), 2.0),
     "UPPER.WAV": (encode(LOUD, "WAV"), 2.0),
     "ulaw.au": (encode(LOUD, "AU", subtype="ULAW"), 2.0),
     "opus.ogg": (encode(LOUD, "OGG", subtype="OPUS"), 2.0),
@@ -62,6 +77,13 @@ REFUSED = {  # name: content, words of the error
     "two_rates.mp3": (mp3(LOUD) + mp3(LOUD, 24000), "of different rates or channels are joined"),
     "joined.flac": (encode(LOUD, "FLAC") * 2, "several recordings are joined in it"),
     "joined.ogg": (encode(LOUD, "OGG") + encode(LOUD[::2], "OGG"), "several recordings are joined in it"),
+    "joined.wav": (encode(LOUD, "WAV") * 2, "several recordings are joined in it"),
+    "parts.wav": (wav((b"data", SAMPLES[:9000]), (b"data", SAMPLES)), "its samples lie in 2 chunks"),
+    "unclosed.wav": (wav((b"data", b"")) + SAMPLES, "no samples, but 64000 bytes follow"),
+    "flipped.ogg": (flipped(encode(LOUD, "OGG")), "damaged: its page at byte "),
+    "flipped.opus": (flipped(encode(LOUD, "OGG", subtype="OPUS")), "damaged: its page at byte "),
+    "raw.wav": (SAMPLES, "ffmpeg -f s16le -ar 16000 -ac 1 -i {0}.wav {0}.new.wav"),
+    "json.wav": (b'{"error": 404}', "it is a text that begins with '{{\"error\": 404}}'"),
     "phone.m4a": (b"\0\0\0\x1cftypM4A " + bytes(999), "convert it: ffmpeg -i {0}.m4a {0}.wav"),
     "phone.amr": (b"#!AMR\n" + bytes(999), "convert it: ffmpeg -i {0}.amr {0}.wav"),
     "page.webm": (b"\x1aE\xdf\xa3" + bytes(999), "convert it: ffmpeg -i {0}.webm {0}.wav"),
@@ -81,6 +103,7 @@ REFUSED = {  # name: content, words of the error
 }
 REFUSED_DECODED = {  # as REFUSED, where the samples have to be decoded
     "cut.flac": (encode(LOUD, "FLAC")[:9000], "not readable as audio"),
+    "tagged.flac": (encode(LOUD, "FLAC") + b"TAG" + bytes(125), "an ID3 tag stands at its end"),
     "huge.wav": (encode(1e30 * LOUD, "WAV", subtype="FLOAT"), "where 1 is full scale"),
     "as_int16.wav": (encode(32768 * LOUD, "WAV", subtype="FLOAT"), "divide them by 32768"),
     "nan.wav": (encode(np.append(LOUD, np.nan), "WAV", subtype="FLOAT"), "NaN or infinite"),
@@ -144,7 +167,7 @@ def test_channels_that_cancel_each_other(project, capsys, factor, doubt):
 
 
 def test_digital_silence_is_told(project, capsys):
-    project.write("own/a0.wav", encode(0 * LOUD, "WAV"))
+    project.write("own/a0.wav", encode(0 * LOUD + 0.1, "WAV"))
     lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
     assert project.prepare() == "" and project.features() == ""
     assert "such as s1-a0: digital silence" in capsys.readouterr().err
@@ -152,7 +175,8 @@ def test_digital_silence_is_told(project, capsys):
 
 @pytest.mark.parametrize(("name", "content", "doubt"), [
     ("a0.mp3", bare(mp3(THREE_S))[:-20], "such as s1-a0: it ends within a frame"),
-    ("a0.wav", (wav := encode(LOUD, "WAV"))[:40] + (20000).to_bytes(4, "little") + wav[44:], "44000 bytes stand"),
+    ("a0.wav", wav((b"data", SAMPLES[:20000])) + SAMPLES[20000:], "bytes stand behind the samples"),
+    ("a0.wav", wav((b"data", SAMPLES + bytes(90000))), "such as s1-a0: its second half is of zeros alone"),
     ("a0.ogg", (ogg := encode(THREE_S, "OGG"))[:ogg.rfind(b"OggS")], "such as s1-a0: its last Ogg page is not marked"),
 ])
 def test_an_end_that_is_doubtful_is_told(project, capsys, name, content, doubt):
