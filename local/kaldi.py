@@ -88,7 +88,7 @@ def run_command(where: str, command: str, folder: str | None, target: Path) -> N
     """Write what a shell command prints to `target`. Raises UserError where it fails."""
     with atomic_path(target) as beside, open(beside, "wb") as file:
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, stdout=file,
-                              stderr=subprocess.PIPE)
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()[-300:]
             raise UserError(f"{where}: `{command.strip()}` ended with status {done.returncode}: {said}")

@@ -127,6 +127,9 @@ def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
     others = audio.replace("\\", "/"), *(unicodedata.normalize(form, audio) for form in ("NFC", "NFD"))
     if not wav.exists():  # Windows writes backslashes, and macOS writes letters and their marks apart
         wav = next((root / other for other in others if (root / other).exists()), wav)
+    straight = Path(os.path.normpath(wav))  # without `..`, which behind a link leads elsewhere
+    if straight.exists() and wav.exists() and straight.samefile(wav):
+        wav = straight
     syllables = " ".join(written_syllables(half_width(pinyin)))
     speaker = half_width(row.cells[columns.speaker]) if columns.speaker else ""
     return Utterance("", speaker, str(wav), text, syllables or None)

@@ -18,11 +18,13 @@ from steps.common.parallel import track
 from steps.config.load import load_corpus
 from steps.config.schema import Pinyin
 from steps.corpus.derived import is_derived, is_own, note_own, write_derived
+from steps.corpus.table import read_numbers
 from steps.text.lang import Lexicon, SetSummary, is_rare, write_lang
 from steps.text.reading import Word
 from steps.text.transcripts import Reading, check_texts, read_pinyin, read_texts, transcribe
 
 TRAIN = "train"
+RATES = 0.2, 10.0  # syllables a second, with the pauses; outside, text and recording do not belong together
 
 
 def main() -> None:
@@ -53,6 +55,8 @@ def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
     train = sum((summary.syllables for summary in summaries if summary.name in taught), Counter())
     write_lang(data_dir / "lang", lexicon, train)
     _tell(data_dir / "lang/report.txt", summaries, train)
+    for name, table in {**shipped, **derived}.items():
+        _warn_of_rates(data_dir / name, table)
 
 
 def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexicon | None
@@ -127,6 +131,17 @@ def _tell(path: Path, summaries: list[SetSummary], train: Counter[str]) -> None:
         print(f"doubtful readings: {counts}; look at them in {path} before you train. What is wrong is mended by "
               f"pinyin.user_dict, or in <set>/pinyin by hand")
     write_lines(path, [*lines, *(line for summary in summaries for line in summary.details(train))])
+
+
+def _warn_of_rates(directory: Path, table: list[str]) -> None:
+    """Say on stderr how many utterances hold too many syllables for their length, or too few."""
+    seconds = read_numbers(directory / "utt2dur") if (directory / "utt2dur").exists() else {}
+    counts = {utt: len(syllables) for utt, *syllables in map(str.split, table) if utt in seconds}
+    odd = [utt for utt, count in counts.items() if not RATES[0] <= count / seconds[utt] <= RATES[1]]
+    if odd:
+        print(f"warning: {directory}: {len(odd)} of {len(counts)} utterances have fewer than {RATES[0]} or more than "
+              f"{RATES[1]:.0f} syllables a second, such as {odd[0]}, {counts[odd[0]]} in {seconds[odd[0]]:.1f} s: does "
+              f"its text belong to it, and does its header tell the right sample rate?", file=sys.stderr)
 
 
 if __name__ == "__main__":

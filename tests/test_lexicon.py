@@ -72,6 +72,14 @@ def test_files_of_a_corpus_without_pinyin(data_dir, capsys):
     assert read(data_dir / "lang/report.txt")[:3] == said.splitlines()[:3]
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(0.4, True), (0.5, False), (25, False), (26, True)])
+def test_a_length_that_does_not_fit_the_syllables_is_told(data_dir, capsys, seconds, told):
+    write_set(data_dir, "dev", utt2dur={"b_1": str(seconds)})
+    make_lexicon(data_dir, SETS, Pinyin())
+    said = "dev: 1 of 1 utterances have fewer than 0.2 or more than 10 syllables a second, such as b_1, 5 in"
+    assert (said in capsys.readouterr().err) is told
+
+
 def test_the_report_tells_what_was_normalised_guessed_and_what_train_lacks(data_dir, capsys):
     write_set(data_dir, "train", text=TEXTS["train"] | {"a_3": "想听歌曲卷珠帘", "a_4": "喆在家"})
     make_lexicon(data_dir, SETS, Pinyin())

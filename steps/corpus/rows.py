@@ -15,6 +15,7 @@ from steps.corpus.table import half_width, refuse
 
 BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",  # the longer one first
         codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+BOM = "\ufeff"
 DELIMITERS = "\t", ";", ",", "|"
 OTHERS = (  # what is no table in plain text, by its first bytes
     (rb"PK\x03\x04|\xd0\xcf\x11\xe0", "a spreadsheet, not a table in plain text; save it as CSV UTF-8"),
@@ -118,7 +119,7 @@ def _decode(path: Path, encoding: str | None) -> str:
     if other:
         raise UserError(f"{path}: {other.format(path)}")
     try:
-        return raw.decode(encoding or told or "utf-8")
+        return raw.decode(encoding or told or "utf-8").replace(BOM, "")  # one is in the midst of files that were joined
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise UserError(f"{path}:{line}: not {encoding or told or 'UTF-8'}; {_advice(raw)}") from None

@@ -16,6 +16,8 @@ SPK_TABLES = ("spk2utt", "spk2gender", "cmvn.scp")  # keyed by speaker
 REQUIRED = ("wav.scp", "utt2spk", "spk2utt")
 SYLLABLE = re.compile(r"[a-zê]+[1-5]")
 FULL_WIDTH = re.compile(r"[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+ENTITY = re.compile(r"&(?:[A-Za-z]{2,8}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")  # of HTML: &amp;
+LOST = "锟斤拷"  # what GBK makes of two characters that had been lost before
 KALDI_SYMBOLS = ("<s>", "</s>", "#0")
 Audio = Literal["no", "header", "deep"]
 
@@ -147,7 +149,10 @@ def text_fault(text: str) -> str | None:
     found = FULL_WIDTH.search(text)
     if found:
         return f"full-width {found.group()!r} in the text; write letters and digits in half width"
-    if "\N{REPLACEMENT CHARACTER}" in text or not text.replace(" ", "").isprintable():
+    entity = ENTITY.search(text)
+    if entity:
+        return f"the HTML entity {entity.group()} in the text; write the character that it stands for"
+    if "\N{REPLACEMENT CHARACTER}" in text or LOST in text or not text.replace(" ", "").isprintable():
         return f"characters broken by a wrong decoding in {text!r}"
     return None
 

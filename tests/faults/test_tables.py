@@ -1,6 +1,7 @@
 """A user's own table: what spreadsheets write is read whole, or refused with the line and a remedy."""
 
 import os
+import shutil
 
 import pytest
 from conftest import ROWS
@@ -48,6 +49,8 @@ READ = {  # what is read as PLAIN is: lines, encoding, end of lines, options
     "UTF-32": (PLAIN, "utf-32", "\n", {}),
     "full-width speakers and sets": ([line.replace(",s1", ",ｓ１").replace("train", "ｔｒａｉｎ") for line in PLAIN],
                                      "utf-8", "\n", {}),
+    "two tables with byte order marks in one": ([*PLAIN[:2], "\ufeff" + PLAIN[2], *PLAIN[3:]], "utf-8-sig", "\n", {}),
+    "folders up and down": ([HEADER, *(line.replace("a", "../own/./a", 1) for line in PLAIN[1:])], "utf-8", "\n", {}),
     "blanks around": ([line.replace(",", " , ") for line in PLAIN], "utf-8", "\n", {}),
 }
 
@@ -97,6 +100,9 @@ REFUSED = {  # lines, words of the error
     "a recording twice": ([*PLAIN, PLAIN[2]], "a1.wav is in line 3, too"),
     "no text": (with_line(3, "a1.wav,s1,,train"), "t.csv:3: nothing in column text"),
     "broken characters": (with_line(3, "a1.wav,s1,早\ufffd,train"), "t.csv:3: characters broken"),
+    "lost characters": (with_line(3, "a1.wav,s1,锟斤拷,train"), "t.csv:3: characters broken"),
+    "an entity of HTML": (with_line(3, "a1.wav,s1,3&lt;5,train"), "t.csv:3: the HTML entity &lt; in the text"),
+    "a number's entity of HTML": (with_line(3, "a1.wav,s1,&#20320;,train"), "the HTML entity &#20320; in the text"),
     "a delimiter of two characters": (PLAIN, "delimiter: Value error, one character, a tab as"),
     "a folder": (PLAIN, "own: a folder, where a table is wanted"),
     "an empty file": ([], "t.csv:1: the file is empty"),
@@ -123,7 +129,7 @@ def test_refused_with_its_line(project, case):
     assert not (project.root / "data/own/train").exists()
 
 
-@pytest.mark.parametrize("make", [os.link, os.symlink])
+@pytest.mark.parametrize("make", [os.link, os.symlink, shutil.copy])
 def test_one_recording_under_two_names_is_told(project, capsys, make):
     for name in ("a1.wav", "a2.wav"):
         (project.own / name).unlink()
