@@ -77,11 +77,16 @@ def recordings(folder: Path, options: Options, cut_dir: Path) -> dict[str, str]:
                         f"--allow-pipes; for doit, `options: {{allow_pipes: true}}` in conf/corpora/. Else name files")
     for key in track(table, len(table), f"{folder / 'wav.scp'}") if commands else table:
         if key in commands:
-            found[key] = str(cut_dir / f"{key}.wav")
+            found[key] = str(cut_file(cut_dir, key))
             run_command(f"{folder / 'wav.scp'}: {key}", table[key][:-1], base or None, Path(found[key]))
         else:
             found[key] = os.path.join(base, table[key])
     return found
+
+
+def cut_file(cut_dir: Path, utt: str) -> Path:
+    """The file of an utterance; an id may hold slashes, and must not lead out of the folder."""
+    return cut_dir / f"{utt.replace('%', '%25').replace('/', '%2F')}.wav"
 
 
 def run_command(where: str, command: str, folder: str | None, target: Path) -> None:
@@ -103,7 +108,7 @@ def cut_all(path: Path, segments: dict[str, str], wavs: dict[str, str], cut_dir:
             recording, begin, end, channel, *_ = [*line.split(), "-1"]
             if recording not in wavs:
                 raise UserError(f"there is no recording {recording} in wav.scp")
-            cut[utt] = str(cut_dir / f"{utt}.wav")
+            cut[utt] = str(cut_file(cut_dir, utt))
             cut_one(wavs[recording], float(begin), float(end), Path(cut[utt]), int(channel))
         except ValueError:
             faults.append(f"{path}: {utt}: recording, begin and end in seconds are wanted, and perhaps a channel's "
@@ -128,6 +133,6 @@ def cut_one(wav: str, begin: float, end: float, target: Path, channel: int = -1)
         file.seek(first)
         samples = file.read(round(end * file.samplerate) - first, dtype="int32", always_2d=True)
         samples = samples if channel == -1 else samples[:, channel]
-        with atomic_path(target) as beside:
-            soundfile.write(beside, samples, file.samplerate, format="WAV",
-                            subtype="PCM_16" if file.subtype == "PCM_16" else "PCM_24")
+        rate, subtype = file.samplerate, "PCM_16" if file.subtype == "PCM_16" else "PCM_24"
+    with atomic_path(target) as beside:
+        soundfile.write(beside, samples, rate, format="WAV", subtype=subtype)

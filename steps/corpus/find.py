@@ -161,12 +161,23 @@ def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, li
     for part in corpus.sets:
         if not found.get(part):
             raise UserError(f"conf/corpora/{name}.yaml: sets: {part}: there is no such set, or it is empty; "
-                            f"local/{corpus.module}.py finds {', '.join(key for key in found if found[key])}")
+                            f"local/{corpus.module}.py finds {', '.join(key for key in found if found[key]) or 'none'}")
     for part in found.keys() - set(corpus.sets):
         print(f"{len(found[part])} utterances of the set {part}: not used, as `sets` does not name it", file=sys.stderr)
     sets = {part: sorted(found[part]) for part in corpus.sets}
     _warn_of_overlap(sets)
+    _warn_of_names(sets)
     return sets
+
+
+def _warn_of_names(sets: dict[str, list[Utterance]]) -> None:
+    """Say how many recordings are called as another utterance is: where lists that were sorted in different ways are
+    put side by side, the texts are those of others."""
+    named = {each.utt: Path(each.wav).stem for part in sets.values() for each in part}
+    wrong = [utt for utt, stem in named.items() if stem != utt and stem in named]
+    if wrong:
+        print(f"warning: the recordings of {len(wrong)} of {len(named)} utterances are called as others are, such as "
+              f"{wrong[0]}, whose is {named[wrong[0]]}: do they belong together?", file=sys.stderr)
 
 
 def _warn_of_overlap(sets: dict[str, list[Utterance]]) -> None:

@@ -12,7 +12,8 @@ from steps.common.errors import UserError
 from steps.common.files import check_is_file, write_lines
 from steps.config.schema import Strict
 
-BOM = b"\xef\xbb\xbf"
+BOM = "\ufeff"
+UTF_16 = b"\xff\xfe", b"\xfe\xff"
 SAID_AT_MOST = 5  # faults of one kind that a message names
 
 
@@ -120,19 +121,26 @@ def decode(path: Path) -> tuple[str, list[str]]:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
     faults = []
-    if raw.startswith(BOM):
-        faults.append(f"{path}:1: begins with a byte order mark (BOM); save the file as UTF-8 without one")
-        raw = raw.removeprefix(BOM)
+    if raw.startswith(UTF_16):
+        raise UserError(f"{path}:1: UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path} > new && mv new {path}")
+    if 0 in raw:
+        line = raw[: raw.index(0)].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: a zero byte, as of a file that was not written to its end; get it anew")
     if b"\r" in raw:
         line = raw[: raw.index(b"\r")].count(b"\n") + 1
-        faults.append(f"{path}:{line}: a carriage return (CR), as Windows ends lines; "
-                      f"remove it: sed -i 's/\\r$//' {path}")
+        whose, remedy = ("Windows", f"sed -i 's/\\r$//' {path}") if b"\r\n" in raw else \
+            ("the old Macintosh", f"tr '\\r' '\\n' < {path} > new && mv new {path}")
+        faults.append(f"{path}:{line}: a carriage return (CR), as {whose} ends lines; remove it: {remedy}")
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
-        return raw.decode("utf-8"), faults
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         return _decode_gbk(path, raw, line, faults)
+    if BOM in text:  # at the begin, or amidst files that were joined
+        line = text[: text.index(BOM)].count("\n") + 1
+        faults.append(f"{path}:{line}: a byte order mark (BOM); remove it: sed -i 's/\\xef\\xbb\\xbf//g' {path}")
+    return text.replace(BOM, ""), faults
 
 
 def _decode_gbk(path: Path, raw: bytes, line: int, faults: list[str]) -> tuple[str, list[str]]:

@@ -86,6 +86,36 @@ def test_a_segment_of_one_channel(kaldi):
         np.testing.assert_allclose(cut, wanted, atol=1e-4)
 
 
+def test_ids_with_slashes_stay_in_their_folder(kaldi):
+    speech(kaldi.own / "long.wav", 8000, 3.0)
+    lines(kaldi.own / "train/wav.scp", f"long {kaldi.own}/long.wav")
+    lines(kaldi.own / "train/segments", "../../x long 0 1", "a/b long 1 2")
+    lines(kaldi.own / "train/text", "../../x 你好", "a/b 再见")
+    for name in ("utt2spk", "spk2utt"):
+        (kaldi.own / "train" / name).unlink()
+    assert kaldi.prepare() == ""
+    assert sorted(path.name for path in (kaldi.root / "data/own").rglob("*.wav")) == ["..%2F..%2Fx.wav", "a%2Fb.wav"]
+
+
+def test_lists_side_by_side_that_were_sorted_otherwise(kaldi, capsys):
+    scp = kaldi.own / "train/wav.scp"
+    utts, wavs = zip(*map(str.split, scp.read_text().splitlines()), strict=True)
+    lines(scp, *map(" ".join, zip(utts, wavs[1:] + wavs[:1], strict=True)))
+    assert kaldi.prepare() == ""
+    assert "the recordings of 4 of 12 utterances are called as others are, such as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    (b"\n", b"\r\n", "text:1: a carriage return (CR), as Windows"), (b"\n", b"\r", "(CR), as the old Macintosh ends"),
+    (b"\n", b"\n\xef\xbb\xbf", "text:2: a byte order mark"), (b"\n", b"\n\0", "text:2: a zero byte"),
+    (b"BAC", b"\xff\xfeBAC", "text:1: UTF-16; convert it: iconv -f UTF-16 -t UTF-8"),
+])
+def test_texts_of_other_kinds(kaldi, old, new, said):
+    text = kaldi.own / "train/text"
+    text.write_bytes(text.read_bytes().replace(old, new))
+    assert said in kaldi.prepare()
+
+
 @pytest.mark.parametrize(("line", "said"), [("long 2 1", "2.0 to 1.0 s is no part"), ("long 0 9", "is no part"),
                                             ("other 0 1", "no recording other"), ("long 0", "are wanted"),
                                             ("long a b", "are wanted"), ("long nan 1", "is no part"),
