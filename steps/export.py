@@ -46,7 +46,8 @@ def export(exp_dir: Path) -> Path:
     check_sums(exp_dir, AGAIN.format("4 (train)"), TRAINED)
     tokens = read_tokens(exp_dir / "tokens.txt")
     mean, std = mean_std(load_cmvn(exp_dir / "cmvn"))
-    out_dir, dev = exp_dir / "export", dev_data(config)
+    out_dir, dev, with_graph = exp_dir / "export", dev_data(config), has_graph(exp_dir)
+    check_no_folders(out_dir, (SUMS, "demo.html", *FILES))
 
     from steps.deploy.demo import has_demo, write_demo
     from steps.deploy.mindir import read_network, write_mindir  # MindSpore takes seconds to import
@@ -61,7 +62,8 @@ def export(exp_dir: Path) -> Path:
         write_mindir(beside / "model.mindir", network, config, mean, std)
         write_lines(beside / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
         write_json(beside / "features.json", config.features.model_dump(mode="json"))
-        copy_graph(exp_dir, beside)
+        if with_graph:
+            copy_graph(exp_dir, beside)
         told = facts(config, exp_dir)
         told |= on_dev(beside, config, told, *dev) if dev else {}
         if has_demo(config):
@@ -75,7 +77,6 @@ def export(exp_dir: Path) -> Path:
 def put_in_place(beside: Path, out_dir: Path) -> None:
     """Move what is exported to its place. export.json, without which nobody takes it for whole, goes first and comes
     last."""
-    check_no_folders(out_dir, (SUMS, "demo.html", *FILES))
     out_dir.mkdir(exist_ok=True)
     remove_files(out_dir, ("export.json", SUMS, "demo.html"))
     for folder in OF_GRAPH:
@@ -104,18 +105,24 @@ def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any], feats: Feature
     return measured
 
 
-def copy_graph(exp_dir: Path, out_dir: Path) -> None:
-    """Copy what decoding with words takes, where there is it: graph/ and the weights that dev chose.
+def has_graph(exp_dir: Path) -> bool:
+    """Whether there is what decoding with words takes: graph/ and the weights that dev chose.
 
     Raises UserError where one of the files is damaged.
     """
-    if (exp_dir / "graph" / "lm.json").exists() and (exp_dir / TUNING).exists():
-        check_sums(exp_dir / "graph", GRAPH_AGAIN)
-        check_sums((exp_dir / TUNING).parent, TUNE_AGAIN.format(exp_dir.name), [TUNING.name])
-        shutil.copytree(exp_dir / "graph", out_dir / "graph")
-        (out_dir / TUNING).parent.mkdir(exist_ok=True)
-        shutil.copyfile(exp_dir / TUNING, out_dir / TUNING)
-        write_sums((out_dir / TUNING).parent, [TUNING.name])
+    if not ((exp_dir / "graph" / "lm.json").exists() and (exp_dir / TUNING).exists()):
+        return False
+    check_sums(exp_dir / "graph", GRAPH_AGAIN)
+    check_sums((exp_dir / TUNING).parent, TUNE_AGAIN.format(exp_dir.name), [TUNING.name])
+    return True
+
+
+def copy_graph(exp_dir: Path, out_dir: Path) -> None:
+    """Copy what decoding with words takes."""
+    shutil.copytree(exp_dir / "graph", out_dir / "graph")
+    (out_dir / TUNING).parent.mkdir(exist_ok=True)
+    shutil.copyfile(exp_dir / TUNING, out_dir / TUNING)
+    write_sums((out_dir / TUNING).parent, [TUNING.name])
 
 
 def facts(config: Resolved, exp_dir: Path) -> dict[str, Any]:

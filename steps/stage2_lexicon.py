@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from steps.common.checksums import AGAIN, SUMS, check_sums
 from steps.common.errors import UserError, run
 from steps.common.files import write_lines
 from steps.common.lock import output_lock
@@ -65,6 +66,8 @@ def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexi
     directory = data_dir / summary.name
     own = read_pinyin(directory / "pinyin") if summary.shipped else None
     texts = read_texts(directory, own)
+    if (directory / SUMS).exists():
+        check_sums(directory, AGAIN.format("1 (prepare)"), ["utt2spk"])
     check_texts(directory)
     for reading in track(transcribe(texts, policy), len(texts), f"lexicon {summary.name}"):
         words, syllables = _settle(reading, own, summary)

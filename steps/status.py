@@ -15,6 +15,7 @@ from steps.common.checksums import SUMS, result_folders, wrong_files
 from steps.common.errors import UserError, run
 from steps.common.files import megabytes
 from steps.common.parallel import track
+from steps.corpus.derived import doubtful
 from steps.tasks.states import Standing, about, survey
 
 STYLES = {"done": "green", "running": "bold cyan", "failed": "bold red", "interrupted": "red", "stale": "yellow",
@@ -57,6 +58,9 @@ def verify() -> None:
             faults.append(str(error))
     faults += [f"{folder}: has no {SUMS}: nobody can tell whether it is whole" for folder, has_list in found
                if not has_list]
+    for path in sorted(Path("data").glob("*/*/pinyin")):
+        if said := doubtful(path.parents[1], path.parent.name):
+            print(f"note: {said}", file=sys.stderr)
     if faults:
         raise UserError("\n  ".join(faults) + "\n  run the stages that write them again")
     print(f"{len(listed)} folders of results are as they were written")

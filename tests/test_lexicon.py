@@ -80,6 +80,15 @@ def test_a_length_that_does_not_fit_the_syllables_is_told(data_dir, capsys, seco
     assert (said in capsys.readouterr().err) is told
 
 
+def test_pinyin_that_is_not_as_it_was_written_is_doubtful(data_dir):
+    assert derived.doubtful(data_dir, "dev") == ""  # nothing is noted yet
+    make_lexicon(data_dir, SETS, Pinyin())
+    assert derived.doubtful(data_dir, "dev") == ""
+    path = data_dir / "dev/pinyin"
+    path.write_text(path.read_text().replace("wo3", "wo4"))
+    assert "dev/pinyin: is not as it was written: it was mended by hand, or" in derived.doubtful(data_dir, "dev")
+
+
 def test_the_report_tells_what_was_normalised_guessed_and_what_train_lacks(data_dir, capsys):
     write_set(data_dir, "train", text=TEXTS["train"] | {"a_3": "想听歌曲卷珠帘", "a_4": "喆在家"})
     make_lexicon(data_dir, SETS, Pinyin())

@@ -21,6 +21,7 @@ LARGE = 1 << 24  # bytes from which on reading a file each time takes too long
 
 
 TRAINED = "final.ckpt", "config.yaml", "tokens.txt", "cmvn", "buckets.json"  # of an experiment: what decoding reads
+HISTORY = "train.csv", "env.json"  # and what reports read besides
 RESULTS = {"wav.scp", "lexicon.txt", "feats.scp", "final.ckpt", "ctm", "score.json"}  # whose folder has a list
 ENTRY = re.compile(r"[0-9a-f]{64}  [^/\0]+")  # a file of this very folder
 AGAIN = "run stage {} again"
@@ -87,7 +88,7 @@ def wrong_files(folder: Path, names: Sequence[str] | None = None, by_content: bo
         if facts == entry.facts and not by_content:
             continue
         if sha256(path) != entry.digest:
-            faults.append(f"{path}: is not as it was written: it is damaged, or another file")
+            faults.append(f"{path}: is not as it was written: it is damaged, or another file, or else its {SUMS} is")
         elif facts[0] >= LARGE and facts != entry.facts:
             with contextlib.suppress(OSError):  # a copy: note its time, lest it be read each time
                 _write(folder, entries | {name: Entry(entry.digest, facts)})

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from steps.common.checksums import SUMS, wrong_files
 from steps.common.errors import UserError
 from steps.common.files import check_is_file, read_json, write_json
 
@@ -110,6 +111,9 @@ def read_history(exp_dir: Path) -> list[dict[str, float]]:
     """
     path = exp_dir / "train.csv"
     check_is_file(path)
+    if path.exists() and (faults := wrong_files(exp_dir, [path.name])):
+        raise UserError(f"{faults[0]}\n  take {exp_dir}/final.ckpt away and train again, which goes on behind the last "
+                        f"checkpoint; or, if you changed it on purpose, remove {exp_dir / SUMS}")
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)

@@ -56,6 +56,15 @@ def is_mended(data_dir: Path, name: str, ships_pinyin: bool) -> bool:
     return not (is_derived(data_dir, name) or is_own(set_dir) or (ships_pinyin and not (set_dir / OWN).exists()))
 
 
+def doubtful(data_dir: Path, name: str) -> str:
+    """What to say of data/<corpus>/<set>/pinyin where it is not as the stages wrote it; empty where it is, and where
+    nothing tells."""
+    noted = (data_dir / LIST).exists() or (data_dir / name / OWN).exists()
+    if not noted or not is_mended(data_dir, name, ships_pinyin=False):
+        return ""
+    return f"{data_dir / name / 'pinyin'}: is not as it was written: it was mended by hand, or is damaged"
+
+
 def keep_mended(data_dir: Path, name: str, new_dir: Path) -> None:
     """Bring a `pinyin` that was mended by hand from data/<corpus>/<set> to the directory that will replace it.
 

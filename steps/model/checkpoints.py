@@ -20,7 +20,7 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import serialization
 
-from steps.common.checksums import SUMS, TRAINED, forget_sums
+from steps.common.checksums import HISTORY, SUMS, TRAINED, forget_sums
 from steps.common.errors import UserError
 from steps.common.files import atomic_open, atomic_path, read_json, sha256, write_json, write_lines
 from steps.config.load import Resolved, dump, load_known, load_resolved, shapes_weights
@@ -288,7 +288,7 @@ def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]
     """
     if not is_same_training(config, exp_dir):
         move_aside(exp_dir)
-    forget_sums(exp_dir, TRAINED)
+    forget_sums(exp_dir, TRAINED + HISTORY)
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     write_buckets(exp_dir, buckets)

@@ -13,7 +13,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import dataset, nn
 
-from steps.common.checksums import AGAIN, SUMS, TRAINED, check_sums, write_sums
+from steps.common.checksums import AGAIN, HISTORY, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json, write_json, write_lines
 from steps.common.process import cores, end_progress
@@ -55,7 +55,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
     experiment = config.experiment
     if is_finished(config, exp_dir):
         if not (exp_dir / SUMS).exists():  # as where the training was killed just before
-            write_sums(exp_dir, TRAINED)
+            write_sums(exp_dir, TRAINED + HISTORY)
         print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
         return
     check_precision(experiment)
@@ -176,7 +176,7 @@ def _finish(training: Training, tokens: list[str]) -> None:
         average(paths, network)
     facts = {"tokens_sha256": tokens_hash(tokens), "epoch": best[0]}
     save_weights(exp_dir / "final.ckpt", named_parameters(network), facts)
-    write_sums(exp_dir, TRAINED)
+    write_sums(exp_dir, TRAINED + HISTORY)
     end_progress(exp_dir)
     print(f"{exp_dir}/final.ckpt: epoch {', '.join(map(str, sorted(best)))}", file=sys.stderr)
 

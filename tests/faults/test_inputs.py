@@ -20,7 +20,7 @@ from conftest import Project
 from corpus_trees import speech
 from tiny_corpus import EXPERIMENT
 
-from steps.common.checksums import TRAINED, write_sums
+from steps.common.checksums import HISTORY, TRAINED, write_sums
 from steps.common.errors import DISK, UserError, disk_error
 from steps.common.files import LEFTOVER, write_json, write_lines
 from steps.config.load import dump, load_experiment
@@ -199,6 +199,8 @@ case("prepare: data is a file", both(gone("data"), put("data", "")), "a file sta
 
 # Stage 2
 case("lexicon: no data", gone("data/own/dev"), "data/own/dev")
+case("lexicon: a letter of a speaker is another", sub("data/own/dev/utt2spk", "s2-a5", "s2-b5"),
+     "dev/utt2spk: is not as it was written")
 case("lexicon: text without its newline", change("data/own/dev/text", lambda old: old[:-1]), "cut short")
 case("lexicon: text in reverse order", change("data/own/dev/text",
      lambda old: b"\n".join(old.split(b"\n")[-2::-1]) + b"\n"), "not sorted")
@@ -401,8 +403,9 @@ case("report: a digit of ctm is another", change(f"{DECODED}/ctm", lambda old: o
      "ctm: is not as it was")
 case("report: per_utt of fewer utterances", bare(f"{SCORED}/per_utt", half), "per_utt")
 case("report: per_spk of numbers without end", bare(f"{SCORED}/per_spk", sub, r" \d+ ", f" {'9' * 400} "), "per_spk")
-case("report: a row of train.csv cut", put(f"{EXP}/train.csv", "epoch,dev_ser\n1\n"), "train.csv")
-case("report: epochs that are not numbers", put(f"{EXP}/train.csv", "epoch,dev_ser\nnan,nan\n"), "train.csv")
+case("report: a row of train.csv cut", bare(f"{EXP}/train.csv", put, "epoch,dev_ser\n1\n"), "train.csv: dev_ser: not")
+case("report: epochs that are not numbers", bare(f"{EXP}/train.csv", put, "epoch,dev_ser\nnan,nan\n"),
+     "without its epoch")
 case("report: env.json with weights in words", sub(f"{EXP}/env.json", "{", '{"weights": "many",'), "")
 case("report: no experiment", nothing, "exp/none/config.yaml", "make_report exp/none")
 case("compare: no experiment", nothing, "no experiment of this name", "compare none")
@@ -503,7 +506,10 @@ case("pinyin: a policy of another kind", nothing, "conf/one.yaml", "pinyin --pol
 case("prune: no such experiment", nothing, "exp/ holds no experiment", "prune two")
 case("prune: train.csv gone", gone(f"{EXP}/train.csv"), "train.csv: does not tell how good")
 case("prune: train.csv of another training", put(f"{EXP}/train.csv", "epoch,dev_ser\n9,0.5\n"),
+     "train.csv: is not as it was written")
+case("prune: train.csv that does not tell", bare(f"{EXP}/train.csv", put, "epoch,dev_ser\n9,0.5\n"),
      "train.csv: does not tell how good")
+case("report: a digit of train.csv is another", sub(f"{EXP}/train.csv", "0.5", "0.4"), f"remove {EXP}/SHA256SUMS")
 case("prune: keep below 0", nothing, "exit 2", "prune one --keep -1")
 case("prune: keep nothing", nothing, "exit 2", "prune one --keep 0")
 case("prune: progress.json of another kind", put(f"{EXP}/progress.json", "{}"), "progress.json")
@@ -552,7 +558,7 @@ case("combine: one that is not there", nothing, "no such directory",
      "data_dir combine data/new data/own/dev data/none")
 case("verify: a list of another kind", put(f"{EXP}/SHA256SUMS", "nonsense\n"), "not a list of checksums")
 case("decode: a list of checksums cut at the end of a line", change(f"{EXP}/SHA256SUMS", lambda old: old[: old.rindex(
-     b"\n", 0, -1) + 1]), "SHA256SUMS: has 4 of the 5 files that it had")
+     b"\n", 0, -1) + 1]), "SHA256SUMS: has 6 of the 7 files that it had")
 case("verify: an empty list", put(f"{EXP}/SHA256SUMS", ""), f"{EXP}/SHA256SUMS: the list is empty")
 case("verify: a folder for a list, and a byte that is another", both(folder(f"{EXPORT}/SHA256SUMS"),
      change(f"{EXP}/cmvn", lambda old: old[:-9] + bytes([old[-9] ^ 1]) + old[-8:])), "cmvn: is not as it was")
@@ -611,7 +617,7 @@ def write_training(exp_dir: Path) -> None:
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     for name, value in (("buckets.json", [64]), ("inputs.json", inputs(config)), ("env.json", {"git_commit": "x"})):
         write_json(exp_dir / name, value)
-    write_sums(exp_dir, TRAINED)
+    write_sums(exp_dir, TRAINED + HISTORY)
 
 
 def call(words: str) -> str:
