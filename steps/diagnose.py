@@ -1,6 +1,8 @@
 """Look for what may be wrong with an experiment, before a long training or after it: data, loss, network, rate.
 
-Writes exp/<experiment>/diagnosis.html and diagnosis.json, and says a line a check.
+Writes exp/<experiment>/diagnosis.html and diagnosis.json, and says a line a check. A check of data or curves is a
+function `(Context) -> Finding`, plain numpy on what stages 1 to 4 wrote. A check that runs the network is a function
+`(Bench) -> Finding`; all of these share one `Bench`, which holds it compiled.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from pathlib import Path
 from commands import Command
 
 ROOT = Path(__file__).parent.parent
-KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks", "steps/corpus/__init__.py",
+KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks",
         "steps/corpus/derived.py", "steps/corpus/table.py")
 
 # Tasks of plain doit.
@@ -171,8 +171,7 @@ class Project:
         self.write("steps/stub.py", STUB)
         for name, text in STAGES.items():
             self.write(f"steps/{name}.py", f"from steps.stub import *\n{text}\nif __name__ == '__main__': run(main)\n")
-        for name in ("steps/feats/__init__.py", "steps/feats/helper.py", "steps/feats/other.py", "local/mini.py",
-                     "local/table.py"):
+        for name in ("steps/feats/helper.py", "steps/feats/other.py", "local/mini.py", "local/table.py"):
             self.write(name, "")
         for name in ("data/README.md", "exp/README.md"):
             self.write(name, "kept\n")

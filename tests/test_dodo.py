@@ -96,7 +96,7 @@ CHANGES = [  # made one after the other: what, and the tasks that run then
       ("conf/mini.yaml", "corpus: mini", "corpus: mini  # the default"),
       ("steps/stage4_train.py", MAIN, f"WORD = 1\n{MAIN}"),
       ("steps/stage6_score.py", "def main():", "# a word\ndef main():\n    'Documented.'"),
-      ("steps/common/__init__.py", "What every", "What each")], []),
+      ("steps/common/errors.py", "A user's mistake", "A mistake of a user")], []),
     ([("conf/corpora/mini.yaml", "seed: 1", "seed: 2"),
       ("steps/stage6_score.py", MAIN, f"WORD = 1\n{MAIN}")],
      ["prepare:mini", "score:mini:dev", "score:mini:test"]),  # which write the same files again

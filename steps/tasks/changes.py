@@ -256,6 +256,6 @@ def _named(folder: Path, strings: set[str]) -> list[Path]:
     """The files of a folder that `strings` name, and those of the folders of data in it, such as templates."""
     named = [other for other in sorted(folder.iterdir()) if other.name in strings]
     for other in named:
-        if other.is_dir() and not (other / "__init__.py").exists():
+        if other.is_dir() and not any(other.glob("*.py")):
             named += sorted(other.iterdir())
     return [other for other in named if other.is_file()]

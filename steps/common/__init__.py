@@ -1,1 +1,0 @@
-"""What every stage needs: errors for users, whole files, progress, parallel maps, provenance."""

@@ -1,1 +1,0 @@
-"""The YAML files in conf/: their schema and how they are read."""

@@ -1,1 +1,0 @@
-"""Kaldi data directories: read, validate, fix, combine, subset."""

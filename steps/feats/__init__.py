@@ -1,1 +1,0 @@
-"""From audio files to feature archives."""

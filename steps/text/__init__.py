@@ -1,1 +1,0 @@
-"""Hanzi, pinyin, and what a syllable is made of."""
