@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import UserError, run
+from steps.common.lock import output_lock
 from steps.config.load import load_corpus
 from steps.corpus.download import fetch_all
 from steps.corpus.find import load_module, module_options
@@ -21,10 +22,11 @@ def main() -> None:
     if corpus.root is None:
         raise UserError(f"conf/corpora/{args.corpus}.yaml: root: missing; write the folder to download to")
     options = module_options(module, corpus, args.corpus)
-    if hasattr(module, "download"):
-        module.download(corpus, options)
-    else:
-        fetch_all(module.ARCHIVES, Path(corpus.root))
+    with output_lock(Path(corpus.root), "download"):
+        if hasattr(module, "download"):
+            module.download(corpus, options)
+        else:
+            fetch_all(module.ARCHIVES, Path(corpus.root))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def wrong_files(folder: Path, names: Sequence[str] | None = None, by_content: bo
         try:
             facts = _facts(path)
         except FileNotFoundError:
-            faults.append(f"{path}: is gone")
+            faults.append(f"{path}: is gone, or its {SUMS} is damaged")
             continue
         if facts == entry.facts and not by_content:
             continue

@@ -23,6 +23,7 @@ from tiny_corpus import EXPERIMENT
 from steps.common.checksums import HISTORY, TRAINED, write_sums
 from steps.common.errors import DISK, UserError, disk_error
 from steps.common.files import LEFTOVER, write_json, write_lines
+from steps.common.lock import lock_path, take_lock
 from steps.config.load import dump, load_experiment
 from steps.feats.archive import load_cmvn, save_cmvn
 
@@ -524,6 +525,9 @@ case("config: a base that is itself", sub("conf/one.yaml", "corpus: own", "base:
 case("config: a base that is not there", sub("conf/one.yaml", "corpus: own", "base: none\ncorpus: own"), "none")
 case("download: nothing to download", nothing, "there is nothing to download")
 case("download: no such corpus", nothing, "conf/corpora/none.yaml", "download none")
+case("download: another one at work", both(put("conf/corpora/big.yaml", "module: thchs30\nroot: own\n"),
+     lambda root: take_lock(lock_path(root / "own", "download"), "steps.download") and None),
+     "own: `steps.download` writes there", "download big")
 case("data_dir: no directory", nothing, "data/none: no such directory", "data_dir validate data/none")
 case("data_dir: a file", nothing, "no such directory", "data_dir validate own/t.csv")
 case("data_dir: a speaker of two words", sub("data/own/dev/utt2spk", " (.*)", " a b"), "utt2spk")
