@@ -50,8 +50,7 @@ def export(exp_dir: Path) -> Path:
     check_no_folders(out_dir, (SUMS, "demo.html", *FILES))
 
     from steps.deploy.demo import has_demo, write_demo
-    from steps.deploy.mindir import read_network, write_mindir  # MindSpore takes seconds to import
-    from steps.deploy.onnx_model import onnx_model
+    from steps.deploy.onnx_model import onnx_model, read_network, write_mindir  # MindSpore takes seconds to import
     from steps.model.checkpoints import named_parameters
 
     network = read_network(exp_dir, config, tokens)
@@ -96,9 +95,8 @@ def dev_data(config: Resolved) -> tuple[FeatureReader, dict[str, list[str]]] | N
 
 def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any], feats: FeatureReader, pinyin: dict[str, list[str]]
            ) -> dict[str, Any]:
-    """What dev tells of the exported model (`steps.deploy.confidence.measure`)."""
-    from steps.deploy.confidence import measure, table_lines
-    from steps.deploy.model import OnnxModel
+    """What dev tells of the exported model (`steps.deploy.model.measure`)."""
+    from steps.deploy.model import OnnxModel, measure, table_lines
 
     measured = measure(OnnxModel(out_dir, told), config.features, feats, pinyin)
     print("\n".join(table_lines(measured)))

@@ -10,7 +10,7 @@ from mindspore import nn, ops
 from onednn_cases import CONVOLUTIONS, NORMS, close, conv_float64, norm_float64, run
 
 from steps.config.schema import Model, Optimizer, Train
-from steps.model.loss import CTCObjective
+from steps.model.layers import CTCObjective
 from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, make_step, with_precision

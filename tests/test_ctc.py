@@ -96,7 +96,7 @@ def test_trained_loss_and_gradient_equal_forward_backward(kind):
     """The very objective that is trained, with padding, unequal lengths, repeats and an extreme frame."""
     import mindspore as ms
 
-    from steps.model.loss import CTCObjective
+    from steps.model.layers import CTCObjective
 
     class Logits(ms.nn.Cell):
         def construct(self, x):

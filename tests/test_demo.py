@@ -11,12 +11,12 @@ import pytest
 from steps.common.errors import UserError
 from steps.config.schema import Features
 from steps.deploy.assess import TokenParts, assess, reading_aloud
-from steps.deploy.confidence import Calibration
 from steps.deploy.demo import _dictionary, write_demo
+from steps.deploy.model import Calibration
 from steps.deploy.onnx_model import onnx_model
+from steps.deploy.pronounce_page import pitch
 from steps.deploy.pronunciation import without_pauses
 from steps.feats.compute import compute_feats, noise_energy
-from steps.feats.pitch import pitch
 from steps.model.checkpoints import named_parameters
 from steps.model.network import out_frames
 from steps.search.alignment import boundaries, voice_of

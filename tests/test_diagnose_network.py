@@ -27,7 +27,7 @@ from steps.diagnosis.network import check_norm, check_output
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import Batch
 from steps.model.checkpoints import named_parameters, save_weights
-from steps.model.loss import CTCObjective
+from steps.model.layers import CTCObjective
 
 LOUD = np.float32(12)  # above digital silence
 

@@ -101,7 +101,7 @@ def test_an_interrupted_export_leaves_the_one_before(tmp_path, monkeypatch):
     write_trained(tmp_path / "small", KINDS["residual"])
     out_dir = export.export(tmp_path / "small")
     before = {path.name for path in [*out_dir.iterdir(), *out_dir.parent.iterdir()]}
-    monkeypatch.setattr("steps.deploy.mindir.write_mindir", lambda *_: 1 / 0)
+    monkeypatch.setattr("steps.deploy.onnx_model.write_mindir", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export.export(tmp_path / "small")
     assert {path.name for path in [*out_dir.iterdir(), *out_dir.parent.iterdir()]} == before

@@ -50,8 +50,8 @@ def trained(config):
 
 def start_tuning(config):
     """(weights at random, weights as training starts from them)"""
+    from steps.model.acoustic import find_source, start_from
     from steps.model.checkpoints import named_parameters
-    from steps.model.fine_tune import find_source, start_from
 
     network = network_of(config, NEW, seed=2)
     before = {name: value.asnumpy().copy() for name, value in named_parameters(network).items()}

@@ -11,8 +11,7 @@ from steps.common.errors import UserError
 from steps.config.load import load_experiment
 from steps.config.schema import Model
 from steps.model.acoustic import check_size, memory_needed
-from steps.model.layers import StockLayers
-from steps.model.loss import Inference
+from steps.model.layers import Inference, StockLayers
 from steps.model.network import (
     DFCNN,
     Dropout,

@@ -10,8 +10,7 @@ from steps.config.schema import Corpus, Experiment, Features
 from steps.deploy.onnx_model import onnx_model
 from steps.feats.archive import apply_cmvn
 from steps.model.checkpoints import named_parameters
-from steps.model.layers import StockLayers
-from steps.model.loss import Inference
+from steps.model.layers import Inference, StockLayers
 from steps.model.network import DFCNN, out_frames, right_reach
 
 ms.set_context(mode=ms.GRAPH_MODE)

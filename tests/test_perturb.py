@@ -6,8 +6,8 @@ from scipy import signal
 
 from steps.config.schema import Copy, Features
 from steps.feats.archive import apply_cmvn
+from steps.feats.audio import add_noise, change_voice, level_speech, perturb, reverberate, speech_level
 from steps.feats.compute import compute_feats
-from steps.feats.perturb import add_noise, change_voice, level_speech, perturb, reverberate, speech_level
 
 RATE = 16000
 

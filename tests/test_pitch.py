@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steps.feats.pitch import SHIFT_S, pitch
+from steps.deploy.pronounce_page import SHIFT_S, pitch
 
 RATE = 16000
 

@@ -18,8 +18,7 @@ def make_step(scaled):
     import mindspore as ms
     from mindspore import amp, nn
 
-    from steps.model.layers import StockLayers
-    from steps.model.loss import CTCObjective
+    from steps.model.layers import CTCObjective, StockLayers
     from steps.model.parallel import AccumulatedStep, keep_with
 
     ms.set_context(mode=ms.GRAPH_MODE)
@@ -101,8 +100,7 @@ def test_float16_trains_as_float32_does():
     import mindspore as ms
     from mindspore import nn
 
-    from steps.model.layers import StockLayers
-    from steps.model.loss import CTCObjective
+    from steps.model.layers import CTCObjective, StockLayers
     from steps.model.network import DFCNN
     from steps.model.parallel import AccumulatedStep, loss_scaler, with_precision
 

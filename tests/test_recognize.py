@@ -25,10 +25,9 @@ from steps import recognize
 from steps.common.errors import UserError
 from steps.common.files import write_json
 from steps.config.load import load_resolved
-from steps.deploy.confidence import Calibration, calibration_error, fit, out_of_fold, reliability
 from steps.deploy.formats import FORMATS, Heard
-from steps.deploy.mindir import read_network
-from steps.deploy.model import OnnxModel, load_model
+from steps.deploy.model import Calibration, OnnxModel, calibration_error, fit, load_model, out_of_fold, reliability
+from steps.deploy.onnx_model import read_network
 from steps.deploy.recognizer import Phrase, Recognizer, _frames, segments, windows
 from steps.deploy.sound import open_sound, piped_sound
 from steps.export import export

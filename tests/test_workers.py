@@ -180,8 +180,7 @@ def test_micro_batches_equal_one_batch_of_them_all():
     import mindspore as ms
     from mindspore import Tensor, nn
 
-    from steps.model.layers import StockLayers
-    from steps.model.loss import CTCObjective, TrainStep
+    from steps.model.layers import CTCObjective, StockLayers, TrainStep
     from steps.model.parallel import AccumulatedStep
 
     kernels = StockLayers()

@@ -91,7 +91,7 @@ class Corpus(Strict):
 
 
 class Copy(Strict):
-    """A changed copy of the training set, made from its waveforms (steps/feats/perturb.py).
+    """A changed copy of the training set, made from its waveforms (steps/feats/audio.py).
 
     Its repr seeds its random choices. `pitch` and `formants` are younger and not in it: older copies stay as they were.
     """

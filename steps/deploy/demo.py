@@ -15,8 +15,7 @@ from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.config.load import Resolved
 from steps.config.schema import Model
-from steps.deploy.confidence import Calibration
-from steps.deploy.model import NOT_MEASURED
+from steps.deploy.model import NOT_MEASURED, Calibration
 from steps.deploy.onnx_model import ROUND, right_reach
 from steps.deploy.pronounce_page import PAGES
 from steps.feats.compute import noise_energy

@@ -1,17 +1,26 @@
-"""A trained network at work: on ONNX Runtime where it is exported, else on MindSpore."""
+"""A trained network at work: on ONNX Runtime where it is exported, else on MindSpore; and how sure its syllables are.
+
+A decoded syllable's highest probability is calibrated on dev, so that it tells how often such a syllable is right.
+"""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import kaldialign
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from steps.common.checksums import check_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json, sha256
+from steps.common.parallel import track
 from steps.config.load import check_known
 from steps.config.schema import Features
+from steps.search.alignment import align_set
+from steps.search.ctc import Acoustic, Emission, greedy
 from steps.text.syllables import read_tokens
 
 EXPORT_AGAIN = "export again: python -m steps.export exp/<experiment>"
@@ -116,3 +125,131 @@ def _share(model: Model) -> None:
     model.subsampling_factor = model.facts["subsampling_factor"]
     model.left_context, model.right_context = model.facts["left_context"], model.facts["right_context"]
     model.frame_shift_s = model.subsampling_factor * model.features.frame_shift_ms / 1000
+
+
+CLOSEST = 1e-6  # that a probability may come to 0 and 1
+BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)  # edges of the reliability table: most syllables are sure
+
+
+class Calibration(NamedTuple):
+    """Platt scaling (Platt 1999): a logistic function of the logit of a probability. By default it changes nothing."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, probability: float) -> float:
+        """The share of syllables of this probability that are right."""
+        return float(expit(self.slope * logit(np.clip(probability, CLOSEST, 1 - CLOSEST)) + self.offset))
+
+
+class Bin(NamedTuple):
+    """A row of a reliability table."""
+
+    low: float
+    high: float
+    syllables: int
+    confidence: float  # mean
+    right: float  # share
+
+
+def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
+            pinyin: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Facts of a model, from a dev set: where in a syllable its spike lies, and its calibration with its reliability.
+
+    The calibration changes nothing where that tells better, out of fold, which syllables are right.
+
+    Args:
+        config: of the features.
+        feats: float32 (frames, bins) by utterance, as stored.
+        pinyin: the syllables of the same utterances, and perhaps of others.
+    """
+    place = align_set(model, config, feats, pinyin, "aligning dev").place
+    found = track(model.log_probs((utt, feats[utt]) for utt in feats), len(feats), "decoding dev")
+    emissions = {utt: greedy(log_probs) for utt, log_probs in found}
+    probabilities, right = judge(emissions, pinyin, model.tokens)
+    folded = out_of_fold(probabilities, right)
+    pays = log_loss(folded, right) < log_loss(probabilities, right)
+    raw, table = reliability(probabilities, right), reliability(folded if pays else probabilities, right)
+    return {
+        "spike_place": place,
+        "calibration": (fit(probabilities, right) if pays else Calibration())._asdict(),
+        "syllables": len(right),
+        "right": int(right.sum()),
+        "calibration_error_before": calibration_error(raw),
+        "calibration_error": calibration_error(table),
+        "reliability": [row._asdict() for row in table],
+    }
+
+
+def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence[str]],
+          tokens: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities of all decoded syllables, float (syllables,), and whether each is right, bool (syllables,).
+
+    A syllable is right where the alignment of least edits pairs it with its equal.
+    """
+    probabilities, right = [], []
+    for utt, found in emissions.items():
+        if utt not in pinyin:
+            continue
+        pairs = kaldialign.align(list(pinyin[utt]), [tokens[one.token] for one in found], "*")
+        right += [ref == hyp for ref, hyp in pairs if hyp != "*"]
+        probabilities += [one.posterior for one in found]
+    return np.array(probabilities), np.array(right, bool)
+
+
+def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
+    """The likeliest calibration. Platt's targets lie a little off 0 and 1: with 0 and 1 it would have no bounds."""
+    x = logit(np.clip(probabilities, CLOSEST, 1 - CLOSEST))
+    positive, negative = int(right.sum()), int((~right).sum())
+    target = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        z = weights[0] * x + weights[1]
+        error = expit(z) - target
+        return float(np.sum(np.logaddexp(0, z) - target * z)), np.array([error @ x, error.sum()])
+
+    if not len(x):
+        return Calibration()
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=[(0, None), (None, None)]).x
+    return Calibration(float(slope), float(offset))
+
+
+def reliability(confidences: np.ndarray, right: np.ndarray) -> list[Bin]:
+    """The table: syllables of like confidence, and how many of them are right. Empty bins are left out."""
+    where = np.clip(np.searchsorted(BINS, confidences, side="right") - 1, 0, len(BINS) - 2)
+    return [Bin(BINS[number], BINS[number + 1], int(mine.sum()), float(confidences[mine].mean()),
+                float(right[mine].mean()))
+            for number in range(len(BINS) - 1) if (mine := where == number).any()]
+
+
+def calibration_error(table: list[Bin]) -> float:
+    """The mean distance of confidence and share of right syllables (ECE, Naeini et al. 2015)."""
+    total = sum(row.syllables for row in table)
+    return sum(row.syllables * abs(row.confidence - row.right) for row in table) / total if total else 0.0
+
+
+def out_of_fold(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Confidences by a calibration that has not seen them: each half's by the other's, so that a table is honest."""
+    confidences = np.empty(len(probabilities))
+    half = np.arange(len(probabilities)) % 2 == 0
+    for mine in (half, ~half):
+        calibration = fit(probabilities[~mine], right[~mine])
+        confidences[mine] = [calibration(one) for one in probabilities[mine]]
+    return confidences
+
+
+def log_loss(confidences: np.ndarray, right: np.ndarray) -> float:
+    """Nats in all that it costs to tell which syllables are right."""
+    p = np.clip(confidences, CLOSEST, 1 - CLOSEST)
+    return float(-np.log(np.where(right, p, 1 - p)).sum())
+
+
+def table_lines(measured: Mapping[str, Any]) -> list[str]:
+    """The reliability that `measure` gives, as text."""
+    lines = [f"confidences on dev, where {measured['right']} of {measured['syllables']} syllables are right: the mean "
+             f"distance from the share that is right is {measured['calibration_error']:.4f}; uncalibrated it was "
+             f"{measured['calibration_error_before']:.4f}", "confidence  syllables  mean confidence  right"]
+    for row in measured["reliability"]:
+        lines.append(f"{row['low']:.2f}–{row['high']:.2f}  {row['syllables']:>9}  {row['confidence']:>15.3f}  "
+                     f"{row['right']:>5.3f}")
+    return lines

@@ -1,21 +1,29 @@
-"""Writing a trained network as one ONNX model that takes features as stage 3 makes them.
+"""Writing a trained network: as one ONNX model that takes features as stage 3 makes them, and as MindSpore's MINDIR.
 
-Inputs are `x`, float32 (batch, frames, bins), and `x_lens`, int64 (batch,); outputs `log_probs`, float32
-(batch, out_frames, tokens), and `log_probs_lens`, int64 (batch,). So does WeNet's CTC export, which sherpa-onnx runs
-(sherpa-onnx/csrc/offline-wenet-ctc-model.cc). An utterance's result does not depend on the frames behind its end.
+The ONNX model's inputs are `x`, float32 (batch, frames, bins), and `x_lens`, int64 (batch,); outputs `log_probs`,
+float32 (batch, out_frames, tokens), and `log_probs_lens`, int64 (batch,). So does WeNet's CTC export, which sherpa-onnx
+runs (sherpa-onnx/csrc/offline-wenet-ctc-model.cc). An utterance's result does not depend on the frames behind its end.
+MINDIR is made of MindSpore's own operators.
 """
 
+import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import onnx
+from mindspore import nn, ops
 from onnx import TensorProto, helper, numpy_helper
 
 from steps.config.load import Resolved
 from steps.config.schema import Block, Model
 from steps.feats.compute import noise_energy
 from steps.model.batches import ROUND
-from steps.model.network import convolutions, out_sizes, right_reach, syllable_parts, time_reduction
+from steps.model.checkpoints import load_weights, named_parameters
+from steps.model.layers import Inference, StockLayers
+from steps.model.network import DFCNN, convolutions, out_sizes, right_reach, syllable_parts, time_reduction
 
 EPSILON = 1e-5  # of MindSpore's batch norm
 OPSET, IR_VERSION = 13, 8  # old enough for every ONNX Runtime that is in use
@@ -218,3 +226,46 @@ def length_steps(model: Model) -> list[tuple[int, int]]:
         steps += [(stride - 1, stride) for (stride, _), _ in convolutions(block)]
         steps.append((0, block.pool[0]))
     return [step for step in steps if step != (0, 1)]
+
+
+class FromFeatures(nn.Cell):
+    """The network behind CMVN, with the zeros that it sees behind an utterance's end."""
+
+    def __init__(self, network: nn.Cell, config: Resolved, mean: np.ndarray, std: np.ndarray):
+        super().__init__()
+        self.inference = Inference(network)
+        self.mean, self.std = ms.Tensor(mean), ms.Tensor(std)
+        self.cmn_frames = config.features.cmn_frames
+        self.behind = right_reach(config.experiment.model)
+        self.length_steps = length_steps(config.experiment.model)
+
+    def construct(self, x):
+        """float32 (batch, frames, bins) → log-probabilities, float32 (batch, out_frames, tokens)."""
+        out_frames = x.shape[1]
+        for added, divisor in self.length_steps:
+            out_frames = (out_frames + added) // divisor
+        mean = self.mean
+        if self.cmn_frames:
+            mean = (x.sum(axis=1, keepdims=True) + self.cmn_frames * mean) / (x.shape[1] + self.cmn_frames)
+        return self.inference(ops.pad((x - mean) / self.std, (0, 0, 0, self.behind)))[:, :out_frames]
+
+
+def read_network(exp_dir: Path, config: Resolved, tokens: list[str]) -> DFCNN:
+    """The network of exp_dir/final.ckpt, of MindSpore's own operators, for inference."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    network = DFCNN(config.experiment.model, config.features.num_bins, tokens, StockLayers())
+    load_weights(exp_dir / "final.ckpt", named_parameters(network))
+    network.set_train(False)
+    return network
+
+
+def write_mindir(path: Path, network: nn.Cell, config: Resolved, mean: np.ndarray, std: np.ndarray) -> None:
+    """Write the network with any batch size and any number of frames; `path` ends in .mindir."""
+    cell = FromFeatures(network, config, mean, std)
+    cell.set_train(False)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mindir.") as folder:
+        beside = Path(folder) / path.name
+        ms.export(cell, ms.Tensor(shape=[None, None, len(mean)], dtype=ms.float32), file_name=str(beside),
+                  file_format="MINDIR")
+        beside.chmod(0o644)  # MindSpore lets only its owner read it
+        os.replace(beside, path)

@@ -15,8 +15,7 @@ import numpy as np
 from steps.common.errors import UserError
 from steps.config.load import load_resolved
 from steps.config.schema import Features, Pinyin
-from steps.deploy.confidence import Calibration
-from steps.deploy.model import NOT_MEASURED, Model, load_model
+from steps.deploy.model import NOT_MEASURED, Calibration, Model, load_model
 from steps.feats.compute import compute_feats, frame_length, frame_shift, num_frames, stream_feats
 from steps.search.alignment import timed, voice_of
 from steps.search.ctc import BLANK, Emission

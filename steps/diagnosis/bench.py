@@ -19,8 +19,15 @@ from steps.common.errors import UserError
 from steps.diagnosis.context import Context
 from steps.model.batches import ROUND, Batch, labels_fit, make_batch, stack
 from steps.model.checkpoints import Checkpoints, load_weights, named_parameters
-from steps.model.layers import StockLayers, describe_kernels, layer_maker, set_device
-from steps.model.loss import CTCObjective, Inference, TrainStep
+from steps.model.layers import (
+    CTCObjective,
+    Inference,
+    StockLayers,
+    TrainStep,
+    describe_kernels,
+    layer_maker,
+    set_device,
+)
 from steps.model.network import DFCNN, Dropout, out_frames
 from steps.model.optimizer import optimizer_at
 from steps.model.training import network_at_start

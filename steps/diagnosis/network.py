@@ -194,7 +194,7 @@ def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
                        "see the checks of features and of layers; lower the learning rate")
     if off > 1e-3:
         return Finding("logits", "error", "what decoding gets are no log-probabilities", evidence,
-                       "put one log-softmax, over the tokens, behind the network's output (steps/model/loss.py)")
+                       "put one log-softmax, over the tokens, behind the network's output (steps/model/layers.py)")
     if logits.min() >= 0 and np.abs(logits.sum(axis=-1) - 1).max() < 1e-3:
         return Finding("logits", "error", "the network ends with a softmax, and the loss applies another", evidence,
                        "take the softmax off the network's output")
@@ -221,7 +221,7 @@ def judge_loss(value: float, logits: np.ndarray, batch: Batch) -> Finding:
         return Finding("loss", "error", f"the loss is not CTC's: {named[0][0]}", [*evidence, "that mistake gives just "
                        "the compiled value"], named[0][1])
     return Finding("loss", "error", "the loss is not CTC's, nor any that a common mistake would make", evidence,
-                   "hold steps/model/loss.py against `pytest tests/test_ctc.py`; nn.CTCLoss wants log-probabilities "
+                   "hold steps/model/layers.py against `pytest tests/test_ctc.py`; nn.CTCLoss wants log-probabilities "
                    "(frames, batch, tokens), blank 0, and every utterance's own length")
 
 

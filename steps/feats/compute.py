@@ -10,7 +10,7 @@ from scipy import fft
 
 from steps.common.errors import UserError
 from steps.config.schema import Features
-from steps.feats.perturb import level_speech
+from steps.feats.audio import level_speech
 
 FULL_SCALE = 32768.0  # Kaldi computes on 16-bit numbers
 

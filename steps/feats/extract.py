@@ -18,9 +18,8 @@ from steps.config.schema import Copy, Features
 from steps.corpus.table import read_numbers, read_table, refuse
 from steps.corpus.validate import VALUE_CHECKS
 from steps.feats.archive import FILES, accumulate, empty_stats, feature_writer
-from steps.feats.audio import stream_audio
+from steps.feats.audio import perturb, stream_audio
 from steps.feats.compute import compute_feats
-from steps.feats.perturb import perturb
 
 AS_RECORDED = Copy()
 CHUNK = 8  # utterances a task: few enough for memory, enough to make the passing of tasks cheap

@@ -1,8 +1,20 @@
-"""Augmentation: changes of a training utterance's features, drawn anew every epoch."""
+"""Augmentation, drawn anew every epoch: changes of a training utterance's features, and new utterances by splicing.
+
+Splicing puts syllables cut out of several utterances of a speaker one behind the other. A network that has heard a few
+thousand words learns these words whole. Of spliced words, which are new in every epoch, it can learn the syllables
+alone (after Lam et al. 2021, "On-the-fly aligned data augmentation"; of sentences: Min et al. 2022).
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from steps.config.schema import Augment
+from steps.search.ctc import BLANK
+from steps.search.ctm import Timed
 
 FILTER_KNOTS = 3, 7  # of a filter's curve, ends included
 
@@ -66,3 +78,154 @@ def _mask(feats: np.ndarray, widest: int, rng: np.random.Generator) -> None:
     width = int(rng.integers(0, widest + 1))
     begin = int(rng.integers(0, max(1, len(feats) - width + 1)))
     feats[begin:begin + width] = 0  # the mean, since features are normalised
+
+
+SILENCE_S = 0.15  # before the first syllable and behind the last, at the most
+
+
+class Segment(NamedTuple):
+    """A stretch of an utterance, in frames."""
+
+    utt: str
+    begin: int
+    end: int
+    copy: int = 0  # of the training set: 0 as recorded, else the number of one in the features' `copies`
+
+
+class Take(NamedTuple):
+    """One utterance of a training: segments one behind the other, and the tokens they say."""
+
+    segments: list[Segment]
+    labels: list[int]
+
+    @property
+    def frames(self) -> int:
+        """Its length."""
+        return sum(segment.end - segment.begin for segment in self.segments)
+
+    def feats(self, copies: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+        """Its features, (frames, bins). `copies` are the features by utterance, as recorded and of each copy."""
+        parts = [copies[segment.copy][segment.utt][segment.begin:segment.end] for segment in self.segments]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def in_copy(self, copy: int, frames: Mapping[str, int], copy_frames: Mapping[str, int]) -> "Take":
+        """The same as a copy of the training set says it, perhaps faster or slower; `frames` are those as recorded."""
+        moved = []
+        for utt, begin, end, _ in self.segments:
+            ratio = copy_frames[utt] / frames[utt]
+            moved.append(Segment(utt, round(begin * ratio), max(round(begin * ratio) + 1, round(end * ratio)), copy))
+        return Take(moved, self.labels)
+
+
+class _Cut(NamedTuple):
+    """A syllable of an utterance that is cut up."""
+
+    utt: str
+    number: int
+
+
+class _Pool:
+    """Syllables of one place in an utterance, by token. A token is drawn in proportion to the square root of their
+    number: rare ones come more often than they were said."""
+
+    def __init__(self, by_token: dict[int, list[_Cut]]):
+        self._cuts = [by_token[token] for token in sorted(by_token)]
+        weights = np.cumsum(np.sqrt([len(some) for some in self._cuts]))
+        self._upto = weights / weights[-1]
+
+    def draw(self, rng: np.random.Generator) -> _Cut:
+        """One of them."""
+        cuts = self._cuts[int(np.searchsorted(self._upto, rng.random(), side="right"))]
+        return cuts[rng.integers(len(cuts))]
+
+
+class Splicer:
+    """Puts spliced utterances in the place of others.
+
+    Each begins with as many syllables as the one that it replaces has. The first of them comes from the beginning of
+    some utterance, the last from an end. Between them come runs of syllables as they were said together. Others of the
+    same speaker follow, up to the length of an utterance that is drawn, the speaker first: words become sentences.
+
+    Args:
+        takes: the utterances that are cut up, a segment a token.
+        speakers: by utterance.
+        share: of utterances of several syllables, that is spliced.
+        unfit: whether a token followed by another does not sound like itself, and so must not be cut off there.
+        run: syllables that are cut out together, at the most.
+    """
+
+    def __init__(self, takes: Mapping[str, Take], speakers: Mapping[str, str], share: float,
+                 unfit: Callable[[int, int], bool], run: int = 1):
+        self._takes = takes
+        self._ends: set[_Cut] = set()  # behind which a cut is fit
+        found = defaultdict(lambda: defaultdict(list))
+        for utt, take in takes.items():
+            for number, (token, following) in enumerate(zip(take.labels, [*take.labels[1:], BLANK], strict=True)):
+                if not unfit(token, following):
+                    self._ends.add(_Cut(utt, number))
+                    found[speakers[utt], _place(number, len(take.labels))][token].append(_Cut(utt, number))
+        self._pools = {key: _Pool(by_token) for key, by_token in found.items()}
+        self._speakers = speakers
+        self._by_speaker: dict[str, list[Take]] = {}
+        for utt, take in takes.items():
+            self._by_speaker.setdefault(speakers[utt], []).append(take)
+        self._names = list(self._by_speaker)
+        self._most = max((len(take.labels) for take in takes.values()), default=0)
+        self._share = share
+        self._run = run
+
+    def splice(self, utts: Sequence[str], takes: Sequence[Take], rng: np.random.Generator) -> list[Take]:
+        """The takes of an epoch, those of `utts`; some are spliced."""
+        return [self._several(self._speakers[utt], take, rng) if rng.random() < self._share else take
+                for utt, take in zip(utts, takes, strict=True)]
+
+    def _several(self, speaker: str, take: Take, rng: np.random.Generator) -> Take:
+        new = self._spliced(speaker, take, rng)
+        if new is take:
+            return take
+        frames = self._any_of(self._names[rng.integers(len(self._names))], rng).frames
+        while True:
+            more = self._spliced(speaker, self._any_of(speaker, rng), rng)
+            if new.frames + more.frames > frames or len(new.labels) + len(more.labels) > self._most:
+                return new
+            new = Take(new.segments + more.segments, new.labels + more.labels)
+
+    def _any_of(self, speaker: str, rng: np.random.Generator) -> Take:
+        takes = self._by_speaker[speaker]
+        return takes[rng.integers(len(takes))]
+
+    def _spliced(self, speaker: str, take: Take, rng: np.random.Generator) -> Take:
+        count = len(take.labels)
+        if count == 1 or not all((speaker, _place(number, count)) in self._pools for number in range(count)):
+            return take
+        drawn: list[_Cut] = []
+        while len(drawn) < count:
+            first = self._pools[speaker, _place(len(drawn), count)].draw(rng)
+            drawn += self._run_from(first, count - 1 - len(drawn), rng)
+        return Take([self._takes[utt].segments[number] for utt, number in drawn],
+                    [self._takes[utt].labels[number] for utt, number in drawn])
+
+    def _run_from(self, first: _Cut, room: int, rng: np.random.Generator) -> list[_Cut]:
+        """`first` and perhaps what follows it, at most `room` syllables and not its utterance's last."""
+        if self._run == 1 or room < 2:
+            return [first]
+        room = min(room, int(rng.integers(1, self._run + 1)), len(self._takes[first.utt].labels) - 1 - first.number)
+        while room > 1 and _Cut(first.utt, first.number + room - 1) not in self._ends:
+            room -= 1
+        return [_Cut(first.utt, first.number + behind) for behind in range(max(1, room))]
+
+
+def _place(number: int, count: int) -> tuple[bool, bool]:
+    """Whether a syllable is its utterance's first, and whether its last."""
+    return number == 0, number == count - 1
+
+
+def cut(syllables: list[Timed], frames: int, frame_shift_s: float) -> list[tuple[int, int]]:
+    """Where to cut an utterance of `frames` into its syllables: (begin, end) in frames for each.
+
+    The first and the last keep some of the silence beside them, which would otherwise be half of a short word.
+    """
+    begin = max(0.0, syllables[0].begin - SILENCE_S)
+    end = syllables[-1].begin + syllables[-1].duration + SILENCE_S
+    edges = [begin, *(one.begin for one in syllables[1:]), end]
+    return list(itertools.pairwise(min(frames, round(edge / frame_shift_s)) for edge in edges))

@@ -14,9 +14,8 @@ import numpy as np
 from steps.common.errors import UserError
 from steps.common.files import utf8_text, write_json
 from steps.config.schema import Model, Train
-from steps.model.augment import augment, draw_time_factors, warped_frames
+from steps.model.augment import Segment, Splicer, Take, augment, draw_time_factors, warped_frames
 from steps.model.network import frames_needed, out_frames
-from steps.model.splice import Segment, Splicer, Take
 
 ROUND = 16  # padded lengths are multiples of this, so that pooling leaves no remainder
 BEYOND = 1.25  # lengths above the longest bucket grow by this factor

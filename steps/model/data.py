@@ -14,8 +14,8 @@ from steps.config.schema import Features
 from steps.corpus.table import read_numbers, read_speakers
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader, apply_cmvn, having_features
+from steps.model.augment import Segment, Splicer, Take, cut
 from steps.model.batches import labels_fit
-from steps.model.splice import Segment, Splicer, Take, cut
 from steps.search.ctm import read_ctm
 from steps.text.tones import sounds_otherwise
 

@@ -14,8 +14,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, amp, communication, dty
 
 from steps.common.errors import UserError
 from steps.config.schema import Experiment, Train
-from steps.model.layers import kernels_for
-from steps.model.loss import TrainStep, Update
+from steps.model.layers import TrainStep, Update, kernels_for
 from steps.model.network import DFCNN
 from steps.model.onednn.build import has_bfloat16
 from steps.model.onednn.cells import Convert

@@ -22,7 +22,7 @@ from steps.config.load import Resolved
 from steps.corpus.table import read_speakers
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import load_cmvn, mean_std
-from steps.model.acoustic import DevPass, LogProbs, make_network
+from steps.model.acoustic import DevPass, LogProbs, find_source, make_network, start_from
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, History, StepLog, Training
 from steps.model.checkpoints import (
@@ -36,9 +36,7 @@ from steps.model.checkpoints import (
     save_weights,
 )
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
-from steps.model.fine_tune import find_source, start_from
-from steps.model.layers import describe_kernels, kernels_for, layer_maker, set_device
-from steps.model.loss import CTCObjective
+from steps.model.layers import CTCObjective, describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.network import DFCNN, freeze_norms
 from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, check_precision, join_workers, make_step, with_precision

@@ -37,8 +37,7 @@ from steps.model import augment as aug
 from steps.model import batches as bk
 from steps.model.acoustic import make_network
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.layers import kernels_for, layer_maker, set_device
-from steps.model.loss import CTCObjective, TrainStep
+from steps.model.layers import CTCObjective, TrainStep, kernels_for, layer_maker, set_device
 from steps.model.network import conv_size, convolutions
 from steps.model.optimizer import make_optimizer
 from steps.report.tables import Table, as_markdown

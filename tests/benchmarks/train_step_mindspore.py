@@ -19,8 +19,7 @@ from mindspore import dataset
 from steps.config.schema import Augment, Experiment
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import History, StepLog, Training
-from steps.model.layers import kernels_for, layer_maker, set_device
-from steps.model.loss import CTCObjective, TrainStep
+from steps.model.layers import CTCObjective, TrainStep, kernels_for, layer_maker, set_device
 from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, check_precision, with_precision

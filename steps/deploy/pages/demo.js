@@ -48,7 +48,7 @@ function timed(model, features, emissions) {
   return emissions.map((one, i) => ({...times[i], token: one.token, confidence: calibrated(model.calibration, one.posterior)}));
 }
 
-/** How often a syllable of this probability is right, as steps/deploy/confidence.py has it. */
+/** How often a syllable of this probability is right, as steps/deploy/model.py has it. */
 function calibrated({slope, offset}, probability) {
   const clipped = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
   return 1 / (1 + Math.exp(-(slope * Math.log(clipped / (1 - clipped)) + offset)));

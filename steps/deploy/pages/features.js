@@ -105,7 +105,7 @@ function fbank(samples, config) {
   return {frames, bins, data};
 }
 
-/** Samples at the level of speech that the config asks for, as steps/feats/perturb.py scales them. */
+/** Samples at the level of speech that the config asks for, as steps/feats/audio.py scales them. */
 function levelled(samples, config) {
   if (config.level_db === null || config.level_db === undefined || !samples.length) return samples;
   const length = Math.min(samples.length, Math.floor(config.sample_rate * 0.025));
@@ -122,7 +122,7 @@ function quantile(values, part) {
   return sorted[below] + (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]) * (at - below);
 }
 
-/** Pitch in hertz for every 10 ms, NaN where unvoiced; samples are at 16000 Hz. See steps/feats/pitch.py. */
+/** Pitch in hertz for every 10 ms, NaN where unvoiced; samples are at 16000 Hz. See steps/deploy/pronounce_page.py. */
 function pitch(samples) {
   const RATE = 4000, FACTOR = 4, WINDOW = 100, SHIFT = 40, STEPS = 140, REACH = 12, LOWEST = 60, HIGHEST = 500;
   const slow = decimate(samples, FACTOR), longest = Math.floor(RATE / LOWEST) + 2;
