@@ -22,7 +22,7 @@ def main() -> None:
     if corpus.root is None:
         raise UserError(f"conf/corpora/{args.corpus}.yaml: root: missing; write the folder to download to")
     options = module_options(module, corpus, args.corpus)
-    with output_lock(Path(corpus.root), "download"):
+    with output_lock(Path("data") / args.corpus, "download"):
         if hasattr(module, "download"):
             module.download(corpus, options)
         else:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open, utf8_lines
+from steps.common.files import atomic_open, remove_leftovers_of, utf8_lines
 from steps.common.parallel import track
 from steps.deploy.assess import ReadingAloud, reading_aloud
 
@@ -63,6 +63,7 @@ def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path |
         print(json.dumps({"File": str(path), **azure(found.assessment, judge.tokens)}, ensure_ascii=False), flush=True)
         recorded += [found] if html else []
     if html and recorded:
+        remove_leftovers_of([html])
         with atomic_open(html) as file:
             file.write(page(exp_dir.name, recorded, judge.tokens))
         print(f"{html}: {len(recorded)} recordings", file=sys.stderr)

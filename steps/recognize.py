@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open
+from steps.common.files import atomic_open, remove_leftovers_of
 
 FORMATS = ("txt", "json", "ctm", "srt", "vtt", "TextGrid")  # those of steps.deploy.formats, which is slow to import
 METHODS = ("greedy", "prefix", "wfst")
@@ -89,6 +89,7 @@ def check_beside(paths: list[Path], kind: str, overwrite: bool) -> None:
         if out.exists() and not overwrite:
             raise UserError(f"{out}: there already; remove it, or give --overwrite")
         outs[out] = path
+    remove_leftovers_of(outs)
 
 
 def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -> None:

@@ -6,7 +6,15 @@ import pytest
 
 from steps.common import files
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, check_is_file, remove_leftovers, unfinished, utf8_text, write_lines
+from steps.common.files import (
+    atomic_open,
+    check_is_file,
+    remove_leftovers,
+    remove_leftovers_of,
+    unfinished,
+    utf8_text,
+    write_lines,
+)
 
 
 def test_a_file_is_replaced_in_one_step(tmp_path):
@@ -54,6 +62,15 @@ def test_what_a_killed_process_has_left_is_removed(tmp_path, monkeypatch, pid, d
     remove_leftovers(tmp_path)
     assert (tmp_path / f"{ours}abc.tmp").exists() == stays
     assert (tmp_path / f"{theirs}abc.tmp").exists() == (days == 0)
+
+
+def test_in_folders_of_users_only_what_is_ours_is_removed(tmp_path):
+    of_page, others = ".page.html.999999999-00000000.abc.tmp", (".notes.2024.txt", ".other.html.999999999.abc.tmp")
+    for name in (of_page, *others):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (1, 1))
+    remove_leftovers_of([tmp_path / "page.html", tmp_path / "nowhere/a.txt"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])

@@ -19,7 +19,7 @@ from typing import IO, Any
 from steps.common.errors import UserError, umask
 
 OF_SHELL = "/dev/fd/", "/dev/stdin", "/proc/self/fd/"
-LEFTOVER = re.compile(r"\..+\.(\d+)(?:-([0-9a-f]{8}))?\.[^.]+(?:\.(?:tmp|ckpt))?")  # with the process that makes it
+LEFTOVER = re.compile(r"\.(.+)\.(\d+)(?:-([0-9a-f]{8}))?\.[^.]+(?:\.(?:tmp|ckpt))?")  # with the process that makes it
 OTHERS_S = 24 * 3600.0  # since another machine wrote to what it made: it is at work no more
 
 
@@ -69,8 +69,18 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def remove_leftovers_of(paths: Iterable[Path]) -> None:
+    """Remove what processes that are no more have left unfinished of these files, in folders that may be anybody's."""
+    wanted = {*paths}
+    for folder in {path.parent for path in wanted}:
+        for path in folder.glob(".*"):
+            found = LEFTOVER.fullmatch(path.name)
+            if found and folder / found[1] in wanted and not _at_work(path):
+                path.unlink(missing_ok=True)
+
+
 def _at_work(path: Path) -> bool:
-    pid, machine = LEFTOVER.fullmatch(path.name).groups()
+    _, pid, machine = LEFTOVER.fullmatch(path.name).groups()
     try:
         if machine not in (None, _machine()):
             return time.time() - path.stat().st_mtime < OTHERS_S

@@ -526,8 +526,8 @@ case("config: a base that is not there", sub("conf/one.yaml", "corpus: own", "ba
 case("download: nothing to download", nothing, "there is nothing to download")
 case("download: no such corpus", nothing, "conf/corpora/none.yaml", "download none")
 case("download: another one at work", both(put("conf/corpora/big.yaml", "module: thchs30\nroot: own\n"),
-     lambda root: take_lock(lock_path(root / "own", "download"), "steps.download") and None),
-     "own: `steps.download` writes there", "download big")
+     lambda root: take_lock(lock_path(root / "data/big", "download"), "steps.download") and None),
+     "data/big: `steps.download` writes there", "download big")
 case("data_dir: no directory", nothing, "data/none: no such directory", "data_dir validate data/none")
 case("data_dir: a file", nothing, "no such directory", "data_dir validate own/t.csv")
 case("data_dir: a speaker of two words", sub("data/own/dev/utt2spk", " (.*)", " a b"), "utt2spk")
