@@ -27,7 +27,6 @@ from steps.tasks.changes import (
     SameOwnFiles,
     SameSources,
 )
-from steps.tasks.command import prepare
 from steps.tasks.declare import (
     DATA,
     EXP,
@@ -46,7 +45,7 @@ from steps.tasks.declare import (
     tables,
     warn,
 )
-from steps.tasks.record import Recorder
+from steps.tasks.record import Recorder, prepare
 from steps.tasks.step import Step
 
 DOIT_CONFIG = {

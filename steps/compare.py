@@ -15,9 +15,8 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_open, remove_leftovers_of
 from steps.report.compare_page import compare_page
 from steps.report.paired import Comparison, as_json, compare
-from steps.report.published import publish
 from steps.report.rows import EXP, SORT_KEYS, find_runs, is_one, open_run
-from steps.report.tables import as_markdown, make_console, show, tables
+from steps.report.tables import as_markdown, make_console, publish, show, tables
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 from steps.config.load import load_corpus
 from steps.corpus.download import fetch_all
 from steps.corpus.find import load_module, module_options

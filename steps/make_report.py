@@ -10,8 +10,7 @@ from steps.config.load import Resolved
 from steps.corpus.table import read_numbers, read_table
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader
-from steps.report.experiment import Results
-from steps.report.mistakes import find_mistakes
+from steps.report.experiment import Results, find_mistakes
 from steps.report.page import report_page
 
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from steps.common.errors import run
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 from steps.config.load import load_experiment
 from steps.model.launch import follow_msrun, is_worker, launch
 

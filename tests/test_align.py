@@ -12,9 +12,8 @@ from small_experiment import make_experiment, run_script
 from steps import align as script
 from steps.common.errors import UserError
 from steps.config.schema import Features
-from steps.search.alignment import boundaries, spike_place, voice_of
+from steps.search.alignment import boundaries, read_ctm, spike_place, voice_of
 from steps.search.ctc import align, ctc_cost
-from steps.search.ctm import read_ctm
 
 FBANK = Features(type="fbank", num_bins=20)
 

@@ -10,7 +10,7 @@ from stub_project import ROOT, Project
 
 from steps import compare
 from steps.common.errors import UserError
-from steps.report.published import BEGIN, COLUMNS, END, README_COLUMNS, read_results, with_results
+from steps.report.tables import BEGIN, COLUMNS, END, README_COLUMNS, read_results, with_results
 
 REFS = some_references()
 CONF = """# {what}

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.config.variants import parse_name
-from steps.report.changes import by_speaker, by_syllable, by_utterance, example, most_broken, most_fixed
 from steps.report.errors import count, edit_alignment, total
 from steps.report.experiment import Results
-from steps.report.paired import judge
+from steps.report.paired import by_speaker, by_syllable, by_utterance, example, judge, most_broken, most_fixed
 from steps.report.rows import SER, differing, flat_config, make_rows, open_run, seed_notes
 from steps.report.scores import per_spk_counts
 

@@ -5,21 +5,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from stub_project import Project, wait_until_gone
 
-from steps.common import lock
+from steps.common import process
 from steps.common.errors import UserError
-from steps.common.lock import busy, lock_path, output_lock, take_lock
+from steps.common.process import busy, lock_path, output_lock, take_lock
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import sys, time
 from pathlib import Path
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 with output_lock(Path(sys.argv[1]), "train"):
     print("held", flush=True)
     time.sleep(60)
@@ -35,6 +36,8 @@ def project(tmp_path):
     project.first = project.start("train:mini", SLOW="train:mini")
     project.pid = project.wait_for("train:mini")
     project.log_lines()
+    while "begins" not in (project.folder / "exp/mini/log/train.log").read_text():
+        time.sleep(0.05)
     yield project
     if project.first.returncode is None:
         project.first.kill()
@@ -102,7 +105,7 @@ def test_a_forked_process_holds_no_lock(tmp_path):
     with output_lock(tmp_path, "train"):
         child = os.fork()
         if child == 0:
-            os._exit(len(lock._held))
+            os._exit(len(process._held))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

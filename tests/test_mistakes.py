@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.report.errors import EPS, count, total
-from steps.report.mistakes import SEEN, Group, advice, find_mistakes
+from steps.report.experiment import SEEN, Group, advice, find_mistakes
 from steps.report.page import chinese
 
 SYLLABLES = ["ma1", "ma3", "shi4", "zhang1", "yi1", "er4"]

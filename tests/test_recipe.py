@@ -21,7 +21,7 @@ from steps import hanzi
 from steps.common.files import write_lines
 from steps.corpus.table import read_table
 from steps.search import lm, words
-from steps.search.ctm import read_ctm
+from steps.search.alignment import read_ctm
 
 ROOT = Path(__file__).parent.parent
 SHRUNK = {

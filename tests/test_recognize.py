@@ -36,8 +36,8 @@ from steps.feats.audio import read_audio
 from steps.feats.compute import compute_feats
 from steps.model.acoustic import AcousticModel
 from steps.model.checkpoints import named_parameters, save_weights
+from steps.search.alignment import Timed
 from steps.search.ctc import greedy
-from steps.search.ctm import Timed
 from steps.text.syllables import accented, all_syllables, from_marked, tokens_hash
 
 ROOT = Path(__file__).parent.parent

@@ -26,7 +26,7 @@ from steps.report.errors import EPS
 from steps.report.experiment import Results
 from steps.report.page import TEMPLATES, chinese, render
 from steps.report.plots import learning_curves, spectrogram, spread
-from steps.search.ctm import Timed
+from steps.search.alignment import Timed
 
 HISTORY = pd.DataFrame({
     "epoch": [1, 2, 3], "steps": [10, 20, 30], "seconds": [30.0, 60.0, 90.0], "learning_rate": [1e-4, 1e-3, 1e-5],

@@ -17,7 +17,7 @@ from steps.corpus.table import write_table
 from steps.feats.archive import FeatureReader
 from steps.feats.audio import read_audio
 from steps.feats.compute import compute_feats
-from steps.search.ctm import read_ctm
+from steps.search.alignment import read_ctm
 
 
 @pytest.fixture

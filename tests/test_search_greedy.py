@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from steps.search.alignment import Timed, ctm_lines, read_ctm, timed_words
 from steps.search.ctc import greedy
-from steps.search.ctm import Timed, ctm_lines, read_ctm, timed_words
 
 
 def plain_greedy(log_probs):

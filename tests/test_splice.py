@@ -13,7 +13,7 @@ from steps.corpus.table import write_table
 from steps.model.augment import Segment, Splicer, Take, cut
 from steps.model.batches import TrainingBatches
 from steps.model.data import load_splicer
-from steps.search.ctm import Timed
+from steps.search.alignment import Timed
 from steps.text.tones import sounds_otherwise
 
 MODEL = Model(blocks=[{"channels": 4, "layers": 1, "pool": 4}])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from steps.deploy.recognizer import Phrase
-from steps.search.ctm import ctm_line
+from steps.search.alignment import ctm_line
 
 LINE_SYLLABLES = 18  # of a subtitle, at the most
 

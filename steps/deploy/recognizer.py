@@ -17,12 +17,10 @@ from steps.config.load import load_resolved
 from steps.config.schema import Features, Pinyin
 from steps.deploy.model import NOT_MEASURED, Calibration, Model, load_model
 from steps.feats.compute import compute_feats, frame_length, frame_shift, num_frames, stream_feats
-from steps.search.alignment import timed, voice_of
-from steps.search.ctc import BLANK, Emission
-from steps.search.ctm import Timed
+from steps.search.alignment import Timed, timed, voice_of
+from steps.search.ctc import BLANK, Emission, Part, windows
 from steps.search.decode import Search, chosen_weights, make_search
 from steps.search.lm import OWN_WEIGHTS, own_graph
-from steps.search.windows import Part, windows
 
 WINDOW_S = 20.0  # seconds of sound that the network sees at once
 CHUNK_S = 30.0  # of an utterance, where features are normalised by the utterance

@@ -38,8 +38,7 @@ from steps.model.network import (
 )
 from steps.model.parallel import Workers
 from steps.report.errors import rate
-from steps.search.ctc import ctc_cost, greedy
-from steps.search.windows import Network, windows
+from steps.search.ctc import Network, ctc_cost, greedy, windows
 from steps.text.syllables import read_tokens, tokens_hash
 
 WINDOW_S, BLOCK = 20.0, 2000  # of a long utterance: seconds that the network sees at once, frames normalised at once

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.config.schema import Augment
+from steps.search.alignment import Timed
 from steps.search.ctc import BLANK
-from steps.search.ctm import Timed
 
 FILTER_KNOTS = 3, 7  # of a filter's curve, ends included
 

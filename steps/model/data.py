@@ -16,7 +16,7 @@ from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader, apply_cmvn, having_features
 from steps.model.augment import Segment, Splicer, Take, cut
 from steps.model.batches import labels_fit
-from steps.search.ctm import read_ctm
+from steps.search.alignment import read_ctm
 from steps.text.tones import sounds_otherwise
 
 CACHE_BYTES = 2 << 30  # of features that the workers of a machine keep in memory, all together

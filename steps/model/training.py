@@ -16,8 +16,7 @@ from mindspore import dataset, nn
 from steps.common.checksums import AGAIN, HISTORY, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json, write_json, write_lines
-from steps.common.process import cores, end_progress
-from steps.common.provenance import environment
+from steps.common.process import cores, end_progress, environment
 from steps.config.load import Resolved
 from steps.corpus.table import read_speakers
 from steps.corpus.write import read_pinyin

@@ -1,33 +1,38 @@
-"""The page of a comparison: curves, sweeps, changes."""
+"""The page of a comparison: curves, sweeps, and changes with pictures of what is heard otherwise."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from steps.common.errors import UserError
-from steps.report.changes import (
+from steps.corpus.table import read_table
+from steps.feats.archive import FeatureReader
+from steps.report.errors import EPS, Pair
+from steps.report.experiment import Scored
+from steps.report.page import audio_uri, percent, render, shown_utterance
+from steps.report.paired import (
     Change,
-    Heard,
+    Comparison,
+    Place,
     by_speaker,
     by_syllable,
     by_utterance,
     example,
-    heard_by,
     most_broken,
     most_fixed,
-    syllable_picture,
-    utterance_picture,
+    why_not,
 )
-from steps.report.page import audio_uri, percent, render, shown_utterance
-from steps.report.paired import Comparison, why_not
-from steps.report.plots import STYLE, to_svg
+from steps.report.plots import STYLE, spectrogram, to_svg
 from steps.report.rows import SER, Row
 from steps.report.tables import BEATS_SAID, ERRORS_SAID, Point, sort_value, sweep_points, tables
+from steps.search.alignment import Timed
 
 MOST_PAIRS = 3  # of experiments whose changes are shown
 SHOWN_UTTERANCES = SHOWN_PICTURES = 3
@@ -35,6 +40,8 @@ SHOWN_SPEAKERS = SHOWN_SYLLABLES = 10
 WAYS = (("fixed", most_fixed), ("broken", most_broken))
 LINES = ("-", "--", ":", "-.")  # a new one for each round of colours
 LEGEND_INCHES, INCHES_PER_CHARACTER = 0.19, 0.085
+NEIGHBOURS = 2  # decoded syllables shown on either side of one
+MARGIN_S = 0.1
 
 
 def all_curves(rows: Sequence[Row]) -> str:
@@ -111,6 +118,69 @@ def _sweep_plot(points: Sequence[Point], key: str, part: str) -> str:
         if any(lines):
             axes.legend(fontsize=8)
         return to_svg(figure, f"Syllable error rate against {key}")
+
+
+class Heard(NamedTuple):
+    """The utterances that an experiment decoded, with their features."""
+
+    scored: Scored
+    feats: Mapping[str, np.ndarray]  # raw (frames, bins) by utterance; those that are gone are not in it
+    frame_shift_s: float
+    text: Mapping[str, str]  # hanzi by utterance, as far as there are any
+    wavs: Mapping[str, str]  # paths of recordings, as far as they are known
+
+
+def heard_by(row: Row, part: str) -> Heard:
+    """The first run's decoding of a set."""
+    config = row.first.config
+    scp, data_dir = config.set_feats(part, row.first.exp_dir) / "feats.scp", config.set_data(part)
+    try:
+        feats = FeatureReader(scp) if scp.exists() else {}
+    except UserError:  # damaged: then without pictures
+        feats = {}
+    return Heard(row.scored(part)[0], feats, config.features.frame_shift_ms / 1000, _table(data_dir / "text"),
+                 _table(data_dir / "wav.scp"))
+
+
+def _table(path: Path) -> dict[str, str]:
+    """A table; empty where it is gone or damaged."""
+    try:
+        return read_table(path)
+    except UserError:
+        return {}
+
+
+def utterance_picture(heard: Heard, utt: str) -> str:
+    """An utterance with its decoded syllables as SVG; empty where features or times are gone."""
+    try:
+        pairs, times = heard.scored.alignments[utt], heard.scored.times_of(utt)
+        return spectrogram(heard.feats[utt], heard.frame_shift_s, pairs, times, f"Spectrogram of {utt}")
+    except (UserError, KeyError):
+        return ""
+
+
+def syllable_picture(heard: Heard, place: Place) -> str:
+    """A syllable that was heard rightly, among its neighbours, as SVG; empty where features or times are gone."""
+    try:
+        pairs, times = heard.scored.alignments[place.utt], heard.scored.times_of(place.utt)
+        feats = heard.feats[place.utt]
+    except (UserError, KeyError):
+        return ""
+    some_pairs, some_times = _around(pairs, times, place.index)
+    shift = heard.frame_shift_s
+    first = max(0, int((some_times[0].begin - MARGIN_S) / shift))
+    last = int((some_times[-1].begin + some_times[-1].duration + MARGIN_S) / shift) + 1
+    moved = [one._replace(begin=one.begin - first * shift) for one in some_times]
+    return spectrogram(feats[first:last], shift, some_pairs, moved, f"Spectrogram of a part of {place.utt}")
+
+
+def _around(pairs: list[Pair], times: list[Timed], index: int) -> tuple[list[Pair], list[Timed]]:
+    """The pairs from NEIGHBOURS decoded syllables before reference syllable `index` to as many behind it."""
+    centre = [place for place, (ref, _) in enumerate(pairs) if ref != EPS][index]
+    decoded = [place for place, (_, hyp) in enumerate(pairs) if hyp != EPS]
+    middle = decoded.index(centre)
+    first, last = max(0, middle - NEIGHBOURS), min(len(decoded) - 1, middle + NEIGHBOURS)
+    return pairs[decoded[first]:decoded[last] + 1], times[first:last + 1]
 
 
 def compare_page(found: Comparison) -> str:

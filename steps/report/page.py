@@ -17,8 +17,7 @@ from steps.common.errors import UserError
 from steps.config.load import dump
 from steps.feats.audio import read_audio
 from steps.report.errors import EPS, TONES, Counts, Pair, confusion_kind, count, operation, rate
-from steps.report.experiment import Results, Scored
-from steps.report.mistakes import Mistakes, advice
+from steps.report.experiment import Mistakes, Results, Scored, advice
 from steps.report.plots import learning_curves, spectrogram, tuned_methods, tuning_curves
 from steps.report.rows import is_measured
 from steps.report.scores import confusions

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from steps.report.errors import EPS, Pair, operation
-from steps.search.ctm import Timed
+from steps.search.alignment import Timed
 
 INK, FAINT, BLUE = "#1f2328", "#8b949e", "#0b5cad"
 COLOURS = {"C": INK, "S": "#c62828", "I": "#8e24aa", "D": "#c62828"}  # by operation

@@ -17,9 +17,8 @@ from steps.config.load import load_resolved
 from steps.config.schema import Features
 from steps.corpus.table import read_numbers
 from steps.feats.archive import FeatureReader
-from steps.search.alignment import Voice, set_times, voice_of
+from steps.search.alignment import Voice, ctm_lines, set_times, timed_words, voice_of
 from steps.search.ctc import Acoustic, Emission, align, greedy, greedy_in_parts, without_sure_blanks
-from steps.search.ctm import ctm_lines, timed_words
 from steps.search.graph import GRAPH_AGAIN, Best, Graph, GraphSearch
 from steps.search.prefix import SyllableLm, prefix_search
 from steps.text.syllables import tokens_hash

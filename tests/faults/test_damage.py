@@ -13,7 +13,7 @@ import steps.status
 from steps.common.checksums import LARGE, SUMS, check_sums, write_sums, wrong_files
 from steps.common.errors import UserError
 from steps.feats.archive import FeatureReader, load_cmvn, save_cmvn
-from steps.tasks.command import check_record
+from steps.tasks.record import check_record
 
 OUT = "exp/features/own_fbank"
 

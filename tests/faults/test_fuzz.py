@@ -31,8 +31,8 @@ from steps.corpus.table import read_transcript
 from steps.corpus.whole import cut_short, doubtful_end
 from steps.deploy.sound import open_sound
 from steps.feats.compute import check_config
+from steps.search.alignment import read_ctm
 from steps.search.arpa import read_arpa
-from steps.search.ctm import read_ctm
 from steps.text.syllables import read_tokens
 
 FUZZ = settings(max_examples=int(os.environ.get("FUZZ", "100")), deadline=None,  # FUZZ=20000: some minutes
