@@ -17,7 +17,7 @@ from steps.common.process import output_lock
 from steps.config.load import load_experiment
 from steps.diagnosis.alignment import check_alignment
 from steps.diagnosis.bench import Bench
-from steps.diagnosis.context import Context, Finding
+from steps.diagnosis.context import Context, Finding, build_page, lines, summary
 from steps.diagnosis.features import (
     check_audio,
     check_clipped,
@@ -45,7 +45,6 @@ from steps.diagnosis.network import (
     check_output,
     check_relus,
 )
-from steps.diagnosis.page import build_page, lines, summary
 from steps.diagnosis.training import check_divergence, check_oscillation, check_overfit, check_plateau, check_rate
 
 ON_DATA: dict[str, Callable[[Context], Finding]] = {

@@ -19,8 +19,7 @@ from steps.corpus.audio import is_there
 from steps.corpus.table import read_table
 from steps.corpus.write import folder_beside
 from steps.feats.archive import discard, move_features, save_cmvn
-from steps.feats.compute import check_config
-from steps.feats.extract import extract_set, read_seconds, read_wav_scp
+from steps.feats.compute import check_config, extract_set, read_seconds, read_wav_scp
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ import steps.data_dir
 from steps.common.errors import UserError
 from steps.corpus.audio import check_audio
 from steps.corpus.derived import write_derived
-from steps.corpus.fix import combine, fix, spread, subset
 from steps.corpus.table import read_table, scan_table, write_table
 from steps.corpus.validate import validate
 from steps.corpus.write import Utterance, read_data_dir, set_of, split_speakers, write_data_dir, write_sets
+from steps.data_dir import combine, fix, spread, subset
 
 IDS = ("anna-1", "anna-2", "bert-1", "bert-2")
 

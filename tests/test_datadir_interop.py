@@ -24,7 +24,7 @@ from steps.config.load import dump
 from steps.config.schema import Features
 from steps.corpus.table import read_table
 from steps.data_dir import with_features
-from steps.feats.extract import extract_set
+from steps.feats.compute import extract_set
 
 KALDI_ROOT = os.environ.get("KALDI_ROOT")
 LHOTSE = ("lhotse==1.33.0", "kaldi_native_io", "urllib3", "torch==2.13.0+cpu")  # it imports urllib3 without saying so

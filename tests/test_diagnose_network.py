@@ -21,8 +21,8 @@ from steps.diagnosis import network as objective
 from steps.diagnosis import training as overfit
 from steps.diagnosis import training as sweep
 from steps.diagnosis.alignment import check_alignment
-from steps.diagnosis.bench import Bench, summarise
-from steps.diagnosis.context import Context, Finding
+from steps.diagnosis.bench import Bench
+from steps.diagnosis.context import Context, Finding, summarise
 from steps.diagnosis.network import check_norm, check_output
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import Batch

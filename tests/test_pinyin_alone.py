@@ -20,10 +20,10 @@ import steps.stage4_train
 import steps.stage5_decode
 import steps.stage6_score
 from steps.common.errors import UserError
-from steps.corpus.fix import fix
 from steps.corpus.table import read_table
 from steps.corpus.validate import validate
 from steps.corpus.write import read_data_dir
+from steps.data_dir import fix
 
 SETS = ("train", "dev", "test")
 EXPERIMENT = {

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steps.common.errors import UserError
-from steps.search.arpa import read_arpa, write_arpa
-from steps.search.kenlm_trie import read_trie
+from steps.search.arpa import read_arpa, read_trie, write_arpa
 from steps.search.kneser_ney import Counts, _discounts, _matters, estimate, prune_by_entropy, without_unknown
 from steps.search.lm import read_model
 from steps.search.ngram import UNK, NGram, best_weights, cut, mix, over, perplexity, vocabulary, windows_in, windows_of

@@ -15,9 +15,9 @@ import pytest
 from commands import Command, finish
 from tiny_corpus import EXPERIMENT, write_tiny
 
+from steps import stage4_train
 from steps.common.errors import UserError
 from steps.config.load import load_experiment
-from steps.model import launch
 
 ROOT = Path(__file__).parent.parent
 # Both epochs make the final weights, whichever of them dev finds best: that hangs on a syllable.
@@ -166,7 +166,7 @@ def test_hosts_must_be_told_who_they_are(tmp_path, monkeypatch, variables, messa
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=message):
-        launch.launch(load_experiment("tiny"), Path("exp/tiny"))
+        stage4_train.launch(load_experiment("tiny"), Path("exp/tiny"))
 
 
 def test_hosts_have_equally_many_workers(tmp_path):

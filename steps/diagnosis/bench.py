@@ -16,7 +16,7 @@ from mindspore import Parameter, Tensor, dtype, nn, ops
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
 from steps.common.errors import UserError
-from steps.diagnosis.context import Context
+from steps.diagnosis.context import Activations, Context, summarise
 from steps.model.batches import ROUND, Batch, labels_fit, make_batch, stack
 from steps.model.checkpoints import Checkpoints, load_weights, named_parameters
 from steps.model.layers import (
@@ -32,34 +32,6 @@ from steps.model.network import DFCNN, Dropout, out_frames
 from steps.model.optimizer import optimizer_at
 from steps.model.training import network_at_start
 from steps.text.syllables import tokens_hash
-
-KEPT = 5000  # values of a batch
-
-
-class Activations(NamedTuple):
-    """Behind one ReLU.
-
-    Attributes:
-        values: float32 (some,), evenly taken from all values.
-        alive: bool (channels,): whether a channel was above 0 anywhere.
-        finite: whether all values were.
-    """
-
-    values: np.ndarray
-    alive: np.ndarray
-    finite: bool
-
-    def joined(self, other: "Activations") -> "Activations":
-        """Both batches together."""
-        return Activations(np.concatenate([self.values, other.values]), self.alive | other.alive,
-                           self.finite and other.finite)
-
-
-def summarise(values: np.ndarray) -> Activations:
-    """`values` (…, channels) of one batch."""
-    flat = values.reshape(-1)
-    return Activations(flat[::max(1, flat.size // KEPT)], values.reshape(-1, values.shape[-1]).max(axis=0) > 0,
-                       bool(np.isfinite(values).all()))
 
 
 class Utterance(NamedTuple):

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from steps.diagnosis.bench import Activations, Bench
-from steps.diagnosis.context import Finding, graded, percent
-from steps.diagnosis.page import gradient_figure, histogram_figure
+from steps.diagnosis.bench import Bench
+from steps.diagnosis.context import Activations, Finding, graded, gradient_figure, histogram_figure, percent
 from steps.model.batches import Batch
 from steps.search.ctc import ctc_cost, greedy
 

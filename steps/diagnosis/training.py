@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from steps.diagnosis.bench import Bench
-from steps.diagnosis.context import Context, Finding, Severity, percent
+from steps.diagnosis.context import Context, Finding, Severity, curves_figure, percent, sweep_figure
 from steps.diagnosis.network import deaf_loss
-from steps.diagnosis.page import curves_figure, sweep_figure
 from steps.report.errors import syllable_error_rate
 from steps.search.ctc import greedy
 

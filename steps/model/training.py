@@ -47,7 +47,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
     """Train an experiment, or go on with one that was interrupted. Do nothing where it is finished.
 
     A training in exp_dir that had another config or other data is moved aside. With several workers, msrun calls this
-    in each of them and in their scheduler (`steps.model.launch`). Raises UserError where the loss is not finite.
+    in each of them and in their scheduler (`steps.stage4_train`). Raises UserError where the loss is not finite.
     """
     experiment = config.experiment
     if is_finished(config, exp_dir):

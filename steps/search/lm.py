@@ -9,9 +9,8 @@ import numpy as np
 
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
-from steps.search.arpa import read_arpa, write_arpa
+from steps.search.arpa import is_binary, read_arpa, read_trie, write_arpa
 from steps.search.graph import build_graph
-from steps.search.kenlm_trie import is_binary, read_trie
 from steps.search.kneser_ney import Counts, estimate, prune_by_entropy, without_unknown
 from steps.search.ngram import BOS, EOS, NEVER, UNK, Fit, Level, NGram, best_weights, fit, mix, over, vocabulary
 from steps.search.words import Readings, newspaper_clauses, only_hanzi, read_own_words, readings_of
