@@ -9,10 +9,10 @@ T0055G0013, so that ids begin with it.
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, read_sets
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.write import Utterance
+from steps.download import Archive
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/aidatatang_200zh of PaddleSpeech
 ARCHIVES = [Archive("https://www.openslr.org/resources/62/aidatatang_200zh.tgz", 18756983399,

@@ -9,10 +9,10 @@ letters in the text are full-width; they are written in half width. The speaker 
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, read_sets
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.write import Utterance
+from steps.download import Archive
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/aishell of PaddleSpeech
 ARCHIVES = [Archive("https://www.openslr.org/resources/33/data_aishell.tgz", 15582913665,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.corpus.download import Archive, fetch_all
 from steps.corpus.find import corpus_root, find_audio, named_root
 from steps.corpus.rows import read_columns
 from steps.corpus.table import half_width, pair, read_lines
 from steps.corpus.write import Utterance, set_of
+from steps.download import Archive, fetch_all
 
 COMMIT = "4e69bf1a29621515d4a21ef6c2458335e6f86e24"
 REPOSITORY = f"kaldi-asr-aishell-sample-{COMMIT}"

@@ -13,9 +13,9 @@ from typing import Literal
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.corpus.download import Archive, fetch_all, tree_hash
 from steps.corpus.find import corpus_root
 from steps.corpus.write import Utterance, set_of
+from steps.download import Archive, fetch_all, tree_hash
 from steps.text.syllables import normalize
 
 COMMIT = "ff9ed3d0c631195bd2c06f39450f3264c7124040"

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, find_audio
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.table import Unpaired, half_width, pair, read_lines, refuse
 from steps.corpus.write import Utterance
+from steps.download import Archive
 
 # sizes: egs/multi_cn of Kaldi; no checksum is published
 URL = "https://www.openslr.org/resources/68"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, find_audio
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.table import half_width, pair, read_lines
 from steps.corpus.write import Utterance, by_speaker
+from steps.download import Archive
 
 FOLDER = "primewords_md_2018_set1"
 # size: ESPnet's recipe; no checksum is published

@@ -14,10 +14,10 @@ from typing import Any
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, named_root
 from steps.corpus.rows import read_columns
 from steps.corpus.write import Utterance
+from steps.download import Archive
 
 COMMIT = "ab269c331f60bc4029f416b635d911822774b341"
 REPOSITORY = f"seedlingo-{COMMIT}"

@@ -8,11 +8,11 @@ test, a tenth dev.
 from pathlib import Path
 
 from steps.config.schema import Corpus
-from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root, find_audio
 from steps.corpus.table import PairOptions as Options
 from steps.corpus.table import half_width, pair, read_lines, refuse
 from steps.corpus.write import Utterance, by_speaker
+from steps.download import Archive
 
 FOLDER = "ST-CMDS-20170001_1-OS"
 # size: egs/multi_cn of Kaldi; MD5: as public recipes for PaddlePaddle have it

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
-from steps.corpus.download import Archive
 from steps.corpus.find import corpus_root
 from steps.corpus.table import read_lines, refuse
 from steps.corpus.write import Utterance, share_of
+from steps.download import Archive
 from steps.text.syllables import normalize
 
 # size: egs/multi_cn of Kaldi; MD5: dataset/thchs30 of PaddleSpeech

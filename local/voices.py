@@ -43,9 +43,9 @@ from steps.common.errors import UserError
 from steps.common.files import atomic_open, remove_others, utf8_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Corpus, Pinyin, Strict, upto
-from steps.corpus.download import Archive, fetch
 from steps.corpus.find import named_root
 from steps.corpus.write import Utterance
+from steps.download import Archive, fetch
 from steps.search.words import newspaper_clauses
 from steps.text.transcripts import transcribe
 

@@ -20,8 +20,7 @@ from steps.feats.compute import compute_feats, noise_energy
 from steps.model.checkpoints import named_parameters
 from steps.model.network import out_frames
 from steps.search.alignment import boundaries, voice_of
-from steps.search.ctc import align, greedy
-from steps.search.goodness import edits
+from steps.search.ctc import align, edits, greedy
 from steps.text.syllables import accented, all_syllables, split
 from tests.run_js import needs_node, run_js
 from tests.test_onnx_model import KINDS, TOKENS, experiment, random_network

@@ -15,10 +15,10 @@ from corpus_trees import BUILDERS
 
 import local.aishell
 import local.audio_cmn
+from steps import download
 from steps.common.errors import UserError
 from steps.config.schema import Corpus
-from steps.corpus import download
-from steps.corpus.download import Archive, fetch_all, tree_hash
+from steps.download import Archive, fetch_all, tree_hash
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steps.search.ctc import ctc_cost
-from steps.search.goodness import edits
+from steps.search.ctc import ctc_cost, edits
 
 
 def log_softmax(logits):

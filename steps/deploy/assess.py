@@ -8,7 +8,7 @@ import numpy as np
 
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
-from steps.search.goodness import BLANK, Edits, edits
+from steps.search.ctc import BLANK, Edits, edits
 from steps.text.normalize import is_hanzi
 from steps.text.syllables import NEUTRAL, Parts, from_marked, normalize, split
 from steps.text.transcripts import Reading, transcribe

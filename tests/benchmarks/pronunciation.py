@@ -21,7 +21,7 @@ from steps.common.parallel import track
 from steps.deploy.assess import PARTS, ReadingAloud, Target, TokenParts, assess, labels_of, part_log_odds, reading_aloud
 from steps.feats.archive import FeatureReader
 from steps.model.checkpoints import finished_training
-from steps.search.goodness import edits
+from steps.search.ctc import edits
 from steps.text.transcripts import read_pinyin
 
 NATS = (0, 1, 1.5, 2, 2.5, 3, 4)
