@@ -19,7 +19,7 @@ from steps.config.load import Resolved, load_experiment
 from steps.config.schema import GENERAL, TRAIN, Pinyin
 from steps.corpus.write import read_pinyin
 from steps.search.arpa import write_arpa
-from steps.search.graph import GRAPH_FILES, build_graph
+from steps.search.graph import GRAPH_FILES, LM, build_graph
 from steps.search.lm import Mixed, newspaper_lm, read_model, sentence_length, syllable_lm, word_lm
 from steps.search.ngram import NGram
 from steps.search.words import POLICIES, Readings, only_hanzi, readings_of, word_counts
@@ -59,8 +59,8 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     counts, readings = word_counts(lm.words, [*(sentence for text in words.values() for sentence in text),
                                               *(only_hanzi(model.words) for model in of_words.values())])
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
-    forget_sums(folder, [*GRAPH_FILES, "lm.json"])  # what can be checked has been
-    (folder / "lm.json").unlink(missing_ok=True)
+    forget_sums(folder, [*GRAPH_FILES, LM])  # what can be checked has been
+    (folder / LM).unlink(missing_ok=True)
     told = {"lm": lm.model_dump(mode="json"), "tokens_sha256": tokens_hash(tokens)}
     if "prefix" in config.experiment.decode.methods:
         mixed = syllable_lm(tokens[1:], lexicon, counts, syllables, dev.syllables, sentence_length(words.values()),
@@ -72,8 +72,8 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
         write_arpa(folder / "words.arpa", mixed.model)
         build_graph(folder, folder / "words.arpa", lexicon, tokens)
         told["words"] = _facts(mixed)
-    write_sums(folder, GRAPH_FILES)
-    write_json(folder / "lm.json", told | {"seconds": time.monotonic() - begin})
+    write_json(folder / LM, told | {"seconds": time.monotonic() - begin})
+    write_sums(folder, [*GRAPH_FILES, LM])
     _tell(folder, lexicon, told)
 
 

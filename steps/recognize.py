@@ -186,8 +186,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=16000, help="of PCM from standard input, in Hz")
     parser.add_argument("--channels", type=int, default=1, help="of PCM from standard input")
     args = parser.parse_args()
-    if args.rate < 1 or args.channels < 1:
-        parser.error("--rate and --channels must be 1 at the least")
+    from steps.corpus.audio import MAX_CHANNELS, RATES_HZ  # slow: not for --help
+
+    if not RATES_HZ[0] <= args.rate <= RATES_HZ[1] or not 1 <= args.channels <= MAX_CHANNELS:
+        parser.error(f"--rate is {RATES_HZ[0]} to {RATES_HZ[1]}, and --channels 1 to {MAX_CHANNELS}")
     if args.overwrite and not args.beside:
         parser.error("--overwrite belongs to --beside")
     return args

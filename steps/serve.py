@@ -42,9 +42,15 @@ def main() -> None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])  # against DNS rebinding
     print(f"http://{args.host}:{args.port} (its API: /docs); Ctrl-C ends it", flush=True)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed request
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_keep_alive=10,
-                    timeout_graceful_shutdown=10)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not hasattr(app.state, "wrong"))  # it has a traceback
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_keep_alive=10,
+                        timeout_graceful_shutdown=10)
+    except SystemExit:
+        if hasattr(app.state, "wrong"):
+            raise app.state.wrong from None
+        raise
 
 
 def check_address(host: str, port: int) -> None:

@@ -290,6 +290,14 @@ def test_the_command_says_what_is_wrong(tmp_path):
         serve.check_model(tmp_path)
 
 
+def test_a_model_that_is_damaged_is_one_line(tmp_path, monkeypatch, caplog):
+    (tmp_path / "export.json").write_text("half")
+    monkeypatch.setattr(sys, "argv", ["serve", str(tmp_path), "--port", "0"])
+    with pytest.raises(UserError, match=r"export\.json: not readable as JSON"):
+        serve.main()
+    assert not caplog.records
+
+
 def test_the_command_serves_on_loopback_until_it_is_stopped(tmp_path):
     (tmp_path / "final.ckpt").touch()
     program = (f"import sys; sys.argv = ['serve', {str(tmp_path)!r}, '--port', '0']\n"

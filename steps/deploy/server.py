@@ -121,12 +121,16 @@ def make_app(exp_dir: Path, limits: Limits) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         before = tempfile.tempdir
         with tempfile.TemporaryDirectory(prefix="yinjie-serve.") as folder:
+            try:
+                service = app.state.service = Service(exp_dir, limits, Path(folder))
+            except UserError as error:
+                app.state.wrong = error  # for who has started the server
+                raise
             tempfile.tempdir = folder  # where uploads are spooled to
-            app.state.service = Service(exp_dir, limits, Path(folder))
             try:
                 yield
             finally:
-                app.state.service.workers.close()
+                service.workers.close()
                 tempfile.tempdir = before
 
     app = FastAPI(title="Yinjie", version="1", lifespan=lifespan, description="Mandarin speech to tonal pinyin.")

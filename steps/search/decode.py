@@ -19,7 +19,7 @@ from steps.corpus.table import read_numbers
 from steps.feats.archive import FeatureReader
 from steps.search.alignment import Voice, ctm_lines, set_times, timed_words, voice_of
 from steps.search.ctc import Acoustic, Emission, align, greedy, greedy_in_parts, without_sure_blanks
-from steps.search.graph import GRAPH_AGAIN, Best, Graph, GraphSearch
+from steps.search.graph import GRAPH_AGAIN, LM, Best, Graph, GraphSearch
 from steps.search.prefix import SyllableLm, prefix_search
 from steps.text.syllables import tokens_hash
 
@@ -64,7 +64,8 @@ def search_parts(search: Search, parts: Iterable[np.ndarray]) -> Best:
 
 def _check_tokens(folder: Path, tokens: list[str]) -> None:
     """Raise UserError where a graph was made for the tokens of another network; earlier versions did not note them."""
-    path = folder / "lm.json"
+    path = folder / LM
+    check_sums(folder, GRAPH_AGAIN, [LM])
     made_for = read_json(path, "", GRAPH_AGAIN).get("tokens_sha256") if path.exists() else None
     if made_for not in (None, tokens_hash(tokens)):
         raise UserError(f"{path}: made for a network with other tokens than tokens.txt has; {GRAPH_AGAIN}")

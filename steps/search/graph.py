@@ -26,6 +26,7 @@ from steps.search.words import Readings, Syllables
 
 GRAPH = "graph.fst", "words.txt", "lexicon.txt"
 GRAPH_FILES = *GRAPH, "words.arpa", "syllables.arpa"
+LM = "lm.json"  # what it was made of; it is written last
 GRAPH_AGAIN = "make the graph again (doit graph:<experiment>)"
 UNK = "<unk>"
 FIRST, LAST = ("<eps>", UNK), ("#0", "<s>", "</s>")  # of the output labels, around the words

@@ -468,6 +468,10 @@ case("recognize: subtitles of two", nothing, "a file for one recording",
      f"recognize {EXPORT} a.wav b.wav --format srt")
 case("recognize: a rate of 0", nothing, "exit 2", f"recognize {EXPORT} - --rate 0")
 case("recognize: a rate below 0", nothing, "exit 2", f"recognize {EXPORT} - --rate -16000")
+case("recognize: a rate beyond all rates", nothing, "--rate is 4000 to 768000",
+     f"recognize {EXPORT} - --rate {'9' * 30}")
+case("recognize: channels beyond all numbers", nothing, "--channels 1 to 64",
+     f"recognize {EXPORT} - --channels {'9' * 30}")
 case("recognize: overwriting nothing", nothing, "exit 2", f"recognize {EXPORT} a.wav --overwrite")
 case("recognize: wfst without a graph", nothing, "tuned", f"recognize {EXPORT} a.wav --method wfst")
 case("recognize: a directory that is none", nothing, "holds no trained experiment", "recognize conf a.wav")
