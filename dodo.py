@@ -107,7 +107,7 @@ def task_lexicon():
             "name": name,
             "doc": f"Stage 2: pinyin, lexicon and tokens of {name}",
             "actions": [Step("steps.stage2_lexicon", name)],
-            "file_dep": in_sets(data_dir, corpus.sets, ["utt2spk"]),
+            "file_dep": in_sets(data_dir, corpus.sets, ["utt2spk", "utt2dur"]),
             "uptodate": [SameSources("steps.stage2_lexicon"),
                          SameConfig({"pinyin": corpus.pinyin, "sets": corpus.sets}),
                          SameFiles([*in_sets(data_dir, corpus.sets, ["text"]), *user_dict]),
@@ -170,13 +170,15 @@ def task_decode(name, config, part):
 @experiments.each_set("Stage 6: score", "score")
 def task_score(name, config, part):
     """Stage 6: count the errors, exp/<experiment>/score/<set>_<method>/"""
+    data = config.set_data(part)
     return {
         "actions": [Step("steps.stage6_score", str(EXP / name), part, "--method", method)
                     for method in config.experiment.decode.methods],
-        "file_dep": [EXP / name / "config.yaml", *(config.set_data(part) / file for file in ("pinyin", "utt2spk")),
+        "file_dep": [EXP / name / "config.yaml", *(data / file for file in ("pinyin", "utt2spk")),
                      *(folder / file for folder in results(config, "decode", part)
                        for file in ("pinyin", "ctm", "decode.json"))],
-        "uptodate": [SameSources("steps.stage6_score")],
+        "uptodate": [SameSources("steps.stage6_score"),
+                     SameFiles([data / ".pinyin.sha256", data.parent / "lang/pinyin.sha256"])],
         "targets": [folder / file for folder in results(config, "score", part) for file in SCORE_FILES],
     }
 

@@ -2,6 +2,10 @@
 
 `python -m steps.prepare`, `steps.lexicon`, `steps.features`, `steps.train`, `steps.decode` and `steps.score`, as the
 stages were called before they had numbers, still work: notes and scripts of users have them.
+
+oneDNN 3 picks a reference kernel, some fifty times slower, for MindSpore's plain-layout convolutions on processors
+with AVX-512. It reads its limit when it is loaded, so the limit is set here, before any module imports MindSpore, for
+users who come without path.sh.
 """
 
 import os
@@ -48,3 +52,15 @@ class _OldNames:
 
 
 sys.meta_path.append(_OldNames)
+
+
+def _has_avx512() -> bool:
+    try:
+        with open("/proc/cpuinfo") as lines:  # of the first processor: reading on takes long where there are many
+            return "avx512f" in next((line for line in lines if line.startswith("flags")), "")
+    except OSError:
+        return False
+
+
+if _has_avx512():
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")

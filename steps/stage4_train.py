@@ -16,6 +16,7 @@ from pathlib import Path
 from steps.common.errors import UserError, run
 from steps.common.process import die_with_parent, output_lock, threads
 from steps.config.load import Resolved, load_experiment
+from steps.model.exp_dir import is_finished
 
 
 def main() -> None:
@@ -67,8 +68,6 @@ def launch(config: Resolved, exp_dir: Path) -> None:
     called on each of them, with NODE_RANK, MASTER_ADDR and, if not the default, MASTER_PORT in the environment. Raises
     UserError where a worker fails. The other workers have then ended, too.
     """
-    from steps.model.checkpoints import is_finished  # imports MindSpore, which stage 4 loads when all else is right
-
     if is_finished(config, exp_dir):
         print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
         return

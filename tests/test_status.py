@@ -25,7 +25,7 @@ class StatusProject(Project):
     def make(self) -> None:
         """Fill the folder."""
         super().make()
-        for name in ("steps/status.py", "steps/model/__init__.py", "steps/model/callbacks.py"):
+        for name in ("steps/status.py", "steps/model/callbacks.py"):
             self.write(name, (ROOT / name).read_text(encoding="utf-8"))
 
     def status(self, *args: str) -> dict:

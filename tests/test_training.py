@@ -272,7 +272,7 @@ def test_a_finished_training_is_left_alone_and_a_changed_one_begins_anew(trained
 
 def test_other_data_are_another_training(trained, tmp_path, monkeypatch):
     from steps.config.load import load_resolved
-    from steps.model.checkpoints import is_same_training
+    from steps.model.exp_dir import is_same_training
 
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Checkpoints, and the experiment directory that a training writes.
+"""Checkpoints, and what a training writes at its begin.
 
 `checkpoints/epoch-0012.ckpt` holds the weights (with batch norm's moving averages), `epoch-0012.optimizer.ckpt` the
 optimizer's state, and `epoch-0012.json` the history so far and the hashes of all three. The JSON is written last: a
@@ -6,12 +6,8 @@ checkpoint without it does not count. Within a long epoch there is `epoch-0012-s
 and 1,000 updates of the next.
 """
 
-import hashlib
 import json
-import os
-import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +16,13 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import serialization
 
-from steps.common.checksums import HISTORY, SUMS, TRAINED, forget_sums
+from steps.common.checksums import HISTORY, TRAINED, forget_sums
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, atomic_path, read_json, sha256, write_json, write_lines
-from steps.config.load import Resolved, dump, load_known, load_resolved, shapes_weights
+from steps.common.files import atomic_open, atomic_path, sha256, write_json, write_lines
+from steps.config.load import Resolved, dump
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import write_buckets
-
-DIGEST = "sha256"  # of all other keys of a JSON file
+from steps.model.exp_dir import DIGEST, hash_of, is_same_training, move_aside
 
 # MindSpore refuses a checkpoint that is larger than the free memory. It does not count the memory that holds cached
 # files, which Linux gives back when it is needed. So the check is switched off: None means that nothing is known.
@@ -114,7 +109,7 @@ class Checkpoints:
                                  (self._optimizer_path(epoch, step), named_parameters(optimizer, without=network))):
             files[path.name] = save_weights(path, parameters)
         metadata = {"epoch": epoch, "files": files, "history": history, **({"begun": begun} if begun else {})}
-        write_json(self.folder / f"{_stem(epoch, step)}.json", {**metadata, DIGEST: _hash_of(metadata)})
+        write_json(self.folder / f"{_stem(epoch, step)}.json", {**metadata, DIGEST: hash_of(metadata)})
 
     def latest(self) -> dict[str, Any] | None:
         """The metadata of the last checkpoint that is whole; None where there is none. Says which are damaged."""
@@ -131,7 +126,7 @@ class Checkpoints:
             metadata = json.loads(path.read_text(encoding="utf-8"))
             digest = metadata.pop(DIGEST, None)  # earlier versions wrote none
             whole = (metadata.keys() - {"begun"} == {"epoch", "files", "history"}
-                     and digest in (None, _hash_of(metadata)))
+                     and digest in (None, hash_of(metadata)))
         except (ValueError, AttributeError, TypeError):
             whole = False
         if not whole:
@@ -176,109 +171,12 @@ def _epoch_and_step(path: Path) -> tuple[int, int]:
     return int(numbers[1]), int(numbers[3]) if len(numbers) > 2 else 0
 
 
-def _hash_of(metadata: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
-
-
 def average(paths: list[Path], network: nn.Cell) -> None:
     """Load the mean of several checkpoints' weights into `network`."""
     loaded = [read_checkpoint(path) for path in paths]
     for name, parameter in named_parameters(network).items():
         parameter.set_data(ms.Tensor(sum(one[name].asnumpy().astype("float64") for one in loaded) / len(loaded),
                                      parameter.dtype))
-
-
-def inputs(config: Resolved) -> dict[str, str]:
-    """SHA-256 of what training reads, by path.
-
-    Of train, the statistics of CMVN stand for gigabytes of features: every frame adds to them. Of dev, by which the
-    best epoch is chosen, the features themselves are read.
-    """
-    paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
-             config.feature_dir / "dev" / "feats.ark"]
-    for part in ("train", "dev"):
-        paths += [config.data_dir / part / "pinyin", config.feature_dir / part / "utt2num_frames"]
-    if config.experiment.train.balance:
-        paths.append(config.data_dir / "train" / "utt2spk")
-    try:
-        return {str(path): sha256(path) for path in paths}
-    except FileNotFoundError as error:
-        first = "run the stages before training"
-        if Path(error.filename) in config.foreign_files:
-            first = "train.init_from and train.ali name experiments that are done, or a .ckpt of one: finish that one"
-        raise UserError(f"{error.filename}: no such file; {first} first") from None
-
-
-def is_finished(config: Resolved, exp_dir: Path) -> bool:
-    """Whether this very training has ended."""
-    return (exp_dir / "final.ckpt").exists() and is_same_training(config, exp_dir)
-
-
-def finished_training(exp_dir: Path, part: str) -> Resolved:
-    """The config of a training that has ended, for the set `part` of its corpus, or corpus/set of another.
-
-    Raises UserError where the training has not ended, or there is no such set.
-    """
-    config = load_resolved(exp_dir)
-    if "/" in part and not (config.set_data(part) / "wav.scp").exists():
-        corpus = part.rpartition("/")[0]
-        raise UserError(f"{config.set_data(part)}/wav.scp: no such file; run stages 1 and 2 of {corpus} first "
-                        f"(doit lexicon:{corpus})")
-    if "/" not in part and part not in config.corpus.sets:
-        raise UserError(f"{exp_dir}: its corpus {config.experiment.corpus} has no set {part!r}, "
-                        f"only {', '.join(config.corpus.sets)}")
-    if not (exp_dir / "final.ckpt").exists():
-        raise UserError(f"{exp_dir}/final.ckpt: no such file; run stage 4 (train) to its end first")
-    return config
-
-
-def is_same_training(config: Resolved, exp_dir: Path) -> bool:
-    """Whether exp_dir was begun with a config that shapes the weights as this one does, and with the same data.
-
-    Data that an earlier version did not note count as the same. Raises UserError for weights of which nobody can tell
-    any more.
-    """
-    if not (exp_dir / "config.yaml").exists() or not ((exp_dir / "inputs.json").exists() or _has_weights(exp_dir)):
-        return False
-    if not _noted_inputs(exp_dir).items() <= inputs(config).items():
-        return False
-    return shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
-
-
-def _has_weights(exp_dir: Path) -> bool:
-    return (exp_dir / "final.ckpt").exists() or any((exp_dir / "checkpoints").glob("epoch-*"))
-
-
-def _noted_inputs(exp_dir: Path) -> dict[str, str]:
-    """The `inputs` that a training has noted. Raises UserError where the note is gone or damaged."""
-    path = exp_dir / "inputs.json"
-    again = (f"it says with which data the training began: to keep that training, with the data as they are now, echo "
-             f"{{}} > {path}; to train anew, mv {exp_dir} elsewhere")
-    noted = read_json(path, f"; {again}", again)
-    if noted.pop(DIGEST, None) not in (None, _hash_of(noted)):  # earlier versions wrote none
-        raise UserError(f"{path}: is not as it was written; {again}")
-    return noted
-
-
-# What a training writes, and what old.<date>/ keeps of it. Logs stay: doit is writing them.
-WRITTEN = ("final.ckpt", "train.csv", "checkpoints", "summary", "inputs.json", "config.yaml", "env.json", "tokens.txt",
-           "cmvn", "buckets.json", "left_out", "progress.json", SUMS)
-
-
-def move_aside(exp_dir: Path) -> None:
-    """Move a training that has checkpoints or final.ckpt to exp_dir/old.<date>/ and say so; remove one without."""
-    there = [exp_dir / name for name in WRITTEN if (exp_dir / name).exists()]
-    if not _has_weights(exp_dir):
-        for path in there:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        return
-    old = exp_dir / f"old.{time.strftime('%Y%m%d-%H%M%S')}"
-    while old.exists():
-        old = old.with_name(f"{old.name}a")
-    old.mkdir()
-    for path in reversed(there):  # final.ckpt last: interrupted here, the rest is moved by the next call
-        os.replace(path, old / path.name)
-    print(f"{exp_dir}: the training there had another config or other data; it was moved to {old}/", file=sys.stderr)
 
 
 def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int], read: dict[str, str]) -> None:
@@ -292,6 +190,6 @@ def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
     write_buckets(exp_dir, buckets)
-    write_json(exp_dir / "inputs.json", {**read, DIGEST: _hash_of(read)})
+    write_json(exp_dir / "inputs.json", {**read, DIGEST: hash_of(read)})
     with atomic_open(exp_dir / "config.yaml") as file:
         file.write(dump(config))

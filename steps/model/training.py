@@ -24,17 +24,9 @@ from steps.feats.archive import load_cmvn, mean_std
 from steps.model.acoustic import DevPass, LogProbs, find_source, make_network, start_from
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, History, StepLog, Training
-from steps.model.checkpoints import (
-    Checkpoints,
-    average,
-    begin,
-    inputs,
-    is_finished,
-    load_weights,
-    named_parameters,
-    save_weights,
-)
+from steps.model.checkpoints import Checkpoints, average, begin, load_weights, named_parameters, save_weights
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
+from steps.model.exp_dir import inputs, is_finished
 from steps.model.layers import CTCObjective, describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.network import DFCNN, freeze_norms
 from steps.model.optimizer import make_optimizer
