@@ -1,7 +1,6 @@
 """Stage 6: compare what was decoded with the reference pinyin, syllable by syllable."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from steps.common.errors import UserError, run
 from steps.common.files import read_json, remove_files, sha256, write_json, write_lines
 from steps.common.process import output_lock
 from steps.config.load import load_resolved, set_argument, set_file
-from steps.corpus.derived import doubtful
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
 from steps.report.errors import check_same_utterances, count, edit_alignment, total
@@ -47,8 +45,6 @@ def score(args: argparse.Namespace, data_dir: Path) -> None:
     hyps = read_hypotheses(decode_dir / "pinyin")
     decoding = read_decode_json(decode_dir / "decode.json")
     check_sums(data_dir, AGAIN.format("1 (prepare)"), ["utt2spk"])
-    if said := doubtful(data_dir.parent, data_dir.name):
-        print(f"note: {said}", file=sys.stderr)
     refs, utt2spk = read_pinyin(data_dir / "pinyin"), read_table(data_dir / "utt2spk")
     unread = [hyps.pop(utt) for utt in utt2spk.keys() - refs.keys() if utt in hyps]
     if unread:

@@ -12,6 +12,7 @@ from steps.config.schema import Pinyin
 from steps.corpus import derived
 from steps.corpus.derived import is_derived
 from steps.corpus.table import read_table
+from steps.corpus.write import read_pinyin
 from steps.stage2_lexicon import make_lexicon
 from steps.text import transcripts
 
@@ -80,13 +81,15 @@ def test_a_length_that_does_not_fit_the_syllables_is_told(data_dir, capsys, seco
     assert (said in capsys.readouterr().err) is told
 
 
-def test_pinyin_that_is_not_as_it_was_written_is_doubtful(data_dir):
+def test_pinyin_that_is_not_as_it_was_written_is_doubtful(data_dir, capsys):
     assert derived.doubtful(data_dir, "dev") == ""  # nothing is noted yet
     make_lexicon(data_dir, SETS, Pinyin())
     assert derived.doubtful(data_dir, "dev") == ""
     path = data_dir / "dev/pinyin"
     path.write_text(path.read_text().replace("wo3", "wo4"))
-    assert "dev/pinyin: is not as it was written: it was mended by hand, or" in derived.doubtful(data_dir, "dev")
+    for _ in range(2):
+        read_pinyin(path)
+    assert capsys.readouterr().err.count("dev/pinyin: is not as it was written: it was mended by hand, or is") == 1
 
 
 def test_the_report_tells_what_was_normalised_guessed_and_what_train_lacks(data_dir, capsys):

@@ -1,6 +1,7 @@
 """Utterances: split into sets, counted, written as Kaldi data directories, and read back."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from steps.common.checksums import write_sums
 from steps.common.errors import UserError
 from steps.common.files import size_and_time, unfinished
-from steps.corpus.derived import keep_mended
+from steps.corpus.derived import doubtful, keep_mended
 from steps.corpus.table import read_table, refuse, write_table
 from steps.corpus.validate import Summary, read_valid, text_fault, validate
 
@@ -195,10 +196,18 @@ def read_data_dir(data_dir: Path) -> list[Utterance]:
 
 
 def read_pinyin(path: Path) -> dict[str, list[str]]:
-    """The syllables of data/<corpus>/<set>/pinyin by utterance, as stage 2 writes them.
+    """The syllables of data/<corpus>/<set>/pinyin by utterance, as stage 2 writes them. Says where it is as another
+    hand has left it, once.
 
     Raises UserError where it is missing, unsorted, or an utterance has no syllables.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; run stage 2 (lexicon) first")
+    _tell_doubt(path)
     return {utt: syllables.split() for utt, syllables in read_table(path).items()}
+
+
+@functools.cache
+def _tell_doubt(path: Path) -> None:
+    if said := doubtful(path.parent.parent, path.parent.name):
+        print(f"note: {said}", file=sys.stderr)
