@@ -216,7 +216,7 @@ class Train(Strict):
     kernels: Literal["auto", "stock", "onednn"] = "auto"
     precision: Literal["fp32", "bf16", "amp"] = "fp32"  # bf16: on the CPU; amp: on GPU and Ascend
     keep_checkpoints: upto(10**5) = 2
-    average: at_most(10**5) = 0  # best checkpoints whose weights final.ckpt averages; 0: the best alone
+    average: at_most(10**5) = 0  # best checkpoints that final.ckpt is the mean of, or of fewer if dev says so; 0: one
     summary: bool = False  # write exp/<experiment>/summary/, for MindInsight and TensorBoard
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from steps.feats.archive import load_cmvn, mean_std
 from steps.model.acoustic import DevPass, LogProbs, find_source, make_network, start_from
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, History, StepLog, Training
-from steps.model.checkpoints import Checkpoints, average, begin, load_weights, named_parameters, save_weights
+from steps.model.checkpoints import Checkpoints, average, begin, named_parameters, save_weights
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
 from steps.model.exp_dir import inputs, is_finished
 from steps.model.layers import CTCObjective, describe_kernels, kernels_for, layer_maker, set_device
@@ -72,8 +72,9 @@ def train(config: Resolved, exp_dir: Path) -> None:
                         history, workers)
     if not training.is_over:
         _run(training, step, new_step, batches, begun)
+    epochs = _load_best(training)
     if workers.writes:
-        _finish(training, tokens)
+        _finish(training, epochs, tokens)
 
 
 def make_update(config: Resolved, network: DFCNN, steps: int, workers: Workers
@@ -150,24 +151,38 @@ class _Source:
             raise
 
 
-def _finish(training: Training, tokens: list[str]) -> None:
-    """Write final.ckpt: the best epoch's weights, or the mean of the best few."""
-    exp_dir, network, history = training.exp_dir, training.network, training.history
+def _load_best(training: Training) -> list[int]:
+    """Load the best epoch's weights, or the mean of as many of the best `average` ones as dev's error is lowest with.
+
+    All workers take part. Returns the epochs, the best one first.
+    """
+    network, history = training.network, training.history
     best = history.best(max(1, training.config.average))
+    training.workers.wait()  # until worker 0 has written them
     paths = [training.checkpoints.weights_path(epoch) for epoch in best]
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise UserError(f"{missing[0]}: gone; remove {exp_dir} and train again")
-    history.write(exp_dir / "train.csv")
-    if len(paths) == 1:
-        load_weights(paths[0], named_parameters(network))
-    else:
-        average(paths, network)
-    facts = {"tokens_sha256": tokens_hash(tokens), "epoch": best[0]}
-    save_weights(exp_dir / "final.ckpt", named_parameters(network), facts)
+        raise UserError(f"{missing[0]}: gone; remove {training.exp_dir} and train again")
+    network.set_train(False)
+    dev_ser = {1: min(row.dev_ser for row in history.rows)}
+    for count in range(2, len(best) + 1):
+        average(paths[:count], network)
+        dev_ser[count] = training.dev()[1]
+        print(f"the mean of the {count} best epochs: dev syllable error rate {dev_ser[count]:.2%}", file=sys.stderr)
+    chosen = min(dev_ser, key=dev_ser.get)
+    average(paths[:chosen], network)
+    return best[:chosen]
+
+
+def _finish(training: Training, epochs: list[int], tokens: list[str]) -> None:
+    """Write final.ckpt, the network's weights, which are of `epochs`."""
+    exp_dir = training.exp_dir
+    training.history.write(exp_dir / "train.csv")
+    facts = {"tokens_sha256": tokens_hash(tokens), "epoch": epochs[0]}
+    save_weights(exp_dir / "final.ckpt", named_parameters(training.network), facts)
     write_sums(exp_dir, TRAINED + HISTORY)
     end_progress(exp_dir)
-    print(f"{exp_dir}/final.ckpt: epoch {', '.join(map(str, sorted(best)))}", file=sys.stderr)
+    print(f"{exp_dir}/final.ckpt: epoch {', '.join(map(str, sorted(epochs)))}", file=sys.stderr)
 
 
 def experiment_tokens(config: Resolved) -> list[str]:
