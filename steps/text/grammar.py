@@ -21,6 +21,7 @@ CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠
 STATE_TAGS = ("a", "d", "i", "l", "z")
 FIELD = re.compile("[这那几两二三四五十百有种租买包]+[块片亩]$")  # before 地: land
 COUNTED = re.compile("数数(?=看|有|吧|这|那|一共|清)|(?<=[再来去我帮])数数$")  # 会数数 is shu3 shu4, to count numbers
+AND_SO_ON = re.compile("(?<=[^再先请你我他她们就来，])等等(?=$|[的都方问等一这地原])")  # no verb
 ONE_BY_ONE = re.compile(r"(一..?|[大小很].)又?\1$")  # 一口一口地, 一遍又一遍地
 MODALS = (  # before 得, must; before 得了, no verb
     *"还就也都全总又只可非真先便这那仍却", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
@@ -164,7 +165,7 @@ def attained_zhao(clause: Clause) -> dict[int, str]:
     pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆痕调]|边[际沿])|[{ATTAINED}]着|[吓烫碰伤]着(?=孩子|人|[我你他她小老])|"
                f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|没[{ATTAINED_WITH_LE}]着(?:$|过|[人你我他她谁]|什么|东西)|"
                "[就又也没都火灯炉房]子?着(?=了|起来)|就着$|"
-               "别[饿冻累吓烫伤碰摔晒热呛噎]着(?=$|了|孩子)|[蒙吓累冻饿]着(?=了)|着(?=了魔)|打着(?=火(?:$|了|没))|还着$")
+               "别[饿冻累吓烫伤碰摔晒热呛噎]着(?=$|了|孩子)|[蒙吓累冻饿]着(?=了)|着(?=了魔)|打着(?=火(?:$|了|没))|着(?=过[一两几]?[次回场]?火)|还着$")
     return {match.start() + match[0].index("着"): "zhao2" for match in re.finditer(pattern, clause.text)}
 
 
@@ -215,8 +216,9 @@ def doubled_verbs(clause: Clause) -> list[int]:
         return []
     inside_longer = {at for token in clause.tokens if len(token.hanzi) > 3 for at in range(token.start, token.end)}
     counted = [match.start() + 1 for match in COUNTED.finditer(clause.text)]
-    return counted + [at for at in range(1, len(clause.text))
-            if clause.text[at] == clause.text[at - 1] and clause.text[at] in DOUBLED and at not in inside_longer]
+    listed = {match.start() + 1 for match in AND_SO_ON.finditer(clause.text)}
+    return counted + [at for at in range(1, len(clause.text)) if at not in listed
+            and clause.text[at] == clause.text[at - 1] and clause.text[at] in DOUBLED and at not in inside_longer]
 
 
 def erhua(clause: Clause) -> dict[int, str]:

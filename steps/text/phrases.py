@@ -70,7 +70,8 @@ class Phrases:
             else:
                 at = start
                 for part in self._cut(hanzi):
-                    found.append(Span(at, part, self.syllables(part)))
+                    begins = part == "子" and at == start < start + len(hanzi) - 1  # 子公司: no suffix
+                    found.append(Span(at, part, ("zi3",) if begins else self.syllables(part)))
                     at += len(part)
             start, index = start + len(hanzi), index + held
         return found
