@@ -256,21 +256,12 @@ def _origin(label: str) -> str:
 def _cells(row: Row, config: Path) -> dict[str, str]:
     first_line = config.read_text(encoding="utf-8").partition("\n")[0]
     test = row.main_set
+    others = ", ".join(f"{part} {100 * row.value(part, SER).mean:.2f}" for part in row.sets if "/" in part)
     cells = [row.label, first_line.removeprefix("#").strip() if first_line.startswith("#") else "",
              row.first.config.experiment.corpus, rate_cell(row.value("dev", SER)),
-             *(rate_cell(row.value(test, rate)) for rate in RATES), _other_sets(row), weights_cell(row),
+             *(rate_cell(row.value(test, rate)) for rate in RATES), others, weights_cell(row),
              minutes_cell(row), f"{row.real_time_factor:.4f}", row.commit, row.date]
     return dict(zip(COLUMNS, cells, strict=True))
-
-
-def _other_sets(row: Row) -> str:
-    """The syllable error rates of other corpora's sets, each by its name."""
-    return ", ".join(f"{part} {100 * row.value(part, SER).mean:.2f}" for part in row.sets if "/" in part)
-
-
-def _table(rows: Rows, names: Sequence[str], columns: Sequence[str]) -> Table:
-    kept = [column for column in columns if any(rows[name].get(column) for name in names)]
-    return Table("", kept, [[rows[name].get(column, "") for column in kept] for name in names])
 
 
 def read_results(text: str) -> Rows:
@@ -294,7 +285,9 @@ def with_results(text: str, rows: Rows, columns: Sequence[str], path: Path) -> s
     if not begin or not end:
         raise UserError(f"{path}: no lines {BEGIN} and {END}; put them where the table of results is to stand")
     ordered = sorted(rows, key=lambda name: ("@" in name, name))
-    lines = as_markdown(_table(rows, ordered, columns)) if rows else []
+    kept = [column for column in columns if any(cells.get(column) for cells in rows.values())]
+    table = Table("", kept, [[rows[name].get(column, "") for column in kept] for name in ordered])
+    lines = as_markdown(table) if rows else []
     return "\n".join([before + BEGIN, *lines, END + after])
 
 
