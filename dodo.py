@@ -177,8 +177,7 @@ def task_score(name, config, part):
         "file_dep": [EXP / name / "config.yaml", *(data / file for file in ("pinyin", "utt2spk")),
                      *(folder / file for folder in results(config, "decode", part)
                        for file in ("pinyin", "ctm", "decode.json"))],
-        "uptodate": [SameSources("steps.stage6_score"),
-                     SameFiles([data / ".pinyin.sha256", data.parent / "lang/pinyin.sha256"])],
+        "uptodate": [SameSources("steps.stage6_score")],
         "targets": [folder / file for folder in results(config, "score", part) for file in SCORE_FILES],
     }
 

@@ -44,6 +44,9 @@ for task in load_tasks(vars(dodo)):
 '''
 
 
+CHECKS = "SHA256SUMS", "pinyin.sha256", ".pinyin.sha256", "features.yaml"
+
+
 def undeclared(folder: Path, log: Path) -> list[str]:
     """`<task>: <file>` for each file that a stage read and dodo.py does not declare for its task."""
     done = subprocess.run([sys.executable, "-c", DECLARED], cwd=folder, capture_output=True, text=True, check=True)
@@ -66,11 +69,12 @@ def undeclared(folder: Path, log: Path) -> list[str]:
 def _is_allowed(path: str, scripts: list[str] | None) -> bool:
     """Configs count by what they say; of scripts, those of training and the foundations do not count.
 
-    SHA256SUMS tells whether files are damaged, features.yaml whether they are of the config, which counts. Audio counts
-    by utt2audio. Features count for training by cmvn, to which every frame adds.
+    SHA256SUMS tells whether files are damaged, pinyin.sha256 whether people mended pinyin, which counts itself,
+    features.yaml whether features are of the config, which counts. Audio counts by utt2audio. Features count for
+    training by cmvn, to which every frame adds.
     """
     parts = Path(path).parts
-    if parts[-1] in ("SHA256SUMS", "features.yaml") or (scripts is None and parts[-1] == "feats.ark"):
+    if parts[-1] in CHECKS or (scripts is None and parts[-1] == "feats.ark"):
         return True
     if path.endswith(".wav") or parts[0] == "conf" or not path.startswith(("data/", "exp/", "steps/", "local/")):
         return True

@@ -296,7 +296,7 @@ def test_gbk_text(project, monkeypatch):
 def test_byte_order_mark(project, monkeypatch):
     path = transcript_of(configure(project, "aishell"))
     path.write_text(path.read_text(), encoding="utf-8-sig")
-    assert f"{path}:1: begins with a byte order mark" in refused(monkeypatch, "aishell")
+    assert f"{path}:1: a byte order mark (BOM)" in refused(monkeypatch, "aishell")
 
 
 def test_carriage_returns(project, monkeypatch):

@@ -173,11 +173,12 @@ def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, li
 def _warn_of_names(sets: dict[str, list[Utterance]]) -> None:
     """Say how many recordings are called as another utterance is: where lists that were sorted in different ways are
     put side by side, the texts are those of others."""
-    named = {each.utt: Path(each.wav).stem for part in sets.values() for each in part}
-    wrong = [utt for utt, stem in named.items() if stem != utt and stem in named]
+    called = [(each.utt, Path(each.wav).stem) for part in sets.values() for each in part]
+    utts = {utt for utt, _ in called}
+    wrong = [(utt, stem) for utt, stem in called if stem != utt and stem in utts]
     if wrong:
-        print(f"warning: the recordings of {len(wrong)} of {len(named)} utterances are called as others are, such as "
-              f"{wrong[0]}, whose is {named[wrong[0]]}: do they belong together?", file=sys.stderr)
+        print(f"warning: the recordings of {len(wrong)} of {len(called)} utterances are called as others are, such as "
+              f"{wrong[0][0]}, whose is {wrong[0][1]}: do they belong together?", file=sys.stderr)
 
 
 def _warn_of_overlap(sets: dict[str, list[Utterance]]) -> None:
