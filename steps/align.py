@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.process import output_lock
+from steps.common.lock import output_lock
 from steps.config.load import set_argument
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.process import die_with_parent, output_lock, threads
+from steps.common.lock import output_lock
+from steps.common.process import die_with_parent, threads
 from steps.config.load import Resolved, load_experiment
 from steps.model.exp_dir import is_finished
 

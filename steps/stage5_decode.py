@@ -9,8 +9,9 @@ from pathlib import Path
 
 from steps.common.errors import run
 from steps.common.files import sha256, utf8_lines
+from steps.common.lock import output_lock
 from steps.common.parallel import on_cluster
-from steps.common.process import git_commit, output_lock
+from steps.common.process import git_commit
 from steps.config.load import Resolved, set_argument, set_file
 from steps.feats.archive import FeatureReader
 from steps.feats.compute import extract_set

@@ -12,15 +12,15 @@ from unittest import mock
 import pytest
 from stub_project import Project, wait_until_gone
 
-from steps.common import process
+from steps.common import lock
 from steps.common.errors import UserError
-from steps.common.process import busy, lock_path, output_lock, take_lock
+from steps.common.lock import busy, lock_path, output_lock, take_lock
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import sys, time
 from pathlib import Path
-from steps.common.process import output_lock
+from steps.common.lock import output_lock
 with output_lock(Path(sys.argv[1]), "train"):
     print("held", flush=True)
     time.sleep(60)
@@ -105,7 +105,7 @@ def test_a_forked_process_holds_no_lock(tmp_path):
     with output_lock(tmp_path, "train"):
         child = os.fork()
         if child == 0:
-            os._exit(len(process._held))
+            os._exit(len(lock._held))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

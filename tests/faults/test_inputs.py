@@ -23,7 +23,7 @@ from tiny_corpus import EXPERIMENT
 from steps.common.checksums import HISTORY, TRAINED, write_sums
 from steps.common.errors import DISK, UserError, disk_error
 from steps.common.files import LEFTOVER, write_json, write_lines
-from steps.common.process import lock_path, take_lock
+from steps.common.lock import lock_path, take_lock
 from steps.config.load import dump, load_experiment
 from steps.feats.archive import load_cmvn, save_cmvn
 
