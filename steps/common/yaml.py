@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import errno
 import functools
 import os
 import re
@@ -73,7 +74,9 @@ def read_yaml(path: Path) -> Any:
     """What a YAML file holds. Raises UserError where it is missing or no YAML."""
     try:
         facts = path.stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):  # of a name that is too long there is no file
+            raise
         there = [other.stem for other in yaml_files(path.parent)]
         raise UserError(f"{path}: no such file; {path.parent} has {', '.join(there) or 'no .yaml file'}") from None
     return copy.deepcopy(_parse(path.absolute(), path, facts.st_mtime_ns, facts.st_size))

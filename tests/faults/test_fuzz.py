@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from tiny_corpus import EXPERIMENT
@@ -128,6 +128,7 @@ KEYS += [("sweeps/s", (part, ".".join(key))) for part in ("vary", "set") for nam
 @FUZZ
 @given(changes=st.lists(st.tuples(st.sampled_from(KEYS), ODD), min_size=1, max_size=3), flow=st.booleans(),
        behind=st.sampled_from(["", "", "seed: 1", "? [a]\n: 1", "x: &x [*x]", "<<: {seed: 3}", "base: tiny", "- a"]))
+@example(changes=[(("tiny", ("base",)), "1" * 300)], flow=False, behind="")  # longer than a file's name may be
 def test_configs_with_odd_values(tmp_path, changes, flow, behind):
     """Any value at any key is refused with the file and the key, or taken for what it is."""
     written = {name: copy.deepcopy(content) for name, (content, _) in FILES.items()}
