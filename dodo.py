@@ -170,11 +170,10 @@ def task_decode(name, config, part):
 @experiments.each_set("Stage 6: score", "score")
 def task_score(name, config, part):
     """Stage 6: count the errors, exp/<experiment>/score/<set>_<method>/"""
-    data = config.set_data(part)
     return {
         "actions": [Step("steps.stage6_score", str(EXP / name), part, "--method", method)
                     for method in config.experiment.decode.methods],
-        "file_dep": [EXP / name / "config.yaml", *(data / file for file in ("pinyin", "utt2spk")),
+        "file_dep": [EXP / name / "config.yaml", *(config.set_data(part) / file for file in ("pinyin", "utt2spk")),
                      *(folder / file for folder in results(config, "decode", part)
                        for file in ("pinyin", "ctm", "decode.json"))],
         "uptodate": [SameSources("steps.stage6_score")],

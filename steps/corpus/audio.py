@@ -27,6 +27,7 @@ RATES_HZ = 4_000, 768_000  # of speech; what lies outside is a damaged header
 MAX_CHANNELS = 64
 MAX_S = 24 * 3600.0
 MAX_LEVEL = 32.0  # 30 dB above full scale: 16-bit numbers that were written as float reach 32,768
+SILENT = "digital silence, every sample is the same"
 WAVS = b"RIFF", b"RF64", b"RIFX", b"riff"
 READ = ".wav", ".flac", ".ogg", ".opus", ".mp3"  # by libsndfile
 OF_MACHINE = errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE  # the file is not to blame, nor to be left out
@@ -124,7 +125,7 @@ def check_audio(path: str, deep: bool = False) -> float | str:
     try:
         info = audio_info(path)
         if deep and not any([bool(np.ptp(block, axis=0).any()) for block in read_blocks(path)]):  # to the end
-            return f"{path}: digital silence, every sample is the same"
+            return f"{path}: {SILENT}"
         return info.seconds
     except UserError as error:
         return str(error)

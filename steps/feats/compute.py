@@ -17,6 +17,7 @@ from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Copy, Features
+from steps.corpus.audio import SILENT
 from steps.corpus.table import read_numbers, read_table, refuse
 from steps.corpus.validate import VALUE_CHECKS
 from steps.feats.archive import FILES, accumulate, empty_stats, feature_writer
@@ -177,7 +178,6 @@ def check_config(config: Features, where: str) -> None:
 AS_RECORDED = Copy()
 CHUNK = 8  # utterances a task: few enough for memory, enough to make the passing of tasks cheap
 LONG_S = 600.0  # recordings that are worked on here, one at a time: results on their way would take gigabytes
-SILENT = "digital silence, every sample is the same"
 INVERTED = "the channels are inverted against each other: the loudest one is taken instead of their mean"
 
 
