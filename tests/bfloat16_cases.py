@@ -191,8 +191,7 @@ BLOCKS = {
 @pytest.fixture(params=BLOCKS)
 def networks(request, kernels):
     """Two networks with the same weights: at bf16 and at fp32."""
-    model = Model(blocks=BLOCKS[request.param], dense=[32], output="factored", use_dropout=request.param == "plain",
-                  conv_dropout=0.1, dense_dropout=0.1)
+    model = Model(blocks=BLOCKS[request.param], dense=[32], output="factored")
     pair = []
     for precision in ("bf16", "fp32"):
         ms.set_seed(1)

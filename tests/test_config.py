@@ -64,7 +64,6 @@ def with_key(path: str, value) -> dict:
     ("train.epochs", 0, "train.epochs: Input should be greater than or equal to 1, not 0"),
     ("train.epochs", 1.5, "train.epochs: Input should be a valid integer"),
     ("train.optimizer.name", "sgd", "train.optimizer.name: Input should be 'adamw', 'muon' or 'rmsprop', not 'sgd'"),
-    ("model.conv_dropout", 1.0, "model.conv_dropout: Input should be less than 1"),
     ("model.blocks", [], "model.blocks: List should have at least 1 item"),
     ("corpus", "../mini", "corpus: String should match pattern"),
     ("features", None, "features: Input should be a valid string"),

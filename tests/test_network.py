@@ -1,4 +1,4 @@
-"""The network: the student project's layers, sizes as computed, the factored output, inference and dropout."""
+"""The network: the student project's layers, sizes as computed, the factored output, inference."""
 
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from steps.model.acoustic import check_size, memory_needed
 from steps.model.layers import Inference, StockLayers
 from steps.model.network import (
     DFCNN,
-    Dropout,
     FactoredOutput,
     out_frames,
     out_sizes,
@@ -148,41 +147,6 @@ def test_log_probabilities_sum_to_one_and_do_not_depend_on_the_rest_of_the_batch
     alone = inference(ms.Tensor(one)).asnumpy()
     np.testing.assert_allclose(np.exp(alone).sum(-1), 1, rtol=1e-5)
     np.testing.assert_allclose(inference(ms.Tensor(other)).asnumpy()[:1], alone, atol=1e-5)
-
-
-def test_dropout_drops_its_share_anew_each_step_and_again_the_same_from_a_step():
-    layer = Dropout(0.3, salt=1)
-    layer.set_train()
-    x = ms.Tensor(np.ones((300, 400), np.float32))
-    first, second = layer(x).asnumpy(), layer(x).asnumpy()
-    for out in (first, second):
-        assert (out == 0).mean() == pytest.approx(0.3, abs=0.01) and out.mean() == pytest.approx(1, abs=0.02)
-    assert ((first == 0) & (second == 0)).mean() == pytest.approx(0.09, abs=0.01)
-    layer.step.set_data(ms.Tensor(np.array([1], np.int32)))
-    assert np.array_equal(layer(x).asnumpy(), second)
-    assert not np.array_equal(second == 0, Dropout(0.3, salt=2).set_train()(x).asnumpy() == 0)
-    layer.set_train(False)
-    assert np.array_equal(layer(x).asnumpy(), x.asnumpy())
-
-
-def test_dropout_passes_gradients_where_it_passes_values():
-    layer = Dropout(0.5, salt=3)
-    layer.set_train()
-    x = ms.Tensor(np.ones(1000, np.float32))
-
-    def total(x):
-        return layer(x).sum()
-
-    grad = ms.grad(total)(x).asnumpy()
-    layer.step.set_data(ms.Tensor(np.array([0], np.int32)))
-    assert np.array_equal(grad, layer(x).asnumpy())
-
-
-def test_the_network_trains_with_dropout():
-    _, network = make(blocks=[{"channels": 8, "pool": 2}], use_dropout=True)
-    network.set_train()
-    x = ms.Tensor(np.random.default_rng(0).normal(size=(2, 32, 16)).astype(np.float32))
-    assert not np.array_equal(network(x).asnumpy(), network(x).asnumpy())
 
 
 def test_what_the_weights_need_is_counted():

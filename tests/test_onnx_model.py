@@ -23,7 +23,7 @@ KINDS = {
                             {"channels": 6, "layers": 2, "stride": 2, "residual": True, "kernel": [1, 3]}],
                  "final_norm": False, "output": "factored"},
     "mixed": {"blocks": [{"channels": 4, "layers": 1, "residual": True}, {"channels": 4, "layers": 1, "pool": 2}],
-              "dense": [8, 6], "use_dropout": True},
+              "dense": [8, 6]},
     "bare": {"blocks": [{"channels": 4, "layers": 2, "stride": [2, 1], "kernel": [3, 1]}], "dense": []},
 }
 

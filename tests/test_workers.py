@@ -21,11 +21,10 @@ from steps.config.load import load_experiment
 
 ROOT = Path(__file__).parent.parent
 TRAIN = {**EXPERIMENT["train"], "epochs": 2, "freeze_norm": 0, "batch_size": 4, "buckets": 1, "average": 2}
-MODEL = {**EXPERIMENT["model"], "use_dropout": False}  # whose mask differs from worker to worker
 
 
 def write(folder, **train):
-    write_tiny(folder, {**EXPERIMENT, "model": MODEL, "train": {**TRAIN, **train}})
+    write_tiny(folder, {**EXPERIMENT, "train": {**TRAIN, **train}})
 
 
 def start(folder, name="tiny", **variables):

@@ -18,7 +18,7 @@ EXPERIMENT = {
     "corpus": "tiny",
     "features": "tiny",
     "model": {"blocks": [{"channels": 8, "layers": 1, "pool": [2, 1]}, {"channels": 8, "layers": 1, "pool": [2, 2]}],
-              "dense": [16], "use_dropout": True, "conv_dropout": 0.05, "dense_dropout": 0.05},
+              "dense": [16]},
     "train": {"epochs": 3, "freeze_norm": 1, "batch_size": 8, "buckets": 2,
               "optimizer": {"learning_rate": 0.01, "warmup_steps": 5},
               "augment": {"time_warp": [0.9, 1.1], "level": 0.1}},

@@ -161,9 +161,6 @@ class Model(Strict):
     blocks: Annotated[list[Block], Field(min_length=1, max_length=64)]
     final_norm: bool = True
     dense: Annotated[list[upto(65536)], Field(max_length=16)] = [256]
-    use_dropout: bool = False
-    conv_dropout: Fraction = 0.2
-    dense_dropout: Fraction = 0.5
     output: Literal["plain", "factored"] = "plain"
 
 

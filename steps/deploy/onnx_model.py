@@ -82,15 +82,13 @@ class Layers:
             if block.pool != (1, 1):
                 x = self._graph.add("MaxPool", x, kernel_shape=list(block.pool), strides=list(block.pool))
                 cell += 1
-            cell += model.use_dropout
         return self._norm(x, f"stack.{cell}") if model.final_norm else x
 
     def dense(self, x: str) -> str:
         """The dense layers: (batch, out_frames, width) → the last one's."""
         for number in range(len(self._model.dense)):
-            prefix = f"dense.{number * (1 + self._model.use_dropout)}"
-            x = self._graph.add("Relu", self._affine(x, self._weights[f"{prefix}.weight"],
-                                                     self._weights[f"{prefix}.bias"]))
+            x = self._graph.add("Relu", self._affine(x, self._weights[f"dense.{number}.weight"],
+                                                     self._weights[f"dense.{number}.bias"]))
         return x
 
     def output(self, x: str, tokens: list[str]) -> str:

@@ -1,7 +1,7 @@
 """A small training for the checks: losses, gradients and activations of some batches.
 
 The network is the one that training begins with. It is compiled once for one shape of batch, and its weights are set
-back to their start for each check. Dropout is off, and the precision is float32.
+back to their start for each check. The precision is float32.
 """
 
 import sys
@@ -28,7 +28,7 @@ from steps.model.layers import (
     layer_maker,
     set_device,
 )
-from steps.model.network import DFCNN, Dropout, out_frames
+from steps.model.network import DFCNN, out_frames
 from steps.model.optimizer import optimizer_at
 from steps.model.training import network_at_start
 from steps.text.syllables import tokens_hash
@@ -82,14 +82,6 @@ class GradientNorms(nn.Cell):
         return ops.stack(norms)
 
 
-def without_dropout(network: DFCNN) -> DFCNN:
-    """The network, its dropout off. Its parameters keep their names."""
-    for _, cell in network.cells_and_names():
-        if isinstance(cell, Dropout):
-            cell.p = 0.0
-    return network
-
-
 class Bench:
     """The network of the experiment `context`, with training batches of one shape.
 
@@ -108,7 +100,7 @@ class Bench:
         self.context = context
         self._tokens = context.tokens
         make = layer_maker(experiment)
-        self.network = without_dropout(network_at_start(context.config, self._tokens))
+        self.network = network_at_start(context.config, self._tokens)
         self.batches = self._choose_batches()
         self._rate = GivenRate()
         optimizer = experiment.train.optimizer
@@ -194,7 +186,7 @@ class Bench:
         Runs MindSpore's own operators one by one. Hooks work only with these.
         """
         bins = self.context.config.features.num_bins
-        twin = without_dropout(DFCNN(self._model, bins, self._tokens, StockLayers()))
+        twin = DFCNN(self._model, bins, self._tokens, StockLayers())
         own = named_parameters(self.network)
         for name, value in named_parameters(twin).items():
             value.set_data(Tensor(own[name].asnumpy()))

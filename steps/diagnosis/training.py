@@ -108,7 +108,7 @@ def judge_plateau(history: pd.DataFrame) -> Finding:
                        "loss if one batch can't be learnt, else the rate is too high (or, with few steps, too low)")
     if dev[-1] > 1.15 * dev.min() and gain > STALLED and best < len(history) - third:
         return Finding("plateau", "warning", "dev gets no better while train's loss goes on falling: overfitting",
-                       evidence, "more augmentation (train.augment), use_dropout, a smaller network, more data; or "
+                       evidence, "more augmentation (train.augment), a smaller network, more data; or "
                        "stop earlier (train.patience)")
     return Finding("plateau", "ok", "training went on learning, and dev with it", evidence)
 
