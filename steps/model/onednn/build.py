@@ -23,6 +23,8 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_path
 
 SOURCES = Path(__file__).parent
+# oneDNN 3.9's C and C++ headers, nothing else of Intel's: MindSpore ships the library itself (2.10: oneDNN 3.10.1).
+HEADERS = "onednn-devel==2025.3.0 --hash=sha256:3897b4ae65f09e289c10eef98455de069b08b5ac670a34921d406018362f5c95"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-pthread", "-fno-math-errno", "-fno-trapping-math",
          "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-psabi", "-Wl,-z,nodelete",
          "-Wl,-z,defs")
@@ -76,8 +78,9 @@ def build() -> Path:
 
 def _fetch_headers(folder: Path) -> Path:
     """oneDNN's headers, pinned by hash. The wheel depends on all of Intel's runtimes, so it is only unpacked."""
+    (folder / "headers.txt").write_text(HEADERS, encoding="utf-8")
     _call([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-           "--only-binary", ":all:", "--require-hashes", "-r", str(SOURCES / "headers.txt"), "-d", str(folder)],
+           "--only-binary", ":all:", "--require-hashes", "-r", str(folder / "headers.txt"), "-d", str(folder)],
           "downloading oneDNN's headers")
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder)
@@ -118,8 +121,8 @@ def _mindspore_lib() -> Path:
 
 
 def _fingerprint() -> str:
-    digest = hashlib.sha256(" ".join(FLAGS).encode())
-    for path in sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h"), SOURCES / "headers.txt"]):
+    digest = hashlib.sha256(" ".join([*FLAGS, HEADERS]).encode())
+    for path in sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h")]):
         digest.update(path.name.encode() + path.read_bytes())
     digest.update(importlib.metadata.version("mindspore").encode())
     digest.update(_instructions().encode())

@@ -1,12 +1,11 @@
-// Convolution without bias: activations (batch, frames, bins, channels), weights (out, in, k, k), padded by k / 2.
-// Activations and their gradients are float32 or bfloat16, weights and their gradients float32.
+// Convolution without bias: activations (batch, frames, bins, channels), weights (out, in, k, k), padded by k / 2; and
+// max pooling. Activations and their gradients are float32 or bfloat16, weights and their gradients float32.
 #include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "common.h"
-#include "winograd.h"
 
 namespace {
 
@@ -214,6 +213,71 @@ OPERATOR(conv_backward_weights) {
     weights.reorder.execute(stream_of_turn(), {{DNNL_ARG_FROM, view(weights.wanted, gradient)},
                                                {DNNL_ARG_TO, view(weights.kept, params[4])}});
   }
+  stream_of_turn().wait();
+  return 0;
+}
+
+// Max pooling. Windows do not overlap. Frames and bins at the end that do not fill a window are left out.
+namespace {
+
+struct PoolPlan {
+  dnnl::primitive forward, backward;
+  memory::desc x, y, winners;
+};
+
+PoolPlan plan_pool(const int64_t* x, const int64_t* y, const int64_t* size, bool bfloat16) {
+  plan_for_all_threads();
+  PoolPlan plan;
+  const auto type = bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+  plan.x = activations({x[0], x[3], x[1], x[2]}, type);
+  plan.y = activations({y[0], y[3], y[1], y[2]}, type);
+  const memory::dims window{size[0], size[1]}, none{0, 0};
+  const auto max = dnnl::algorithm::pooling_max;
+  const dnnl::pooling_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, max, plan.x, plan.y,
+                                                      window, window, none, none, none);
+  const dnnl::pooling_backward::primitive_desc backward(engine(), max, plan.x, plan.y, window, window, none, none,
+                                                        none, forward);
+  plan.forward = dnnl::pooling_forward(forward);
+  plan.backward = dnnl::pooling_backward(backward);
+  plan.winners = forward.workspace_desc();
+  if (plan.winners.get_size() != static_cast<size_t>(y[0] * y[1] * y[2] * y[3])) {
+    throw std::runtime_error("oneDNN does not keep the winner of a window in a byte");
+  }
+  return plan;
+}
+
+// Plans are kept by shape and type. Only the operator whose turn it is uses the table.
+const PoolPlan& pool_plan_of(const int64_t* x, const int64_t* y, const void* size, const char* type) {
+  static auto& plans = *new std::map<Key, PoolPlan>;
+  const auto* window = static_cast<const int64_t*>(size);
+  const bool bfloat16 = is_bfloat16(type);
+  Key key(x, x + 4);
+  key.insert(key.end(), {window[0], window[1], bfloat16});
+  auto found = plans.find(key);
+  if (found == plans.end()) found = plans.emplace(key, plan_pool(x, y, window, bfloat16)).first;
+  return found->second;
+}
+
+}  // namespace
+
+// x, size -> y, winner
+OPERATOR(max_pool_forward) {
+  const Turn turn = take_turn();
+  const PoolPlan& plan = pool_plan_of(shapes[0], shapes[2], params[1], types[0]);
+  plan.forward.execute(stream_of_turn(), {{DNNL_ARG_SRC, view(plan.x, params[0])},
+                                          {DNNL_ARG_DST, view(plan.y, params[2])},
+                                          {DNNL_ARG_WORKSPACE, view(plan.winners, params[3])}});
+  stream_of_turn().wait();
+  return 0;
+}
+
+// dy, winner, size, x -> dx
+OPERATOR(max_pool_backward) {
+  const Turn turn = take_turn();
+  const PoolPlan& plan = pool_plan_of(shapes[3], shapes[0], params[2], types[0]);
+  plan.backward.execute(stream_of_turn(), {{DNNL_ARG_DIFF_DST, view(plan.y, params[0])},
+                                           {DNNL_ARG_WORKSPACE, view(plan.winners, params[1])},
+                                           {DNNL_ARG_DIFF_SRC, view(plan.x, params[4])}});
   stream_of_turn().wait();
   return 0;
 }

@@ -1,11 +1,7 @@
 // Winograd's minimal filtering F(2×2, 3×3): 2×2 outputs from a tile of 4×4 inputs by 16 multiplications instead of 36
 // (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks"). Additions transform a tile to 16 places.
 // At each place oneDNN multiplies the channels as matrices. Additions transform the products back.
-#include "winograd.h"
-
-#include <algorithm>
 #include <oneapi/dnnl/dnnl_threadpool.h>
-#include <stdexcept>
 
 #include "common.h"
 
