@@ -66,7 +66,7 @@ def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path |
         remove_leftovers_of([html])
         with atomic_open(html) as file:
             file.write(page(exp_dir.name, recorded, judge.tokens))
-        print(f"{html}: {len(recorded)} recordings", file=sys.stderr)
+        print(html, file=sys.stderr)
     if failed and len(readings) > 1:
         print(f"error: {failed} of {len(readings)} recordings could not be judged", file=sys.stderr)
     return int(failed > 0)

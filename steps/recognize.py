@@ -23,6 +23,8 @@ def main() -> None:
     paths = recordings(args.files)
     if args.stream and len(paths) > 1:
         raise UserError("--stream is for one recording, such as - for standard input")
+    if args.stream and (args.method, args.words, args.format, args.beside) != ("greedy", None, "txt", False):
+        raise UserError("--stream prints the syllables of greedy; leave out --method, --words, --format and --beside")
     if args.format in FORMATS[3:] and len(paths) > 1 and not args.beside:
         raise UserError(f"{args.format} is a file for one recording, and these are {len(paths)}; "
                         "give --beside, and each gets its own beside it")

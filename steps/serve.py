@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import copy
 import logging
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from steps.common.errors import UserError, run
 
@@ -31,7 +33,7 @@ def main() -> None:
         raise UserError(f"{error.name} is not installed; run: ./path.sh pip install fastapi uvicorn python-multipart"
                         ) from None
     check_model(args.exp_dir)
-    check_address(args.host, args.port)
+    address = listen(args.host, args.port)
     if args.host not in LOOPBACK:
         print(f"warning: everybody who can reach {args.host}:{args.port} can use this server; it has no passwords",
               file=sys.stderr)
@@ -40,25 +42,36 @@ def main() -> None:
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])  # against DNS rebinding
-    print(f"http://{args.host}:{args.port} (its API: /docs); Ctrl-C ends it", flush=True)
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    print(f"http://{host}:{address.getsockname()[1]} (its API: /docs); Ctrl-C ends it", flush=True)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed request
     logging.getLogger("uvicorn.error").addFilter(lambda record: not hasattr(app.state, "wrong"))  # it has a traceback
+    server = uvicorn.Server(uvicorn.Config(app, log_config=log_config(), log_level=None, timeout_keep_alive=10,
+                                           timeout_graceful_shutdown=10))
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_keep_alive=10,
-                        timeout_graceful_shutdown=10)
+            server.run(sockets=[address])
     except SystemExit:
         if hasattr(app.state, "wrong"):
             raise app.state.wrong from None
         raise
 
 
-def check_address(host: str, port: int) -> None:
-    """Raise UserError for an address that this machine cannot listen at."""
+def log_config() -> dict[str, Any]:
+    """uvicorn's logging: a line with its time for each request to stdout, warnings to stderr."""
+    from uvicorn.config import LOGGING_CONFIG
+
+    config = copy.deepcopy(LOGGING_CONFIG)
+    config["formatters"]["access"]["fmt"] = '%(asctime)s %(client_addr)s "%(request_line)s" %(status_code)s'
+    config["loggers"]["uvicorn.error"]["level"] = "WARNING"
+    return config
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises UserError for an address that this machine cannot listen at."""
     try:
         kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.create_server(address, family=kind, dualstack_ipv6=False):
-            pass
+        return socket.create_server(address, family=kind, dualstack_ipv6=False)
     except (OSError, UnicodeError) as error:
         raise UserError(f"--host {host!r} --port {port}: cannot listen there ({error}); for this machine alone "
                         "--host 127.0.0.1, for all that can reach it --host 0.0.0.0; another --port where it is taken"

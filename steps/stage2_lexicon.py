@@ -113,7 +113,8 @@ def _refuse_or_warn(unread: list[str], summaries: list[SetSummary], policy: Piny
     """Tell of what could not be read in all sets at once. Raises UserError unless it may be left out."""
     if unread and policy.unreadable == "stop":
         remedies = {True: "Add the pinyin that a set lacks", False: "Take signs and markers such as <NOISE> out of the "
-                    "text, and give hanzi and Latin words a reading in a pinyin.user_dict (a line WiFi wai1 fei1)"}
+                    "text, and give hanzi and Latin words a reading in a pinyin.user_dict (a line WiFi wai1 fei1). "
+                    "Text that is pinyin belongs in a file (of a table: a column) `pinyin` in place of `text`"}
         wanted = sorted({summary.shipped for summary in summaries if summary.unread}, reverse=True)
         raise UserError("\n  ".join([*unread, *(remedies[shipped] for shipped in wanted), "Or leave them out with "
                                      "pinyin: {unreadable: skip}, in the corpus' yaml file"]))

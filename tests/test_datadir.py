@@ -127,7 +127,7 @@ def test_some_without_pinyin_are_refused_and_some_without_text_have_their_pinyin
     both = [Utterance("a-1", "a", "1.wav", "你好", "ni3 hao3"), Utterance("a-2", "a", "2.wav", "", "hao3")]
     write_data_dir(tmp_path / "one", both, [1.0, 1.0])
     assert read_table(tmp_path / "one/text") == {"a-1": "你好", "a-2": "hao3"}
-    with pytest.raises(UserError, match="1 of 2 utterances lack the pinyin that others have, such as a-1"):
+    with pytest.raises(UserError, match="1 of 2 utterances lack the pinyin that others of the set have, such as a-1"):
         write_data_dir(tmp_path / "two", [both[0]._replace(pinyin=None), both[1]], [1.0, 1.0])
     with pytest.raises(UserError, match="neither text nor pinyin"):
         write_data_dir(tmp_path / "two", [both[0]._replace(text="", pinyin=None)], [1.0])

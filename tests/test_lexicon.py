@@ -183,6 +183,7 @@ def test_unreadable_text_stops_before_anything_is_written(data_dir):
     assert "test/text: 3 of 4 utterances cannot be read aloud: ☃ (U+2603) 2×, hello 1×; in c_1, c_2, c_4" in said
     assert "dev/text: 1 of 1 utterances cannot be read aloud: ☃ (U+2603) 1×; in b_1" in said
     assert "Take signs and markers such as <NOISE> out of the text" in said and "unreadable: skip" in said
+    assert "`pinyin` in place of `text`" in said
     assert contents(data_dir) == before
 
 

@@ -473,7 +473,8 @@ def test_a_reader_that_has_enough(exp_dir, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["{exp}", "{exp}"], ["{exp}", "-", "x.wav", "--stream"], ["nothing", "x.wav"],
-                                   ["{exp}", "-", "--beside"]])
+                                   ["{exp}", "-", "--beside"], ["{exp}", "-", "--stream", "--format", "json"],
+                                   ["{exp}", "-", "--stream", "--method", "wfst"]])
 def test_mistakes_are_told(exp_dir, words, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["recognize", *(word.format(exp=exp_dir) for word in words)])
     with pytest.raises(UserError):

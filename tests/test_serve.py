@@ -108,6 +108,7 @@ def test_health_page_and_openapi(client, tmp_path):
 
 @pytest.mark.parametrize("content,code,words", [
     (b"", 400, "the upload: the file is empty"), (b"no sound at all" * 99, 400, "the upload: not readable"),
+    (b"fLaC" + bytes(99), 400, "ffmpeg -i FILE FILE.wav"),
     (wav()[:9000], 400, "the upload: cut short"), (wav(8.0), 413, "longer than 5 s"),
     (wav(0.01), 400, "shorter than a frame"),
 ])
@@ -306,16 +307,14 @@ def test_the_command_serves_on_loopback_until_it_is_stopped(tmp_path):
                "from steps.common.errors import run\nfrom steps.serve import main\nrun(main)")
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env={**os.environ, "TMPDIR": str(tmp_path)}, text=True)
-    line = process.stdout.readline()
-    end = time.monotonic() + 60
-    while not list(tmp_path.glob("yinjie-serve.*")):
-        assert process.poll() is None and time.monotonic() < end, process.stderr.read()
-        time.sleep(0.05)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert "http://127.0.0.1:0" in line
-    assert "Traceback" not in err
+    address = process.stdout.readline().split()[0]
+    try:
+        assert httpx.get(f"{address}/healthz", timeout=60).status_code == 200  # the port's number is told, not 0
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert address.startswith("http://127.0.0.1:") and '"GET /healthz HTTP/1.1" 200' in out
+    assert "Traceback" not in err and "INFO" not in err
     assert list(tmp_path.glob("yinjie-serve.*")) == []
 
 

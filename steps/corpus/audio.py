@@ -7,6 +7,7 @@ import io
 import mmap
 import os
 import re
+import shlex
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -265,7 +266,7 @@ def _remedy(path: str) -> str:
 def _convert(path: str, options: str = "") -> str:
     """A command that makes a wav of a file."""
     stem, suffix = os.path.splitext(path)
-    return f"ffmpeg {options}-i {path} {stem}{'.new' * (suffix.lower() == '.wav')}.wav"
+    return f"ffmpeg {options}-i {shlex.quote(path)} {shlex.quote(stem + '.new' * (suffix.lower() == '.wav') + '.wav')}"
 
 
 def _implausible(path: str, file: soundfile.SoundFile) -> str | None:

@@ -179,8 +179,9 @@ def _check(utterances: Sequence[Utterance]) -> None:
         wavs[each.utt] = each.wav
     silent = [each.utt for each in utterances if not each.pinyin]
     if 0 < len(silent) < len(utterances):
-        faults.append(f"{len(silent)} of {len(utterances)} utterances lack the pinyin that others have, such as "
-                      f"{silent[0]}; make two corpora of them, and combine them: `corpora: [a, b]` in an experiment")
+        faults.append(f"{len(silent)} of {len(utterances)} utterances lack the pinyin that others of the set have, "
+                      f"such as {silent[0]}; give it to them, take it from all, or make two corpora of them, and "
+                      "combine them: `corpora: [a, b]` in an experiment")
     refuse(faults)
 
 

@@ -109,7 +109,8 @@ class Service:
                     file.write(content)
             yield blocks()
         except UserError as error:
-            raise HTTPException(400, str(error).replace(str(path), "the upload")) from None
+            message = str(error).replace(f"{path}: ", "the upload: ").replace(str(path), "FILE")  # as in ffmpeg -i FILE
+            raise HTTPException(400, message) from None
         finally:
             path.unlink(missing_ok=True)
 

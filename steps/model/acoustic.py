@@ -23,7 +23,7 @@ from steps.config.schema import Model
 from steps.feats.archive import apply_cmvn, cmvn_mean, load_cmvn, mean_std
 from steps.model.batches import inference_batches, padded_length, read_buckets, stack
 from steps.model.checkpoints import load_weights, named_parameters, read_checkpoint
-from steps.model.layers import Inference, describe_kernels, layer_maker, set_device
+from steps.model.layers import Inference, layer_maker, set_device
 from steps.model.network import (
     DFCNN,
     contexts,
@@ -93,7 +93,6 @@ class AcousticModel:
         self.frame_shift_s = time_reduction(self.config.experiment.model) * self.config.features.frame_shift_ms / 1000
         self._mean, self._std = mean_std(load_cmvn(exp_dir / "cmvn"))
         set_device(self.config.experiment.device, exp_dir / "log")
-        print(describe_kernels(self.config.experiment), file=sys.stderr)
         self.network = make_network(self.config, self.tokens)
         self.facts = load_weights(exp_dir / "final.ckpt", named_parameters(self.network))
         if self.facts.get("tokens_sha256") != tokens_hash(self.tokens):
