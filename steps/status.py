@@ -73,11 +73,18 @@ def show(standing: Standing, console: Console) -> None:
     table.add_column("experiment", overflow="fold")
     for title in (*stages, "disk"):
         table.add_column(title, no_wrap=True)
+    not_begun = [name for name, found in standing.experiments.items()
+                 if all(stage["state"] == "never run" for stage in found["stages"].values())]
     for name, found in standing.experiments.items():
+        if name in not_begun:
+            continue
         states = [found["stages"][stage]["state"] if stage in found["stages"] else "never run" for stage in stages]
         cells = [Text("–" if state == "never run" else state, STYLES[state]) for state in states]
         table.add_row(name, *cells, megabytes(found["bytes"]))
-    console.print(table)
+    if table.rows:
+        console.print(table)
+    if not_begun:
+        console.print(f"not begun: {', '.join(not_begun)}", markup=False, soft_wrap=True)
     shared = sum(standing.features.values())
     if shared:
         console.print(f"features: {megabytes(shared)}", markup=False)
