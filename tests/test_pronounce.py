@@ -5,7 +5,7 @@ import pytest
 
 from steps.common.errors import UserError
 from steps.deploy.assess import DOUBT, TokenParts, assess, listen, part_score, reading_aloud, wrong_parts
-from steps.deploy.pronunciation import Span, assess_utterance, azure, scores
+from steps.deploy.pronunciation import Span, assess_utterance, azure, scores, summary
 from steps.search.ctc import ctc_cost
 
 TOKENS = ["<blk>", "ai4", "bu2", "bu4", "hao3", "hao4", "hou3", "li3", "ma1", "ma5", "ni2", "ni3", "ni4", "nin2",
@@ -154,6 +154,15 @@ def test_json_has_azure_s_fields():
     assert [one["PronunciationAssessment"]["AccuracyScore"] > 50 for one in phonemes] == [1, 1, 0, 1, 1, 1]
     assert best["PronunciationAssessment"]["CompletenessScore"] == pytest.approx(66.7)
     assert best["Lexical"] == "wo3 ni4 hao3"
+
+
+@pytest.mark.parametrize("text,said,words", [
+    ("你好吗", "wo3 ni4 hao3", "wo3 added, 你 ni3 as ni4 (tone), 吗 ma5 left out"),
+    ("ni3 hao3", "ni3 hou3", "hao3 as hou3 (final)"), ("你好", "ni2 hao3", "nothing wrong"),
+])
+def test_a_line_says_what_was_read_wrong(text, said, words):
+    found = assess_utterance(sound(said), reading_aloud(text), PARTS, spans_of, 2.0)
+    assert summary(found, TOKENS) == f"{scores(found)['PronScore']}\t{words}"
 
 
 def test_a_long_pause_costs_fluency_and_one_syllable_has_none():

@@ -1,5 +1,5 @@
-"""How a text was read aloud: a recording to an assessment, and that as JSON with the fields of Azure's pronunciation
-assessment."""
+"""How a text was read aloud: a recording to an assessment, and that as a line for people and as JSON with the fields of
+Azure's pronunciation assessment."""
 
 import itertools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
-from steps.deploy.assess import PARTS, Heard, ReadingAloud, Target, TokenParts, Verdict, assess, part_score
+from steps.deploy.assess import PARTS, Heard, ReadingAloud, Target, TokenParts, Verdict, assess, part_score, wrong_parts
 from steps.deploy.model import NOT_MEASURED, Model
 from steps.deploy.sound import open_sound
 from steps.feats.compute import compute_feats
@@ -130,6 +130,22 @@ def scores(assessment: Assessment) -> dict[str, float]:
     lowest = min(found.values())
     found["PronScore"] = (sum(found.values()) + 2 * lowest) / (len(found) + 2)
     return {name: round(value, 1) for name, value in found.items()}
+
+
+def summary(assessment: Assessment, tokens: list[str]) -> str:
+    """The score of the whole and what was read wrong: `41.2<TAB>好 hao3 as hao2 (tone), 吗 ma5 left out`."""
+    off = []
+    for one in assessment.heard:
+        if one.target is None:
+            off.append(f"{tokens[one.token]} added")
+            continue
+        target, verdict = assessment.reading.targets[one.target], assessment.verdicts[one.target]
+        syllable = " ".join(dict.fromkeys([target.grapheme, target.syllable]))  # of a text in pinyin both are one
+        if verdict.error == "Omission":
+            off.append(f"{syllable} left out")
+        elif verdict.error != "None":
+            off.append(f"{syllable} as {verdict.said} ({', '.join(wrong_parts(target, verdict))})")
+    return f"{scores(assessment)['PronScore']:.1f}\t{', '.join(off) or 'nothing wrong'}"
 
 
 def azure(assessment: Assessment, tokens: list[str]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ STAGES = {
     "report": ["steps.make_report", "exp/one"],
     "compare": ["steps.compare"],
     "recognize": ["steps.recognize", "exp/one/export", "exp/sound", "--beside", "--overwrite"],
-    "pronounce": ["steps.pronounce", "exp/one/export", "exp/sound/a.wav", "--text", "ba1", "--html", "exp/page.html"],
+    "pronounce": ["steps.pronounce", "exp/one/export", "exp/sound/a.wav", "--text", "ba1", "--json",
+                  "--html", "exp/page.html"],
     "diagnose": ["steps.diagnose", "one", "--minutes", "0.02"],
 }
 # What differs from run to run: durations, dates, commits, processes; and what holds such.
