@@ -8,7 +8,7 @@ from steps.common.lock import output_lock
 from steps.config.load import set_argument
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader
-from steps.model.exp_dir import finished_training
+from steps.config.exp_dir import finished_training
 from steps.search.alignment import align_set, write_aligned
 
 

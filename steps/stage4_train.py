@@ -17,7 +17,7 @@ from steps.common.errors import UserError, run
 from steps.common.lock import output_lock
 from steps.common.process import die_with_parent, threads
 from steps.config.load import Resolved, load_experiment
-from steps.model.exp_dir import is_finished
+from steps.config.exp_dir import is_finished
 
 
 def main() -> None:

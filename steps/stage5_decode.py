@@ -15,7 +15,7 @@ from steps.common.process import git_commit
 from steps.config.load import Resolved, set_argument, set_file
 from steps.feats.archive import FeatureReader
 from steps.feats.compute import extract_set
-from steps.model.exp_dir import finished_training
+from steps.config.exp_dir import finished_training
 from steps.search.decode import (
     METHODS,
     Decoded,

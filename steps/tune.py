@@ -22,7 +22,7 @@ from steps.common.parallel import track
 from steps.config.load import Resolved
 from steps.corpus.table import read_table
 from steps.feats.archive import FeatureReader
-from steps.model.exp_dir import finished_training
+from steps.config.exp_dir import finished_training
 from steps.report.errors import syllable_error_rate
 from steps.search.ctc import Acoustic, greedy
 from steps.search.decode import TUNING, Search, make_search

@@ -282,7 +282,7 @@ def assert_final_is_best(folder, output):
 
 def test_other_data_are_another_training(trained, tmp_path, monkeypatch):
     from steps.config.load import load_resolved
-    from steps.model.exp_dir import is_same_training
+    from steps.config.exp_dir import is_same_training
 
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)

@@ -146,7 +146,7 @@ def shapes_weights(config: Resolved) -> dict[str, BaseModel]:
     """The parts of a config that decide a training's weights, with all other keys at their defaults.
 
     Two configs with equal parts describe the same training, if its data are the same, too. The data themselves are
-    compared by what they hold (`steps.model.exp_dir.inputs`), so that a corpus' `root` or `expected` may change.
+    compared by what they hold (`steps.config.exp_dir.inputs`), so that a corpus' `root` or `expected` may change.
     """
     defaults = {key: Train.model_fields[key].default for key in HARMLESS}
     train = config.experiment.train.model_copy(update=defaults)

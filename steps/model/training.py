@@ -26,7 +26,7 @@ from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, History, StepLog, Training
 from steps.model.checkpoints import Checkpoints, average, begin, named_parameters, save_weights
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
-from steps.model.exp_dir import inputs, is_finished
+from steps.config.exp_dir import inputs, is_finished
 from steps.model.layers import CTCObjective, describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.network import DFCNN, freeze_norms
 from steps.model.optimizer import make_optimizer

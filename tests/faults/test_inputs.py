@@ -612,7 +612,7 @@ def write_training(exp_dir: Path) -> None:
     """What stage 4 leaves, but that nothing was learnt."""
     from steps.model.acoustic import make_network
     from steps.model.checkpoints import named_parameters, save_weights
-    from steps.model.exp_dir import inputs
+    from steps.config.exp_dir import inputs
     from steps.text.syllables import read_tokens, tokens_hash
 
     config = load_experiment("one")
