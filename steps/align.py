@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
+from steps.config.exp_dir import finished_training
 from steps.config.load import set_argument
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader
-from steps.config.exp_dir import finished_training
 from steps.search.alignment import align_set, write_aligned
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_open, write_json
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 from steps.config.load import load_experiment
 from steps.diagnosis.alignment import check_alignment
 from steps.diagnosis.bench import Bench

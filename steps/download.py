@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.errors import UserError, run
-from steps.common.lock import output_lock
 from steps.common.parallel import track
+from steps.common.process import output_lock
 from steps.config.load import load_corpus
 from steps.corpus.find import load_module, module_options
 

@@ -9,8 +9,7 @@ from typing import Any
 from steps.common.checksums import AGAIN, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import check_no_folders, remove_files, sha256, write_json, write_lines
-from steps.common.lock import output_lock
-from steps.common.process import git_commit
+from steps.common.process import git_commit, output_lock
 from steps.config.load import Resolved, load_resolved
 from steps.corpus.write import folder_beside, read_pinyin
 from steps.feats.archive import FeatureReader, load_cmvn, mean_std

@@ -19,7 +19,7 @@ import numpy as np
 
 from steps.common.errors import UserError, run
 from steps.common.files import sha256, stdin_lines, utf8_lines, write_json
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 from steps.config.schema import GENERAL, Pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import IMPOSSIBLE, Graph, GraphSearch, build_graph

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from steps.common.checksums import AGAIN, check_sums, forget_sums, write_sums
 from steps.common.errors import run
 from steps.common.files import write_json
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 from steps.config.load import Resolved, load_experiment
 from steps.config.schema import GENERAL, TRAIN, Pinyin
 from steps.corpus.write import read_pinyin

@@ -13,7 +13,7 @@ from pathlib import Path
 from steps.common.errors import UserError, run
 from steps.common.files import disk_usage, megabytes
 from steps.common.parallel import count
-from steps.common.process import read_history, read_progress
+from steps.config.exp_dir import read_history, read_progress
 from steps.config.load import experiment_names, load_experiment, load_resolved
 
 EXP = Path("exp")

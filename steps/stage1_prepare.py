@@ -8,8 +8,8 @@ import argparse
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.lock import output_lock
 from steps.common.parallel import positive
+from steps.common.process import output_lock
 from steps.config.load import load_corpus
 from steps.corpus.audio import check_audios
 from steps.corpus.find import find_utterances

@@ -18,8 +18,8 @@ from pathlib import Path
 from steps.common.checksums import AGAIN, SUMS, check_sums, forget_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import write_lines
-from steps.common.lock import output_lock
 from steps.common.parallel import track
+from steps.common.process import output_lock
 from steps.config.load import load_corpus
 from steps.config.schema import Pinyin
 from steps.corpus.derived import is_derived, is_own, note_own, write_derived

@@ -11,8 +11,8 @@ from pathlib import Path
 from steps.common.checksums import AGAIN, SUMS, check_sums, forget_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import GONE, megabytes, size_and_time, write_lines
-from steps.common.lock import output_lock
 from steps.common.parallel import default_jobs, on_cluster, positive
+from steps.common.process import output_lock
 from steps.config.load import dump, load_corpus, load_features
 from steps.config.schema import Features
 from steps.corpus.audio import is_there

@@ -14,10 +14,9 @@ import time
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.lock import output_lock
-from steps.common.process import die_with_parent, threads
-from steps.config.load import Resolved, load_experiment
+from steps.common.process import die_with_parent, output_lock, threads
 from steps.config.exp_dir import is_finished
+from steps.config.load import Resolved, load_experiment
 
 
 def main() -> None:

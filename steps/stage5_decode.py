@@ -9,13 +9,12 @@ from pathlib import Path
 
 from steps.common.errors import run
 from steps.common.files import sha256, utf8_lines
-from steps.common.lock import output_lock
 from steps.common.parallel import on_cluster
-from steps.common.process import git_commit
+from steps.common.process import git_commit, output_lock
+from steps.config.exp_dir import finished_training
 from steps.config.load import Resolved, set_argument, set_file
 from steps.feats.archive import FeatureReader
 from steps.feats.compute import extract_set
-from steps.config.exp_dir import finished_training
 from steps.search.decode import (
     METHODS,
     Decoded,

@@ -7,7 +7,7 @@ from typing import Any
 from steps.common.checksums import AGAIN, SUMS, check_sums, write_sums
 from steps.common.errors import UserError, run
 from steps.common.files import read_json, remove_files, sha256, write_json, write_lines
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 from steps.config.load import load_resolved, set_argument, set_file
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin

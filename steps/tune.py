@@ -17,12 +17,12 @@ import numpy as np
 from steps.common.checksums import forget_sums, write_sums
 from steps.common.errors import run
 from steps.common.files import write_json
-from steps.common.lock import output_lock
 from steps.common.parallel import track
+from steps.common.process import output_lock
+from steps.config.exp_dir import finished_training
 from steps.config.load import Resolved
 from steps.corpus.table import read_table
 from steps.feats.archive import FeatureReader
-from steps.config.exp_dir import finished_training
 from steps.report.errors import syllable_error_rate
 from steps.search.ctc import Acoustic, greedy
 from steps.search.decode import TUNING, Search, make_search

@@ -102,7 +102,7 @@ def main():
     write(out, "cmvn", read(f"conf/features/{features}.yaml"))
 ''',
     "stage4_train": '''
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 def main():
     experiment, = sys.argv[1:]
     with output_lock(Path("exp", experiment), "train"):

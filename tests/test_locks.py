@@ -12,15 +12,15 @@ from unittest import mock
 import pytest
 from stub_project import Project, wait_until_gone
 
-from steps.common import lock
+from steps.common import process as lock
 from steps.common.errors import UserError
-from steps.common.lock import busy, lock_path, output_lock, take_lock
+from steps.common.process import busy, lock_path, output_lock, take_lock
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import sys, time
 from pathlib import Path
-from steps.common.lock import output_lock
+from steps.common.process import output_lock
 with output_lock(Path(sys.argv[1]), "train"):
     print("held", flush=True)
     time.sleep(60)

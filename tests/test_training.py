@@ -281,8 +281,8 @@ def assert_final_is_best(folder, output):
 
 
 def test_other_data_are_another_training(trained, tmp_path, monkeypatch):
-    from steps.config.load import load_resolved
     from steps.config.exp_dir import is_same_training
+    from steps.config.load import load_resolved
 
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)

@@ -1,22 +1,26 @@
-"""Processes: whether one runs, how it ends with its parent, what it runs with; and how far a training is."""
+"""Processes: whether one runs, how it ends with its parent, what it runs with; and which may write a stage's results.
 
-import csv
+A process that writes a stage's results holds a lock on log/<stage>.lock in the folder that they go to.
+"""
+
+import contextlib
 import ctypes
 import datetime
+import fcntl
 import importlib.metadata
-import math
+import json
 import os
 import platform
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from steps.common.checksums import SUMS, wrong_files
 from steps.common.errors import UserError
-from steps.common.files import check_is_file, read_json, write_json
+from steps.common.files import remove_leftovers
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -114,77 +118,103 @@ def _processor() -> str:
     return platform.processor()
 
 
-class Progress(NamedTuple):
-    """What progress.json says."""
-
-    epoch: int  # under way
-    epochs: int
-    seconds_left: float | None  # counted from now, of updates alone; None before the first of them
-    alive: bool  # whether the training still runs
+LOCK = "YINJIE_LOCK"  # <file descriptor>:<path> of the lock that doit has taken for the stage that it starts
+_held: dict[Path, int] = {}  # file descriptors of this process' locks
 
 
-def write_progress(exp_dir: Path, epoch: int, epochs: int, seconds_left: float | None) -> None:
-    """Say that this process trains exp_dir."""
-    write_json(_path(exp_dir), {"epoch": epoch, "epochs": epochs, "seconds_left": seconds_left, "time": time.time(),
-                                "process": this_process()})
+@contextlib.contextmanager
+def output_lock(folder: Path, name: str) -> Iterator[None]:
+    """Let no other process write what the stage `name` writes to `folder`. The lock ends with the block or the process.
 
-
-def end_progress(exp_dir: Path) -> None:
-    """The training has ended well."""
-    _path(exp_dir).unlink(missing_ok=True)
-
-
-def read_progress(exp_dir: Path) -> Progress | None:
-    """What the last training in exp_dir said; None where it has ended well or there was none."""
-    path = _path(exp_dir)
-    if not path.exists():
-        return None
-    again = "remove it where no training is at work there"
-    noted = read_json(path, "", again)
-    try:
-        left = noted["seconds_left"]
-        if left is not None:
-            left = max(0.0, left - max(0.0, time.time() - noted["time"]))  # a clock may have been set back
-        return Progress(noted["epoch"], noted["epochs"], left, is_alive(noted["process"]))
-    except (KeyError, TypeError, AttributeError):
-        raise UserError(f"{path}: not what a training writes; {again}") from None
-
-
-def read_history(exp_dir: Path) -> list[dict[str, float]]:
-    """train.csv: for each epoch its numbers by column; none where no epoch has ended yet.
-
-    Raises UserError where the file is damaged. Reads it without pandas, which takes longer to load than `steps.status`
-    may take in all.
+    Raises UserError, which names the process at work, where another one does.
     """
-    path = exp_dir / "train.csv"
-    check_is_file(path)
-    if path.exists() and (faults := wrong_files(exp_dir, [path.name])):
-        raise UserError(f"{faults[0]}\n  take {exp_dir}/final.ckpt away and train again, which goes on behind the last "
-                        f"checkpoint; or, if you changed it on purpose, remove {exp_dir / SUMS}")
+    path = lock_path(folder, name)
+    handle, _, held = os.environ.get(LOCK, "").partition(":")
+    if held == str(path):  # doit holds it: from here on so does this process, but none that it starts
+        del os.environ[LOCK]
+        os.set_inheritable(int(handle), False)
+        _held[path] = int(handle)
+    if path in _held:
+        remove_leftovers(folder)
+        yield
+        return
+    _held[path] = take_lock(path, " ".join(["python", *sys.orig_argv[1:]]))
+    remove_leftovers(folder)
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or []
-            rows = [{name: _number(text, f"{path}: {name}") for name, text in row.items()} for row in reader]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not readable as CSV ({error})") from None
-    if "epoch" not in names or any(math.isnan(row["epoch"]) for row in rows):
-        lacks = "a row without its" if "epoch" in names else "no column"
-        raise UserError(f"{path}: not readable as CSV ({lacks} epoch)")
-    return rows
+        yield
+    finally:
+        if path in _held:  # not so in a forked process
+            give_lock_back(path, _held.pop(path))
 
 
-def _number(text: str | list[str] | None, where: str) -> float:
-    """A number as pandas writes it: what is not finite may be empty, and truth values are words."""
-    if text in ("True", "False", ""):
-        return {"True": 1, "False": 0, "": math.nan}[text]
+def lock_path(folder: Path, name: str) -> Path:
+    """The file that the writer of a stage's results holds a lock on, such as exp/mini/log/train.lock."""
+    return folder / "log" / f"{name}.lock"
+
+
+def take_lock(path: Path, what: str) -> int:
+    """Lock a file and write down who did it: `what`, process, time. Returns the file descriptor; closing it unlocks.
+
+    Raises UserError where another process holds the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        return int(text) if text.isdecimal() else float(text)
-    except (ValueError, AttributeError):  # no text: the line is too short or too long
-        raise UserError(f"{where}: not all numbers; the file is damaged") from None
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(busy(path)) from None
+    except OSError as error:
+        print(f"warning: {path}: this file system has no locks ({error.strerror}); see that nothing else writes to "
+              f"{path.parent.parent}", file=sys.stderr)
+    if not path.exists() or not os.path.samestat(os.fstat(handle), os.stat(path)):  # `doit clean` was quicker
+        os.close(handle)
+        return take_lock(path, what)
+    with contextlib.suppress(OSError):  # on a disk that is full the lock holds all the same
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps({"what": what, "begin": time.time(), **this_process()}).encode())
+    return handle
 
 
-def _path(exp_dir: Path) -> Path:
-    return exp_dir / "progress.json"
+def give_lock_back(path: Path, handle: int) -> None:
+    """Unlock a file and remove it, and the folders that were made for it, if nothing else has come into them."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
+    os.close(handle)
+
+
+def busy(path: Path) -> str | None:
+    """Who holds the lock on a file, and what to do about it; None where no process does."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        noted = os.read(handle, 10000)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    folder = path.parent.parent
+    try:
+        other = json.loads(noted)
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(other["begin"]))
+        return (f"{folder}: `{other['what']}` writes there, process {other['pid']} on {other['host']} since {since}; "
+                f"wait until it ends, or end it: kill {other['pid']}")
+    except (ValueError, KeyError):  # it has only begun
+        return f"{folder}: another process has just begun to write there; wait until it ends"
+
+
+def _unlock_in_child() -> None:
+    """A forked process does not hold its parent's locks: they end with the parent."""
+    for handle in _held.values():
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_unlock_in_child)

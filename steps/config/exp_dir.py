@@ -1,20 +1,24 @@
-"""An experiment's directory: whether its training is finished, and of which config and data. Loads no MindSpore."""
+"""An experiment's directory: whether its training is finished, of which config and data, how far it is, its epochs."""
 
+import csv
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from steps.common.checksums import SUMS
+from steps.common.checksums import SUMS, wrong_files
 from steps.common.errors import UserError
-from steps.common.files import read_json, sha256
+from steps.common.files import check_is_file, read_json, sha256, write_json
+from steps.common.process import is_alive, this_process
 from steps.config.load import Resolved, load_known, load_resolved, shapes_weights
 
 DIGEST = "sha256"  # of all other keys of a JSON file
+PROGRESS = "progress.json"
 
 
 def hash_of(metadata: dict[str, Any]) -> str:
@@ -96,7 +100,7 @@ def _noted_inputs(exp_dir: Path) -> dict[str, str]:
 
 # What a training writes, and what old.<date>/ keeps of it. Logs stay: doit is writing them.
 WRITTEN = ("final.ckpt", "train.csv", "checkpoints", "summary", "inputs.json", "config.yaml", "env.json", "tokens.txt",
-           "cmvn", "buckets.json", "left_out", "progress.json", SUMS)
+           "cmvn", "buckets.json", "left_out", PROGRESS, SUMS)
 
 
 def move_aside(exp_dir: Path) -> None:
@@ -113,3 +117,75 @@ def move_aside(exp_dir: Path) -> None:
     for path in reversed(there):  # final.ckpt last: interrupted here, the rest is moved by the next call
         os.replace(path, old / path.name)
     print(f"{exp_dir}: the training there had another config or other data; it was moved to {old}/", file=sys.stderr)
+
+
+class Progress(NamedTuple):
+    """What progress.json says."""
+
+    epoch: int  # under way
+    epochs: int
+    seconds_left: float | None  # counted from now, of updates alone; None before the first of them
+    alive: bool  # whether the training still runs
+
+
+def write_progress(exp_dir: Path, epoch: int, epochs: int, seconds_left: float | None) -> None:
+    """Say that this process trains exp_dir."""
+    write_json(exp_dir / PROGRESS, {"epoch": epoch, "epochs": epochs, "seconds_left": seconds_left,
+                                    "time": time.time(), "process": this_process()})
+
+
+def end_progress(exp_dir: Path) -> None:
+    """The training has ended well."""
+    (exp_dir / PROGRESS).unlink(missing_ok=True)
+
+
+def read_progress(exp_dir: Path) -> Progress | None:
+    """What the last training in exp_dir said; None where it has ended well or there was none."""
+    path = exp_dir / PROGRESS
+    if not path.exists():
+        return None
+    again = "remove it where no training is at work there"
+    noted = read_json(path, "", again)
+    try:
+        left = noted["seconds_left"]
+        if left is not None:
+            left = max(0.0, left - max(0.0, time.time() - noted["time"]))  # a clock may have been set back
+        return Progress(noted["epoch"], noted["epochs"], left, is_alive(noted["process"]))
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: not what a training writes; {again}") from None
+
+
+def read_history(exp_dir: Path) -> list[dict[str, float]]:
+    """train.csv: for each epoch its numbers by column; none where no epoch has ended yet.
+
+    Raises UserError where the file is damaged. Reads it without pandas, which takes longer to load than `steps.status`
+    may take in all.
+    """
+    path = exp_dir / "train.csv"
+    check_is_file(path)
+    if path.exists() and (faults := wrong_files(exp_dir, [path.name])):
+        raise UserError(f"{faults[0]}\n  take {exp_dir}/final.ckpt away and train again, which goes on behind the last "
+                        f"checkpoint; or, if you changed it on purpose, remove {exp_dir / SUMS}")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            names = reader.fieldnames or []
+            rows = [{name: _number(text, f"{path}: {name}") for name, text in row.items()} for row in reader]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not readable as CSV ({error})") from None
+    if "epoch" not in names or any(math.isnan(row["epoch"]) for row in rows):
+        lacks = "a row without its" if "epoch" in names else "no column"
+        raise UserError(f"{path}: not readable as CSV ({lacks} epoch)")
+    return rows
+
+
+def _number(text: str | list[str] | None, where: str) -> float:
+    """A number as pandas writes it: what is not finite may be empty, and truth values are words."""
+    if text in ("True", "False", ""):
+        return {"True": 1, "False": 0, "": math.nan}[text]
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except (ValueError, AttributeError):  # no text: the line is too short or too long
+        raise UserError(f"{where}: not all numbers; the file is damaged") from None

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from steps.common.files import utf8_lines
-from steps.common.process import read_history
+from steps.config.exp_dir import read_history
 from steps.config.load import Resolved, dump
 from steps.corpus.table import read_numbers, read_table
 from steps.corpus.write import read_pinyin

@@ -13,7 +13,7 @@ from mindspore import nn
 
 from steps.common.errors import UserError
 from steps.common.files import atomic_open
-from steps.common.process import write_progress
+from steps.config.exp_dir import write_progress
 from steps.config.schema import Train
 from steps.model.acoustic import DevPass
 from steps.model.checkpoints import Checkpoints, named_parameters

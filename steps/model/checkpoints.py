@@ -19,10 +19,10 @@ from mindspore.train import serialization
 from steps.common.checksums import HISTORY, TRAINED, forget_sums
 from steps.common.errors import UserError
 from steps.common.files import atomic_open, atomic_path, sha256, write_json, write_lines
+from steps.config.exp_dir import DIGEST, hash_of, is_same_training, move_aside
 from steps.config.load import Resolved, dump
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import write_buckets
-from steps.config.exp_dir import DIGEST, hash_of, is_same_training, move_aside
 
 # MindSpore refuses a checkpoint that is larger than the free memory. It does not count the memory that holds cached
 # files, which Linux gives back when it is needed. So the check is switched off: None means that nothing is known.

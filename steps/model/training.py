@@ -16,7 +16,8 @@ from mindspore import dataset, nn
 from steps.common.checksums import AGAIN, HISTORY, SUMS, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json, write_json, write_lines
-from steps.common.process import cores, end_progress, environment
+from steps.common.process import cores, environment
+from steps.config.exp_dir import end_progress, inputs, is_finished
 from steps.config.load import Resolved
 from steps.corpus.table import read_speakers
 from steps.corpus.write import read_pinyin
@@ -26,7 +27,6 @@ from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, History, StepLog, Training
 from steps.model.checkpoints import Checkpoints, average, begin, named_parameters, save_weights
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
-from steps.config.exp_dir import inputs, is_finished
 from steps.model.layers import CTCObjective, describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.network import DFCNN, freeze_norms
 from steps.model.optimizer import make_optimizer

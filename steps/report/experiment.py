@@ -13,7 +13,7 @@ import pandas as pd
 from steps.common.checksums import AGAIN, check_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json
-from steps.common.process import read_history
+from steps.config.exp_dir import read_history
 from steps.config.load import load_known
 from steps.report.errors import EPS, Pair, operation
 from steps.report.scores import read_per_utt

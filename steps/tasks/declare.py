@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from doit.exceptions import TaskFailed
 
 from steps.common.errors import UserError, disk_error
-from steps.common.lock import busy
+from steps.common.process import busy
 from steps.config.load import Resolved, set_file
 from steps.config.schema import Corpus
 from steps.config.variants import families

@@ -13,7 +13,7 @@ from doit.loader import load_tasks
 
 from steps.common.errors import UserError
 from steps.common.files import disk_usage
-from steps.common.process import read_history, read_progress
+from steps.config.exp_dir import read_history, read_progress
 from steps.config.load import Resolved, load_known, shapes_weights
 from steps.tasks import record
 

@@ -15,8 +15,7 @@ from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
 from steps.common.errors import UserError, disk_error
-from steps.common.lock import LOCK, give_lock_back, take_lock
-from steps.common.process import die_with_parent
+from steps.common.process import LOCK, die_with_parent, give_lock_back, take_lock
 from steps.tasks import record
 
 DRAIN_S = 2.0  # for what a script wrote just before it ended

@@ -18,9 +18,9 @@ import numpy as np
 
 from steps.common.errors import run
 from steps.common.parallel import track
+from steps.config.exp_dir import finished_training
 from steps.deploy.assess import PARTS, ReadingAloud, Target, TokenParts, assess, labels_of, part_log_odds, reading_aloud
 from steps.feats.archive import FeatureReader
-from steps.config.exp_dir import finished_training
 from steps.search.ctc import edits
 from steps.text.transcripts import read_pinyin
 

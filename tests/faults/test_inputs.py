@@ -23,7 +23,7 @@ from tiny_corpus import EXPERIMENT
 from steps.common.checksums import HISTORY, TRAINED, write_sums
 from steps.common.errors import DISK, UserError, disk_error
 from steps.common.files import LEFTOVER, write_json, write_lines
-from steps.common.lock import lock_path, take_lock
+from steps.common.process import lock_path, take_lock
 from steps.config.load import dump, load_experiment
 from steps.feats.archive import load_cmvn, save_cmvn
 
@@ -610,9 +610,9 @@ def make_done(root: Path, monkeypatch) -> None:
 
 def write_training(exp_dir: Path) -> None:
     """What stage 4 leaves, but that nothing was learnt."""
+    from steps.config.exp_dir import inputs
     from steps.model.acoustic import make_network
     from steps.model.checkpoints import named_parameters, save_weights
-    from steps.config.exp_dir import inputs
     from steps.text.syllables import read_tokens, tokens_hash
 
     config = load_experiment("one")
