@@ -22,10 +22,10 @@ from steps import stage6_score as score
 from steps.common.errors import UserError
 from steps.common.files import write_json
 from steps.corpus.table import write_table
+from steps.make_report import learning_curves
 from steps.report.errors import EPS
 from steps.report.experiment import Results
-from steps.report.page import TEMPLATES, chinese, render
-from steps.report.plots import learning_curves, spectrogram, spread
+from steps.report.page import TEMPLATES, chinese, render, spectrogram, spread
 from steps.search.alignment import Timed
 
 HISTORY = pd.DataFrame({

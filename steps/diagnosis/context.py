@@ -18,8 +18,7 @@ from steps.corpus.table import read_numbers, read_table
 from steps.corpus.write import read_pinyin
 from steps.feats.archive import FeatureReader, apply_cmvn, having_features, load_cmvn, mean_std
 from steps.model.augment import augment, draw_time_factors, warped_frames
-from steps.report.page import render
-from steps.report.plots import BLUE, FAINT, STYLE, to_svg
+from steps.report.page import BLUE, FAINT, STYLE, render, to_svg
 from steps.text.syllables import BLANK, TOKENS_AGAIN, TOKENS_FIRST, all_syllables
 
 Severity = Literal["ok", "warning", "error", "skipped"]

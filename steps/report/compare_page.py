@@ -16,7 +16,7 @@ from steps.corpus.table import read_table
 from steps.feats.archive import FeatureReader
 from steps.report.errors import EPS, Pair
 from steps.report.experiment import Scored
-from steps.report.page import audio_uri, percent, render, shown_utterance
+from steps.report.page import STYLE, audio_uri, percent, render, shown_utterance, spectrogram, to_svg
 from steps.report.paired import (
     Change,
     Comparison,
@@ -29,7 +29,6 @@ from steps.report.paired import (
     most_fixed,
     why_not,
 )
-from steps.report.plots import STYLE, spectrogram, to_svg
 from steps.report.rows import SER, Row
 from steps.report.tables import BEATS_SAID, ERRORS_SAID, Point, sort_value, sweep_points, tables
 from steps.search.alignment import Timed

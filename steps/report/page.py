@@ -1,31 +1,32 @@
-"""The pages that the recipe writes, from the templates beside this module, and the report of an experiment."""
+"""The pages that the recipe writes, from the templates beside this module, and their figures as SVG text.
+
+The text of figures stays text, in the page's own sans-serif.
+"""
 
 import base64
 import functools
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
+import matplotlib as mpl
 import numpy as np
 import soundfile
 from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from steps.common.errors import UserError
-from steps.config.load import dump
 from steps.feats.audio import read_audio
-from steps.report.errors import EPS, TONES, Counts, Pair, confusion_kind, count, operation, rate
-from steps.report.experiment import Mistakes, Results, Scored, advice
-from steps.report.plots import learning_curves, spectrogram, tuned_methods, tuning_curves
+from steps.report.errors import EPS, Pair, count, operation
 from steps.report.rows import is_measured
-from steps.report.scores import confusions
+from steps.search.alignment import Timed
 
 TEMPLATES = Path(__file__).with_name("templates")
-SHOWN_UTTERANCES = 3  # of the best, and of the worst
-SHOWN_CONFUSIONS = 20
-SHOWN_SPEAKERS = 20
 AUDIO_RATE = 16000  # Hz, of the recordings in a page
 
 
@@ -102,107 +103,81 @@ def audio_uri(path: str) -> str:
     return f"data:audio/mpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping[str, str],
-                wavs: Mapping[str, str], mistakes: Mistakes | None = None) -> str:
-    """The report's HTML.
+INK, FAINT, BLUE = "#1f2328", "#8b949e", "#0b5cad"
+COLOURS = {"C": INK, "S": "#c62828", "I": "#8e24aa", "D": "#c62828"}  # by operation
+STYLE = {
+    "svg.fonttype": "none", "svg.hashsalt": "yinjie", "font.family": "sans-serif", "font.size": 9,
+    "text.color": INK, "axes.edgecolor": FAINT, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#eaeef2",
+    "axes.axisbelow": True, "axes.titlesize": 10, "axes.titlelocation": "left", "legend.frameon": False,
+}
+UPRIGHT = {"rotation": 90, "ha": "center", "va": "center", "fontsize": 8}
+INCHES_PER_SECOND = 2.2
+LABEL_INCHES = 0.17  # between the middles of two syllables that stand upright
+
+
+def spectrogram(feats: np.ndarray, frame_shift_s: float, pairs: Sequence[Pair], times: Sequence[Timed],
+                title: str) -> str:
+    """An utterance's features, and below the time at which they were heard its reference and decoded syllables.
+
+    A reference syllable stands above the decoded one that it was aligned to, a missed one between its neighbours.
 
     Args:
-        feats: raw features (frames, bins) of the main set; utterances that are not in it get no picture.
-        text: hanzi of the main set's utterances, as far as there are any.
-        wavs: paths of the main set's recordings, as far as they are there.
-        mistakes: where the main set's errors lie.
+        feats: (frames, bins), raw.
+        frame_shift_s: seconds per feature frame.
+        pairs: (ref, hyp), as many hyps as `times`.
     """
-    config, env, main = results.config, results.env, results.main
-    facts = [f"corpus {config.experiment.corpus}", f"features {config.experiment.features}",
-             f"commit {env.get('git_commit') or 'unknown'}", f"{env.get('date', '')[:16].replace('T', ' ')} UTC"]
-    columns, rows = _result_table(results)
-    speakers = [] if main is None else _speakers(main)
-    return render(
-        "report.html", name=config.name, facts=facts, main=main, result_columns=columns, result_rows=rows,
-        curves=[Markup(svg) for svg in learning_curves(results.history)], training=_training(results),
-        tuned=[Markup(svg) for svg in tuning_curves(results.tuning)],
-        unpaid=[method for method, found in tuned_methods(results.tuning) if not found["pays"]],
-        utterances=[] if main is None else _utterances(results, main, feats, text, wavs), has_features=bool(feats),
-        confusions=[] if main is None else [(ref, hyp, times, confusion_kind(ref, hyp))
-                                            for ref, hyp, times in confusions(main.alignments)[:SHOWN_CONFUSIONS]],
-        mistakes=[] if mistakes is None else _mistake_tables(mistakes),
-        advice=[] if mistakes is None else advice(mistakes),
-        tones=[f"tone {tone}" for tone in TONES], speakers=speakers[:SHOWN_SPEAKERS],
-        more_speakers=len(speakers) if len(speakers) > SHOWN_SPEAKERS else 0, config=dump(config),
-        environment=json.dumps(env, ensure_ascii=False, indent=2))
+    seconds = len(feats) * frame_shift_s
+    inches = max(3.4, INCHES_PER_SECOND * seconds, LABEL_INCHES * len(pairs))
+    left, right = 0.75, 0.15
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(left + inches + right, 3.2))
+        image, labels = figure.subplots(2, sharex=True, height_ratios=(1.4, 1), gridspec_kw={
+            "left": left / figure.get_figwidth(), "right": 1 - right / figure.get_figwidth(), "top": 0.97,
+            "bottom": 0.15, "hspace": 0.1})
+        low, high = np.percentile(feats, (5, 99.5))
+        image.imshow(feats.T, origin="lower", aspect="auto", cmap="Greys", vmin=low, vmax=high, interpolation="none",
+                     extent=(0, seconds, 0, feats.shape[1]))
+        image.set(ylabel="bin")
+        image.grid(False)
+        _mark_decoded(image, labels, pairs, times)
+        _write_reference(labels, pairs, times, seconds, LABEL_INCHES / inches * seconds)
+        labels.set(xlim=(0, seconds), ylim=(0, 2), yticks=[0.5, 1.5], yticklabels=["decoded", "reference"], xlabel="s")
+        labels.tick_params(axis="y", length=0)
+        labels.grid(False)
+        return to_svg(figure, title)
 
 
-def _result_table(results: Results) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows, one a scored set; columns in which no set has anything are left out."""
-    columns = ["set", "method", "syllable errors", "95 %", "toneless", "tones", "sandhi-blind", "sentences",
-               "characters", "homophones forgiven", "ins / del / sub", "syllables", "utterances", "RTF"]
-    rows = []
-    for scores in (one.scores for one in results.scored):
-        blind, reach = scores.get("sandhi_blind_error_rate"), scores.get("intervals", {}).get("sandhi_blind_error_rate")
-        of_hanzi = (scores.get(rate) for rate in ("character_error_rate", "homophone_error_rate"))
-        rows.append([scores["set"], scores["method"], percent(scores["syllable_error_rate"]),
-                     _interval(scores["ci95"]), percent(scores["toneless_error_rate"]), tone_rate(scores),
-                     "" if blind is None else percent(blind) + (f" ({_interval(reach)})" if reach else ""),
-                     percent(scores["sentence_error_rate"]),
-                     *("" if rate is None else percent(rate) for rate in of_hanzi),
-                     f"{scores['ins']} / {scores['del']} / {scores['sub']}", scores["ref_tokens"],
-                     scores["utterances"], f"{scores['real_time_factor']:.3f}"])
-    filled = [place for place in range(len(columns)) if any(row[place] != "" for row in rows)]
-    return [columns[place] for place in filled], [[row[place] for place in filled] for row in rows]
+def _mark_decoded(image: Axes, labels: Axes, pairs: Sequence[Pair], times: Sequence[Timed]) -> None:
+    operations = [operation(pair) for pair in pairs if pair[1] != EPS]
+    for one, name in zip(times, operations, strict=True):
+        labels.text(one.begin + one.duration / 2, 0.5, one.syllable, color=COLOURS[name], **UPRIGHT)
+        colour = BLUE if name == "C" else COLOURS[name]
+        image.axvspan(one.begin, one.begin + one.duration, color=colour, alpha=0.12, linewidth=0)
+        image.axvline(one.begin, color=colour, linewidth=1)
 
 
-def _interval(ends: Sequence[float]) -> str:
-    return f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}"
+def _write_reference(labels: Axes, pairs: Sequence[Pair], times: Sequence[Timed], seconds: float, gap: float) -> None:
+    heard = [place for place, (_, hyp) in enumerate(pairs) if hyp != EPS]
+    middles = [one.begin + one.duration / 2 for one in times]
+    everywhere = np.interp(range(len(pairs)), [-1, *heard, len(pairs)], [0, *middles, seconds])
+    spoken = [place for place, (ref, _) in enumerate(pairs) if ref != EPS]
+    for place, middle in zip(spoken, spread(everywhere[spoken], gap), strict=True):
+        name = operation(pairs[place])
+        labels.text(middle, 1.5, pairs[place][0], color=FAINT if name == "C" else COLOURS[name], **UPRIGHT)
 
 
-def _training(results: Results) -> str:
-    """How long training took, and where: `18 epochs, 900 steps, 1.5 minutes on 2 cores of …`."""
-    history = results.history
-    if not len(history):
-        return ""
-    last = history.iloc[-1]
-    parts = [f"{last['epoch']:.0f} epochs"]
-    parts += [f"{last['steps']:.0f} steps"] if "steps" in history else []
-    parts += [f"{last['seconds'] / 60:.1f} minutes"] if "seconds" in history else []
-    cores = results.env.get("cores", "?")
-    machine = f"{cores} {'core' if cores == 1 else 'cores'} of {results.env.get('processor', 'an unknown processor')}"
-    return f"{', '.join(parts)} on {machine}."
+def spread(places: np.ndarray, gap: float) -> np.ndarray:
+    """Rising places, moved apart to at least `gap`: half-way between pushing to the right and pushing to the left."""
+    steps = gap * np.arange(len(places))
+    right = np.maximum.accumulate(places - steps) + steps
+    left = np.minimum.accumulate((places - steps)[::-1])[::-1] + steps
+    return (right + left) / 2
 
 
-def _utterances(results: Results, main: Scored, feats: Mapping[str, np.ndarray], text: Mapping[str, str],
-                wavs: Mapping[str, str]) -> list[tuple[str, int, Shown]]:
-    """(heading, number, utterance) of the worst and of the best."""
-    counts = {utt: count(pairs) for utt, pairs in main.alignments.items()}
-    ranked = sorted(counts, key=lambda utt: _badness(utt, counts[utt]))
-    number = min(SHOWN_UTTERANCES, (len(ranked) + 1) // 2)
-    shown = []
-    for heading, utts in (("Worst", ranked[::-1][:number]), ("Best", ranked[:min(number, len(ranked) - number)])):
-        for place, utt in enumerate(utts, 1):
-            pairs = main.alignments[utt]
-            picture = spectrogram(feats[utt], results.config.features.frame_shift_ms / 1000, pairs, main.times_of(utt),
-                                  f"Spectrogram of {utt}") if utt in feats else ""
-            audio = audio_uri(wavs[utt]) if utt in wavs else ""
-            shown.append((heading, place, shown_utterance(utt, pairs, text.get(utt, ""), picture, audio)))
-    return shown
-
-
-def _badness(utt: str, counts: Counts) -> tuple:
-    """Sorts the best first. Of those without errors the longest is best, of the wholly wrong the longest is worst."""
-    length = counts.ref_tokens
-    return (rate(counts.errors, length), length if counts.errors else -length, utt)
-
-
-def _mistake_tables(found: Mistakes) -> list[tuple[str, list[tuple]]]:
-    """(what its groups have in common, rows) of each table of mistakes."""
-    tables = [("times in training", found.by_seen), ("place in the utterance", found.by_place),
-              ("speaking rate", found.by_tempo), *found.by_part.items()]
-    return [(kind, [(translated(group.name), percent(group.rate), group.errors, group.deletions, group.syllables)
-                    for group in groups]) for kind, groups in tables if groups]
-
-
-def _speakers(main: Scored) -> list[tuple]:
-    """A row a speaker, the worst first."""
-    rates = [rate(errors, of) for errors, of in zip(main.speakers["err"], main.speakers["ref_tokens"], strict=True)]
-    speakers = main.speakers.assign(rate=rates).sort_values(["rate", "spk"], ascending=[False, True])
-    return [(row["spk"], percent(row["rate"]), row["ins"], row["del"], row["sub"], row["ref_tokens"], row["utts"],
-             row["wrong_utts"]) for _, row in speakers.iterrows()]
+def to_svg(figure: Figure, title: str) -> str:
+    """A figure as an <svg> element that says its title to those who do not see it."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    svg = re.sub(r"^.*?<svg ", "<svg ", file.getvalue(), flags=re.DOTALL)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
