@@ -18,8 +18,7 @@ import soundfile
 
 from steps.common.errors import UserError
 from steps.common.parallel import ordered_map, track
-from steps.corpus.mp3 import mp3_as_read
-from steps.corpus.whole import cut_short, logged_as_short, ogg_fault, wav_fault
+from steps.corpus.whole import cut_short, logged_as_short, mp3_as_read, ogg_fault, wav_fault
 
 CHUNK = 64  # files a task: opening a header is too short to be sent alone
 BLOCK = 1 << 16  # samples decoded at once: hours of audio would take gigabytes

@@ -3,21 +3,26 @@
 A file is cut short where its header promises more bytes than there are, or where it ends within a page or a packet.
 Its end is doubtful where nothing promises its length, and the mark or the whole frame is missing that an end has.
 It is more than one where several were joined, of which a decoder reads one.
-Sources: RFC 3533 (Ogg), RFC 8794 (EBML of Matroska and WebM), ISO/IEC 14496-12 (MP4), ISO/IEC 13818-1 (MPEG-TS),
-EBU Tech 3306 (RF64), Apple's Core Audio Format, NIST's SPHERE.
+
+libsndfile tells it of WAV and its kin, AIFF, AU and VOC; of the containers of films PyAV knows the duration. Of an mp3
+libsndfile takes the number of frames from the tag in the first frame, else it guesses by the first frames' bit rate,
+and reads no further. Here the frames are counted. Where the tag is missing or wrong, the audio frames are given to
+libsndfile behind a tag that tells their number. Sources: RFC 3533 (Ogg), ISO/IEC 13818-1 (MPEG-TS), NIST's SPHERE,
+ISO 11172-3 and 13818-3 (mp3), and the Xing tag as LAME writes it.
 """
 
 import mmap
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
-from steps.corpus.mp3 import ends_within_a_frame
+from steps.common.errors import UserError
 
 UNKNOWN_LENGTH = 2**31 - 4096  # WAV headers of streams hold about 2**31 or 2**32 bytes for "not known"
-LOGGED = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+LOGGED = (re.compile(r"^ *(?:data|SSND|Data Size|riff) *: (?P<promised>\d+) \(should be (?P<there>\d+)\)", re.M),
+          re.compile(r"frame count (?P<there>\d+) does not match value from 'ds64' chunk of (?P<promised>\d+)"))
 OGG_PAGE = 27 + 255 + 255 * 255  # bytes of a page at the most
 FIRST_PAGE, LAST_PAGE = 2, 4  # flags of a page
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # Ogg's checksum has its bits the other way round
@@ -25,17 +30,20 @@ TS_PACKET = 188  # bytes
 A_TAG = 4096  # bytes of a tag behind the samples, at the most
 CHUNK = re.compile(rb"[A-Za-z0-9 _]{4}")  # the name of one in a WAV
 EMPTY_BYTES = 32_000  # zeros at the end of a WAV from which on it may be a download's that broke off
-MP4_BOXES = b"ftyp moov mdat moof mfra free skip wide uuid styp sidx meta udta emsg prft pdin".split()
-SEGMENT = b"\x18\x53\x80\x67"  # EBML's id of what holds a Matroska file's sound
 
 
 def cut_short(path: str | os.PathLike) -> str | None:
     """The sign that a file was cut short, in words; None if there is none."""
     with open(path, "rb") as file:
-        head = file.read(3 * TS_PACKET)
-        end_of = next((end_of for magic, end_of in ENDS if re.match(magic, head, re.DOTALL)), None)
-        promised = end_of(file) if end_of else 0
-        return _shortfall(promised, _size(file), "bytes that it should have at the least")
+        head, size = file.read(3 * TS_PACKET), _size(file)
+        promised = 0
+        if head.startswith(b"OggS"):
+            promised = _last_page(file)[0]
+        elif head.startswith(b"NIST_1A\n"):
+            promised = _sphere_end(file)
+        elif head[::TS_PACKET] == b"GGG":
+            promised = -(-size // TS_PACKET) * TS_PACKET
+        return _shortfall(promised, size, "bytes that it should have at the least")
 
 
 def wav_fault(path: str | os.PathLike) -> str | None:
@@ -77,15 +85,13 @@ def _ogg_checksum(page: bytes) -> int:
 
 
 def logged_as_short(log: str) -> str | None:
-    """As `cut_short`, of what libsndfile says of a file: of WAV, AIFF and AU the bytes of samples that the header
-    promises and, if others, those that are there."""
+    """As `cut_short`, of what libsndfile says of a file: what the header promises and, if other, what is there."""
     if "Seems to be a truncated file" in log:  # VOC
         return "cut short: it ends before its last block does; get the file anew"
-    found = LOGGED.search(log)
-    promised, there = map(int, found.groups()) if found else (0, 0)
-    if promised >= UNKNOWN_LENGTH:
+    found = next(filter(None, (pattern.search(log) for pattern in LOGGED)), None)
+    if found is None or int(found["promised"]) >= UNKNOWN_LENGTH:
         return None
-    return _shortfall(promised, there, "bytes of samples that its header promises")
+    return _shortfall(int(found["promised"]), int(found["there"]), "bytes or samples that its header promises")
 
 
 def _shortfall(promised: int, there: int, what: str) -> str | None:
@@ -115,7 +121,7 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         kind = file.read(4)
         if not CHUNK.fullmatch(kind):
             return
-        length = _number(file, position + 4, 4)
+        length = int.from_bytes(file.read(4), "little")
         yield kind, position + 8, length
         position += 8 + length + length % 2
 
@@ -149,15 +155,6 @@ def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _number(file: BinaryIO, position: int, length: int, order: str = "little") -> int:
-    file.seek(position)
-    return int.from_bytes(file.read(length), order)
-
-
-def _ogg_end(file: BinaryIO) -> int:
-    return _last_page(file)[0]
-
-
 def _last_page(file: BinaryIO) -> tuple[int, bool]:
     """Where the last page of an Ogg file ends, and whether it is marked as the last of its stream."""
     begin = max(0, _size(file) - OGG_PAGE)
@@ -167,69 +164,6 @@ def _last_page(file: BinaryIO) -> tuple[int, bool]:
     header = tail[at:at + 27].ljust(27, b"\0")
     lengths = tail[at + 27:at + 27 + header[26]]
     return begin + at + 27 + header[26] + sum(lengths), bool(header[5] & LAST_PAGE)
-
-
-def _ts_end(file: BinaryIO) -> int:
-    return -(-_size(file) // TS_PACKET) * TS_PACKET
-
-
-def _riff_end(file: BinaryIO) -> int:
-    return 8 + _number(file, 4, 4)
-
-
-def _rf64_end(file: BinaryIO) -> int:
-    return 8 + _number(file, 20, 8)
-
-
-def _w64_end(file: BinaryIO) -> int:
-    return _number(file, 16, 8)
-
-
-def _caf_end(file: BinaryIO) -> int:
-    """The end of the chunk of samples, the first that may be large; its length may be -1 for "not known"."""
-    position, size = 8, _size(file)
-    while position + 12 <= size:
-        kind, length = _number(file, position, 4, "big"), _number(file, position + 4, 8, "big")
-        if length >= 2**63:
-            return 0
-        position += 12 + length
-        if kind == int.from_bytes(b"data", "big"):
-            break
-    return position
-
-
-def _mp4_end(file: BinaryIO) -> int:
-    """The end of the last box; of boxes that nothing says the length of, and of what is no box, nothing is known."""
-    position, size = 0, _size(file)
-    while position + 8 <= size:
-        length = _number(file, position, 4, "big")
-        if file.read(4) not in MP4_BOXES:
-            break
-        length = length if length != 1 else _number(file, position + 8, 8, "big")
-        if length < 8:
-            break
-        position += length
-    return position
-
-
-def _ebml_end(file: BinaryIO) -> int:
-    """The end of the segment, which follows the header; a live recording does not tell it."""
-    file.seek(4)
-    file.seek(min(_ebml_length(file), _size(file)), os.SEEK_CUR)
-    if file.read(4) != SEGMENT:
-        return 0
-    length = _ebml_length(file)
-    return length and file.tell() + length
-
-
-def _ebml_length(file: BinaryIO) -> int:
-    """A number of 1 to 8 bytes, behind as many zero bits less one as it has bytes; 0 for "not known", all ones."""
-    first = file.read(1)
-    if first in (b"", b"\0"):  # no such number
-        return 0
-    more = 8 - first[0].bit_length()
-    number = int.from_bytes(first + file.read(more).ljust(more, b"\0"), "big") - (1 << 7 * (more + 1))
-    return 0 if number == (1 << 7 * (more + 1)) - 1 else number
 
 
 def _sphere_end(file: BinaryIO) -> int:
@@ -244,7 +178,122 @@ def _sphere_end(file: BinaryIO) -> int:
     return int(header[8:16]) + samples * channels * width
 
 
-ENDS: tuple[tuple[bytes, Callable[[BinaryIO], int]], ...] = (  # by a file's first bytes
-    (rb"OggS", _ogg_end), (rb"G.{187}G.{187}G", _ts_end), (rb"RIFF....AVI ", _riff_end),
-    (rb"RF64....WAVEds64", _rf64_end), (rb"riff\x2e\x91\xcf\x11", _w64_end), (rb"caff", _caf_end),
-    (rb"....ftyp", _mp4_end), (rb"\x1aE\xdf\xa3", _ebml_end), (rb"NIST_1A\n", _sphere_end))
+# kbit/s by index, of layer III
+BITRATES = {1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+            2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)}
+RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # MPEG 1, 2 and 2.5
+TAG_BITRATE = 8  # index of a bit rate whose frames have room for a tag
+TAGS = b"Xing", b"Info"
+
+
+class Frame(NamedTuple):
+    """A frame of layer III: where it lies, and what all frames of a recording share."""
+
+    begin: int
+    size: int  # bytes
+    rate: int
+    mono: bool
+    tag: int  # where in the frame a Xing tag would be
+
+
+def mp3_as_read(path: str, head: bytes) -> bytes | None:
+    """An mp3 as libsndfile reads it to its end; None where it does so by itself, and for other formats.
+
+    Args:
+        head: the first bytes of the file.
+    Raises UserError for an mp3 that is shorter than its tag says, or joined of recordings that differ in their rate.
+    """
+    if not head.startswith(b"ID3") and (len(head) < 4 or _frame(head, 0) is None):
+        return None
+    with open(path, "rb") as file:
+        content = file.read()
+    frames = _frames(content)
+    if not frames:
+        return None
+    if len({(each.rate, each.mono) for each in frames}) > 1:
+        raise UserError(f"{path}: recordings of different rates or channels are joined in it; part them, or convert "
+                        f"them before they are joined")
+    tags = [each for each in frames if _tag(content, each) is not None]
+    audio = [each for each in frames if _tag(content, each) is None]
+    promised = _tag(content, tags[0]) if tags else None
+    if len(tags) == 1 and tags[0] is frames[0]:
+        if promised == len(audio):
+            return None
+        if promised > len(audio) + 1:
+            raise UserError(f"{path}: cut short: {len(audio)} of the {promised} frames that its tag promises; "
+                            f"get the file anew")
+    if not audio:
+        raise UserError(f"{path}: holds no samples")
+    return _new_tag(content, audio) + b"".join(content[each.begin : each.begin + each.size] for each in audio)
+
+
+def ends_within_a_frame(content: bytes) -> bool:
+    """Whether the last frame of an mp3 is not whole."""
+    frames = _frames(content)
+    if not frames:
+        return False
+    end = frames[-1].begin + frames[-1].size
+    return _frame(content, end) is not None  # a header whose frame has not found room
+
+
+def _frames(content: bytes) -> list[Frame]:
+    """All whole frames, tags and junk between them passed over."""
+    frames, position = [], 0
+    while position + 4 <= len(content):
+        if content.startswith(b"ID3", position):
+            size = content[position + 6 : position + 10]
+            position += 10 + sum((byte & 127) << shift for byte, shift in zip(size, (21, 14, 7, 0), strict=False))
+            continue
+        frame = _frame(content, position)
+        in_step = frame and frames and frame.begin == frames[-1].begin + frames[-1].size
+        if frame and position + frame.size <= len(content) and (in_step or _followed(content, frame)):
+            frames.append(frame)
+            position += frame.size
+        else:
+            position = content.find(b"\xff", position + 1)
+            if position < 0:
+                break
+    return frames
+
+
+def _followed(content: bytes, frame: Frame) -> bool:
+    """Whether the file ends behind a frame, or goes on with one alike: else it only looks like a frame."""
+    end = frame.begin + frame.size
+    follower = _frame(content, end)
+    return end == len(content) or (follower is not None and follower.rate == frame.rate)
+
+
+def _frame(content: bytes, begin: int) -> Frame | None:
+    """The frame whose header is at `begin`; None where there is no such header."""
+    if len(content) < begin + 4 or content[begin] != 0xFF or content[begin + 1] & 0xE6 != 0xE2:
+        return None
+    version, index = content[begin + 1] >> 3 & 3, content[begin + 2] >> 4
+    rate_index = content[begin + 2] >> 2 & 3
+    if version == 1 or index in (0, 15) or rate_index == 3:
+        return None
+    rate, mono = RATES[version][rate_index], content[begin + 3] >> 6 == 3
+    first = version == 3
+    bitrate = BITRATES[1 if first else 2][index] * 1000
+    size = (144 if first else 72) * bitrate // rate + (content[begin + 2] >> 1 & 1)
+    side = (17 if mono else 32) if first else (9 if mono else 17)
+    return Frame(begin, size, rate, mono, 4 + side)
+
+
+def _tag(content: bytes, frame: Frame) -> int | None:
+    """The number of frames that the tag in a frame tells, 0 where it tells none; None where the frame is audio."""
+    begin = frame.begin + frame.tag
+    if content[begin : begin + 4] not in TAGS:
+        return None
+    has_count = content[begin + 7] & 1
+    return int.from_bytes(content[begin + 8 : begin + 12], "big") if has_count else 0
+
+
+def _new_tag(content: bytes, audio: list[Frame]) -> bytes:
+    """A frame with a Xing tag that tells the number of frames."""
+    first = audio[0].begin
+    header = bytearray(content[first : first + 4])
+    header[1] |= 1  # without a checksum
+    header[2] = header[2] & 0x0C | TAG_BITRATE << 4
+    frame = _frame(bytes(header), 0)
+    tag = b"Xing" + (1).to_bytes(4, "big") + len(audio).to_bytes(4, "big")
+    return (bytes(header) + bytes(frame.tag - 4) + tag).ljust(frame.size, b"\0")

@@ -49,6 +49,8 @@ def open_sound(path: Path, sample_rate: int) -> Sound:
         return Sound(stream.blocks, audio_info(path).seconds, stream.doubt)
     except UnknownFormatError as error:
         unknown = error
+        if "malformed" in str(error):  # libsndfile knows its kind: of a CAF cut short others would read what is there
+            raise
     if wrong := cut_short(path):
         raise UserError(f"{path}: {wrong}")
     try:
