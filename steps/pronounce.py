@@ -54,7 +54,6 @@ def read_list(path: Path) -> list[tuple[Path, str]]:
 def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path | None, as_json: bool) -> int:
     """Print a line for each recording, and write the page. Returns the exit status: 1 where one failed."""
     from steps.deploy.model import load_model  # slow imports: not for --help or a mistake
-    from steps.deploy.pronounce_page import page
     from steps.deploy.pronunciation import Judge, azure, summary
 
     judge, recorded, failed = Judge(load_model(exp_dir)), [], 0
@@ -72,6 +71,8 @@ def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path |
         print(line, flush=True)
         recorded += [found] if html else []
     if html and recorded:
+        from steps.deploy.pronounce_page import page  # slow: pages draw
+
         remove_leftovers_of([html])
         with atomic_open(html) as file:
             file.write(page(exp_dir.name, recorded, judge.tokens))

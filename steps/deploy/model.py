@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import kaldialign
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from steps.common.checksums import check_sums
@@ -199,6 +198,8 @@ def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence
 
 def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
     """The likeliest calibration. Platt's targets lie a little off 0 and 1: with 0 and 1 it would have no bounds."""
+    from scipy.optimize import minimize  # slow, and wanted by export alone
+
     x = logit(np.clip(probabilities, CLOSEST, 1 - CLOSEST))
     positive, negative = int(right.sum()), int((~right).sum())
     target = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))
