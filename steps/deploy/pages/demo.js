@@ -24,7 +24,7 @@ const WORDS = {
     keys: "按键：R 开始或停止录音，O 打开文件，空格播放，← → 在音节间移动，回车从该音节播放。也可以把文件拖到页面上。",
     privacy: "全部计算都在本页面内完成，声音不会离开这台机器。",
     recording: "正在录音，请说话。", working: "正在识别……", nothing: "没有听到语音。",
-    noMicrophone: "无法使用麦克风：", unreadable: "无法作为声音读取此文件：",
+    noMicrophone: "无法使用麦克风：", unreadable: "无法读取这个音频文件：",
     tooLong: "录音超过 2 分钟，请分段。", tooShort: "录音太短。",
     unknown: "不知道读音：", notInModel: "模型没有这些音节：",
     noFit: "文字的音节数超过录音所能容纳，请读完整段文字。",
