@@ -12,6 +12,7 @@ from steps.common.errors import run
 from steps.common.files import stdin_lines
 from steps.common.yaml import load
 from steps.config.schema import Corpus, Pinyin
+from steps.text.phrases import read_entries
 from steps.text.syllables import accented
 from steps.text.transcripts import Reading, transcribe
 
@@ -24,6 +25,8 @@ def main() -> None:
     policy = load(args.policy, Corpus).pinyin if args.policy else Pinyin()
     if args.user_dict:
         policy = policy.model_copy(update={"user_dict": args.user_dict})
+    if policy.user_dict:
+        read_entries(Path(policy.user_dict))  # for its mistakes, before a line is waited for
     lines = enumerate(stdin_lines(), 1)
     failed = False
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):

@@ -9,6 +9,7 @@ is, what train lacks, what was normalised, which readings are guesses, what coul
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,8 @@ from steps.text.transcripts import Reading, check_texts, read_pinyin, read_texts
 
 TRAIN = "train"
 RATES = 0.2, 10.0  # syllables a second, with the pauses; outside, text and recording do not belong together
+USUAL = 2.0, 6.0  # of half of the sentences; corpora have 2.9 to 5
+SENTENCE, SENTENCES = 8, 10  # syllables; sentences that can tell
 
 
 def main() -> None:
@@ -151,6 +154,10 @@ def _warn_of_rates(directory: Path, table: list[str]) -> None:
         print(f"warning: {directory}: {len(odd)} of {len(counts)} utterances have fewer than {RATES[0]} or more than "
               f"{RATES[1]:.0f} syllables a second, such as {odd[0]}, {counts[odd[0]]} in {seconds[odd[0]]:.1f} s: does "
               f"its text belong to it, and does its header tell the right sample rate?", file=sys.stderr)
+    rates = [count / seconds[utt] for utt, count in counts.items() if count >= SENTENCE]
+    if len(rates) >= SENTENCES and not USUAL[0] <= (usual := statistics.median(rates)) <= USUAL[1]:
+        print(f"warning: {directory}: its sentences have {usual:.1f} syllables a second, where {USUAL[0]:.0f} to "
+              f"{USUAL[1]:.0f} are usual: do the recordings' headers tell the right sample rate?", file=sys.stderr)
 
 
 FILES = "lexicon.txt", "words.txt", "tokens.txt"

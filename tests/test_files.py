@@ -5,7 +5,7 @@ import os
 import pytest
 
 from steps.common import files
-from steps.common.errors import UserError
+from steps.common.errors import UserError, plain
 from steps.common.files import (
     atomic_open,
     check_is_file,
@@ -87,3 +87,7 @@ def test_a_pipe_of_the_shell_is_read():
     os.close(writing)
     assert files.utf8_lines(files.Path(f"/dev/fd/{reading}")) == ["a", "b"]
     os.close(reading)
+
+
+def test_a_message_without_what_a_terminal_obeys():
+    assert plain("a\x1b[31m\0b\n  c\t语") == "a\\x1b[31m\\x00b\n  c\t语"

@@ -81,6 +81,16 @@ def test_a_length_that_does_not_fit_the_syllables_is_told(data_dir, capsys, seco
     assert (said in capsys.readouterr().err) is told
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(1.5, "have 6.7 syllables a second"), (3.0, ""), (6.0, "have 1.7 s")])
+def test_a_rate_that_half_of_the_sentences_lack_is_told(data_dir, capsys, seconds, said):
+    utts = [f"b_{at}" for at in range(10, 20)]
+    write_set(data_dir, "dev", text=dict.fromkeys(utts, "今天上海天气好不好呢"), utt2dur=dict.fromkeys(utts, seconds),
+              utt2spk=dict.fromkeys(utts, "b"))
+    make_lexicon(data_dir, SETS, Pinyin())
+    found = capsys.readouterr().err
+    assert said in found if said else "syllables a second" not in found
+
+
 def test_pinyin_that_is_not_as_it_was_written_is_doubtful(data_dir, capsys):
     assert derived.doubtful(data_dir, "dev") == ""  # nothing is noted yet
     make_lexicon(data_dir, SETS, Pinyin())
@@ -216,7 +226,7 @@ def test_a_corpus_of_pinyin_alone_has_tokens_and_no_words(data_dir):
 
 @pytest.mark.parametrize(("tables", "message"), [
     ({"pinyin": {"b_1": "wo3 mem5 qu4"}}, "dev/pinyin: b_1: 'mem5' is no syllable of Mandarin"),
-    ({"pinyin": {"b_2": "wo3"}}, "dev: b_2 is in pinyin alone; run stage 1 again"),
+    ({"pinyin": {"b_2": "wo3"}}, "dev/text: has no b_2, which pinyin has; run stage 1 again"),
     ({"text": {}}, "dev/text: the file is empty"),
 ])
 def test_broken_tables_name_file_and_utterance(data_dir, tables, message):
@@ -262,3 +272,10 @@ def test_mistakes_are_one_line_and_status_1(tmp_path):
     assert status == 1
     assert output.startswith("error: data/c/train/text: No such file")
     assert "Traceback" not in output
+
+
+def test_sentences_that_are_left_out_are_counted(tmp_path, capsys):
+    path = tmp_path / "s.txt"
+    path.write_text("你好\n\n我用@@@\nhello 世界 α\n再见\n", encoding="utf-8")
+    assert [one.written for one in transcripts.transcribe_file(path, Pinyin())] == [["你好"], ["再见"]]
+    assert "s.txt: 2 of 4 lines are left out, such as line 3: they hold" in capsys.readouterr().err

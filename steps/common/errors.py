@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import sys
@@ -53,7 +54,7 @@ def run(main, errors: str = "backslashreplace") -> None:
     try:
         _call(main)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {plain(str(error))}")
     except BrokenPipeError:  # the reader of the output, such as head, has ended
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
@@ -68,6 +69,11 @@ def run(main, errors: str = "backslashreplace") -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         drop_output()
+
+
+def plain(text: str) -> str:
+    """A message without what a terminal would obey; names of files and values may hold it."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def umask() -> int:

@@ -159,16 +159,20 @@ def stdin_lines() -> Iterator[str]:
 def utf8_text(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> str:
     """A text file's content, its lines ended by \\n; `utf-8-sig` as encoding allows a byte order mark.
 
-    Raises UserError where the file is missing, cannot be read or is not UTF-8, with `if_missing` or `if_not_utf8`, the
-    remedy, at its end.
+    Raises UserError where the file is missing, cannot be read, is not UTF-8 or has a zero byte, with `if_missing` or
+    `if_not_utf8`, the remedy, at its end.
     """
     check_is_file(path)
     try:
-        return path.read_text(encoding=encoding)
+        text = path.read_text(encoding=encoding)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file{if_missing}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not utf-8 (byte {error.start}){if_not_utf8}") from None
+    if "\0" in text:
+        line = text[:text.index("\0")].count("\n") + 1
+        raise UserError(f"{path}:{line}: a zero byte, as of a file that was not written to its end{if_not_utf8}")
+    return text
 
 
 def utf8_lines(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> list[str]:

@@ -12,12 +12,15 @@ class Strict(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _truth_is_no_number(cls, value: Any) -> Any:
-        """YAML's yes, no, on and off are true and false, which pydantic takes for 1 and 0."""
+    def _holds_plain_values(cls, value: Any) -> Any:
+        """YAML's yes, no, on and off are true and false, which pydantic takes for 1 and 0. No path holds a zero byte.
+        """
         for key, part in value.items() if isinstance(value, dict) else ():
             field = cls.model_fields.get(key)
             if isinstance(part, bool) and field is not None and field.annotation is not bool:
                 raise ValueError(f"{key}: {part} is no value of it; put a word in quotation marks")
+            if isinstance(part, str) and "\0" in part:
+                raise ValueError(f"{key}: a zero byte in {part!r}")
         return value
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from steps.common.errors import UserError
 from steps.config.load import CONF, check
-from steps.config.schema import Corpus, Strict
+from steps.config.schema import TRAIN, Corpus, Strict
 from steps.corpus.table import PairOptions, half_width, pair, read_transcript
 from steps.corpus.write import Utterance
 
@@ -167,7 +167,20 @@ def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, li
     sets = {part: sorted(found[part]) for part in corpus.sets}
     _warn_of_overlap(sets)
     _warn_of_names(sets)
+    _tell_shared_speakers(sets)
     return sets
+
+
+def _tell_shared_speakers(sets: dict[str, list[Utterance]]) -> None:
+    """Say how many speakers of a set are in train, too. Where only some are, the set was perhaps meant to have none."""
+    trained = {each.spk for each in sets.get(TRAIN, ())}
+    for part, utterances in sets.items():
+        speakers = {each.spk for each in utterances}
+        shared = sorted(speakers & trained)
+        if shared and part != TRAIN:
+            kind = "note" if len(shared) == len(speakers) else "warning"
+            print(f"{kind}: {len(shared)} of the {len(speakers)} speakers of {part} are in {TRAIN}, too, such as "
+                  f"{shared[0]}: results on them are of voices that training has heard", file=sys.stderr)
 
 
 def _warn_of_names(sets: dict[str, list[Utterance]]) -> None:

@@ -7,7 +7,7 @@ Rooms and noise are made up, so that nothing need be downloaded (as Ko et al. 20
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +15,14 @@ import pyworld
 import soxr
 
 from steps.config.schema import Copy
-from steps.corpus.audio import audio_info, read_blocks
+from steps.corpus.audio import SILENT, audio_info, read_blocks
 from steps.corpus.whole import doubtful_end
 
 CANCELLED = 0.01  # energy of the channels' mean over that of a channel: 20 dB less, as of channels that are inverted
+TOO_LOUD = 0.32  # root mean square of all samples, full scale 1: speech has up to 0.24, misread bits 0.33 or more
+LOUD_NOISE = ("louder on the whole than speech can be: is it overdriven, or has a sample other bits than its header "
+              "tells?")
+DOUBLED = "each sample is there twice: are two channels read as one, because its header tells one?"
 
 
 class Audio(NamedTuple):
@@ -29,14 +33,40 @@ class Audio(NamedTuple):
     file_channels: int
 
 
+class SampleCheck:
+    """Passes blocks of samples on, and tells behind the last one what no speech is like."""
+
+    def __init__(self, blocks: Iterator[np.ndarray]):
+        self._blocks, self._count, self._energy = blocks, 0, 0.0
+        self._silent = self._doubled = True
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self._blocks:
+            self._count += len(block)
+            self._energy += float(np.square(block, dtype=np.float64).sum())
+            self._silent = self._silent and not np.ptp(block)
+            self._doubled = self._doubled and np.array_equal(block[:-1:2], block[1::2])
+            yield block
+
+    @property
+    def doubt(self) -> str | None:
+        """What is odd about the samples, in words."""
+        if self._silent:
+            return SILENT
+        if self._energy > TOO_LOUD**2 * self._count:
+            return LOUD_NOISE
+        return DOUBLED if self._doubled and self._count > 1 else None
+
+
 class AudioStream(NamedTuple):
     """As `Audio`, of a recording of any length."""
 
-    blocks: Iterator[np.ndarray]  # float32 (samples,) each
+    blocks: Iterable[np.ndarray]  # float32 (samples,) each
     file_rate: int
     file_channels: int
     inverted: bool  # the channels' mean would be next to nothing, so that the loudest is taken
     doubt: str | None  # what makes doubtful that the file is whole
+    check: SampleCheck  # of its samples as they are in the file
 
 
 def read_audio(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
@@ -60,10 +90,9 @@ def stream_audio(path: str | os.PathLike, sample_rate: int) -> AudioStream:
     """
     info = audio_info(path)
     loudest = _loudest_of_inverted(path) if info.channels > 1 else None
-    blocks = _mono(path, loudest)
-    if info.rate != sample_rate:
-        blocks = resampled(blocks, info.rate, sample_rate)
-    return AudioStream(blocks, info.rate, info.channels, loudest is not None, doubtful_end(path))
+    check = SampleCheck(_mono(path, loudest))
+    blocks = check if info.rate == sample_rate else resampled(check, info.rate, sample_rate)
+    return AudioStream(blocks, info.rate, info.channels, loudest is not None, doubtful_end(path), check)
 
 
 def _mono(path: str | os.PathLike, channel: int | None) -> Iterator[np.ndarray]:
@@ -84,7 +113,7 @@ def _loudest_of_inverted(path: str | os.PathLike) -> int | None:
     return int(np.argmax(energies)) if mean_energy < CANCELLED * np.mean(energies) else None
 
 
-def resampled(blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+def resampled(blocks: Iterable[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
     """The blocks at another rate, the same as if they were resampled as a whole."""
     resampler = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
     for block in blocks:

@@ -17,7 +17,6 @@ from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.common.parallel import ordered_map, track
 from steps.config.schema import Copy, Features
-from steps.corpus.audio import SILENT
 from steps.corpus.table import read_numbers, read_table, refuse
 from steps.corpus.validate import VALUE_CHECKS
 from steps.feats.archive import FILES, accumulate, empty_stats, feature_writer
@@ -251,12 +250,11 @@ def extract_chunk(wavs: list[tuple[str, str]], config: Features, copy: Copy = AS
 def _extract(utt: str, path: str, config: Features, copy: Copy) -> Extracted:
     try:
         audio = stream_audio(path, config.sample_rate)
-        silent = SilenceCheck(audio.blocks)
         try:
             if copy == AS_RECORDED:
-                feats = compute_feats(silent, config)
+                feats = compute_feats(audio.blocks, config)
             else:
-                samples = np.concatenate(list(silent))
+                samples = np.concatenate(list(audio.blocks))
                 feats = compute_feats(perturb(samples, config.sample_rate, copy, utt), config)
         except UserError as error:
             raise UserError(str(error) if path in str(error) else f"{path}: {error}") from None
@@ -265,20 +263,8 @@ def _extract(utt: str, path: str, config: Features, copy: Copy) -> Extracted:
             return Extracted(utt, None, str(error))
         raise UserError(f"utterance {utt}: {error}; mend or remove it, or leave such files out "
                         "by `skip_bad: true` in conf/features") from None
-    doubt = SILENT if silent.silent else INVERTED if audio.inverted else audio.doubt or ""
+    doubt = audio.check.doubt or (INVERTED if audio.inverted else audio.doubt or "")
     return Extracted(utt, feats, "", audio.file_rate, audio.file_channels, doubt)
-
-
-class SilenceCheck:
-    """Passes blocks of samples on, and tells whether all of them were digital silence."""
-
-    def __init__(self, blocks: Iterator[np.ndarray]):
-        self._blocks, self.silent = blocks, True
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for block in self._blocks:
-            self.silent = self.silent and not (block.size and np.ptp(block))
-            yield block
 
 
 def read_wav_scp(path: Path) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -48,14 +49,18 @@ def transcribe(texts: dict[str, str], policy: Pinyin, jobs: int | None = None) -
 
 
 def transcribe_file(path: Path, policy: Pinyin, if_missing: str = "") -> list[Reading]:
-    """The readings of a text file of sentences, hanzi, one a line; lines of which nothing can be read are left out.
+    """The readings of a text file of sentences, hanzi, one a line; what cannot be read is left out, and counted aloud.
 
     Raises UserError where the file is missing (`if_missing`, the remedy, at its end), not UTF-8, or has no sentence.
     """
     lines = utf8_lines(path, if_missing)
-    found = [one for one in transcribe({str(at): line for at, line in enumerate(lines)}, policy) if one.words]
+    found = [one for one in transcribe({str(at): line for at, line in enumerate(lines, 1)}, policy) if one.words]
     if not found:
         raise UserError(f"{path}: no sentences in it; write hanzi, one sentence a line")
+    left = {at for at, line in enumerate(lines, 1) if line.strip()} - {int(one.utt) for one in found}
+    if left:
+        print(f"{path}: {len(left)} of {len(left) + len(found)} lines are left out, such as line {min(left)}: they "
+              f"hold what cannot be read", file=sys.stderr)
     return found
 
 
@@ -99,7 +104,7 @@ def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, s
         return dict.fromkeys(own, "")
     texts = read_table(path)
     if own.keys() - texts.keys():
-        raise UserError(f"{directory}: {min(own.keys() - texts.keys())} is in pinyin alone; run stage 1 again")
+        raise UserError(f"{path}: has no {min(own.keys() - texts.keys())}, which pinyin has; run stage 1 again")
     # Stage 1 puts the pinyin in place of hanzi that some utterances lack.
     return {utt: "" if text.isascii() and text.split() == own.get(utt) else text for utt, text in texts.items()}
 

@@ -504,6 +504,11 @@ case("tune: a method without weights", nothing, "exit 2", f"tune {EXP} greedy")
 case("hanzi: a syllable that there is not", put("p.txt", "ni3 hao3\nxyz1\n"), "p.txt:2")
 case("hanzi: no file", gone("p.txt"), "p.txt: no such file")
 case("hanzi: tone 8", put("p.txt", "ni8\n"), "p.txt:1")
+case("hanzi: a zero byte", put("p.txt", "ni3 hao3\nni3\0hao3\n"), "p.txt:2: a zero byte")
+case("pinyin: readings of no syllable, and nothing to read", put("user.txt", "微雨 xyz yu3\n"), "user.txt:1: ",
+     "pinyin --user-dict user.txt")
+case("config: a path with a zero byte", sub("conf/corpora/own.yaml", "root: .*", 'root: "own\\0"'), "root: a zero byte",
+     "config.__main__ one")
 case("pinyin: a policy that is not there", nothing, "none.yaml: no such file", "pinyin --policy none.yaml")
 case("pinyin: a policy of another kind", nothing, "conf/one.yaml", "pinyin --policy conf/one.yaml")
 

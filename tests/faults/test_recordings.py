@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import wave
 from unittest import mock
 
 import numpy as np
@@ -166,11 +167,32 @@ def test_channels_that_cancel_each_other(project, capsys, factor, doubt):
     assert FeatureReader("exp/features/own_fbank/train/feats.scp")["s1-a0"].std(axis=0).mean() > 0.3
 
 
-def test_digital_silence_is_told(project, capsys):
-    project.write("own/a0.wav", encode(0 * LOUD + 0.1, "WAV"))
+def as_if(samples: np.ndarray, bits: int, channels: int = 1) -> bytes:
+    """A WAV of 16-bit samples of one channel whose header tells other ones, all of it fitting together."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setparams((channels, bits // 8, RATE, 0, "NONE", ""))
+        file.writeframes((32768 * samples).astype("<i2").tobytes())
+    return content.getvalue()
+
+
+QUITE = 0.1 * LOUD
+
+
+@pytest.mark.parametrize(("content", "doubt"), [
+    (encode(0 * LOUD + 0.1, "WAV"), "digital silence"),
+    (as_if(QUITE, 8), "louder on the whole than speech"),
+    (as_if(QUITE, 24), "louder on the whole than speech"),
+    (as_if(np.repeat(QUITE, 2), 16), "each sample is there twice"),
+    (as_if(np.repeat(QUITE, 2), 16, channels=2), ""),
+    (as_if(LOUD, 16), ""),
+])
+def test_samples_that_no_speech_has_are_told(project, capsys, content, doubt):
+    project.write("own/a0.wav", content)
     lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
     assert project.prepare() == "" and project.features() == ""
-    assert "such as s1-a0: digital silence" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"such as s1-a0: {doubt}" in said if doubt else "such as s1-a0" not in said
 
 
 @pytest.mark.parametrize(("name", "content", "doubt"), [

@@ -141,6 +141,18 @@ def test_one_recording_under_two_names_is_told(project, capsys, make):
     assert "1 recordings are both in train and in dev, such as s1-a0 and s2-a2" in said
 
 
+@pytest.mark.parametrize(("lines", "said"), [
+    (PLAIN, ""),
+    (with_line(4, "a2.wav,s1,再见,dev"), "note: 1 of the 1 speakers of dev are in train, too, such as s1"),
+    ([*PLAIN, "a9.wav,s1,再见,test"], "warning: 1 of the 2 speakers of test are in train, too, such as s1")])
+def test_speakers_of_several_sets_are_told(project, capsys, lines, said):
+    speech(project.own / "a9.wav")
+    project.table(*lines)
+    assert project.prepare() == ""
+    found = capsys.readouterr().err
+    assert said in found if said else "in train, too" not in found
+
+
 @pytest.mark.parametrize(("encoding", "advised"), [("gb18030", "gb18030"), ("utf-16-le", "utf-16")])
 def test_another_encoding_is_named_and_the_remedy_works(project, encoding, advised):
     project.table(*PLAIN, encoding=encoding)
