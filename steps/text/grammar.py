@@ -16,7 +16,16 @@ DIGITS = tuple("〇零一二两三四五六七八九十百千万亿")
 COUNTING = (*DIGITS, *"这那哪每几半数")
 PLACES = "上下里中内外面"  # 地上, 地下, 地里 …: ground, not a particle
 ATTRIBUTE_TAGS = ("m", "q", "r", "p", "u", "f", "ns", "nt", "c")  # before 地 they make a noun phrase of it
-DOUBLED = tuple("看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收劝夸")
+DOUBLED = frozenset(
+    "看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收劝夸瞧瞅遛逗揉捏敲闻改补修催骂"
+    "挠抱躺吹烤涮搅拌煮称认记背咬调拖铺叠挂搬抬推挪让躲避停养陪接送品掂捶按蹭搓涂抹评砍提润练摇伸踢扭招挥握眨跺耸抖踩换"
+    "磕熬炖摘捡夹剪掏翻晾甩醒消解压降败租借挑扶梳盖")
+DOUBLED_BEFORE = re.compile(  # verbs here, something else elsewhere: 散散步, 点点头
+    "散散[步心味]|松松[土口绑]|[透通]{2}[气风]|暖暖[身手胃]|热热[身菜饭]|弯弯腰|开开[窗门眼]|点点[头名数菜]|张张[嘴口]|把把[关脉]|"
+    "鼓鼓[掌劲]|洒洒水|过过[瘾目]|出出[气主汗]|去去[火味]|比比(?![皆较])|拉拉[手关家]|缓缓(?:再|吧|$)|拜拜[年佛神]|画画图|"
+    "理理[发头]|泡泡[脚澡]|会会[他她]|见见[他她世面]|哄哄[孩他她我你宝]")
+DOUBLED_TWICE = re.compile(r"(.)\1(?!\1)(.)\2")  # 说说笑笑
+MADE_OF_VERBS = re.compile(".[子把户]|剪刀|扶手|量杯|挂面|[背提]包|抱枕|挂钩|烤[箱鸭肉]|练习|补贴")  # behind a verb: 剪剪刀
 CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄运产形能潮")  # 幸运儿, 早产儿
 STATE_TAGS = ("a", "d", "i", "l", "z")
 FIELD = re.compile("[这那几两二三四五十百有种租买包]+[块片亩]$")  # before 地: land
@@ -214,11 +223,14 @@ def doubled_verbs(clause: Clause) -> list[int]:
     """The positions of doubled verbs' second syllables, which lose their tone: 看看, 试试, but not 说说笑笑."""
     if len(set(clause.text)) == len(clause.text):
         return []
-    inside_longer = {at for token in clause.tokens if len(token.hanzi) > 3 for at in range(token.start, token.end)}
-    counted = [match.start() + 1 for match in COUNTED.finditer(clause.text)]
-    listed = {match.start() + 1 for match in AND_SO_ON.finditer(clause.text)}
-    return counted + [at for at in range(1, len(clause.text)) if at not in listed
-            and clause.text[at] == clause.text[at - 1] and clause.text[at] in DOUBLED and at not in inside_longer]
+    text, listed = clause.text, {match.start() + 1 for match in AND_SO_ON.finditer(clause.text)}
+    in_words = {at for token in clause.tokens if len(token.hanzi) > 3 for at in range(token.start, token.end)}
+    in_words |= {token.end for token in clause.tokens if len(token.hanzi) > 1 and token.hanzi[0] not in "来再去"}
+    in_words |= {at for match in DOUBLED_TWICE.finditer(text) if DOUBLED.issuperset(match.groups())
+                 for at in range(*match.span())}
+    counted = [match.start() + 1 for pattern in (COUNTED, DOUBLED_BEFORE) for match in pattern.finditer(text)]
+    return counted + [at for at in range(1, len(text)) if text[at] == text[at - 1] and text[at] in DOUBLED
+                      and at not in listed | in_words and not MADE_OF_VERBS.match(text, at)]
 
 
 def erhua(clause: Clause) -> dict[int, str]:
