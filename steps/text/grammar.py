@@ -25,7 +25,8 @@ DOUBLED_BEFORE = re.compile(  # verbs here, something else elsewhere: 散散步,
     "鼓鼓[掌劲]|洒洒水|过过[瘾目]|出出[气主汗]|去去[火味]|比比(?![皆较])|拉拉[手关家]|缓缓(?:再|吧|$)|拜拜[年佛神]|画画图|"
     "理理[发头]|泡泡[脚澡]|会会[他她]|见见[他她世面]|哄哄[孩他她我你宝]")
 DOUBLED_TWICE = re.compile(r"(.)\1(?!\1)(.)\2")  # 说说笑笑
-MADE_OF_VERBS = re.compile(".[子把户]|剪刀|扶手|量杯|挂面|[背提]包|抱枕|挂钩|烤[箱鸭肉]|练习|补贴")  # behind a verb: 剪剪刀
+# Behind a verb of the same character: 剪剪刀.
+MADE_OF_VERBS = re.compile(".[子把户]|剪刀|扶手|量杯|挂面|[背提]包|抱枕|挂钩|烤[箱鸭肉]|练习|补贴")
 CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄运产形能潮")  # 幸运儿, 早产儿
 STATE_TAGS = ("a", "d", "i", "l", "z")
 FIELD = re.compile("[这那几两二三四五十百有种租买包]+[块片亩]$")  # before 地: land
