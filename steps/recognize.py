@@ -177,7 +177,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("files", nargs="+", type=file_argument, metavar="FILE",
                         help="recordings, folders of them, or - for standard input: 16-bit PCM, or a whole file")
     parser.add_argument("--method", choices=METHODS, default="greedy",
-                        help="wfst gives hanzi; prefix and wfst want a graph (doit graph:<experiment>)")
+                        help="wfst gives hanzi; prefix and wfst want decode.methods, and doit tune:<experiment>")
     parser.add_argument("--words", type=Path, help="wfst with these words alone: lines of a word, its pinyin where you "
                         "like, its frequency in a million where you like")
     parser.add_argument("--format", choices=FORMATS, default="txt")

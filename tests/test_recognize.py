@@ -221,7 +221,11 @@ def test_hanzi_where_there_are_words():
                     (("一二三四五六七", 7), ("八九", 2), ("十一二", 3), ("三四五六七八九十一", 9)))
     heard = Heard("a", 5.0, [phrase])
     assert FORMATS["txt"](heard) == "一二三四五六七八九十一二三四五六七八九十一\n"
-    assert json.loads(FORMATS["json"](heard))["phrases"][0]["words"][1] == "八九"
+    assert json.loads(FORMATS["json"](heard))["phrases"][0]["words"][1] == {
+        "word": "八九", "begin": 1.4, "end": 1.8, "confidence": 1.0}
+    praat = FORMATS["TextGrid"](heard)
+    assert re.findall(r'name = "(\w+)"', praat) == ["phrases", "words", "syllables"]
+    assert 'xmin = 1.400\n            xmax = 1.800\n            text = "八九"' in praat
     lines = [line.split("\n")[2] for line in FORMATS["srt"](heard).split("\n\n")[:-1]]
     assert lines == ["一二三四五六七", "八九十一二三四五六七八九十一"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from steps.deploy.recognizer import Phrase
-from steps.search.alignment import ctm_line
+from steps.search.alignment import Timed, ctm_line, timed_words
 
 LINE_SYLLABLES = 18  # of a subtitle, at the most
 
@@ -25,7 +25,7 @@ def txt(heard: Heard) -> str:
 
 
 def one_json(heard: Heard) -> str:
-    """One line: the recording, its text, and each syllable with its times in seconds and its confidence."""
+    """One line: the recording, its text, and each syllable, and word, with its times in seconds and its confidence."""
     return json.dumps({
         "file": heard.name,
         "duration": round(heard.seconds, 3),
@@ -34,12 +34,15 @@ def one_json(heard: Heard) -> str:
             "begin": round(phrase.begin, 3),
             "end": round(phrase.end, 3),
             "text": phrase.text,
-            **({"words": [word for word, _ in phrase.words]} if phrase.words else {}),
-            "syllables": [{"syllable": one.syllable, "begin": round(one.begin, 3),
-                           "end": round(one.begin + one.duration, 3), "confidence": round(one.confidence, 4)}
-                          for one in phrase.syllables],
+            **({"words": _timed("word", timed_words(phrase.syllables, phrase.words))} if phrase.words else {}),
+            "syllables": _timed("syllable", phrase.syllables),
         } for phrase in heard.phrases],
     }, ensure_ascii=False) + "\n"
+
+
+def _timed(kind: str, found: list[Timed]) -> list[dict[str, str | float]]:
+    return [{kind: one.syllable, "begin": round(one.begin, 3), "end": round(one.begin + one.duration, 3),
+             "confidence": round(one.confidence, 4)} for one in found]
 
 
 def ctm(heard: Heard) -> str:
@@ -62,12 +65,14 @@ def vtt(heard: Heard) -> str:
 
 
 def textgrid(heard: Heard) -> str:
-    """Praat's, with a tier of phrases and one of syllables; both fill the whole recording, as Praat wants it."""
+    """Praat's, with a tier of phrases, one of words where there are some, and one of syllables; each fills the whole
+    recording, as Praat wants it."""
+    tiers = {"phrases": [(phrase.begin, phrase.end, phrase.text) for phrase in heard.phrases]}
+    words = [one for phrase in heard.phrases for one in timed_words(phrase.syllables, phrase.words)]
     syllables = [one for phrase in heard.phrases for one in phrase.syllables]
-    tiers = {
-        "phrases": [(phrase.begin, phrase.end, phrase.text) for phrase in heard.phrases],
-        "syllables": [(one.begin, one.begin + one.duration, one.syllable) for one in syllables],
-    }
+    for name, found in (("words", words), ("syllables", syllables)):
+        if found or name == "syllables":
+            tiers[name] = [(one.begin, one.begin + one.duration, one.syllable) for one in found]
     end = max([heard.seconds, *(phrase.end for phrase in heard.phrases)])
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.3f}",
              "tiers? <exists>", f"size = {len(tiers)}", "item []:"]

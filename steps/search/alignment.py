@@ -7,7 +7,7 @@ is weakest, so that a syllable begins with its initial.
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Timed(NamedTuple):
     confidence: float  # its highest probability
 
 
-def timed_words(times: list[Timed], words: list[tuple[str, int]]) -> list[Timed]:
+def timed_words(times: list[Timed], words: Sequence[tuple[str, int]]) -> list[Timed]:
     """Words, each given with the number of its syllables, from its first syllable to its last."""
     found, at = [], 0
     for word, syllables in words:
