@@ -217,8 +217,8 @@ def mp3_as_read(path: str, head: bytes) -> bytes | None:
     audio = [each for each in frames if _tag(content, each) is None]
     promised = _tag(content, tags[0]) if tags else None
     if len(tags) == 1 and tags[0] is frames[0]:
-        if promised == len(audio):
-            return None
+        if promised == len(audio):  # without its ID3, of which libmpg123 would complain on stderr
+            return content[frames[0].begin :] if head.startswith(b"ID3") else None
         if promised > len(audio) + 1:
             raise UserError(f"{path}: cut short: {len(audio)} of the {promised} frames that its tag promises; "
                             f"get the file anew")
