@@ -25,7 +25,7 @@ from steps.text.phrases import Phrases, read_entries, weak_entries
 from steps.text.reading import CORRECTIONS
 from steps.text.syllables import from_marked, split
 
-SCRIPTS = ("features.js", "network.js", "ctc.js", "assess.js", "result.js", "demo.js")
+SCRIPTS = ("features.js", "network.js", "assess.js", "result.js", "demo.js")
 CHARACTERS = [bytes([high, low]).decode("gb2312", "ignore") for high in range(0xB0, 0xF8) for low in range(0xA1, 0xFF)]
 FREQUENT = 3760  # of those, in the first of GB 2312's two levels
 LONGEST = 4  # characters of a phrase in the page's dictionary
