@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open, remove_leftovers_of
+from steps.common.files import atomic_open, remove_leftovers
 from steps.report.compare_page import compare_page
 from steps.report.paired import Comparison, as_json, compare
 from steps.report.rows import EXP, SORT_KEYS, find_runs, is_one, open_run
@@ -34,7 +34,7 @@ def main() -> None:
         return
     show(found, make_console())
     page = args.html or page_path(args.experiments)
-    remove_leftovers_of(page.with_suffix(suffix) for suffix in (".md", ".json", ".html"))
+    remove_leftovers(page.parent, [page.with_suffix(suffix).name for suffix in (".md", ".json", ".html")])
     for path, text in ((page.with_suffix(".md"), "\n".join([*markdown(found), ""])),
                        (page.with_suffix(".json"), json.dumps(as_json(found), ensure_ascii=False, indent=2) + "\n"),
                        (page, compare_page(found))):

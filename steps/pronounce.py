@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open, remove_leftovers_of, utf8_lines
+from steps.common.files import atomic_open, remove_leftovers, utf8_lines
 from steps.common.parallel import track
 from steps.deploy.assess import ReadingAloud, reading_aloud
 
@@ -73,7 +73,7 @@ def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path |
     if html and recorded:
         from steps.deploy.pronounce_page import page  # slow: pages draw
 
-        remove_leftovers_of([html])
+        remove_leftovers(html.parent, [html.name])
         with atomic_open(html) as file:
             file.write(page(exp_dir.name, recorded, judge.tokens))
         print(html, file=sys.stderr)

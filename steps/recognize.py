@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open, remove_leftovers_of
+from steps.common.files import atomic_open, remove_leftovers
 
 FORMATS = ("txt", "json", "ctm", "srt", "vtt", "TextGrid")  # those of steps.deploy.formats, which is slow to import
 METHODS = ("greedy", "prefix", "wfst")
@@ -91,7 +91,8 @@ def check_beside(paths: list[Path], kind: str, overwrite: bool) -> None:
         if out.exists() and not overwrite:
             raise UserError(f"{out}: there already; remove it, or give --overwrite")
         outs[out] = path
-    remove_leftovers_of(outs)
+    for folder in {out.parent for out in outs}:
+        remove_leftovers(folder, {out.name for out in outs})
 
 
 def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -> None:

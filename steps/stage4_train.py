@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from steps.common.checksums import HISTORY, SUMS, TRAINED, write_sums
 from steps.common.errors import UserError, run
 from steps.common.process import die_with_parent, output_lock, threads
 from steps.config.exp_dir import is_finished
@@ -28,14 +29,17 @@ def main() -> None:
     exp_dir = Path("exp") / args.experiment
     if is_worker():
         follow_msrun()
-    elif config.experiment.train.workers > 1:
-        with main_lock(exp_dir):
-            launch(config, exp_dir)
-        return
-    from steps.model.training import train  # after the config is known to be right: MindSpore takes seconds to load
-
     with main_lock(exp_dir):
-        train(config, exp_dir)
+        if is_finished(config, exp_dir):
+            print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
+            if not (exp_dir / SUMS).exists():  # as where the training was killed just before
+                write_sums(exp_dir, TRAINED + HISTORY)
+        elif config.experiment.train.workers > 1 and not is_worker():
+            launch(config, exp_dir)
+        else:
+            from steps.model.training import train  # MindSpore takes seconds to load: not for a mistake
+
+            train(config, exp_dir)
 
 
 def main_lock(exp_dir: Path) -> contextlib.AbstractContextManager:
@@ -62,15 +66,12 @@ def follow_msrun() -> None:
 
 
 def launch(config: Resolved, exp_dir: Path) -> None:
-    """Train with `train.workers` processes; where the experiment is finished, do nothing.
+    """Train with `train.workers` processes.
 
     The output of worker 0 goes to stderr. All logs are in <exp_dir>/log/workers/. With several hosts, this must be
     called on each of them, with NODE_RANK, MASTER_ADDR and, if not the default, MASTER_PORT in the environment. Raises
     UserError where a worker fails. The other workers have then ended, too.
     """
-    if is_finished(config, exp_dir):
-        print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
-        return
     train = config.experiment.train
     local = train.workers // train.hosts
     node, address, port = _address(train.hosts)

@@ -10,7 +10,6 @@ from steps.common.files import (
     atomic_open,
     check_is_file,
     remove_leftovers,
-    remove_leftovers_of,
     unfinished,
     utf8_text,
     write_lines,
@@ -69,7 +68,8 @@ def test_in_folders_of_users_only_what_is_ours_is_removed(tmp_path):
     for name in (of_page, *others):
         (tmp_path / name).write_text("")
         os.utime(tmp_path / name, (1, 1))
-    remove_leftovers_of([tmp_path / "page.html", tmp_path / "nowhere/a.txt"])
+    remove_leftovers(tmp_path, ["page.html"])
+    remove_leftovers(tmp_path / "nowhere", ["a.txt"])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
 

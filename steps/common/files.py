@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,28 +59,19 @@ def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]
         beside.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path, names: Collection[str] | None = None) -> None:
     """Remove what processes that are no more have left unfinished in a folder and below: they were killed.
 
-    Of another machine's processes, where the disk is shared, it is what has not changed for a day.
+    In a folder that may be anybody's, it is what would have become the files `names` right there. Of another machine's
+    processes, where the disk is shared, it is what has not changed for a day.
     """
-    for path in [path for path in folder.rglob(".*") if LEFTOVER.fullmatch(path.name)]:
-        if not _at_work(path):
+    for path in [*folder.rglob(".*")] if names is None else [*folder.glob(".*")]:
+        found = LEFTOVER.fullmatch(path.name)
+        if found and (names is None or found[1] in names) and not _at_work(path, *found.groups()[1:]):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def remove_leftovers_of(paths: Iterable[Path]) -> None:
-    """Remove what processes that are no more have left unfinished of these files, in folders that may be anybody's."""
-    wanted = {*paths}
-    for folder in {path.parent for path in wanted}:
-        for path in folder.glob(".*"):
-            found = LEFTOVER.fullmatch(path.name)
-            if found and folder / found[1] in wanted and not _at_work(path):
-                path.unlink(missing_ok=True)
-
-
-def _at_work(path: Path) -> bool:
-    _, pid, machine = LEFTOVER.fullmatch(path.name).groups()
+def _at_work(path: Path, pid: str, machine: str | None) -> bool:
     try:
         if machine not in (None, _machine()):
             return time.time() - path.stat().st_mtime < OTHERS_S

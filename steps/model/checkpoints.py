@@ -171,9 +171,8 @@ def _epoch_and_step(path: Path) -> tuple[int, int]:
     return int(numbers[1]), int(numbers[3]) if len(numbers) > 2 else 0
 
 
-def average(paths: list[Path], network: nn.Cell) -> None:
-    """Load the mean of several checkpoints' weights into `network`."""
-    loaded = [read_checkpoint(path) for path in paths]
+def average(loaded: list[dict[str, Any]], network: nn.Cell) -> None:
+    """Load the mean of the weights of several checkpoints, as `read_checkpoint` gives them, into `network`."""
     for name, parameter in named_parameters(network).items():
         parameter.set_data(ms.Tensor(sum(one[name].asnumpy().astype("float64") for one in loaded) / len(loaded),
                                      parameter.dtype))

@@ -5,7 +5,6 @@ training. tensorboardX's has a thread, and a queue that a kill loses. The writer
 """
 
 import time
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -17,60 +16,6 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import image, scalar
 
 from steps.model.callbacks import StepLog, Training
-
-
-class MindSporeEvents:
-    """A file that MindInsight reads. Where a later file begins at an earlier step, MindInsight goes by the later.
-
-    Args:
-        folder: where the file comes; is made where it is not there.
-    """
-
-    def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._writer = SummaryWriter(str(folder / get_event_file_name("events", "_MS", str(int(time.time())))))
-
-    def write(self, step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
-        """Write the values of one step; images are float32 (height, width) from 0 to 1."""
-        values = [{"_type": "Scalar", "name": tag, "data": np.float32(value)} for tag, value in scalars.items()]
-        values += [{"_type": "Image", "name": tag, "data": matrix[None, None]} for tag, matrix in images.items()]
-        event = package_summary_event(values, step, time.time())
-        self._writer.write(WriterPluginEnum.SUMMARY.value, event.SerializeToString())
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        self._writer.close()
-
-
-class TensorBoardEvents:
-    """A file that TensorBoard reads.
-
-    Args:
-        folder: where the file comes; is made where it is not there.
-        first_step: of this file. From there on TensorBoard forgets what earlier files say.
-    """
-
-    def __init__(self, folder: Path, first_step: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._writer = EventsWriter(str(folder / "events"))
-        self._add(first_step, session_log=SessionLog(status=SessionLog.START))
-
-    def write(self, step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
-        """Write the values of one step; images are float32 (height, width) from 0 to 1."""
-        for tag, value in scalars.items():
-            self._add(step, summary=scalar(tag, value))
-        for tag, matrix in images.items():
-            self._add(step, summary=image(tag, matrix, dataformats="HW"))
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        self._writer.close()
-
-    def _add(self, step: int, **what) -> None:
-        self._writer.write_event(Event(step=step, wall_time=time.time(), **what))
-
 
 EVERY_STEPS = 10
 EXAMPLES = 3
@@ -84,19 +29,23 @@ class Summary(ms.Callback):
 
     def __init__(self, training: Training, step_log: StepLog):
         super().__init__()
-        self._folder = training.exp_dir / "summary"
         self._training = training
         self._log = step_log
-        self._events: list[MindSporeEvents | TensorBoardEvents] = []
 
     def __enter__(self):
-        self._events = [MindSporeEvents(self._folder),
-                        TensorBoardEvents(self._folder / "tensorboard", self._training.updates + 1)]
+        folder = self._training.exp_dir / "summary"
+        (folder / "tensorboard").mkdir(parents=True, exist_ok=True)
+        name = get_event_file_name("events", "_MS", str(int(time.time())))
+        self._mindspore = SummaryWriter(str(folder / name))  # of later files MindInsight takes the later values
+        self._tensorboard = EventsWriter(str(folder / "tensorboard" / "events"))
+        first = self._training.updates + 1  # from there on TensorBoard forgets what earlier files say
+        self._tensorboard.write_event(Event(step=first, wall_time=time.time(),
+                                            session_log=SessionLog(status=SessionLog.START)))
         return self
 
     def __exit__(self, *error):
-        for events in self._events:
-            events.close()
+        self._mindspore.close()
+        self._tensorboard.close()
 
     def on_train_step_end(self, run_context):
         """Write now and then."""
@@ -114,8 +63,17 @@ class Summary(ms.Callback):
         self._write({"dev/loss": row.dev_loss, "dev/syllable_error_rate": row.dev_ser})
 
     def _write(self, scalars: dict[str, float], images: dict[str, np.ndarray] | None = None) -> None:
-        for events in self._events:
-            events.write(self._training.updates, scalars, images or {})
+        """Write values by tag; images are float32 (height, width) from 0 to 1."""
+        step, images, now = self._training.updates, images or {}, time.time()
+        values = [{"_type": "Scalar", "name": tag, "data": np.float32(value)} for tag, value in scalars.items()]
+        values += [{"_type": "Image", "name": tag, "data": matrix[None, None]} for tag, matrix in images.items()]
+        event = package_summary_event(values, step, now)
+        self._mindspore.write(WriterPluginEnum.SUMMARY.value, event.SerializeToString())
+        self._mindspore.flush()
+        for summary in (*(scalar(tag, value) for tag, value in scalars.items()),
+                        *(image(tag, matrix, dataformats="HW") for tag, matrix in images.items())):
+            self._tensorboard.write_event(Event(step=step, wall_time=now, summary=summary))
+        self._tensorboard.flush()
 
 
 def examples(feats: np.ndarray) -> dict[str, np.ndarray]:

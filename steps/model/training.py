@@ -13,11 +13,11 @@ from typing import Any
 import mindspore as ms
 from mindspore import dataset, nn
 
-from steps.common.checksums import AGAIN, HISTORY, SUMS, TRAINED, check_sums, write_sums
+from steps.common.checksums import AGAIN, HISTORY, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError
 from steps.common.files import read_json, write_json, write_lines
 from steps.common.process import cores, environment
-from steps.config.exp_dir import end_progress, inputs, is_finished
+from steps.config.exp_dir import end_progress, inputs
 from steps.config.load import Resolved
 from steps.corpus.table import read_speakers
 from steps.corpus.write import read_pinyin
@@ -25,7 +25,7 @@ from steps.feats.archive import load_cmvn, mean_std
 from steps.model.acoustic import DevPass, LogProbs, find_source, make_network, start_from
 from steps.model.batches import Batch, TrainingBatches
 from steps.model.callbacks import EpochEnd, History, StepLog, Training
-from steps.model.checkpoints import Checkpoints, average, begin, named_parameters, save_weights
+from steps.model.checkpoints import Checkpoints, average, begin, named_parameters, read_checkpoint, save_weights
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
 from steps.model.layers import CTCObjective, describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.network import DFCNN, freeze_norms
@@ -36,17 +36,12 @@ from steps.text.syllables import BLANK, all_syllables, read_tokens, tokens_hash
 
 
 def train(config: Resolved, exp_dir: Path) -> None:
-    """Train an experiment, or go on with one that was interrupted. Do nothing where it is finished.
+    """Train an experiment, or go on with one that was interrupted.
 
     A training in exp_dir that had another config or other data is moved aside. With several workers, msrun calls this
     in each of them and in their scheduler (`steps.stage4_train`). Raises UserError where the loss is not finite.
     """
     experiment = config.experiment
-    if is_finished(config, exp_dir):
-        if not (exp_dir / SUMS).exists():  # as where the training was killed just before
-            write_sums(exp_dir, TRAINED + HISTORY)
-        print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
-        return
     check_precision(experiment)
     set_device(experiment.device, exp_dir / "log")
     # No worker writes before all have met: until then the others look at what is there.
@@ -163,14 +158,15 @@ def _load_best(training: Training) -> list[int]:
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise UserError(f"{missing[0]}: gone; remove {training.exp_dir} and train again")
+    loaded = [read_checkpoint(path) for path in paths]
     network.set_train(False)
     dev_ser = {1: min(row.dev_ser for row in history.rows)}
     for count in range(2, len(best) + 1):
-        average(paths[:count], network)
+        average(loaded[:count], network)
         dev_ser[count] = training.dev()[1]
         print(f"the mean of the {count} best epochs: dev syllable error rate {dev_ser[count]:.2%}", file=sys.stderr)
     chosen = min(dev_ser, key=dev_ser.get)
-    average(paths[:chosen], network)
+    average(loaded[:chosen], network)
     return best[:chosen]
 
 
