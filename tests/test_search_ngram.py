@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from steps.common.errors import UserError
 from steps.search.arpa import read_arpa, read_trie, write_arpa
-from steps.search.kneser_ney import Counts, _discounts, _matters, estimate, prune_by_entropy, without_unknown
-from steps.search.lm import read_model
+from steps.search.lm import _discounts, _matters, estimate, prune_by_entropy, read_model, without_unknown
 from steps.search.ngram import UNK, NGram, best_weights, cut, mix, over, perplexity, vocabulary, windows_in, windows_of
 
 WORDS = list("abcdef")
@@ -69,7 +68,7 @@ def plain_kneser_ney(sentences, words, order):
 @given(texts, st.integers(1, 4))
 def test_estimate_is_the_textbook(sentences, order):
     words = vocabulary(WORDS)
-    model = estimate(Counts(words, order).add(sentences))
+    model = estimate(sentences, words, order)
     prob = plain_kneser_ney(sentences, words, order)
     histories = {tuple(line[max(0, end - order + 1):end]) for sentence in sentences
                  for line in [["<s>", *sentence]] for end in range(1, len(line) + 1)}
@@ -100,10 +99,9 @@ def our_scores(model, sentences):
 @pytest.mark.parametrize("order", [2, 3, 5])
 def test_kenlm_reads_the_same_probabilities(tmp_path, order):
     text, heldout = random_text(200), [*random_text(50, seed=2), ["a", "unknown", "b"], []]
-    full = estimate(Counts(vocabulary(WORDS), order).add(text))
-    few = estimate(Counts(vocabulary(WORDS), order).add(text[:20]))
-    models = {"full": full, "counts": estimate(Counts(vocabulary(WORDS), order).add(text), prune=[0, 1, 1, 1, 1]),
-              "entropy": prune_by_entropy(full, 1e-3), "mixed": mix([full, few], [0.3, 0.7])}
+    full = estimate(text, vocabulary(WORDS), order)
+    few = estimate(text[:20], vocabulary(WORDS), order)
+    models = {"full": full, "entropy": prune_by_entropy(full, 1e-3), "mixed": mix([full, few], [0.3, 0.7])}
     for name, model in models.items():
         write_arpa(tmp_path / "arpa", model)
         np.testing.assert_allclose(our_scores(model, heldout), kenlm_score(tmp_path / "arpa", heldout), rtol=1e-5,
@@ -125,29 +123,28 @@ def sums(model: NGram):
 
 def test_pruned_and_mixed_models_are_distributions():
     words, text = vocabulary("abcd"), random_text(60, words="abcd")
-    full = estimate(Counts(words, 3).add(text))
-    for model in (full, estimate(Counts(words, 3).add(text), prune=[0, 1, 2]), prune_by_entropy(full, 1e-2),
-                  mix([full, estimate(Counts(words, 2).add(text[:5]))], [0.5, 0.5])):
+    full = estimate(text, words, 3)
+    for model in (full, prune_by_entropy(full, 1e-2),
+                  mix([full, estimate(text[:5], words, 2)], [0.5, 0.5])):
         np.testing.assert_allclose(sums(model), 1, rtol=1e-9)
 
 
 def test_nothing_stands_beside_unknown():
-    model = without_unknown(estimate(Counts(vocabulary("abc"), 3).add(random_text(60, words="abcd"))))
+    model = without_unknown(estimate(random_text(60, words="abcd"), vocabulary("abc"), 3))
     assert model.order == 3 and all((windows_in(model, n) != UNK).all() for n in (2, 3))
     np.testing.assert_allclose(sums(model), 1, rtol=1e-9)
 
 
 def test_pruning_leaves_out_more_and_more():
     text = random_text(400)
-    full = estimate(Counts(vocabulary(WORDS), 3).add(text))
+    full = estimate(text, vocabulary(WORDS), 3)
     sizes = [sum(prune_by_entropy(full, threshold).sizes()) for threshold in (0, 1e-4, 1e-3, 1e-2)]
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) > 2
-    assert sum(estimate(Counts(vocabulary(WORDS), 3).add(text), prune=[0, 1, 2]).sizes()) < sizes[0]
 
 
 def test_entropy_lost_is_the_divergence_between_the_models():
     words, text = vocabulary("abcd"), random_text(60, words="abcd")
-    full = estimate(Counts(words, 2).add(text))
+    full = estimate(text, words, 2)
     everything = np.array([[history, word] for history in range(1, 7) for word in range(7) if word != 1])
     probs = 10 ** full.log10_probs(everything)
     history_probs = 10 ** full.levels[0].log_prob
@@ -162,21 +159,12 @@ def test_entropy_lost_is_the_divergence_between_the_models():
 
 def test_mixture_weights_minimise_dev_perplexity():
     words = vocabulary(WORDS)
-    models = [estimate(Counts(words, 2).add(random_text(100, seed))) for seed in (1, 2)]
+    models = [estimate(random_text(100, seed), words, 2) for seed in (1, 2)]
     dev = random_text(150, 1)[100:] + random_text(120, 2)[100:]
     weights = best_weights(models, dev)
     best = min(np.linspace(0.02, 0.98, 49), key=lambda part: perplexity(mix(models, [part, 1 - part]), dev))
     assert sum(weights) == pytest.approx(1) and weights[0] == pytest.approx(best, abs=0.03)
     assert best_weights(models, []) == [0.5, 0.5]
-
-
-def test_counts_do_not_depend_on_portions(monkeypatch):
-    text = random_text(100)
-    whole = Counts(vocabulary(WORDS), 3).add(text).adjusted()
-    monkeypatch.setattr("steps.search.kneser_ney.BUFFERED", 10)
-    for one, other in zip(whole, Counts(vocabulary(WORDS), 3).add(text).adjusted(), strict=True):
-        np.testing.assert_array_equal(one[0], other[0])
-        np.testing.assert_array_equal(one[1], other[1])
 
 
 @pytest.mark.parametrize("name", ["trie.lm", "trie_packed.lm"])

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from steps.search.arpa import write_arpa
 from steps.search.ctc import greedy
-from steps.search.kneser_ney import Counts, estimate
+from steps.search.lm import estimate
 from steps.search.ngram import perplexity, vocabulary
 from steps.search.prefix import SyllableLm, prefix_search
 
@@ -22,7 +22,7 @@ EVERYTHING = {"beam": 10 ** 6, "margin": math.inf, "tokens": 99, "least": 0.0}
 
 @pytest.fixture(scope="module")
 def model():
-    return estimate(Counts(vocabulary(TOKENS[1:]), 2).add(TEXT))
+    return estimate(TEXT, vocabulary(TOKENS[1:]), 2)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,6 @@
-"""Language models for decoding, from word lists and text: over words for graphs, over syllables for the prefix beam."""
+"""Language models for decoding, from word lists and text: over words for graphs, over syllables for the prefix beam;
+and their estimation by interpolated modified Kneser-Ney, and their pruning.
+"""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,8 +13,24 @@ from steps.common.errors import UserError
 from steps.config.schema import Pinyin
 from steps.search.arpa import is_binary, read_arpa, read_trie, write_arpa
 from steps.search.graph import build_graph
-from steps.search.kneser_ney import Counts, estimate, prune_by_entropy, without_unknown
-from steps.search.ngram import BOS, EOS, NEVER, UNK, Fit, Level, NGram, best_weights, fit, mix, over, vocabulary
+from steps.search.ngram import (
+    BOS,
+    EOS,
+    NEVER,
+    UNK,
+    Fit,
+    Level,
+    NGram,
+    best_weights,
+    cut,
+    fit,
+    mix,
+    over,
+    suffixes,
+    vocabulary,
+    windows_in,
+    windows_of,
+)
 from steps.search.words import Readings, newspaper_clauses, only_hanzi, read_own_words, readings_of
 
 UNKNOWN = 1e-3  # share of words that a word list lacks
@@ -45,7 +63,7 @@ def read_model(path: Path, tokens: Collection[str] = ()) -> NGram:
 def newspaper_lm() -> NGram:
     """Word bigrams of the newspaper that comes with the general words."""
     clauses = newspaper_clauses()
-    return estimate(Counts(vocabulary(word for clause in clauses for word in clause), 2).add(clauses))
+    return estimate(clauses, vocabulary(word for clause in clauses for word in clause), 2)
 
 
 def word_lm(lexicon: Sequence[Readings], counts: Mapping[str, int], texts: Mapping[str, Sentences], dev: Sentences,
@@ -80,14 +98,14 @@ def syllable_lm(tokens: Sequence[str], lexicon: Sequence[Readings], counts: Mapp
     """
     others = others or {}
     words = vocabulary([*tokens, *(word for model in others.values() for word in model.words)])
-    models = {name: estimate(Counts(words, order).add(random_text(lexicon, counts, words, length, power)))
+    models = {name: estimate(random_text(lexicon, counts, words, length, power), words, order)
               for name, power in POWERS.items()} if counts else {}
     return _mixed(models | _of_texts(texts, words, order) | {name: over(model, words)
                                                              for name, model in others.items()}, dev, prune)
 
 
 def _of_texts(texts: Mapping[str, Sentences], words: list[str], order: int) -> dict[str, NGram]:
-    return {name: estimate(Counts(words, order).add(text)) for name, text in texts.items() if text}
+    return {name: estimate(text, words, order) for name, text in texts.items() if text}
 
 
 def sentence_length(texts: Iterable[Sentences]) -> float:
@@ -156,3 +174,119 @@ def own_graph(words: Path, folder: Path, tokens: list[str], policy: Pinyin) -> P
     write_arpa(folder / "words.arpa", unigram(vocabulary(own.counts), own.counts, length=1.0))
     build_graph(folder, folder / "words.arpa", lexicon, tokens, unknown=False)
     return folder
+
+
+FALLBACK = (0.5, 1.0, 1.5)  # discounts where the counts allow no estimate, as lmplz --discount_fallback has them
+
+
+def adjusted_counts(sentences: Iterable[Sequence[str]], words: list[str], order: int
+                    ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """By order, from 1: the n-grams of a text, int64 (number, n), sorted, and their counts, int64 (number,).
+
+    Of the highest order, and of n-grams that begin with <s>, these are occurrences; of the others, the number of
+    different words that stand before them. Unknown words count as <unk>.
+    """
+    windows = windows_of(sentences, words, order)
+    windows, counts = _add_up(windows, np.ones(len(windows), np.int64))
+    found = []
+    for n in range(order, 0, -1):
+        whole = windows[:, 0] >= 0
+        found.append((windows[whole], counts[whole]))
+        shorter = windows[:, 1:]
+        # An n-gram that begins with <s> stands behind -1 alone: its occurrences are kept.
+        windows, counts = _add_up(shorter, np.where(whole, 1, counts)) if n > 1 else (shorter, counts)
+    return found[::-1]
+
+
+def estimate(sentences: Iterable[Sequence[str]], words: list[str], order: int) -> NGram:
+    """Interpolated modified Kneser-Ney over `words`, whether seen or not, of a text.
+
+    Chen and Goodman 1998 describe the smoothing; the treatment of `<s>`, `</s>` and `<unk>` is that of KenLM's lmplz
+    (Heafield et al. 2013).
+    """
+    tables, size = adjusted_counts(sentences, words, order), len(words)
+    adjusted = np.zeros(size)
+    adjusted[tables[0][0][:, 0]] = tables[0][1]
+    adjusted[BOS] = 0
+    discount = _discounts(adjusted)[np.minimum(adjusted, 3).astype(np.int64)]
+    total = max(adjusted.sum(), 1)
+    left = discount.sum() / total if adjusted.any() else 1.0
+    probs = (adjusted - discount) / total + left / (size - 1)
+    levels = [Level(np.zeros(size, np.int64), np.arange(size), np.log10(probs), np.zeros(size))]
+    levels[0].log_prob[BOS] = NEVER
+    model = NGram(words, levels)
+    for windows, counts in tables[1:]:
+        _add_order(model, windows, counts)
+    return model
+
+
+def _add_order(model: NGram, windows: np.ndarray, adjusted: np.ndarray) -> None:
+    histories, suffixes = model.rows(windows[:, :-1]), model.rows(windows[:, 1:])
+    below = model.levels[-1]
+    discount = _discounts(adjusted)[np.minimum(adjusted, 3)]
+    totals = np.bincount(histories, adjusted, len(below.word))
+    left = np.bincount(histories, discount, len(below.word))
+    seen = totals > 0
+    gamma = np.ones(len(below.word))
+    gamma[seen] = left[seen] / totals[seen]
+    below.backoff = np.log10(gamma)
+    probs = (adjusted - discount) / totals[histories] + gamma[histories] * 10 ** below.log_prob[suffixes]
+    model.levels.append(Level(histories, windows[:, -1].copy(), np.log10(probs), np.zeros(len(probs))))
+
+
+def _discounts(adjusted: np.ndarray) -> np.ndarray:
+    """What is taken off counts of 0, 1, 2, and 3 or more."""
+    n1, n2, n3, n4 = (int((adjusted == number).sum()) for number in (1, 2, 3, 4))
+    if min(n1, n2, n3) == 0:
+        return np.array([0, *FALLBACK])
+    y = n1 / (n1 + 2 * n2)
+    found = [1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
+    if any(not 0 <= value <= number for number, value in enumerate(found, 1)):
+        return np.array([0, *FALLBACK])
+    return np.array([0, *found])
+
+
+def _add_up(windows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different windows, sorted, with the sums of their counts."""
+    if len(windows) == 0:
+        return windows, counts
+    order = np.lexsort(windows.T[::-1])
+    windows, counts = windows[order], counts[order]
+    begins = np.flatnonzero(np.concatenate([[True], (windows[1:] != windows[:-1]).any(axis=1)]))
+    return windows[begins], np.add.reduceat(counts, begins)
+
+
+def without_unknown(model: NGram) -> NGram:
+    """The model without n-grams of two words and more that hold <unk>."""
+    return cut(model, [(windows_in(model, n) != UNK).all(axis=1) for n in range(2, model.order + 1)])
+
+
+def prune_by_entropy(model: NGram, threshold: float) -> NGram:
+    """Leave out the n-grams whose loss raises the perplexity by less than a part of `threshold` (Stolcke 1998).
+
+    Those that longer ones need as history or suffix stay. Backoff weights are computed anew.
+    """
+    keep = [_matters(model, n, threshold) for n in range(2, model.order + 1)]
+    return cut(model, keep)
+
+
+def _matters(model: NGram, n: int, threshold: float) -> np.ndarray:
+    level, below = model.levels[n - 1], model.levels[n - 2]
+    probs, shorter = 10 ** level.log_prob, 10 ** below.log_prob[suffixes(model, n)]
+    alpha = 10 ** below.backoff
+    numerator = 1 - np.bincount(level.history, probs, len(below.word))
+    denominator = 1 - np.bincount(level.history, shorter, len(below.word))
+    history = level.history
+    new_alpha = (numerator[history] + probs) / (denominator[history] + shorter)
+    ratio = np.log(new_alpha) - np.log(alpha[history])
+    loss = probs * (np.log(shorter) + np.log(new_alpha) - np.log(probs)) + numerator[history] * ratio
+    return np.expm1(-_history_probs(model, n)[history] * loss) >= threshold
+
+
+def _history_probs(model: NGram, n: int) -> np.ndarray:
+    """P(history) by the model, for all rows of order n - 1."""
+    probs = 10 ** model.levels[0].log_prob
+    probs[BOS] = probs[EOS]  # a sentence begins as often as one ends
+    for level in model.levels[1:n - 1]:
+        probs = probs[level.history] * 10 ** level.log_prob
+    return probs

@@ -1,9 +1,10 @@
 """N-gram language models as arrays: probabilities, perplexity, mixtures.
 
 An n-gram is a row that points at the row of its history one order below. Every history and every shorter suffix of an
-n-gram is in the model, too. `steps.search.kneser_ney` estimates such models, `steps.search.arpa` writes and reads them.
+n-gram is in the model, too. `steps.search.lm` estimates such models, `steps.search.arpa` writes and reads them.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -69,11 +70,15 @@ def vocabulary(words: Iterable[str]) -> list[str]:
 def windows_of(sentences: Iterable[Sequence[str]], words: list[str], order: int) -> np.ndarray:
     """A window for every word and </s> of the sentences: int64 (number, order), -1 before <s>."""
     ids = {word: number for number, word in enumerate(words)}
-    rows = [np.array([-1] * (order - 2) + [BOS, *(ids.get(word, UNK) for word in sentence), EOS])
-            for sentence in sentences]
-    found = [np.lib.stride_tricks.sliding_window_view(row, order) for row in rows] if order > 1 else \
-            [row[1:, None] for row in rows]
-    return np.concatenate(found) if found else np.zeros((0, order), np.int64)
+    lines = [[-1] * (order - 2) + [BOS, *(ids.get(word, UNK) for word in sentence), EOS] for sentence in sentences]
+    if not lines:
+        return np.zeros((0, order), np.int64)
+    flat = np.fromiter(itertools.chain([-1] * (order - 1), *lines), np.int64)
+    windows = np.lib.stride_tricks.sliding_window_view(flat, order)
+    begins = np.cumsum([0, *map(len, lines[:-1])])
+    wanted = np.ones(len(windows), bool)
+    wanted[(begins[:, None] + np.arange(max(1, order - 1))).ravel()] = False  # up to <s>: no window ends there
+    return windows[wanted]
 
 
 def from_tables(words: Sequence[str], tables: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> NGram:
