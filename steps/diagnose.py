@@ -15,7 +15,6 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_open, write_json
 from steps.common.process import output_lock
 from steps.config.load import load_experiment
-from steps.diagnosis.alignment import check_alignment
 from steps.diagnosis.bench import Bench
 from steps.diagnosis.context import Context, Finding, build_page, lines, summary
 from steps.diagnosis.features import (
@@ -38,14 +37,21 @@ from steps.diagnosis.labels import (
     check_set_tokens,
 )
 from steps.diagnosis.network import (
+    check_alignment,
     check_gradients,
     check_logits,
     check_loss,
-    check_norm,
     check_output,
     check_relus,
 )
-from steps.diagnosis.training import check_divergence, check_oscillation, check_overfit, check_plateau, check_rate
+from steps.diagnosis.training import (
+    check_divergence,
+    check_norm,
+    check_oscillation,
+    check_overfit,
+    check_plateau,
+    check_rate,
+)
 
 ON_DATA: dict[str, Callable[[Context], Finding]] = {
     "blank": check_blank, "ids": check_ids, "labels fit": check_lengths,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from steps.config.schema import Features, Model
-from steps.diagnosis import alignment, features, labels
+from steps.diagnosis import features, labels
 from steps.diagnosis import features as audio
 from steps.diagnosis import features as holes
 from steps.diagnosis import labels as sets
@@ -345,7 +345,7 @@ def spiking(feats, *places, every=1):
 ])
 def test_syllables_emitted_in_silence(model, places, every, severity, evidence):
     feats = words()
-    finding = alignment.judge_alignment(spiking(feats, *places, every=every), feats, model, FBANK)
+    finding = output.judge_alignment(spiking(feats, *places, every=every), feats, model, FBANK)
     assert finding.severity == severity and evidence in said(finding), finding
     assert ("sortagrad" in finding.remedy) == (severity != "ok")
 
@@ -355,17 +355,17 @@ def test_a_spike_is_where_its_syllable_is_likeliest():
     runs = spiking(feats, 5, 6, 7, 8, 9, 10, 11)
     for matrix in runs.values():
         matrix[6, 3] += 0.05  # the run reaches into the word, but its peak does not
-    assert alignment.judge_alignment(runs, feats, SEES_A_WORD, FBANK).severity == "error"
+    assert output.judge_alignment(runs, feats, SEES_A_WORD, FBANK).severity == "error"
 
 
 def test_alignment_where_there_is_no_silence_or_next_to_no_syllable():
     feats = words(silence=0)
-    assert alignment.judge_alignment(spiking(feats, 0, 14), feats, SEES_A_WORD, FBANK).severity == "ok"
-    assert alignment.judge_alignment(emissions([[0] * 25] * 9), words(9), SEES_A_WORD, FBANK).severity == "skipped"
+    assert output.judge_alignment(spiking(feats, 0, 14), feats, SEES_A_WORD, FBANK).severity == "ok"
+    assert output.judge_alignment(emissions([[0] * 25] * 9), words(9), SEES_A_WORD, FBANK).severity == "skipped"
     feats["a-003"][5] = np.nan
-    assert alignment.judge_alignment(spiking(feats, 0, 14), feats, SEES_A_WORD, FBANK).severity == "ok"
+    assert output.judge_alignment(spiking(feats, 0, 14), feats, SEES_A_WORD, FBANK).severity == "ok"
     flat = {utt: np.full_like(matrix, 7.0) for utt, matrix in feats.items()}
-    assert alignment.judge_alignment(spiking(flat, 0, 14), flat, SEES_A_WORD, FBANK).severity == "ok"
+    assert output.judge_alignment(spiking(flat, 0, 14), flat, SEES_A_WORD, FBANK).severity == "ok"
 
 
 def test_the_loss_of_a_deaf_network():

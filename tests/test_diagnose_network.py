@@ -20,10 +20,10 @@ from steps.diagnosis import network as layers
 from steps.diagnosis import network as objective
 from steps.diagnosis import training as overfit
 from steps.diagnosis import training as sweep
-from steps.diagnosis.alignment import check_alignment
 from steps.diagnosis.bench import Bench
 from steps.diagnosis.context import Context, Finding, summarise
-from steps.diagnosis.network import check_norm, check_output
+from steps.diagnosis.network import check_alignment, check_output
+from steps.diagnosis.training import check_norm
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import Batch
 from steps.model.checkpoints import named_parameters, save_weights

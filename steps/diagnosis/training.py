@@ -15,7 +15,7 @@ import pandas as pd
 
 from steps.diagnosis.bench import Bench
 from steps.diagnosis.context import Context, Finding, Severity, curves_figure, percent, sweep_figure
-from steps.diagnosis.network import deaf_loss
+from steps.diagnosis.network import UNTRAINED, deaf_loss, reference_loss
 from steps.report.errors import syllable_error_rate
 from steps.search.ctc import greedy
 
@@ -253,3 +253,37 @@ def judge_overfit(losses: np.ndarray, error_rate: float, planned: int) -> Findin
     return Finding("overfit", "error", "the network can't even learn one batch by heart", evidence,
                    "the fault lies in labels, loss or network, not in the amount of data: see the checks of loss, "
                    "blank, labels, gradients and ReLUs; try the network of conf/mini.yaml")
+
+
+# By how many times the loss may fall where batch norm normalises by the batch. hsk: 0.9, words with sentences: 1.4.
+NORM_BETTER = 1.08
+NORM_BATCH = range(8, 33)  # utterances
+
+
+def check_norm(bench: Bench) -> Finding:
+    """Batch norm's averages fit short and long utterances, each of which training batches with its like."""
+    if bench.trained is None:
+        return Finding("batch norm", "skipped", UNTRAINED)
+    utts = sorted(bench.utterances("dev"), key=lambda utt: len(utt.feats))
+    size = min(NORM_BATCH[-1], len(utts) // 2)
+    if size < NORM_BATCH[0]:
+        return Finding("batch norm", "skipped", f"too few of dev's utterances fit, {len(utts)} of {2 * NORM_BATCH[0]}")
+    batches = {name: bench.batch_of(group, len(group[-1].feats), max(len(utt.labels) for utt in group))
+               for name, group in (("shortest", utts[:size]), ("longest", utts[-size:]))}
+    bench.load()
+    averages, own = ([reference_loss(bench.inference(batch, own_norm), batch) for batch in batches.values()]
+                     for own_norm in (False, True))  # the latter change the averages
+    bench.reset()
+    losses = dict(zip(batches, zip(averages, own, strict=True), strict=True))
+    return judge_norm(losses)
+
+
+def judge_norm(losses: Mapping[str, tuple[float, float]]) -> Finding:
+    """`losses`: nats per label, with batch norm's averages and with the batch's own mean and variance, by group."""
+    evidence = [f"the {name} utterances of dev: loss {averages:.2f} as in decoding, {own:.2f} with the "
+                f"batch's own mean and variance, as in training" for name, (averages, own) in losses.items()]
+    if all(averages <= NORM_BETTER * own for averages, own in losses.values()):
+        return Finding("batch norm", "ok", "batch norm's averages fit short and long utterances", evidence)
+    return Finding("batch norm", "warning", "the network does worse with batch norm's averages than with each batch's "
+                   "own mean and variance", evidence, "train a third of the epochs, or more, with the averages: "
+                   "`train: {freeze_norm: 10}`")
