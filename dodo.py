@@ -18,15 +18,7 @@ from steps.config.load import (
     shapes_weights,
 )
 from steps.config.schema import GENERAL, TRAIN, Pinyin
-from steps.tasks.changes import (
-    SameAudio,
-    SameConfig,
-    SameCorpus,
-    SameFiles,
-    SameMatches,
-    SameOwnFiles,
-    SameSources,
-)
+from steps.tasks.changes import SameAudio, SameConfig, SameCorpus, SameFiles, SameMatches, SameOwnFiles, SameSources
 from steps.tasks.declare import (
     DATA,
     EXP,

@@ -9,12 +9,8 @@ from steps.diagnosis import features, labels
 from steps.diagnosis import features as audio
 from steps.diagnosis import features as holes
 from steps.diagnosis import labels as sets
-from steps.diagnosis import (
-    network as output,
-)
-from steps.diagnosis import (
-    training as curves,
-)
+from steps.diagnosis import network as output
+from steps.diagnosis import training as curves
 from steps.diagnosis.network import deaf_loss
 from steps.feats.audio import Audio
 from steps.model.batches import Batch

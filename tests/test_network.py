@@ -12,15 +12,7 @@ from steps.config.load import load_experiment
 from steps.config.schema import Model
 from steps.model.acoustic import check_size, memory_needed
 from steps.model.layers import Inference, StockLayers
-from steps.model.network import (
-    DFCNN,
-    FactoredOutput,
-    out_frames,
-    out_sizes,
-    sight,
-    syllable_parts,
-    time_reduction,
-)
+from steps.model.network import DFCNN, FactoredOutput, out_frames, out_sizes, sight, syllable_parts, time_reduction
 from steps.text.syllables import all_syllables, split
 
 ms.set_context(mode=ms.GRAPH_MODE)

@@ -18,11 +18,7 @@ from mindspore import nn, ops  # noqa: E402
 from onednn_cases import CONVOLUTIONS, NORMS, close, conv_float64, norm_float64, run  # noqa: E402
 
 from steps.config.schema import Model, Optimizer  # noqa: E402
-from steps.model.layers import (  # noqa: E402
-    CTCObjective,
-    StockLayers,
-    TrainStep,
-)
+from steps.model.layers import CTCObjective, StockLayers, TrainStep  # noqa: E402
 from steps.model.network import DFCNN, freeze_norms  # noqa: E402
 from steps.model.optimizer import make_optimizer  # noqa: E402
 
