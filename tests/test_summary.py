@@ -19,8 +19,8 @@ from tensorboardX.proto import event_pb2 as tensorboard
 
 from steps import mindinsight
 from steps.common.errors import UserError
-from steps.model.callbacks import Epoch, History
-from steps.model.summary import EVERY_STEPS, EXAMPLES, Summary, examples
+from steps.model.callbacks import EVERY_STEPS, EXAMPLES, Summary, examples
+from steps.model.checkpoints import Epoch, History
 
 ROOT = Path(__file__).parent.parent
 

@@ -176,7 +176,8 @@ def step_log(precision="fp32", network=None, dev=None):
     import mindspore as ms
 
     from steps.config.schema import Train
-    from steps.model.callbacks import Epoch, History, StepLog, Training
+    from steps.model.callbacks import StepLog, Training
+    from steps.model.checkpoints import Epoch, History
     from steps.model.parallel import Workers
 
     history = History([Epoch(1, 10, 1.0, 0.01, 2.0, 1.0, 2.0, 0.5, True)._asdict()])

@@ -1,4 +1,4 @@
-"""Checkpoints, and what a training writes at its begin.
+"""Checkpoints, the epochs that they are of, and what a training writes at its begin.
 
 `checkpoints/epoch-0012.ckpt` holds the weights (with batch norm's moving averages), `epoch-0012.optimizer.ckpt` the
 optimizer's state, and `epoch-0012.json` the history so far and the hashes of all three. The JSON is written last: a
@@ -9,7 +9,7 @@ and 1,000 updates of the next.
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mindspore as ms
 import numpy as np
@@ -85,6 +85,55 @@ def _fact(path: Path, name: str, value: Any) -> Any:
     if value.size > 1 or "." in name:  # names of parameters have dots, those of facts have none
         raise UserError(f"{path}: holds {name}; it belongs to another network than config.yaml describes")
     return value.asnumpy().item()
+
+
+class Epoch(NamedTuple):
+    """A row of train.csv."""
+
+    epoch: int
+    steps: int  # updates so far
+    seconds: float  # of training so far, dev passes included
+    learning_rate: float  # of the last update
+    train_loss: float  # nats per syllable, mean over the epoch's batches
+    grad_norm: float  # median over the epoch's updates, before clipping
+    dev_loss: float
+    dev_ser: float  # dev's syllable error rate, a fraction
+    best: bool  # the lowest dev_ser so far
+
+
+class History:
+    """The epochs done so far."""
+
+    def __init__(self, rows: list[dict] | None = None):
+        self.rows = [Epoch(**row) for row in rows or []]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return self.rows[-1].epoch if self.rows else 0
+
+    def add(self, row: Epoch) -> Epoch:
+        """Append an epoch, and mark it as best if it is."""
+        row = row._replace(best=not self.rows or row.dev_ser < min(before.dev_ser for before in self.rows))
+        self.rows.append(row)
+        return row
+
+    def best(self, count: int) -> list[int]:
+        """The epochs of lowest dev error, best first; the earlier of equals."""
+        return [row.epoch for row in sorted(self.rows, key=lambda row: (row.dev_ser, row.epoch))[:count]]
+
+    def epochs_since_best(self) -> int:
+        """How many epochs brought no lower dev error."""
+        return self.epochs - self.best(1)[0] if self.rows else 0
+
+    def as_dicts(self) -> list[dict]:
+        """For the checkpoint's metadata."""
+        return [row._asdict() for row in self.rows]
+
+    def write(self, path: Path) -> None:
+        """Write train.csv."""
+        rows = ([f"{value:.6g}" if isinstance(value, float) else str(value) for value in row] for row in self.rows)
+        write_lines(path, map(",".join, [Epoch._fields, *rows]))
 
 
 class Checkpoints:

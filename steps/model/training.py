@@ -24,14 +24,21 @@ from steps.corpus.write import read_pinyin
 from steps.feats.archive import load_cmvn, mean_std
 from steps.model.acoustic import DevPass, LogProbs, find_source, make_network, start_from
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.callbacks import EpochEnd, History, StepLog, Training
-from steps.model.checkpoints import Checkpoints, average, begin, named_parameters, read_checkpoint, save_weights
+from steps.model.callbacks import EpochEnd, StepLog, Summary, Training
+from steps.model.checkpoints import (
+    Checkpoints,
+    History,
+    average,
+    begin,
+    named_parameters,
+    read_checkpoint,
+    save_weights,
+)
 from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
 from steps.model.layers import CTCObjective, describe_kernels, kernels_for, layer_maker, set_device
 from steps.model.network import DFCNN, freeze_norms
 from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, check_precision, join_workers, make_step, with_precision
-from steps.model.summary import Summary
 from steps.text.syllables import BLANK, all_syllables, read_tokens, tokens_hash
 
 

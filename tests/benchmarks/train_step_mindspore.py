@@ -18,7 +18,8 @@ from mindspore import dataset
 
 from steps.config.schema import Augment, Experiment
 from steps.model.batches import Batch, TrainingBatches
-from steps.model.callbacks import History, StepLog, Training
+from steps.model.callbacks import StepLog, Training
+from steps.model.checkpoints import History
 from steps.model.layers import CTCObjective, TrainStep, kernels_for, layer_maker, set_device
 from steps.model.network import DFCNN
 from steps.model.optimizer import make_optimizer
