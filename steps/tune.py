@@ -22,7 +22,7 @@ from steps.common.process import output_lock
 from steps.config.exp_dir import finished_training
 from steps.config.load import Resolved
 from steps.corpus.table import read_table
-from steps.feats.archive import FeatureReader
+from steps.feats.archive import FeatureReader, dev_pinyin
 from steps.report.errors import syllable_error_rate
 from steps.search.ctc import Acoustic, greedy
 from steps.search.decode import TUNING, Search, make_search
@@ -39,14 +39,12 @@ def main() -> None:
     parser.add_argument("methods", nargs="+", choices=list(GRIDS), help="what to choose weights for")
     args = parser.parse_args()
     config = finished_training(args.exp_dir, DEV)
-    from steps.model.data import dev_pinyin  # MindSpore takes seconds to import: not for --help or a mistake
-
     with output_lock(args.exp_dir, "tune"):
         feats = FeatureReader(config.feature_dir / DEV / "feats.scp", config.features)
         refs = dev_pinyin(config, feats)
         parts = by_corpus(config, [utt for utt in feats if utt in refs])
 
-        from steps.model.acoustic import AcousticModel
+        from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import: not for --help or a mistake
 
         model = AcousticModel(args.exp_dir)
         log_probs = {utt: matrix for utts in parts.values() for utt, matrix in _heard(model, feats, utts, len(parts))}

@@ -10,9 +10,8 @@ from steps.common.files import write_lines
 from steps.config.load import Resolved
 from steps.config.schema import Augment, Corpus, Experiment, Features, Model, Train
 from steps.corpus.table import write_table
-from steps.model.augment import Segment, Splicer, Take, cut
+from steps.model.augment import Segment, Splicer, Take, cut, load_splicer
 from steps.model.batches import TrainingBatches
-from steps.model.data import load_splicer
 from steps.search.alignment import Timed
 from steps.text.tones import sounds_otherwise
 

@@ -10,8 +10,9 @@ from tiny_corpus import EXPERIMENT, SYLLABLES, write_tiny
 
 from steps.common.errors import UserError
 from steps.config.load import load_experiment
+from steps.feats.archive import NormalisedFeatures, dev_pinyin
 from steps.model.checkpoints import load_weights, named_parameters, save_weights
-from steps.model.data import TOO_SHORT, WORDLESS, NormalisedFeatures, dev_pinyin, training_labels
+from steps.model.training import TOO_SHORT, WORDLESS, training_labels
 
 TOKENS = ["<blk>", *SYLLABLES]
 

@@ -1,8 +1,9 @@
-"""Feature archives (ark/scp, Kaldi's format) and CMVN statistics."""
+"""Feature archives (ark/scp, Kaldi's format), CMVN statistics, and a set's features as training reads them."""
 
 import contextlib
 import os
 import struct
+import sys
 from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from steps.common.checksums import AGAIN, SUMS, check_sums
 from steps.common.errors import UserError
 from steps.common.files import atomic_path, remove_files
 from steps.common.yaml import read_yaml
-from steps.config.load import check_known
+from steps.config.load import Resolved, check_known
 from steps.config.schema import Features
-from steps.corpus.table import read_table, write_table
+from steps.corpus.table import read_numbers, read_table, write_table
+from steps.corpus.write import read_pinyin
 
 FILES = "feats.scp", "feats.ark", "utt2num_frames"
 OF_NO_MATTER = {"copies", "compress", "skip_bad", "cmn_frames"}  # keys of a config that a set's features don't show
@@ -134,6 +136,19 @@ def having_features(pinyin: Mapping[str, list[str]], utts: Container[str], path:
     return found
 
 
+def dev_pinyin(config: Resolved, feats: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """The syllables of dev's utterances that have features; how many have none is said.
+
+    Raises UserError where none has any.
+    """
+    path = config.data_dir / "dev" / "pinyin"
+    pinyin = read_pinyin(path)
+    found = having_features(pinyin, feats, path)
+    if len(found) < len(pinyin):
+        print(f"left out {len(pinyin) - len(found)} dev utterances: they have no features", file=sys.stderr)
+    return found
+
+
 class FeatureReader:
     """Random access to the matrices that a feats.scp lists.
 
@@ -233,3 +248,44 @@ def apply_cmvn(feats: np.ndarray, mean: np.ndarray, std: np.ndarray, cmn_frames:
 def cmvn_mean(feats: np.ndarray, mean: np.ndarray, cmn_frames: int) -> np.ndarray:
     """The mean that `apply_cmvn` takes off, float32 (bins,)."""
     return (feats.sum(axis=0) + cmn_frames * mean) / (len(feats) + cmn_frames) if cmn_frames else mean
+
+
+CACHE_BYTES = 2 << 30  # of features that the workers of a machine keep in memory, all together
+
+
+class NormalisedFeatures(Mapping):
+    """The features of one set with CMVN applied, float32 (frames, bins) by utterance.
+
+    Attributes:
+        frames: by utterance.
+        cached_bytes: of memory that they will be kept in: all of them, or nothing where that is above `budget`.
+    Raises UserError where the files do not fit each other, or the features are of another config than `config`.
+    """
+
+    def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray, config: Features, budget: int = CACHE_BYTES):
+        self._reader = FeatureReader(folder / "feats.scp", config)
+        self._mean, self._std, self._cmn_frames = mean, std, config.cmn_frames
+        self.frames = {utt: int(count) for utt, count in read_numbers(folder / "utt2num_frames").items()}
+        if self.frames.keys() != set(self._reader):
+            raise UserError(f"{folder}/utt2num_frames: has other utterances than feats.scp; run stage 3 (features) "
+                            "again")
+        size = sum(self.frames.values()) * len(mean) * 4
+        self.cached_bytes = size if size <= budget else 0
+        self._cache: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._reader)
+
+    def __contains__(self, utt: str) -> bool:
+        return utt in self._reader
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        if utt in self._cache:
+            return self._cache[utt]
+        feats = apply_cmvn(self._reader[utt], self._mean, self._std, self._cmn_frames).astype(np.float32)
+        if self.cached_bytes:
+            self._cache[utt] = feats
+        return feats

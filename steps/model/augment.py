@@ -6,15 +6,21 @@ alone (after Lam et al. 2021, "On-the-fly aligned data augmentation"; of sentenc
 """
 
 import itertools
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from steps.common.checksums import check_sums
+from steps.common.errors import UserError
+from steps.config.load import Resolved
 from steps.config.schema import Augment
-from steps.search.alignment import Timed
+from steps.corpus.table import read_speakers
+from steps.search.alignment import Timed, read_ctm
 from steps.search.ctc import BLANK
+from steps.text.tones import sounds_otherwise
 
 FILTER_KNOTS = 3, 7  # of a filter's curve, ends included
 
@@ -229,3 +235,33 @@ def cut(syllables: list[Timed], frames: int, frame_shift_s: float) -> list[tuple
     end = syllables[-1].begin + syllables[-1].duration + SILENCE_S
     edges = [begin, *(one.begin for one in syllables[1:]), end]
     return list(itertools.pairwise(min(frames, round(edge / frame_shift_s)) for edge in edges))
+
+
+def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tokens: list[str],
+                 config: Resolved) -> Splicer | None:
+    """The splicer of training utterances, which cuts where the alignment `train.ali` says; None if the config has none.
+
+    Says how many are spliced, where not all are. Raises UserError where the alignment is not there, or is of other
+    utterances.
+    """
+    path = config.ali_ctm
+    if path is None:
+        return None
+    check_sums(path.parent, f"align again (doit align:{config.experiment.train.ali})", [path.name])
+    shift = config.features.frame_shift_ms / 1000
+    takes = {}
+    for utt, timed in read_ctm(path).items():
+        if utt in labels and [one.syllable for one in timed] == [tokens[token] for token in labels[utt]]:
+            pieces = cut(timed, frames[utt], shift)
+            if all(begin < end for begin, end in pieces):
+                takes[utt] = Take([Segment(utt, begin, end) for begin, end in pieces], labels[utt])
+    if len(takes) * 2 < len(labels):
+        raise UserError(f"{path}: has {len(takes)} of the {len(labels)} training utterances with the syllables that "
+                        f"{config.data_dir}/train/pinyin gives them; align the same corpus (doit align)")
+    if len(takes) < len(labels):
+        print(f"{path}: {len(takes)} of the {len(labels)} training utterances are spliced; the others are not in it, "
+              f"or with other syllables", file=sys.stderr)
+    speakers = read_speakers(config.data_dir / "train" / "utt2spk", takes)
+    return Splicer(takes, speakers, config.experiment.train.augment.splice,
+                   lambda token, following: sounds_otherwise(tokens[token], tokens[following]),
+                   config.experiment.train.augment.splice_run)

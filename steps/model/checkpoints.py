@@ -7,6 +7,7 @@ and 1,000 updates of the next.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +19,13 @@ from mindspore.train import serialization
 
 from steps.common.checksums import HISTORY, TRAINED, forget_sums
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, atomic_path, sha256, write_json, write_lines
+from steps.common.files import atomic_open, atomic_path, read_json, sha256, write_json, write_lines
+from steps.common.process import cores, environment
 from steps.config.exp_dir import DIGEST, hash_of, is_same_training, move_aside
 from steps.config.load import Resolved, dump
 from steps.feats.archive import load_cmvn, save_cmvn
 from steps.model.batches import write_buckets
+from steps.model.layers import describe_kernels, kernels_for
 
 # MindSpore refuses a checkpoint that is larger than the free memory. It does not count the memory that holds cached
 # files, which Linux gives back when it is needed. So the check is switched off: None means that nothing is known.
@@ -241,3 +244,30 @@ def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]
     write_json(exp_dir / "inputs.json", {**read, DIGEST: hash_of(read)})
     with atomic_open(exp_dir / "config.yaml") as file:
         file.write(dump(config))
+
+
+def describe_run(config: Resolved, exp_dir: Path, network: nn.Cell, left_out: dict[str, str]) -> None:
+    """Tell the reader and env.json which utterances are left out, and which kernels and versions are used.
+
+    A training that was interrupted has several runs. env.json lists all of them, and says the rest of the last.
+    """
+    write_lines(exp_dir / "left_out", (f"{utt} {reason}" for utt, reason in sorted(left_out.items())))
+    for reason in sorted(set(left_out.values())):
+        count = list(left_out.values()).count(reason)
+        print(f"left out {count} training utterances: {reason}; see {exp_dir}/left_out", file=sys.stderr)
+    print(describe_kernels(config.experiment), file=sys.stderr)
+    env, kernels = environment(), kernels_for(config.experiment)[0]
+    threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
+    run = {key: env[key] for key in ("date", "git_commit", "host", "processor")} | {"threads": threads,
+                                                                                   "kernels": kernels}
+    weights = sum(parameter.size for parameter in network.trainable_params())
+    write_json(exp_dir / "env.json", {**env, "kernels": kernels, "weights": weights,
+                                      "runs": [*_earlier_runs(exp_dir / "env.json"), run]})
+
+
+def _earlier_runs(path: Path) -> list[dict]:
+    try:
+        runs = read_json(path, "", "").get("runs", [])
+        return runs if isinstance(runs, list) else []
+    except UserError:  # not there, or damaged: it is written anew
+        return []

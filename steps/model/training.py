@@ -1,11 +1,11 @@
 """Stage 4: from features and syllables to exp/<experiment>/final.ckpt. `train` is the whole of it.
 
-Read next: batches (what the network is given), network, loss (the step), callbacks (the end of an epoch).
+Read next: batches (what the network is given), network, layers (the step), callbacks (the end of an epoch).
 """
 
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,27 +15,26 @@ from mindspore import dataset, nn
 
 from steps.common.checksums import AGAIN, HISTORY, TRAINED, check_sums, write_sums
 from steps.common.errors import UserError
-from steps.common.files import read_json, write_json, write_lines
-from steps.common.process import cores, environment
 from steps.config.exp_dir import end_progress, inputs
 from steps.config.load import Resolved
 from steps.corpus.table import read_speakers
 from steps.corpus.write import read_pinyin
-from steps.feats.archive import load_cmvn, mean_std
+from steps.feats.archive import CACHE_BYTES, NormalisedFeatures, dev_pinyin, having_features, load_cmvn, mean_std
 from steps.model.acoustic import DevPass, LogProbs, find_source, make_network, start_from
-from steps.model.batches import Batch, TrainingBatches
+from steps.model.augment import load_splicer
+from steps.model.batches import Batch, TrainingBatches, labels_fit
 from steps.model.callbacks import EpochEnd, StepLog, Summary, Training
 from steps.model.checkpoints import (
     Checkpoints,
     History,
     average,
     begin,
+    describe_run,
     named_parameters,
     read_checkpoint,
     save_weights,
 )
-from steps.model.data import CACHE_BYTES, NormalisedFeatures, dev_pinyin, load_splicer, training_labels
-from steps.model.layers import CTCObjective, describe_kernels, kernels_for, layer_maker, set_device
+from steps.model.layers import CTCObjective, layer_maker, set_device
 from steps.model.network import DFCNN, freeze_norms
 from steps.model.optimizer import make_optimizer
 from steps.model.parallel import Workers, check_precision, join_workers, make_step, with_precision
@@ -61,7 +60,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
     batches, dev, left_out = load_data(config, tokens, workers)
     if workers.writes:
         begin(config, exp_dir, tokens, batches.buckets, read)
-        _report(config, exp_dir, network, left_out)
+        describe_run(config, exp_dir, network, left_out)
     workers.wait()  # until worker 0 has moved an older training aside: the others look for checkpoints next
 
     steps = batches.steps_per_epoch * experiment.train.epochs
@@ -237,31 +236,37 @@ def load_data(config: Resolved, tokens: list[str], workers: Workers
     return batches, (dev_feats, dev_pinyin(config, dev_feats)), left_out
 
 
-def _report(config: Resolved, exp_dir: Path, network: nn.Cell, left_out: dict[str, str]) -> None:
-    """Tell the reader and env.json which utterances are left out, and which kernels and versions are used.
+TOO_SHORT = "more syllables than the network leaves frames for"
+WORDLESS = "no syllables"
 
-    A training that was interrupted has several runs. env.json lists all of them, and says the rest of the last.
+
+def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tokens: list[str],
+                    config: Resolved) -> tuple[dict[str, list[int]], dict[str, str]]:
+    """Token ids by utterance; and the utterances that cannot be trained on, with the reason for each.
+
+    Utterances without features are those that stage 3 skipped. Raises UserError for a syllable that is no token, and
+    where more than one utterance in ten would be left out.
     """
-    write_lines(exp_dir / "left_out", (f"{utt} {reason}" for utt, reason in sorted(left_out.items())))
-    for reason in sorted(set(left_out.values())):
-        count = list(left_out.values()).count(reason)
-        print(f"left out {count} training utterances: {reason}; see {exp_dir}/left_out", file=sys.stderr)
-    print(describe_kernels(config.experiment), file=sys.stderr)
-    env, kernels = environment(), kernels_for(config.experiment)[0]
-    threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
-    run = {key: env[key] for key in ("date", "git_commit", "host", "processor")} | {"threads": threads,
-                                                                                   "kernels": kernels}
-    weights = sum(parameter.size for parameter in network.trainable_params())
-    write_json(exp_dir / "env.json", {**env, "kernels": kernels, "weights": weights,
-                                      "runs": [*_earlier_runs(exp_dir / "env.json"), run]})
+    ids = {token: number for number, token in enumerate(tokens)}
+    unknown = Counter(syllable for syllables in pinyin.values() for syllable in syllables if syllable not in ids)
+    if unknown:
+        raise UserError(f"{config.data_dir}/train/pinyin: {len(unknown)} syllables are not in tokens.txt, such as "
+                        f"{unknown.most_common(1)[0][0]!r}; run stage 2 (lexicon) again")
+    heard = having_features(pinyin, frames, config.data_dir / "train" / "pinyin")
+    labels = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in heard.items()}
+    left_out = {utt: TOO_SHORT if ids else WORDLESS for utt, ids in labels.items()
+                if not labels_fit(frames[utt], ids, config.experiment.model)}
+    if len(left_out) * 10 > len(labels):
+        _refuse(config, left_out, len(labels))
+    return {utt: ids for utt, ids in labels.items() if utt not in left_out}, left_out
 
 
-def _earlier_runs(path: Path) -> list[dict]:
-    try:
-        runs = read_json(path, "", "").get("runs", [])
-        return runs if isinstance(runs, list) else []
-    except UserError:  # not there, or damaged: it is written anew
-        return []
+def _refuse(config: Resolved, left_out: dict[str, str], count: int) -> None:
+    reason, number = Counter(left_out.values()).most_common(1)[0]
+    utt = min(utt for utt in left_out if left_out[utt] == reason)
+    remedy = "remove them from the corpus, or add what is spoken to its text" if reason == WORDLESS else \
+        "lower the strides and pools in frames (model.blocks), or check that audio and text belong together"
+    raise UserError(f"{config.data_dir}/train: {number} of {count} utterances, such as {utt}, have {reason}; {remedy}")
 
 
 def _resume(checkpoints: Checkpoints, network: nn.Cell, optimizer: nn.Cell) -> tuple[History, dict[str, Any]]:
