@@ -10,7 +10,7 @@ from pathlib import Path
 
 from steps.config.schema import Corpus
 from steps.corpus.find import corpus_root, read_sets
-from steps.corpus.table import PairOptions as Options
+from steps.corpus.rows import PairOptions as Options
 from steps.corpus.write import Utterance
 from steps.download import Archive
 

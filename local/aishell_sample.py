@@ -14,8 +14,7 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.corpus.find import corpus_root, find_audio, named_root
-from steps.corpus.rows import read_columns
-from steps.corpus.table import half_width, pair, read_lines
+from steps.corpus.rows import half_width, pair, read_columns, read_lines
 from steps.corpus.write import Utterance, set_of
 from steps.download import Archive, fetch_all
 

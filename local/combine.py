@@ -11,7 +11,7 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.config.load import read_corpus
 from steps.config.schema import Corpus, Name, Pinyin, Strict
-from steps.corpus.derived import is_derived
+from steps.corpus.table import is_derived
 from steps.corpus.write import Utterance, read_data_dir
 from steps.text.transcripts import transcribe
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.corpus.find import corpus_root
-from steps.corpus.rows import read_columns
-from steps.corpus.table import half_width, refuse_or_leave_out
+from steps.corpus.rows import half_width, read_columns
+from steps.corpus.table import refuse_or_leave_out
 from steps.corpus.validate import text_fault
 from steps.corpus.write import Utterance
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from steps.config.schema import Corpus
 from steps.corpus.find import corpus_root, find_audio
-from steps.corpus.table import PairOptions as Options
-from steps.corpus.table import Unpaired, half_width, pair, read_lines, refuse
+from steps.corpus.rows import PairOptions as Options
+from steps.corpus.rows import Unpaired, half_width, pair, read_lines
+from steps.corpus.table import refuse
 from steps.corpus.write import Utterance
 from steps.download import Archive
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from steps.common.errors import UserError
 from steps.config.schema import Corpus
 from steps.corpus.find import corpus_root, find_audio
-from steps.corpus.table import PairOptions as Options
-from steps.corpus.table import half_width, pair, read_lines
+from steps.corpus.rows import PairOptions as Options
+from steps.corpus.rows import half_width, pair, read_lines
 from steps.corpus.write import Utterance, by_speaker
 from steps.download import Archive
 

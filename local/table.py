@@ -20,8 +20,8 @@ from pydantic import AfterValidator
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.corpus.find import beside_them, named_root
-from steps.corpus.rows import Row, find_column, read_rows
-from steps.corpus.table import half_width, refuse_or_leave_out, shorten
+from steps.corpus.rows import Row, find_column, half_width, read_rows
+from steps.corpus.table import refuse_or_leave_out, shorten
 from steps.corpus.validate import text_fault
 from steps.corpus.write import Utterance, split_speakers
 from steps.text.transcripts import written_syllables

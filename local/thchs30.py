@@ -17,7 +17,8 @@ from pydantic import Field
 from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.corpus.find import corpus_root
-from steps.corpus.table import read_lines, refuse
+from steps.corpus.rows import read_lines
+from steps.corpus.table import refuse
 from steps.corpus.write import Utterance, share_of
 from steps.download import Archive
 from steps.text.syllables import normalize

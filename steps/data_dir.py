@@ -14,16 +14,8 @@ from steps.common.parallel import count
 from steps.common.yaml import load
 from steps.config.schema import Features
 from steps.corpus.audio import check_audios
-from steps.corpus.table import (
-    half_width,
-    read_lines,
-    read_numbers,
-    read_table,
-    refuse,
-    scan_table,
-    shorten,
-    write_table,
-)
+from steps.corpus.rows import half_width, read_lines
+from steps.corpus.table import read_numbers, read_table, refuse, scan_table, shorten, write_table
 from steps.corpus.validate import (
     SPK_TABLES,
     UTT_TABLES,

@@ -23,8 +23,7 @@ from steps.common.parallel import track
 from steps.common.process import output_lock
 from steps.config.load import load_corpus
 from steps.config.schema import Pinyin
-from steps.corpus.derived import is_derived, is_own, note_own, write_derived
-from steps.corpus.table import read_numbers
+from steps.corpus.table import is_derived, is_own, note_own, read_numbers, write_derived
 from steps.text.reading import Word
 from steps.text.syllables import token_lines
 from steps.text.traditional import is_basic, simplified

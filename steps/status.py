@@ -15,7 +15,7 @@ from steps.common.checksums import SUMS, result_folders, wrong_files
 from steps.common.errors import UserError, run
 from steps.common.files import megabytes
 from steps.common.parallel import track
-from steps.corpus.derived import doubtful
+from steps.corpus.table import doubtful
 from steps.tasks.states import Standing, about, survey
 
 STYLES = {"done": "green", "running": "bold cyan", "failed": "bold red", "interrupted": "red", "stale": "yellow",

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 import steps.data_dir
 from steps.common.errors import UserError
 from steps.corpus.audio import check_audio
-from steps.corpus.derived import write_derived
-from steps.corpus.table import read_table, scan_table, write_table
+from steps.corpus.table import read_table, scan_table, write_derived, write_table
 from steps.corpus.validate import validate
 from steps.corpus.write import Utterance, read_data_dir, set_of, split_speakers, write_data_dir, write_sets
 from steps.data_dir import combine, fix, spread, subset

@@ -6,14 +6,7 @@ import pytest
 
 from steps.common import files
 from steps.common.errors import UserError, plain
-from steps.common.files import (
-    atomic_open,
-    check_is_file,
-    remove_leftovers,
-    unfinished,
-    utf8_text,
-    write_lines,
-)
+from steps.common.files import atomic_open, check_is_file, remove_leftovers, unfinished, utf8_text, write_lines
 
 
 def test_a_file_is_replaced_in_one_step(tmp_path):

@@ -9,9 +9,8 @@ from commands import call
 from steps import stage2_lexicon as stage
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
-from steps.corpus import derived
-from steps.corpus.derived import is_derived
-from steps.corpus.table import read_table
+from steps.corpus import table as tables
+from steps.corpus.table import is_derived, read_table
 from steps.corpus.write import read_pinyin
 from steps.stage2_lexicon import make_lexicon
 from steps.text import transcripts
@@ -92,9 +91,9 @@ def test_a_rate_that_half_of_the_sentences_lack_is_told(data_dir, capsys, second
 
 
 def test_pinyin_that_is_not_as_it_was_written_is_doubtful(data_dir, capsys):
-    assert derived.doubtful(data_dir, "dev") == ""  # nothing is noted yet
+    assert tables.doubtful(data_dir, "dev") == ""  # nothing is noted yet
     make_lexicon(data_dir, SETS, Pinyin())
-    assert derived.doubtful(data_dir, "dev") == ""
+    assert tables.doubtful(data_dir, "dev") == ""
     path = data_dir / "dev/pinyin"
     path.write_text(path.read_text().replace("wo3", "wo4"))
     for _ in range(2):
@@ -161,7 +160,7 @@ def test_pinyin_mended_by_hand_is_kept(data_dir):
 @pytest.mark.parametrize("survives", range(6))
 def test_killed_between_two_files_it_is_made_good_by_the_next_run(data_dir, monkeypatch, survives):
     make_lexicon(data_dir, SETS, Pinyin())
-    write = derived.write_lines
+    write = tables.write_lines
     left = iter(range(survives))
 
     def dying(path, lines):
@@ -170,7 +169,7 @@ def test_killed_between_two_files_it_is_made_good_by_the_next_run(data_dir, monk
         write(path, lines)
 
     policy = Pinyin(sandhi="spoken", neutral_tone="citation")
-    monkeypatch.setattr(derived, "write_lines", dying)
+    monkeypatch.setattr(tables, "write_lines", dying)
     if survives < 5:
         with pytest.raises(KeyboardInterrupt):
             make_lexicon(data_dir, SETS, policy)

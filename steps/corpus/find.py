@@ -15,7 +15,7 @@ from types import ModuleType
 from steps.common.errors import UserError
 from steps.config.load import CONF, check
 from steps.config.schema import TRAIN, Corpus, Strict
-from steps.corpus.table import PairOptions, half_width, pair, read_transcript
+from steps.corpus.rows import PairOptions, half_width, pair, read_transcript
 from steps.corpus.write import Utterance
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".amr", ".wma", ".webm", ".aiff", ".au")

@@ -1,21 +1,24 @@
-"""Tables with a header and a line an utterance, as spreadsheets and corpora write them (csv, tsv), read strictly."""
+"""Tables with a header (csv, tsv) and transcripts, as spreadsheets and corpora write them, read strictly."""
 
 import codecs
 import contextlib
 import csv
 import io
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from steps.common.errors import UserError
 from steps.common.files import check_is_file
-from steps.corpus.table import half_width, refuse
+from steps.config.schema import Strict
+from steps.corpus.table import BOM, decode, refuse
 
 BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",  # the longer one first
         codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-BOM = "\ufeff"
 DELIMITERS = "\t", ";", ",", "|"
 OTHERS = (  # what is no table in plain text, by its first bytes
     (rb"PK\x03\x04|\xd0\xcf\x11\xe0", "a spreadsheet, not a table in plain text; save it as CSV UTF-8"),
@@ -168,3 +171,64 @@ def _fault(cells: list[str], header: list[str]) -> str | None:
         return f"{len(cells)} cells where the header has {len(header)} columns"
     control = next((char for cell in cells for char in cell if ord(char) < 32 and char != "\t"), None)
     return f"a control character ({control!r}); remove it" if control else None
+
+
+Unpaired = Literal["untranscribed", "unrecorded"]  # recordings without a transcript, transcripts without a recording
+WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}  # full-width forms to ASCII
+
+
+class PairOptions(Strict):
+    """`options:` of the corpora that `pair` puts together."""
+
+    skip: list[Unpaired] = []  # what may lack its other half, and is left out
+
+
+def read_lines(path: str | os.PathLike) -> list[str]:
+    """A text file's lines, without their newlines. Raises UserError for GBK, a BOM or CRLF, and where it is missing."""
+    text, faults = decode(Path(path))
+    if faults:
+        raise UserError("\n  ".join(faults))
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def read_transcript(path: str | os.PathLike) -> dict[str, str]:
+    """A file of `utt text…` lines in any order. Raises UserError for a line without text, and for an id used twice."""
+    texts, faults = {}, []
+    for number, line in enumerate(read_lines(path), 1):
+        utt, _, text = line.replace("\t", " ").partition(" ")
+        if not text.strip():
+            faults.append(f"{path}:{number}: {utt or 'an empty line'}: no text")
+        elif utt in texts:
+            faults.append(f"{path}:{number}: {utt}: the utterance is there twice")
+        texts[utt] = text.strip()
+    refuse(faults)
+    return texts
+
+
+def half_width(text: str) -> str:
+    """Full-width letters, digits, signs and blanks as ASCII, one blank at the most between words, nothing invisible.
+
+    Invisible are Unicode's format characters, such as a zero-width space or a soft hyphen. A letter and the marks on it
+    are one character where Unicode has one (NFC).
+    """
+    visible = text if text.isprintable() else "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return " ".join(unicodedata.normalize("NFC", visible).translate(WIDE).split())
+
+
+def pair(wavs: Iterable[str], texts: Iterable[str], where: Path, skip: Iterable[Unpaired] = ()) -> list[str]:
+    """The ids that have a recording and a transcript, sorted.
+
+    Raises UserError where one lacks the other, unless `skip` names that case: then stderr says how many are left out.
+    """
+    wavs, texts = set(wavs), set(texts)
+    cases = {"untranscribed": (wavs - texts, len(wavs), "recordings have no transcript"),
+             "unrecorded": (texts - wavs, len(texts), "transcripts have no recording")}
+    for case, (alone, total, what) in cases.items():
+        if not alone:
+            continue
+        message = f"{where}: {len(alone)} of {total} {what}, such as {', '.join(sorted(alone)[:3])}"
+        if case not in skip:
+            raise UserError(f"{message}; is the corpus whole and fully extracted? If this is how it is, "
+                            f"`options: {{skip: [{case}]}}` leaves them out")
+        print(f"{message}: left out", file=sys.stderr)
+    return sorted(wavs & texts)

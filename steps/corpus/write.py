@@ -14,8 +14,7 @@ from typing import NamedTuple
 from steps.common.checksums import write_sums
 from steps.common.errors import UserError
 from steps.common.files import size_and_time, unfinished
-from steps.corpus.derived import doubtful, keep_mended
-from steps.corpus.table import read_table, refuse, write_table
+from steps.corpus.table import doubtful, keep_mended, read_table, refuse, write_table
 from steps.corpus.validate import Summary, read_valid, text_fault, validate
 
 

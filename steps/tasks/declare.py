@@ -15,7 +15,7 @@ from steps.common.process import busy
 from steps.config.load import Resolved, set_file
 from steps.config.schema import Corpus
 from steps.config.variants import families
-from steps.corpus.derived import is_derived
+from steps.corpus.table import is_derived
 from steps.tasks.record import directory
 
 Config = TypeVar("Config")

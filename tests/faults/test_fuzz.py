@@ -26,8 +26,7 @@ from steps.config.load import Resolved, dump, experiment_names, flatten, load_ex
 from steps.config.schema import Corpus, Experiment, Features
 from steps.config.variants import Sweep, Written
 from steps.corpus.audio import check_audio, read_blocks
-from steps.corpus.rows import read_rows
-from steps.corpus.table import read_transcript
+from steps.corpus.rows import read_rows, read_transcript
 from steps.corpus.whole import cut_short, doubtful_end
 from steps.deploy.sound import open_sound
 from steps.feats.compute import check_config
