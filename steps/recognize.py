@@ -109,6 +109,8 @@ def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -
             yield block
 
     phrases = list(named(path, recognizer.phrases(with_progress(blocks(), sound.seconds, rate, path))))
+    if sound.check and sound.check.doubt:
+        print(f"warning: {path}: {sound.check.doubt}", file=sys.stderr)
     if args.accents:
         phrases = [phrase._replace(syllables=[one._replace(syllable=accented(one.syllable))
                                               for one in phrase.syllables]) for phrase in phrases]

@@ -57,6 +57,10 @@ def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
         summaries.append(summary)
         unread += [summary.unread_message(data_dir / name)] if summary.unread else []
     _refuse_or_warn(unread, summaries, policy)
+    without = [name for name in sets if not (data_dir / name / "text").exists()]
+    if 0 < len(without) < len(sets):
+        print(f"warning: {data_dir / without[0] / 'text'}: no such file, where other sets have one: the words of the "
+              f"set are not known; run stage 1 again, if it should have some", file=sys.stderr)
     for name, table in shipped.items():
         _respell(data_dir / name / "pinyin", table)
     write_derived(data_dir, derived)

@@ -79,7 +79,7 @@ def check_input(data_dir: Path) -> None:
     Say on stderr how many were changed after stage 1.
     """
     wavs = read_wav_scp(data_dir / "wav.scp")
-    check_sums(data_dir, AGAIN.format("1 (prepare)"), ["wav.scp", "utt2dur"])
+    check_sums(data_dir, AGAIN.format("1 (prepare)"), ["wav.scp", "utt2dur", "utt2audio"])
     if not any(is_there(wav) for _, wav in wavs):
         raise UserError(f"{data_dir / 'wav.scp'}: none of its {len(wavs)} recordings is there, such as {wavs[0][1]}; "
                         f"is the disk mounted? Else run stage 1 (prepare) again")

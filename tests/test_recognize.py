@@ -423,13 +423,15 @@ def test_a_broken_file_among_many_is_named_and_the_rest_goes_on(exp_dir, tmp_pat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         soundfile.write(tmp_path / name, speech(3, 22050), 22050)
     (tmp_path / "b.wav").write_bytes(b"RIFF broken")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
     (tmp_path / "notes.txt").write_text("not a recording")
     done = command(exp_dir, tmp_path, "--format", "json")
     assert done.returncode == 1
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [Path(one["file"]).name for one in found] == ["a.wav", "c.flac"]
-    assert found[0]["text"] == found[1]["text"] != "" and found[0]["duration"] == 3.0
-    assert b"b.wav: not readable" in done.stderr and b"1 of 3 recordings" in done.stderr
+    assert [Path(one["file"]).name for one in found] == ["a.wav", "silent.wav", "c.flac"]
+    assert found[0]["text"] == found[2]["text"] != "" and found[0]["duration"] == 3.0
+    assert b"b.wav: not readable" in done.stderr and b"1 of 4 recordings" in done.stderr
+    assert b"silent.wav: digital silence" in done.stderr
     assert b"Traceback" not in done.stderr
 
 

@@ -15,7 +15,7 @@ from steps.common.errors import UserError
 from steps.corpus.audio import MAGIC as FOREIGN_MAGIC
 from steps.corpus.audio import READ, UnknownFormatError, audio_info, foreign_kind
 from steps.corpus.whole import cut_short, doubtful_end
-from steps.feats.audio import resampled, stream_audio
+from steps.feats.audio import SampleCheck, resampled, stream_audio
 
 BLOCK_S = 10  # seconds of sound that a pipe is read by
 LIVE_S = 0.2  # and that are waited for, at the most, where they are wanted as they come
@@ -33,9 +33,10 @@ SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".
 class Sound(NamedTuple):
     """A recording."""
 
-    blocks: Iterator[np.ndarray]  # float32 (samples,), one channel, full scale ±1
+    blocks: Iterable[np.ndarray]  # float32 (samples,), one channel, full scale ±1
     seconds: float | None  # None: not known before its end
     doubt: str | None = None  # what makes doubtful that it is whole
+    check: SampleCheck | None = None  # of the samples, as far as they have been read
 
 
 def open_sound(path: Path, sample_rate: int) -> Sound:
@@ -46,7 +47,7 @@ def open_sound(path: Path, sample_rate: int) -> Sound:
     """
     try:
         stream = stream_audio(path, sample_rate)
-        return Sound(stream.blocks, audio_info(path).seconds, stream.doubt)
+        return Sound(stream.blocks, audio_info(path).seconds, stream.doubt, stream.check)
     except UnknownFormatError as error:
         unknown = error
         if "malformed" in str(error):  # libsndfile knows its kind: of a CAF cut short others would read what is there

@@ -235,6 +235,8 @@ case("lexicon: a policy that there is not", sub("conf/corpora/own.yaml", "module
 
 # Stage 3
 case("features: no such features", nothing, "conf/features/mel.yaml: no such file", "stage3_features own mel")
+case("features: the size of a recording is another", sub("data/own/dev/utt2audio", r" \d", " 7"),
+     "utt2audio: is not as it was written")
 case("features: a duration that is no number", bare("data/own/dev/utt2dur", sub, "0.4", "0,4"), "utt2dur: ")
 case("features: a duration that is infinite", bare("data/own/dev/utt2dur", sub, "0.4", "inf"), "utt2dur: ")
 case("features: a duration of a million years", bare("data/own/dev/utt2dur", sub, "0.4", "3e13"), "are free")
