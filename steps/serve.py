@@ -81,7 +81,8 @@ def listen(host: str, port: int) -> socket.socket:
 def check_model(exp_dir: Path) -> None:
     """Raise UserError where there is neither a trained experiment nor an exported one."""
     if not any((exp_dir / name).exists() for name in ("final.ckpt", "export.json", "export/export.json")):
-        raise UserError(f"{exp_dir}: holds no trained experiment; train it first, or name another directory")
+        raise UserError(f"{exp_dir}: holds no trained experiment; train it first, or name another directory, such as "
+                        "exp/mini")
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def load_model(exp_dir: Path) -> Model:
               f"python -m steps.export {exp_dir}", file=sys.stderr)
     if not checkpoint.exists():
         raise UserError(f"{exp_dir}: holds no trained experiment (final.ckpt) and no exported one (export.json); "
-                        "train it first, or name another directory")
+                        "train it first, or name another directory, such as exp/mini")
     return MindSporeModel(exp_dir)
 
 
