@@ -51,6 +51,9 @@ def test_advice_names_what_stands_out_alone():
     training = Counter({"ma1": 900, "zhang1": 2})
     even = {f"u{i}": [good, good, ("ma1", "ba1"), good, good] for i in range(30)}
     assert advice(find_mistakes(even, training, {})) == []
+    by_chance = {f"u{i}": [("ma1", "ba1") if i < 4 else good, *[("ma1", "ba1") if i < 2 else good] * 5]
+                 for i in range(100)}
+    assert advice(find_mistakes(by_chance, training, {})) == []  # 4 errors of 100 where 2.3 were expected
     some = even | {f"r{i}": [good, good, rare, good, good] for i in range(25)}
     [(text, values)] = advice(find_mistakes(some, training, {}))
     assert "fewer than 5 times" in text and values == {"rate": "100.0 %", "errors": 25, "deletions": 0}

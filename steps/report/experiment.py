@@ -130,7 +130,7 @@ PLACES = ["alone", "first", "second", "in between", "last"]
 TEMPOS = ["slowest quarter", "second", "third", "fastest quarter"]
 SHOWN_PARTS = 12  # initials, finals or tones, those with the most errors
 FEWEST = 20  # syllables that a group must have before it is worth a word
-WORSE = 1.3  # times the error rate of all syllables: then a group is worth a word
+WORSE = 1.3  # times the error rate of all syllables: then a group is worth a word, where chance does not explain it
 
 
 class Said(NamedTuple):
@@ -262,7 +262,8 @@ def _joined(groups: Iterable[Group]) -> Group:
 
 
 def _stands_out(group: Group, whole: Group) -> bool:
-    return group.syllables >= FEWEST and group.rate > WORSE * whole.rate
+    expected = group.syllables * whole.rate
+    return group.syllables >= FEWEST and group.errors > max(WORSE * expected, expected + 2 * math.sqrt(expected))
 
 
 def _values(group: Group) -> dict[str, Any]:
