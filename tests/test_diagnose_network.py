@@ -97,8 +97,8 @@ class TwoSoftmaxes(CTCObjective):
 
 
 def test_the_compiled_loss(bench):
-    assert objective.check_loss(bench).severity == "ok"
-    assert objective.check_logits(bench).severity == "ok"
+    assert diagnose.ON_NETWORK["loss"](bench).severity == "ok"
+    assert diagnose.ON_NETWORK["logits"](bench).severity == "ok"
 
 
 def test_a_compiled_loss_with_a_mistake(context):

@@ -19,13 +19,8 @@ HEADROOM = 6.0  # nats from the typical utterance's level; speech of one corpus 
 AGAIN = "mend or remove the recordings (skip_bad: true leaves out what can't be read), then run stage 3 again"
 
 
-def check_finite(context: Context) -> Finding:
-    """No NaN, no infinity."""
-    return judge_finite(context.stream("train", SEARCHED))
-
-
 def judge_finite(feats: Iterable[tuple[str, np.ndarray]]) -> Finding:
-    """Any feature that is not a number makes every weight NaN in the first step that sees it."""
+    """No NaN, no infinity. Any feature that is not a number makes every weight NaN in the first step that sees it."""
     finite = {utt: bool(np.isfinite(matrix).all()) for utt, matrix in feats}
     broken = [utt for utt, fine in finite.items() if not fine]
     if not broken:
@@ -34,13 +29,10 @@ def judge_finite(feats: Iterable[tuple[str, np.ndarray]]) -> Finding:
                    "or infinite", [few(broken)], AGAIN)
 
 
-def check_constant(context: Context) -> Finding:
-    """Features change over time, in every bin."""
-    return judge_constant(context.raw_feats("train"))
-
-
 def judge_constant(feats: Feats) -> Finding:
-    """Bins that never change in any utterance, and utterances that never change in any bin."""
+    """Features change over time, in every bin. Bins that never change in any utterance, and utterances that never
+    change in any bin.
+    """
     deviations = {utt: np.nanstd(matrix, axis=0) for utt, matrix in feats.items()}
     everything = np.concatenate(list(feats.values()))
     bins = np.flatnonzero(np.nanstd(everything, axis=0) < STILL)
@@ -56,13 +48,10 @@ def judge_constant(feats: Feats) -> Finding:
                    "nothing above 4 kHz); utterances: " + AGAIN)
 
 
-def check_silent(context: Context) -> Finding:
-    """There is sound in every recording."""
-    return judge_silent(context.raw_feats("train"), context.config.features)
-
-
 def judge_silent(feats: Feats, config: Features) -> Finding:
-    """Utterances whose loudest frames are hardly above digital silence, and frames that are digital silence."""
+    """There is sound in every recording. Utterances whose loudest frames are hardly above digital silence, and frames
+    that are digital silence.
+    """
     floor = feature_floor(config)
     loudest = {utt: np.quantile(np.nan_to_num(matrix.mean(axis=1), nan=floor), 0.95) for utt, matrix in feats.items()}
     silent = [utt for utt, level in loudest.items() if level < floor + ABOVE_FLOOR]
@@ -84,13 +73,10 @@ def feature_floor(config: Features) -> float:
     return float(np.log(noise_energy(config)) * (0.5 if config.type == "spectrogram" else 1.0))
 
 
-def check_clipped(context: Context) -> Finding:
-    """Features are not cut off at a highest value."""
-    return judge_clipped(context.raw_feats("train"))
-
-
 def judge_clipped(feats: Feats) -> Finding:
-    """The share of values that equal their utterance's highest one: of continuous values, one an utterance does."""
+    """Features are not cut off at a highest value. The share of values that equal their utterance's highest one: of
+    continuous values, one an utterance does.
+    """
     shares = {utt: float(np.mean(matrix >= np.nanmax(matrix))) for utt, matrix in feats.items()}
     clipped = [utt for utt, share in shares.items() if share > 0.002 and share * feats[utt].size > 3
                and np.nanstd(feats[utt]) > STILL]
@@ -103,13 +89,10 @@ def judge_clipped(feats: Feats) -> Finding:
                    "compute the features again, without a limit; `compress: false` shows whether compression did it")
 
 
-def check_scale(context: Context) -> Finding:
-    """Normalised features have mean 0 and deviation 1 in every bin; no utterance stands far off."""
-    return judge_scale(context.feats("train"))
-
-
 def judge_scale(feats: Feats) -> Finding:
-    """`feats` are normalised."""
+    """Normalised features have mean 0 and deviation 1 in every bin; no utterance stands far off. `feats` are
+    normalised.
+    """
     everything = np.concatenate(list(feats.values())).astype(np.float64)
     mean, std = np.nanmean(everything, axis=0), np.nanstd(everything, axis=0)
     evidence = [f"normalised bins have means from {mean.min():.2f} to {mean.max():.2f} and deviations from "
@@ -138,13 +121,8 @@ SPARE = 0.02  # share of the bins that may be empty
 HOLES = 0.02, 0.5  # share of values at the floor, in the other bins, of frames with sound: none in plain recordings
 
 
-def check_holes(context: Context) -> Finding:
-    """Where there is sound, no bin is digital silence."""
-    return judge_holes(context.raw_feats("train"), context.config.features)
-
-
 def judge_holes(feats: Feats, config: Features) -> Finding:
-    """`feats` are as stored, (frames, bins) by utterance.
+    """Where there is sound, no bin is digital silence. `feats` are as stored, (frames, bins) by utterance.
 
     Coders leave out what cannot be heard, and at low rates all high frequencies. Such values are at the floor, far
     below all others: they decide a bin's deviation, and the network learns them.

@@ -17,13 +17,8 @@ MANY = 0.2
 TOO_SHORT = 0.1  # of the utterances: training refuses more
 
 
-def check_blank(context: Context) -> Finding:
-    """CTC's blank is token 0 in tokens.txt, and the ids count from 0."""
-    return judge_blank(context.token_lines)
-
-
 def judge_blank(lines: list[str]) -> Finding:
-    """`lines` of tokens.txt, as `<blk> 0`."""
+    """CTC's blank is token 0 in tokens.txt, and the ids count from 0. `lines` of tokens.txt, as `<blk> 0`."""
     remedy = (f"tokens.txt must begin with `{BLANK} 0` and count on from there, since nn.CTCLoss is told that the "
               f"blank is 0: remove the file and run stage 2 (lexicon) again")
     fields = [line.split() for line in lines]
@@ -43,13 +38,8 @@ def judge_blank(lines: list[str]) -> Finding:
     return Finding("blank", "ok", f"{BLANK} is token 0 of {len(ids)}")
 
 
-def check_ids(context: Context) -> Finding:
-    """Every syllable of train is a token; dev's syllables nearly all."""
-    return judge_ids(context.pinyin("train"), context.pinyin("dev"), context.tokens)
-
-
 def judge_ids(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], tokens: list[str]) -> Finding:
-    """`train`, `dev`: syllables by utterance."""
+    """Every syllable of train is a token; dev's syllables nearly all. `train`, `dev`: syllables by utterance."""
     known = set(tokens) - {BLANK}
     unknown = _outside(train, known)
     again = "run stage 2 (lexicon) again, which makes tokens.txt from train/pinyin"
@@ -78,13 +68,10 @@ def _commonest(counts: Counter) -> str:
     return "commonest: " + ", ".join(f"{syllable} ({times})" for syllable, times in counts.most_common(5))
 
 
-def check_lengths(context: Context) -> Finding:
-    """CTC has a path: no utterance has more labels than the network leaves frames."""
-    return judge_lengths(context.frames("train"), context.pinyin("train"), context.config.experiment.model)
-
-
 def judge_lengths(frames: Mapping[str, int], labels: Mapping[str, list], model: Model) -> Finding:
-    """`frames` of the features and `labels` (ids or syllables) by utterance."""
+    """CTC has a path: no utterance has more labels than the network leaves frames. `frames` of the features and
+    `labels` (ids or syllables) by utterance.
+    """
     utts = [utt for utt in labels if utt in frames]
     have = np.array([out_frames(model, frames[utt]) for utt in utts])
     need = np.array([frames_needed(labels[utt]) for utt in utts])
@@ -110,13 +97,10 @@ FEWEST = 50  # utterances of which a correlation tells something
 CHANCE = 3.0  # standard deviations of a correlation that is none
 
 
-def check_match(context: Context) -> Finding:
-    """Audio and text are of the same utterances: who says more syllables needs more time."""
-    return judge_match(context.frames("train"), context.pinyin("train"))
-
-
 def judge_match(frames: Mapping[str, int], labels: Mapping[str, list]) -> Finding:
-    """`frames` of the features and `labels` (ids or syllables) by utterance."""
+    """Audio and text are of the same utterances: who says more syllables needs more time. `frames` of the features and
+    `labels` (ids or syllables) by utterance.
+    """
     utts = [utt for utt in labels if utt in frames]
     lengths, counts = np.array([frames[utt] for utt in utts]), np.array([len(labels[utt]) for utt in utts])
     if len(utts) < FEWEST or not np.ptp(counts) or not np.ptp(lengths):
@@ -169,13 +153,10 @@ def _quantiles(values: np.ndarray) -> str:
     return ", ".join(f"{value:.0f}" for value in np.quantile(values, (0.05, 0.5, 0.95)))
 
 
-def check_set_levels(context: Context) -> Finding:
-    """Features of dev, normalised as train's, have train's level and spectrum."""
-    return judge_set_levels(context.feats("train"), context.feats("dev"))
-
-
 def judge_set_levels(train: Feats, dev: Feats) -> Finding:
-    """Both normalised by train's statistics. Differences are in standard deviations of train."""
+    """Features of dev, normalised as train's, have train's level and spectrum. Both normalised by train's statistics.
+    Differences are in standard deviations of train.
+    """
     spectra = [np.stack([matrix.mean(axis=0) for matrix in feats.values()]) for feats in (train, dev)]
     tilt = np.median(spectra[1], axis=0) - np.median(spectra[0], axis=0)
     level = float(np.median(spectra[1].mean(axis=1)) - np.median(spectra[0].mean(axis=1)))
@@ -192,13 +173,10 @@ def judge_set_levels(train: Feats, dev: Feats) -> Finding:
                    "freq_masks; or train on recordings like dev's")
 
 
-def check_set_tokens(context: Context) -> Finding:
-    """Syllables are as frequent in dev as in train."""
-    return judge_set_tokens(context.pinyin("train"), context.pinyin("dev"))
-
-
 def judge_set_tokens(train: Mapping[str, list[str]], dev: Mapping[str, list[str]]) -> Finding:
-    """Jensen and Shannon's divergence, against that of random splits of the same utterances."""
+    """Syllables are as frequent in dev as in train. Jensen and Shannon's divergence, against that of random splits of
+    the same utterances.
+    """
     utts = [*train.values(), *dev.values()]
     found = divergence(utts[:len(train)], utts[len(train):])
     rng = np.random.default_rng(0)

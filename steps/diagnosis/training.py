@@ -8,13 +8,13 @@ plateau's.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from steps.diagnosis.bench import Bench
-from steps.diagnosis.context import Context, Finding, Severity, curves_figure, percent, sweep_figure
+from steps.diagnosis.context import Finding, Severity, curves_figure, percent, sweep_figure
 from steps.diagnosis.network import UNTRAINED, deaf_loss, reference_loss
 from steps.report.errors import syllable_error_rate
 from steps.search.ctc import greedy
@@ -25,25 +25,11 @@ STALLED = 0.05  # less of the loss lost in the last third of the epochs
 PLATEAU_SER = 0.8  # syllable error rate of a network that has not begun to recognise
 
 
-def check_divergence(context: Context) -> Finding:
-    """The training loss stays finite and does not climb again."""
-    return _judge("divergence", judge_divergence, context.history)
-
-
-def check_oscillation(context: Context) -> Finding:
-    """The losses fall steadily."""
-    return _judge("oscillation", judge_oscillation, context.history)
-
-
-def check_plateau(context: Context) -> Finding:
-    """Training goes on learning, and dev with it."""
-    return _judge("plateau", judge_plateau, context.history)
-
-
 COLUMNS = "train_loss", "dev_loss", "dev_ser", "grad_norm"  # of train.csv
 
 
-def _judge(name: str, judge, history: pd.DataFrame) -> Finding:
+def judge_course(name: str, judge: Callable[[pd.DataFrame], Finding], history: pd.DataFrame) -> Finding:
+    """The check `name` of train.csv, if it has the columns that `judge` wants."""
     if not len(history):
         return Finding(name, "skipped", "no epoch of training is done yet: train.csv is not there")
     lacking = [column for column in COLUMNS if column not in history]
@@ -53,7 +39,7 @@ def _judge(name: str, judge, history: pd.DataFrame) -> Finding:
 
 
 def judge_divergence(history: pd.DataFrame) -> Finding:
-    """`history` is train.csv, at least one row."""
+    """The training loss stays finite and does not climb again. `history` is train.csv, at least one row."""
     losses = history["train_loss"].to_numpy(float)
     bad = history.loc[~np.isfinite(losses), "epoch"]
     remedy = ("lower train.optimizer.learning_rate to a third (the sweep below shows which rates work), lengthen "
