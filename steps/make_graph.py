@@ -21,7 +21,6 @@ from steps.corpus.write import read_pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import GRAPH_FILES, LM, build_graph
 from steps.search.lm import Mixed, newspaper_lm, read_model, sentence_length, syllable_lm, word_lm
-from steps.search.ngram import NGram
 from steps.search.words import POLICIES, Readings, only_hanzi, readings_of, word_counts
 from steps.text.syllables import read_tokens, tokens_hash
 from steps.text.transcripts import read_texts, transcribe, transcribe_file
@@ -52,8 +51,8 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     words, syllables = ({name: text[part] for name, text in texts.items()} for part in range(2))
     dev = _of_set(config, "dev")
     models = {name: read_model(Path(name), tokens[1:]) for name in lm.arpa}
-    of_words, of_syllables = ({name: model for name, model in models.items() if over_syllables(model, tokens) == wanted}
-                              for wanted in (False, True))
+    of_words = {name: model for name, model in models.items() if {*model.words}.isdisjoint(tokens)}
+    of_syllables = {name: model for name, model in models.items() if name not in of_words}
     if GENERAL in lm.words and "wfst" in config.experiment.decode.methods:
         of_words = {"newspaper": newspaper_lm()} | of_words
     counts, readings = word_counts(lm.words, [*(sentence for text in words.values() for sentence in text),
@@ -75,11 +74,6 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     write_json(folder / LM, told | {"seconds": time.monotonic() - begin})
     write_sums(folder, [*GRAPH_FILES, LM])
     _tell(folder, lexicon, told)
-
-
-def over_syllables(model: NGram, tokens: Sequence[str]) -> bool:
-    """Whether a model's words are syllables of the network."""
-    return not {*model.words}.isdisjoint(tokens)
 
 
 def _of_set(config: Resolved, part: str) -> Text:

@@ -198,16 +198,12 @@ def is_rare(hanzi: str) -> bool:
     return not is_basic(hanzi) and not is_basic(simplified(hanzi))
 
 
-def word_lines(words: Iterable[str]) -> list[str]:
-    """The lines of words.txt, Kaldi's symbol table: `<eps> 0`, the words, then #0, <s> and </s>."""
-    return [f"{word} {number}" for number, word in enumerate(["<eps>", *words, "#0", "<s>", "</s>"])]
-
-
 def write_lang(lang: Path, lexicon: Lexicon, train_syllables: Iterable[str]) -> None:
     """Write lexicon.txt, words.txt and tokens.txt."""
     forget_sums(lang, FILES)
     write_lines(lang / "lexicon.txt", lexicon.lines())
-    write_lines(lang / "words.txt", word_lines(lexicon.words()))
+    words = ["<eps>", *lexicon.words(), "#0", "<s>", "</s>"]  # as Kaldi's symbol table has them
+    write_lines(lang / "words.txt", (f"{word} {number}" for number, word in enumerate(words)))
     write_lines(lang / "tokens.txt", token_lines(train_syllables))
     write_sums(lang, FILES)
 

@@ -172,15 +172,11 @@ def _wav_fault(value: str) -> str | None:
     return None
 
 
-def _one_word_fault(value: str) -> str | None:
-    return f"{value!r} holds a blank" if " " in value else None
-
-
 VALUE_CHECKS: dict[str, Callable[[str], str | None]] = {
     "text": text_fault,
     "pinyin": _pinyin_fault,
     "wav.scp": _wav_fault,
-    "utt2spk": _one_word_fault,
+    "utt2spk": lambda value: f"{value!r} holds a blank" if " " in value else None,
     "utt2dur": positive_fault,
     "utt2num_frames": positive_fault,
     "reco2dur": positive_fault,

@@ -232,7 +232,7 @@ def curves_figure(losses: Mapping[str, np.ndarray], title: str) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 2.7), layout="constrained")
         axes = figure.subplots()
-        for (name, values), colour in zip(losses.items(), _colours(len(losses)), strict=True):
+        for (name, values), colour in zip(losses.items(), COLOURS if len(losses) > 1 else [BLUE], strict=False):
             axes.plot(np.arange(1, len(values) + 1), values, color=colour, label=name, linewidth=1.2)
         axes.set(title=title, xlabel="step", ylabel="nats per syllable", yscale="log")
         axes.legend(fontsize=7)
@@ -250,10 +250,6 @@ def sweep_figure(scores: Mapping[float, float], configured: float, deaf: float, 
         axes.set(title=title, xlabel="learning rate", ylabel="nats per syllable", xscale="log", yscale="log")
         axes.legend(fontsize=7)
         return to_svg(figure, title)
-
-
-def _colours(count: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(count)] if count > 1 else [BLUE]
 
 
 ORDER = ("error", "warning", "ok", "skipped")

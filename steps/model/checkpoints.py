@@ -157,8 +157,8 @@ class Checkpoints:
             begun: what is known of the next epoch, of which begun["step"] updates are done; none at an epoch's end.
         """
         step, files = begun["step"] if begun else 0, {}
-        for path, parameters in ((self.weights_path(epoch, step), named_parameters(network)),
-                                 (self._optimizer_path(epoch, step), named_parameters(optimizer, without=network))):
+        weights, state = self.weights_path(epoch, step), named_parameters(optimizer, without=network)
+        for path, parameters in ((weights, named_parameters(network)), (weights.with_suffix(".optimizer.ckpt"), state)):
             files[path.name] = save_weights(path, parameters)
         metadata = {"epoch": epoch, "files": files, "history": history, **({"begun": begun} if begun else {})}
         write_json(self.folder / f"{_stem(epoch, step)}.json", {**metadata, DIGEST: hash_of(metadata)})
@@ -208,9 +208,6 @@ class Checkpoints:
                 continue
             if epoch not in weights or path != self.weights_path(epoch):
                 path.unlink()
-
-    def _optimizer_path(self, epoch: int, step: int) -> Path:
-        return self.folder / f"{_stem(epoch, step)}.optimizer.ckpt"
 
 
 def _stem(epoch: int, step: int) -> str:

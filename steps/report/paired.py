@@ -14,7 +14,6 @@ from steps.report.rows import (
     SER,
     Row,
     Run,
-    Value,
     differing,
     make_rows,
     row_config,
@@ -90,13 +89,9 @@ def references(pairs: list[Pair]) -> list[str]:
     return [ref for ref, _ in pairs if ref != EPS]
 
 
-def _hypotheses(pairs: list[Pair]) -> list[str]:
-    return [hyp for _, hyp in pairs if hyp != EPS]
-
-
 def _bootstrap(a: Scored, b: Scored) -> tuple[float | None, str]:
     utts = sorted(a.alignments)
-    hyps_a, hyps_b = ([_hypotheses(one.alignments[utt]) for utt in utts] for one in (a, b))
+    hyps_a, hyps_b = ([[hyp for _, hyp in one.alignments[utt] if hyp != EPS] for utt in utts] for one in (a, b))
     if hyps_a == hyps_b:
         return None, "both decoded the very same"
     found = kaldialign.bootstrap_wer_ci([references(a.alignments[utt]) for utt in utts], hyps_a, hyps_b,
@@ -124,11 +119,7 @@ def find_baseline(row: Row, rows: list[Row], named: bool) -> Row:
         return rows[0]
     reference = row.scored(row.main_set)[0].scores.get("ref_hash")
     alike = [other for other in rows if other.scored(other.main_set)[0].scores.get("ref_hash") == reference]
-    return min(alike, key=_dev_rate)
-
-
-def _dev_rate(row: Row) -> float:
-    return row.value("dev" if "dev" in row.sets else row.main_set, SER).mean
+    return min(alike, key=lambda row: row.value("dev" if "dev" in row.sets else row.main_set, SER).mean)
 
 
 class Comparison(NamedTuple):
@@ -202,15 +193,12 @@ def _row_json(row: Row, config: dict[str, str]) -> dict[str, Any]:
     return {
         "name": row.label, "method": row.method, "paths": [str(run.path) for run in row.runs],
         "seeds": [run.results.config.experiment.seed for run in row.runs],
-        "sets": {part: {rate: _value_json(row.value(part, rate)) for rate in RATES if row.value(part, rate)}
+        "sets": {part: {rate: {"mean": value.mean, "ci95": value.interval, "spread": value.spread}
+                        for rate in RATES if (value := row.value(part, rate))}
                  for part in sets_of([row])},
         "weights": row.weights, "minutes": row.minutes, "real_time_factor": row.real_time_factor,
         "git_commit": row.commit, "date": row.date, "config": config,
     }
-
-
-def _value_json(value: Value) -> dict[str, Any]:
-    return {"mean": value.mean, "ci95": value.interval, "spread": value.spread}
 
 
 class Change(NamedTuple):
