@@ -14,12 +14,11 @@ from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.config.load import Resolved
-from steps.config.schema import Model
 from steps.deploy.model import NOT_MEASURED, Calibration
-from steps.deploy.onnx_model import ROUND, right_reach
+from steps.deploy.onnx_model import ROUND, length_steps, right_reach
 from steps.deploy.pronounce_page import PAGES
 from steps.feats.compute import noise_energy
-from steps.model.network import convolutions, time_reduction
+from steps.model.network import time_reduction
 from steps.report.page import environment
 from steps.text.phrases import Phrases, read_entries, weak_entries
 from steps.text.reading import CORRECTIONS
@@ -88,7 +87,7 @@ def _network(model: onnx.ModelProto, config: Resolved, mean: np.ndarray,
     arrays = {name: constants[name].astype("<f4") for name in dict.fromkeys(used)}
     content = b"".join(array.tobytes() for array in arrays.values())
     shapes = [[name, list(array.shape) or [1]] for name, array in arrays.items()]
-    lengths = list(_lengths(config.experiment.model))
+    lengths = [(stride, added) for added, stride in length_steps(config.experiment.model)]
     return base64.b64encode(content).decode(), {"nodes": nodes, "shapes": shapes, "lengths": lengths}
 
 
@@ -114,14 +113,6 @@ def _nodes(model: onnx.ModelProto) -> Iterator[dict[str, Any]]:
             made |= {"epsilon": attributes["epsilon"]}
         names[node.output[0]] = node.output[0]
         yield made
-
-
-def _lengths(config: Model) -> Iterator[tuple[int, int]]:
-    """(stride, added) of each layer: it makes (frames + added) // stride of some frames."""
-    for block in config.blocks:
-        for (stride, _), _ in convolutions(block):
-            yield stride, stride - 1
-        yield block.pool[0], 0
 
 
 def _dictionary() -> dict[str, Any]:
