@@ -11,7 +11,7 @@ from steps.text.grammar import MODALS, NO_TOKEN, Clause, Token
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 AT_LEAST = ("起码", "至少", "最少", "恐怕", "大概", "估计")  # before 得 and a number: what is needed
 GAINED = re.compile(  # what one gets, in 得奖, 得第一, 得感冒
-    "[了到奖冠第病癌分铜名利钱感肺胃零几糖抑胜罪此]|过(?![来去])|两(?![面腿眼手脚腮耳])|金(?![黄灿])|银(?!白)|流感|满分|高分|一等|一块|一枚|一分|一百|一次|民心|天下")
+    "[了到奖冠第病癌分铜名利钱感零几糖抑胜罪此]|[肺胃](?![都也里一像疼痛直要])|过(?![来去])|两(?![面腿眼手脚腮耳])|金(?![黄灿])|银(?!白)|流感|满分|高分|一等|一块|一枚|一分|一百|一次|民心|天下")
 OBJECTS = (  # of verbs: 开车得有驾照
     *"车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字国烧冒号证信货款费税水汤药针泳山照牌棋鱼琴舞床脸牙妆礼假队架债约",
     "生意", "恋爱", "考试", "面试", "快递", "跑步", "散步", "健身", "出差", "工作", "旅游", "旅行", "洗手", "洗头",
@@ -36,6 +36,7 @@ DUTIES = (  # how one must do it: 这笔账得好好算算
     "轻声", *"重多少早先再赶换修还给去找由让用按自亲马趁省问现从")
 HAVE = re.compile("有(?![点些声条板模滋如说来])")  # 人得有骨气, but 说得有声有色
 MOVING = re.compile("得[让叫令使]人[^去来]")  # 懂事得让人心疼
+PASSIVE = re.compile("[被让叫把给][^，]{1,4}$")  # 手让门夹得生疼
 TOLD = ("开心", "明白", "过去", "出口", "起劲", "有理", "在理", "动听", "流利")  # of 说得 …: how it is said
 NEEDED = re.compile("(?<![累饿忙困病气哭笑走])得[一二两三四五六七八九十几百千万半]+个?"
                     "(?:小时|钟头|月|人|天|年|分钟|星期|礼拜|多|块|元|米|公里)")  # 回家得两个小时
@@ -145,7 +146,7 @@ def _is_done(place: Place) -> bool:  # 衣服得洗, 发烧得多喝水
 def _is_particle(place: Place) -> bool:  # 跑得快, 安静得出奇
     ahead, behind = place.ahead, place.behind
     return ahead.tag[0] in "vabizg" or ahead.hanzi in VERBS_TOO or ahead.hanzi[-1] == "心" or len(ahead.hanzi) == 1 or (
-        behind.hanzi.startswith(DEGREES) or behind.tag[0] in "az")
+        behind.hanzi.startswith((*DEGREES, "怎么样", "咋样")) or behind.tag[0] in "az")
 
 
 RULES = (  # the first that fits
@@ -160,6 +161,8 @@ def _is_noun(place: Place) -> bool:
     token = place.ahead
     if token.hanzi in VERBS_TOO:
         return token.start > 0 and place.clause.text[token.start - 1] in "这那的张幅"
+    if len(token.hanzi) == 1 and PASSIVE.search(place.clause.text, 0, token.start):
+        return False
     if token.hanzi in THINGS_FIRST and (
             place.index == 1 or place.clause.tokens[place.index - 2].hanzi[0] in "这那哪每一两几"):
         return True

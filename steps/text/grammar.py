@@ -23,7 +23,7 @@ DOUBLED = frozenset(
 DOUBLED_BEFORE = re.compile(  # verbs here, something else elsewhere: 散散步, 点点头
     "散散[步心味]|松松[土口绑]|[透通]{2}[气风]|暖暖[身手胃]|热热[身菜饭]|弯弯腰|开开[窗门眼]|点点[头名数菜]|张张[嘴口]|把把[关脉]|"
     "鼓鼓[掌劲]|洒洒水|过过[瘾目]|出出[气主汗]|去去[火味]|比比(?![皆较])|拉拉[手关家]|缓缓(?:再|吧|$)|拜拜[年佛神]|画画图|"
-    "理理[发头]|泡泡[脚澡]|会会[他她]|见见[他她世面]|哄哄[孩他她我你宝]")
+    "理理[发头]|泡泡[脚澡]|(?<=[们你我来])分分$|弹弹(?![的跳])|晃晃[瓶杯脑头手]|会会[他她]|见见[他她世面]|哄哄[孩他她我你宝]")
 DOUBLED_TWICE = re.compile(r"(.)\1(?!\1)(.)\2")  # 说说笑笑
 # Behind a verb of the same character: 剪剪刀.
 MADE_OF_VERBS = re.compile(".[子把户]|剪刀|扶手|量杯|挂面|[背提]包|抱枕|挂钩|烤[箱鸭肉]|练习|补贴")
@@ -36,7 +36,8 @@ ONE_BY_ONE = re.compile(r"(一..?|[大小很].)又?\1$")  # 一口一口地, 一
 MODALS = (  # before 得, must; before 得了, no verb
     *"还就也都全总又只可非真先便这那仍却", "必须", "一定", "现在", "今天", "明天", "后天", "早晚", "恐怕", "怕是",
     "看来", "大概", "可能", "肯定", "也许", "或许", "估计", "说不定", "应该", "看样子", "前", "后", "下回",
-    "下次", "至少", "起码", "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行", "别急", "不急")
+    "下次", "至少", "起码", "八成", "多半", "迟早", "铁定", "一准", "准", "保不齐", "没准",
+    "当然", "往往", "一般", "最后", "下周", "周末", "有时", "不行", "别急", "不急")
 PRIZES = re.compile("[第冠亚季奖金银铜满高病癌一]|这(?!么)|感冒")  # behind 得了, what one gets
 ENDS = re.compile("$|[吗吧呢么的这那你我他她谁多啊]")  # behind V得了, can
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
@@ -229,9 +230,11 @@ def doubled_verbs(clause: Clause) -> list[int]:
     in_words |= {token.end for token in clause.tokens if len(token.hanzi) > 1 and token.hanzi[0] not in "来再去"}
     in_words |= {at for match in DOUBLED_TWICE.finditer(text) if DOUBLED.issuperset(match.groups())
                  for at in range(*match.span())}
-    counted = [match.start() + 1 for pattern in (COUNTED, DOUBLED_BEFORE) for match in pattern.finditer(text)]
-    return counted + [at for at in range(1, len(text)) if text[at] == text[at - 1] and text[at] in DOUBLED
-                      and at not in listed | in_words and not MADE_OF_VERBS.match(text, at)]
+    counted = [match.start() + 1 for match in COUNTED.finditer(text)]
+    found = {match.start() + 1 for match in DOUBLED_BEFORE.finditer(text)} | {
+        at for at in range(1, len(text)) if text[at] == text[at - 1] and text[at] in DOUBLED
+        and at not in listed and not MADE_OF_VERBS.match(text, at)}
+    return counted + sorted(found - in_words)
 
 
 def erhua(clause: Clause) -> dict[int, str]:
