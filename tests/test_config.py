@@ -159,7 +159,7 @@ def test_splicing_needs_the_alignment_of_another_experiment(conf):
     assert load_experiment("first", conf).foreign_files == []
     for train in ("{ali: first}", "{augment: {splice: 0.5}}"):
         (conf / "second.yaml").write_text(spliced + train + "\n")
-        with pytest.raises(UserError, match=r"second\.yaml: train: .*augment\.splice and ali.* go together"):
+        with pytest.raises(UserError, match=r"second\.yaml: train: augment\.splice and ali.* go together$"):
             load_experiment("second", conf)
     (conf / "second.yaml").write_text(spliced + "{ali: second, augment: {splice: 0.5}}\n")
     with pytest.raises(UserError, match=r"train\.ali: second cannot be trained by its own alignment"):

@@ -101,7 +101,7 @@ def test_names_are_fit_for_files_and_doit(tmp_path_factory, found):
 
 
 MISTAKES = [
-    ("base", {**BASE, "seeds": [1, 1]}, "conf/base.yaml: seeds: Value error, the same value twice"),
+    ("base", {**BASE, "seeds": [1, 1]}, "conf/base.yaml: seeds: the same value twice"),
     ("base", {**BASE, "seed": 1, "sedes": [1]}, "conf/base.yaml: sedes: unknown key; did you mean 'seeds'?"),
     ("sweeps/s", {"bas": "base", "vary": {"seed": [1]}}, "unknown key; did you mean 'base'?"),
     ("sweeps/s", {"base": "bse", "vary": {"seed": [1]}}, "conf/sweeps/s.yaml: base: no such file"),

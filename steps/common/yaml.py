@@ -141,8 +141,11 @@ def _explain(schema: type[BaseModel], detail: dict[str, Any]) -> str:
         return f"{key}: unknown key; {hint}"
     if detail["type"] == "missing":
         return f"{key}: missing"
+    said = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # the error names its keys that are wrong
+        return f"{key}: {said}"
     shown = repr(detail["input"])
-    return f"{key}: {detail['msg']}, not {shown if len(shown) <= SHOWN else shown[:SHOWN] + '…'}"
+    return f"{key}: {said}, not {shown if len(shown) <= SHOWN else shown[:SHOWN] + '…'}"
 
 
 def _fields_at(schema: type[BaseModel], location: list[str]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ REFUSED = {  # lines, words of the error
     "lost characters": (with_line(3, "a1.wav,s1,锟斤拷,train"), "t.csv:3: characters broken"),
     "an entity of HTML": (with_line(3, "a1.wav,s1,3&lt;5,train"), "t.csv:3: the HTML entity &lt; in the text"),
     "a number's entity of HTML": (with_line(3, "a1.wav,s1,&#20320;,train"), "the HTML entity &#20320; in the text"),
-    "a delimiter of two characters": (PLAIN, "delimiter: Value error, one character, a tab as"),
+    "a delimiter of two characters": (PLAIN, "delimiter: one character, a tab as"),
     "a folder": (PLAIN, "own: a folder, where a table is wanted"),
     "an empty file": ([], "t.csv:1: the file is empty"),
     "no rows": ([HEADER], "t.csv: no usable row"),
