@@ -4,8 +4,7 @@ A training of few speakers learns from it that voices differ. Half of the voices
 and of newsreaders lack. The text is a newspaper's, or a file of one's own. The voices say tones as they are spoken
 (你好 is ni2 hao3); what the label says, stage 2 decides by the corpus' `pinyin`.
 
-Three speakers stand for all voices (men, women, and mixtures of the two), so that `train.balance` gives them the weight
-of three.
+All voices count as one speaker, so that `train.balance` leaves most of an epoch to real speech.
 """
 
 import functools
@@ -55,6 +54,7 @@ MOST_FRAMES = 600  # 7 s
 SECONDS_A_SYLLABLE = 0.1, 0.6  # of speech that went well
 HEARD = 0.9  # of the syllables at least, by the attention
 SHARES = 0.3, 0.5, 0.7, 1.0, 1.0  # of an utterance's first voice
+SPK = "ttskit"  # of all voices
 ALIKE = 0.6  # probability that men are mixed with men, and women with women
 OUT_RATE = 16000
 
@@ -76,15 +76,12 @@ class Plan(NamedTuple):
     share: float  # of the first of them
 
     @property
-    def spk(self) -> str:
-        """The speaker that the voice counts as."""
-        men = {name in MEN for name in self.voices}
-        return "ttskit-mixed" if len(men) == 2 else "ttskit-men" if men == {True} else "ttskit-women"
-
-    @property
     def utt(self) -> str:
-        """The speaker and a hash of the plan, so that a recording that is there need not be made again."""
-        return f"{self.spk}-{hashlib.sha256(repr(tuple(self)).encode()).hexdigest()[:12]}"
+        """The speaker, the kind of voice, and a hash of the plan, so that a recording that is there is not made again.
+        """
+        men = {name in MEN for name in self.voices}
+        kind = "mixed" if len(men) == 2 else "men" if men == {True} else "women"
+        return f"{SPK}-{kind}-{hashlib.sha256(repr(tuple(self)).encode()).hexdigest()[:12]}"
 
 
 def download(corpus: Corpus, options: Options) -> None:
@@ -113,7 +110,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     if len(spoken) < options.utterances:
         print(f"{options.utterances - len(spoken)} of {options.utterances} left out: the voice repeated, skipped or "
               "did not end, or has no sound for a syllable", file=sys.stderr)
-    return {"train": [Utterance(plan.utt, plan.spk, str(wav_dir / f"{plan.utt}.wav"), plan.text) for plan in spoken]}
+    return {"train": [Utterance(plan.utt, SPK, str(wav_dir / f"{plan.utt}.wav"), plan.text) for plan in spoken]}
 
 
 def draw_plans(options: Options, policy: Pinyin) -> list[Plan]:
