@@ -58,6 +58,7 @@ Factors = Annotated[tuple[Factor, Factor], AfterValidator(_ordered)]  # the rang
 Milliseconds = Annotated[float, Field(gt=0, le=1000)]
 Decibels = Annotated[float, Field(ge=-200, le=0)]  # against full scale
 NAME = r"[^\W_](?:[\w.-]*[^\W_])?"  # letters and digits of any script, with . _ - between them
+Word = Annotated[str, Field(min_length=1)]
 NAMES = rf"{NAME}(?:\+{NAME})*"
 Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=100)]
 Names = Annotated[str, Field(pattern=f"^{NAMES}$", max_length=200)]  # a, or a+b+c
@@ -177,9 +178,9 @@ class Augment(Strict):
     freq_shift: at_most(4095) = 0  # bins, up or down
     level: Annotated[float, Field(ge=0, le=100)] = 0.0  # added to the normalised features, up or down
     filter: Annotated[float, Field(ge=0, le=100)] = 0.0  # the same, but by frequency, as other microphones do
-    time_masks: at_most(1000) = 0  # SpecAugment (Park et al. 2019)
+    time_masks: at_most(50) = 0  # SpecAugment (Park et al. 2019)
     time_mask_frames: at_most(10**5) = 10
-    freq_masks: at_most(1000) = 0
+    freq_masks: at_most(50) = 0
     freq_mask_bins: at_most(4095) = 8
 
 
@@ -209,8 +210,8 @@ class Train(Strict):
     buckets: upto(1000) = 4  # padded lengths that batches come in
     optimizer: Optimizer = Optimizer()
     augment: Augment = Augment()
-    ali: str | None = None  # the experiment whose alignment (exp/<experiment>/ali/train/ctm) splicing cuts by
-    init_from: str | None = None  # an experiment, its directory or a .ckpt in there, whose weights training starts from
+    ali: Word | None = None  # the experiment whose alignment (exp/<experiment>/ali/train/ctm) splicing cuts by
+    init_from: Word | None = None  # an experiment, its directory or a .ckpt in there, whose weights it starts from
     freeze_norm: at_most(10**5) = 0  # last epochs, in which batch norm normalises by its averages, as in decoding
     patience: at_most(10**5) = 0  # epochs without a better dev SER before stopping; 0: never stop early
     kernels: Literal["auto", "stock", "onednn"] = "auto"

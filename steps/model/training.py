@@ -228,6 +228,9 @@ def load_data(config: Resolved, tokens: list[str], workers: Workers
     dev_feats, feats, *copies = sets
     pinyin = read_pinyin(config.data_dir / "train" / "pinyin")
     labels, left_out = training_labels(pinyin, feats.frames, tokens, config)
+    if train.accum_grad * train.workers > len(labels):
+        raise UserError(f"train: an update is of accum_grad, {train.accum_grad}, batches of {train.workers} workers, "
+                        f"where {config.data_dir}/train has {len(labels)} utterances; lower accum_grad or workers")
     most = max(map(len, labels.values()))
     splicer = load_splicer(labels, feats.frames, tokens, config)
     batches = TrainingBatches(feats, feats.frames, labels, config.experiment.model, train, config.experiment.seed, most,

@@ -276,6 +276,8 @@ case("train: a token twice", bare("data/own/lang/tokens.txt", change, lambda old
 case("train: numbers of tokens in full-width digits", bare("data/own/lang/tokens.txt", sub, " 1\n", " １\n"),
      "tokens.txt:2")
 case("train: a token of two words", bare("data/own/lang/tokens.txt", sub, " 1\n", " x 1\n"), "tokens.txt:2")
+case("train: more batches to an update than utterances",
+     sub("conf/one.yaml", "  epochs: ", "  accum_grad: 6\n  epochs: "), "lower accum_grad or workers")
 case("train: a syllable that is no token", sub("data/own/train/pinyin", "ni3", "lv4"), "'lv4'")
 case("train: numbers of frames in words", bare(f"{FEATS}/train/utt2num_frames", sub, r" \d+", " many"),
      "utt2num_frames: ")
