@@ -242,12 +242,12 @@ def test_overlap_of_the_sets():
     assert sets.judge_overlap(train, spoken_again, same_speakers=False).severity == "ok"
 
 
-def history(train_loss, dev_loss=None, dev_ser=None, norm=2.0):
+def history(train_loss, dev_loss=None, dev_ser=None, norm=2.0, steps=100):
     count = len(train_loss)
     dev_loss = np.asarray(train_loss) * 1.2 if dev_loss is None else dev_loss
     dev_ser = np.clip(np.asarray(dev_loss) / 8, 0, 1) if dev_ser is None else dev_ser
-    return pd.DataFrame({"epoch": range(1, count + 1), "train_loss": train_loss, "grad_norm": norm,
-                         "dev_loss": dev_loss, "dev_ser": dev_ser})
+    return pd.DataFrame({"epoch": range(1, count + 1), "steps": steps * np.arange(1, count + 1),
+                         "train_loss": train_loss, "grad_norm": norm, "dev_loss": dev_loss, "dev_ser": dev_ser})
 
 
 FALLING = 8 * np.exp(-0.25 * np.arange(20)) + 0.05
@@ -286,6 +286,8 @@ def test_plateau():
     stuck = 7 + 0.01 * np.random.default_rng(0).normal(size=12)
     finding = curves.judge_plateau(history(stuck, dev_ser=np.full(12, 1.0)))
     assert finding.severity == "error" and "stuck" in finding.finding
+    finding = curves.judge_plateau(history(stuck, dev_ser=np.full(12, 1.0), steps=6))
+    assert finding.severity == "error" and "only 72 updates" in finding.finding and "init_from" in finding.remedy
     finding = curves.judge_plateau(history(FALLING, np.concatenate([FALLING[:8], np.linspace(1.5, 2.5, 12)])))
     assert finding.severity == "warning" and "overfitting" in finding.finding
 

@@ -23,9 +23,10 @@ ENOUGH = 5  # epochs before a course can be judged
 RISE = 0.03  # of the loss, from an epoch to the next, is more than chance makes in a mean over an epoch
 STALLED = 0.05  # less of the loss lost in the last third of the epochs
 PLATEAU_SER = 0.8  # syllable error rate of a network that has not begun to recognise
+FEW_STEPS = 500  # updates; mini begins to recognise after some 150
 
 
-COLUMNS = "train_loss", "dev_loss", "dev_ser", "grad_norm"  # of train.csv
+COLUMNS = "steps", "train_loss", "dev_loss", "dev_ser", "grad_norm"  # of train.csv
 
 
 def judge_course(name: str, judge: Callable[[pd.DataFrame], Finding], history: pd.DataFrame) -> Finding:
@@ -88,10 +89,15 @@ def judge_plateau(history: pd.DataFrame) -> Finding:
     ser = float(history["dev_ser"].iloc[best])
     evidence = [f"in the last {third} epochs the training loss fell by {percent(gain)}, to {train[-1]:.3f}",
                 f"dev's syllable error rate is lowest, {percent(ser)}, in epoch {best + 1} of {len(history)}"]
+    steps = int(history["steps"].iloc[-1])
+    if ser > PLATEAU_SER and steps < FEW_STEPS:
+        return Finding("plateau", "error", f"training had only {steps} updates, and has not begun to recognise",
+                       evidence, "more epochs or smaller batches; a small corpus starts from a trained network "
+                       "(train.init_from)")
     if ser > PLATEAU_SER and gain < STALLED:
         return Finding("plateau", "error", "training is stuck where the network answers with blanks or always the same",
                        evidence, "see the checks of labels, loss, overfit and sweep: it is a fault in the data or the "
-                       "loss if one batch can't be learnt, else the rate is too high (or, with few steps, too low)")
+                       "loss if one batch can't be learnt, else the rate is too high")
     if dev[-1] > 1.15 * dev.min() and gain > STALLED and best < len(history) - third:
         return Finding("plateau", "warning", "dev gets no better while train's loss goes on falling: overfitting",
                        evidence, "more augmentation (train.augment), a smaller network, more data; or "
