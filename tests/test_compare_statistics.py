@@ -155,6 +155,8 @@ def test_config_differences_by_dotted_key(here):
     configs = [flat_config(Results(path).config) for path in (a, b)]
     assert differing(configs) == {"model.blocks.1.channels": ["8", "16"], "train.epochs": ["3", "5"],
                                   "train.optimizer.learning_rate": ["0.001", "0.01"]}
+    assert differing([{"corpus": "a", "corpus.root": "x"}, {"corpus": "b"}]) == {"corpus": ["a", "b"]}
+    assert differing([{"corpus": "a", "corpus.root": "x"}, {"corpus": "a"}]) == {"corpus.root": ["x", "–"]}
     assert differing([{"x": "1"}, {"y": "1"}]) == {"x": ["1", "–"], "y": ["–", "1"]}
 
 

@@ -273,10 +273,14 @@ def row_config(row: Row) -> dict[str, str]:
 
 
 def differing(configs: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """By key the values of all configs, where they are not all the same; ABSENT where one lacks the key."""
+    """By key the values of all configs, where they are not all the same; ABSENT where one lacks the key.
+
+    Of corpora that differ only the names are told: they have few keys in common.
+    """
     keys = dict.fromkeys(key for config in configs for key in config)
     values = {key: [config.get(key, ABSENT) for config in configs] for key in keys}
-    return {key: found for key, found in values.items() if len(set(found)) > 1}
+    found = {key: each for key, each in values.items() if len(set(each)) > 1}
+    return {key: each for key, each in found.items() if "corpus" not in found or not key.startswith("corpus.")}
 
 
 def seed_notes(rows: Iterable[Row]) -> list[str]:
