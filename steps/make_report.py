@@ -69,7 +69,7 @@ def _counts_and_seconds(config: Resolved, data_dir: Path) -> tuple[Counter, dict
 
 
 def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping[str, str],
-                wavs: Mapping[str, str], mistakes: Mistakes | None = None) -> str:
+                wavs: Mapping[str, str], mistakes: Mistakes | None) -> str:
     """The report's HTML.
 
     Args:

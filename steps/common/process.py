@@ -78,9 +78,9 @@ PACKAGES = ("mindspore", "numpy", "scipy", "pandas", "pypinyin", "kaldi-native-f
             "soundfile", "soxr")
 
 
-def git_commit(root: Path | str = ".") -> str | None:
+def git_commit() -> str | None:
     """The checkout's commit, with `-dirty` where tracked files differ from it; None outside a checkout."""
-    words = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

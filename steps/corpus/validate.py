@@ -35,7 +35,7 @@ class Summary(NamedTuple):
         return f"{self.utterances} utterances, {self.speakers} speakers, {self.seconds / 3600:.2f} h{unread}"
 
 
-def validate(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -> Summary:
+def validate(data_dir: Path, audio: Audio = "header") -> Summary:
     """Check a data directory and say what it holds.
 
     `audio`: "no" (leave files alone), "header" (open each), "deep" (decode each).
@@ -43,7 +43,9 @@ def validate(data_dir: Path, audio: Audio = "header", jobs: int | None = None) -
     """
     tables = read_valid(data_dir)
     if audio != "no":
-        _refuse(data_dir, audio_faults(data_dir, tables["wav.scp"], audio, jobs))
+        checked = zip(tables["wav.scp"], check_audios(list(tables["wav.scp"].values()), audio == "deep"), strict=True)
+        _refuse(data_dir, shorten([f"{data_dir / 'wav.scp'}: {utt}: {result}" for utt, result in checked
+                                   if isinstance(result, str)]))
     seconds = sum(map(float, tables.get("utt2dur", {}).values()))
     utts = tables["utt2spk"]
     return Summary(len(utts), len(tables["spk2utt"]), seconds, len(utts) - len(tables.get("pinyin", utts)))
@@ -94,13 +96,6 @@ def table_faults(data_dir: Path, tables: dict[str, dict[str, str]]) -> list[str]
                  if (fault := fault_of(value))]
         faults += shorten(found)
     return faults
-
-
-def audio_faults(data_dir: Path, wavs: dict[str, str], audio: Audio, jobs: int | None = None) -> list[str]:
-    """The faults of the audio files of wav.scp."""
-    checked = check_audios(list(wavs.values()), audio == "deep", jobs)
-    return shorten([f"{data_dir / 'wav.scp'}: {utt}: {result}" for utt, result in zip(wavs, checked, strict=True)
-                    if isinstance(result, str)])
 
 
 def speaker_order_fault(utt2spk: dict[str, str]) -> str | None:

@@ -67,7 +67,7 @@ def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
     return sets
 
 
-def check_counts(found: Mapping[str, int], expected: Mapping[str, int], strict: bool = False) -> None:
+def check_counts(found: Mapping[str, int], expected: Mapping[str, int], strict: bool) -> None:
     """Say on stderr where a set has other than the expected number of utterances; with `strict` raise UserError."""
     differences = []
     for names, documented in expected.items():

@@ -242,7 +242,7 @@ def _extract_all(wavs: list[tuple[str, str]], seconds: dict[str, float], config:
         yield from itertools.chain.from_iterable(map(extract, chunks) if alone else ordered_map(extract, chunks, jobs))
 
 
-def extract_chunk(wavs: list[tuple[str, str]], config: Features, copy: Copy = AS_RECORDED) -> list[Extracted]:
+def extract_chunk(wavs: list[tuple[str, str]], config: Features, copy: Copy) -> list[Extracted]:
     """Features of some (utt, path) pairs. Raises UserError for the first bad one unless config.skip_bad."""
     return [_extract(utt, path, config, copy) for utt, path in wavs]
 

@@ -130,7 +130,7 @@ def _train_epochs(model: ms.Model, source: "_Source", callbacks: list[ms.Callbac
 class _Source:
     """Gives MindSpore's dataset the batches of one epoch after the other, without the first `skip` of each."""
 
-    def __init__(self, batches: TrainingBatches, skip: int = 0):
+    def __init__(self, batches: TrainingBatches, skip: int):
         self._batches = batches
         self._skip = skip
         self.next_epoch = 1

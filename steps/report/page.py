@@ -82,7 +82,7 @@ class Shown(NamedTuple):
     audio: str  # a data URI, empty where the recording is not there
 
 
-def shown_utterance(utt: str, pairs: list[Pair], text: str = "", picture: str = "", audio: str = "") -> Shown:
+def shown_utterance(utt: str, pairs: list[Pair], text: str, picture: str, audio: str = "") -> Shown:
     """An alignment with its hanzi, spectrogram (SVG) and recording (data URI), as far as there are any."""
     hanzi = "".join(text.split())
     one_each = bool(hanzi) and len(hanzi) == sum(ref != EPS for ref, _ in pairs)

@@ -27,18 +27,18 @@ class Run(NamedTuple):
     problem: str  # why it cannot be compared; empty where it can
 
 
-def find_runs(words: Sequence[str], exp: Path = EXP) -> list[Path]:
+def find_runs(words: Sequence[str]) -> list[Path]:
     """The experiment directories that `words` mean, in their order: paths, names, sweeps, patterns such as `mini*`.
 
-    Without words, all of `exp`. Raises UserError for a word that means none.
+    Without words, all of exp/. Raises UserError for a word that means none.
     """
-    there = sorted(path for path in exp.glob("*") if _is_run(path))
+    there = sorted(path for path in EXP.glob("*") if _is_run(path))
     found: list[Path] = []
     for word in words:
         matches = [Path(word)] if _is_run(Path(word)) else [path for path in there if _means(word, path.name)]
         if not matches:
             raise UserError(f"{word}: no experiment of this name or path; "
-                            f"{exp} has {', '.join(path.name for path in there) or 'none yet'}")
+                            f"{EXP} has {', '.join(path.name for path in there) or 'none yet'}")
         found += matches
     return list(dict.fromkeys(found)) if words else there
 

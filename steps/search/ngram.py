@@ -14,6 +14,7 @@ import numpy as np
 UNK, BOS, EOS = 0, 1, 2  # ids of <unk>, <s> and </s>
 SPECIAL = ("<unk>", "<s>", "</s>")
 NEVER = -99.0  # log10 of the probability of <s>, as ARPA files write it
+ROUNDS = 100  # of EM
 
 
 @dataclass
@@ -156,7 +157,7 @@ def mix(models: Sequence[NGram], weights: Sequence[float]) -> NGram:
     return with_backoffs(mixed)
 
 
-def best_weights(models: Sequence[NGram], sentences: Sequence[Sequence[str]], rounds: int = 100) -> list[float]:
+def best_weights(models: Sequence[NGram], sentences: Sequence[Sequence[str]]) -> list[float]:
     """The weights that minimise the perplexity of the mixture on a text, by EM (as SRILM's compute-best-mix).
 
     Of a text without words, equal ones.
@@ -165,7 +166,7 @@ def best_weights(models: Sequence[NGram], sentences: Sequence[Sequence[str]], ro
     if not sentences:
         return weights.tolist()
     probs = np.stack([10 ** model.log10_probs(windows_of(sentences, model.words, model.order)) for model in models])
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         shares = weights[:, None] * probs
         weights = (shares / shares.sum(axis=0)).mean(axis=1)
     return weights.tolist()

@@ -18,7 +18,7 @@ from steps.config.load import Resolved, load_known, shapes_weights
 from steps.tasks import record
 
 LOG_LINES = 5
-COMPARE = "compare"
+COMPARE, EXP = "compare", Path("exp")
 
 # From the one that says the most of several tasks: a stage over all sets is what the first of these is.
 STATES = ("running", "failed", "interrupted", "stale", "never run", "done")
@@ -139,8 +139,8 @@ def about(seconds: float) -> str:
 class Estimates:
     """Durations, learned from all tasks' last complete runs and from the epochs in exp/*/train.csv."""
 
-    def __init__(self, tasks: Iterable, experiments: dict[str, Resolved], exp: Path = Path("exp")):
-        self._experiments, self._exp = experiments, exp
+    def __init__(self, tasks: Iterable, experiments: dict[str, Resolved]):
+        self._experiments = experiments
         self._own: dict[str, float] = {}
         by_stage: dict[str, list[float]] = {}
         for task in tasks:
@@ -169,7 +169,7 @@ class Estimates:
 
     def _epochs_done(self, config: Resolved) -> int:
         """The epochs that an unfinished training of this very config need not repeat."""
-        exp_dir = self._exp / config.name
+        exp_dir = EXP / config.name
         if (exp_dir / "final.ckpt").exists():
             return 0
         try:
@@ -181,7 +181,7 @@ class Estimates:
 
     def _seconds_per_epoch(self, name: str) -> float | None:
         try:
-            rows = read_history(self._exp / name)
+            rows = read_history(EXP / name)
         except UserError:
             return None
         last = rows[-1] if rows else {}
@@ -214,7 +214,7 @@ def survey(dodo: dict[str, Any], experiments: list[str], goals: list[str] | None
             stage = stages.setdefault(task.partition(":")[0], {"state": "done", "tasks": []})
             stage["state"] = min(stage["state"], states[task].name, key=STATES.index)
             stage["tasks"].append(task)
-        found[name] = {"stages": stages, "bytes": disk_usage(Path("exp") / name)}
+        found[name] = {"stages": stages, "bytes": disk_usage(EXP / name)}
     states[COMPARE] = tasks.state(COMPARE)
     features = {str(path): disk_usage(path)
                 for path in sorted({dodo["EXPERIMENTS"][name].feature_dir for name in experiments})}

@@ -15,6 +15,7 @@ from steps.common.errors import UserError
 from steps.config.load import experiment_names, load_corpus, load_experiment
 
 ONE = yaml.safe_dump({**EXPERIMENT, "corpus": "own", "features": "fbank"})
+LINES = ONE.count("\n")
 BEHIND = {  # lines behind those of conf/one.yaml
     "a number in base 8": ("seed: 010", "010: write the number without 0"),
     "a number in base 60": ("seed: 1:30", "1:30: write the number"),
@@ -44,7 +45,7 @@ BEHIND = {  # lines behind those of conf/one.yaml
     "nothing for a key": ("null: 3", "None: Keys should be strings"),
     "a truth value for a key": ("yes: 3", "Keys should be strings"),
     "a date for a key": ("2001-01-01: 3", "Keys should be strings"),
-    "an alias of what it stands in": ("x: &a [*a]", "line 33: *a stands within what it names"),
+    "an alias of what it stands in": ("x: &a [*a]", f"line {LINES + 1}: *a stands within what it names"),
     "an alias of a mapping that it stands in": ("decode: &a {sets: *a}", "*a stands within what it names"),
     "an alias of nothing": ("seed: *nope", "undefined alias"),
     "aliases of aliases": ("\n".join([f"a{at}: &a{at} [{', '.join([f'*a{at - 1}' if at else 'x'] * 10)}]"
