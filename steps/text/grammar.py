@@ -15,13 +15,14 @@ RULED = frozenset("了地着得为只一不个儿")  # what rules, here and of s
 DIGITS = tuple("〇零一二两三四五六七八九十百千万亿")
 COUNTING = (*DIGITS, *"这那哪每几半数")
 PLACES = "上下里中内外面"  # 地上, 地下, 地里 …: ground, not a particle
+GROUND_BEHIND = tuple("着到离落扫拖擦扒种耕租买占圈")  # 够不着地, 在这里拖地
 ATTRIBUTE_TAGS = ("m", "q", "r", "p", "u", "f", "ns", "nt", "c")  # before 地 they make a noun phrase of it
 DOUBLED = frozenset(
     "看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收劝夸瞧瞅遛逗揉捏敲闻改补修催骂"
     "挠抱躺吹烤涮搅拌煮称认记背咬调拖铺叠挂搬抬推挪让躲避停养陪接送品掂捶按蹭搓涂抹评砍提润练摇伸踢扭招挥握眨跺耸抖踩换"
-    "磕熬炖摘捡夹剪掏翻晾甩醒消解压降败租借挑扶梳盖")
+    "磕熬炖摘捡夹剪掏翻晾甩捅戳拧掰擀剁醒消解压降败租借挑扶梳盖")
 DOUBLED_BEFORE = re.compile(  # verbs here, something else elsewhere: 散散步, 点点头
-    "散散[步心味]|松松[土口绑]|[透通]{2}[气风]|暖暖[身手胃]|热热[身菜饭]|弯弯腰|开开[窗门眼]|点点[头名数菜]|张张[嘴口]|把把[关脉]|"
+    "散散[步心味]|松松[土口绑]|[透通]{2}[气风]|暖暖[身手胃]|热热[身菜饭]|弯弯腰|开开[窗门眼]|(?<!一)点点(?:[头名数菜]|$)|张张[嘴口]|把把[关脉]|"
     "鼓鼓[掌劲]|洒洒水|过过[瘾目]|出出[气主汗]|去去[火味]|比比(?![皆较])|拉拉[手关家]|缓缓(?:再|吧|$)|拜拜[年佛神]|画画图|"
     "理理[发头]|泡泡[脚澡]|(?<=[们你我来])分分$|弹弹(?![的跳])|晃晃[瓶杯脑头手]|会会[他她]|见见[他她世面]|哄哄[孩他她我你宝]")
 DOUBLED_TWICE = re.compile(r"(.)\1(?!\1)(.)\2")  # 说说笑笑
@@ -115,6 +116,8 @@ def adverbial_di(clause: Clause) -> dict[int, str]:
 
 
 def _makes_adverb(before: Token, behind: Token) -> bool:
+    if behind is NO_TOKEN and before.hanzi[-1] in GROUND_BEHIND:
+        return False
     if len(before.hanzi) == 1:
         return before.tag in ("z", "zg", "o", "d") or (behind.hanzi[0] == "一" and before.tag[0] not in "un")
     if _repeats(before.hanzi) or before.hanzi[-1] in "样般":
