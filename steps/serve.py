@@ -25,7 +25,7 @@ def main() -> None:
         parser.error("--port must be from 0 to 65535")
     try:
         import multipart  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
 
         from steps.deploy.limits import Limits
         from steps.deploy.server import make_app
@@ -44,6 +44,13 @@ def main() -> None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])  # against DNS rebinding
     host = f"[{args.host}]" if ":" in args.host else args.host
     print(f"http://{host}:{address.getsockname()[1]} (its API: /docs); Ctrl-C ends it", flush=True)
+    serve(app, address)
+
+
+def serve(app: Any, address: socket.socket) -> None:
+    """Answer requests until Ctrl-C or SIGTERM. Raises UserError where the model cannot be loaded."""
+    import uvicorn
+
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed request
     logging.getLogger("uvicorn.error").addFilter(lambda record: not hasattr(app.state, "wrong"))  # it has a traceback
     server = uvicorn.Server(uvicorn.Config(app, log_config=log_config(), log_level=None, timeout_keep_alive=10,
