@@ -18,7 +18,7 @@ from steps.config.schema import Features
 from steps.corpus.audio import is_there
 from steps.corpus.table import read_table
 from steps.corpus.write import folder_beside
-from steps.feats.archive import discard, move_features, save_cmvn
+from steps.feats.archive import MIN_STD, discard, mean_std, move_features, save_cmvn
 from steps.feats.compute import check_config, extract_set, read_seconds, read_wav_scp
 
 
@@ -53,6 +53,9 @@ def extract_all(data_dir: Path, beside: Path, out_dir: Path, sets: list[str], co
             print(f"warning: {out_dir / part}: {len(utts)} of {done.formats.total()} utterances, such as {utts[0]}: "
                   f"{doubt}", file=sys.stderr)
         if part == "train":
+            if (mean_std(done.stats)[1] <= MIN_STD).all():
+                raise UserError(f"{data_dir / part}: all frames have the same features: the recordings are silent, or "
+                                f"floor_db, {config.floor_db:g}, is too high in conf/features")
             save_cmvn(beside / "cmvn", done.stats)
             for name, copy in zip(config.copy_sets, config.copies, strict=True):
                 extract_set(data_dir / part, beside / name, config, jobs, copy, out_dir / name)

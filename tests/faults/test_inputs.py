@@ -235,6 +235,8 @@ case("lexicon: a policy that there is not", sub("conf/corpora/own.yaml", "module
 
 # Stage 3
 case("features: no such features", nothing, "conf/features/mel.yaml: no such file", "stage3_features own mel")
+case("features: a floor above all speech", put("conf/features/fbank.yaml", "type: fbank\nnum_bins: 8\nfloor_db: 0\n"),
+     "all frames have the same features")
 case("features: the size of a recording is another", sub("data/own/dev/utt2audio", r" \d", " 7"),
      "utt2audio: is not as it was written")
 case("features: a duration that is no number", bare("data/own/dev/utt2dur", sub, "0.4", "0,4"), "utt2dur: ")
