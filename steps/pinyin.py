@@ -32,7 +32,7 @@ def main() -> None:
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
         texts = dict(chunk)
         for reading in transcribe(texts, policy):
-            print(*(map(accented, reading.syllables) if args.accents else reading.syllables), flush=sys.stdin.isatty())
+            print(*(map(accented, reading.syllables) if args.marks else reading.syllables), flush=sys.stdin.isatty())
             failed |= not tell(reading, texts[reading.utt])
             if args.doubtful:
                 for doubt in reading.doubts:
@@ -58,7 +58,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--policy", type=Path, help="a corpus' yaml, whose `pinyin:` says how, such as "
                                                     "conf/corpora/thchs30.yaml; without it, standard Mandarin")
     parser.add_argument("--user-dict", help="readings of your own, which win: lines of a word and its syllables")
-    parser.add_argument("--accents", action="store_true", help="nǐ hǎo in place of ni3 hao3")
+    parser.add_argument("--marks", action="store_true", help="nǐ hǎo in place of ni3 hao3")
     parser.add_argument("--doubtful", action="store_true",
                         help="list on standard error the readings that were guessed, with their probabilities")
     return parser.parse_args()

@@ -1,6 +1,7 @@
 """Judge how a text was read aloud: which syllables were read wrong, and whether by initial, final or tone.
 
-Prints a line for each recording: the file, the score of the whole from 0 to 100, and what was read wrong.
+Prints a line for each recording: JSON with the fields of Azure's pronunciation assessment, or, with --format txt, the
+file, the score of the whole from 0 to 100, and what was read wrong.
 """
 
 import argparse
@@ -21,8 +22,7 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, help="recordings of --text")
     parser.add_argument("--text", help="what they read: hanzi (你好), or pinyin (ni3 hao3, nǐ hǎo)")
     parser.add_argument("--list", type=Path, help="in place of both: a file of `recording<TAB>text` lines")
-    parser.add_argument("--json", action="store_true", help="all scores, with the fields of Azure's pronunciation "
-                        "assessment, a line of JSON for each recording")
+    parser.add_argument("--format", choices=("json", "txt"), default="json")
     parser.add_argument("--html", type=Path, help="also write a page with spectrograms and pitch contours")
     args = parser.parse_intermixed_args()
     if args.list and (args.files or args.text):
@@ -33,7 +33,7 @@ def main() -> None:
         parser.error("give --text and a recording, or --list")
     wanted = read_list(args.list) if args.list else [(path, args.text) for path in args.files]
     readings = [(path, reading_aloud(text)) for path, text in wanted]
-    sys.exit(judge(args.exp_dir, readings, args.html, args.json))
+    sys.exit(judge(args.exp_dir, readings, args.html, args.format))
 
 
 def read_list(path: Path) -> list[tuple[Path, str]]:
@@ -51,7 +51,7 @@ def read_list(path: Path) -> list[tuple[Path, str]]:
     return wanted
 
 
-def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path | None, as_json: bool) -> int:
+def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path | None, form: str) -> int:
     """Print a line for each recording, and write the page. Returns the exit status: 1 where one failed."""
     from steps.deploy.model import load_model  # slow imports: not for --help or a mistake
     from steps.deploy.pronunciation import Judge, azure, summary
@@ -64,7 +64,7 @@ def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path |
             failed += 1
             print(f"error: {error}", file=sys.stderr)
             continue
-        if as_json:
+        if form == "json":
             line = json.dumps({"File": str(path), **azure(found.assessment, judge.tokens)}, ensure_ascii=False)
         else:
             line = f"{path}\t{summary(found.assessment, judge.tokens)}"

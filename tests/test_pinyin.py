@@ -33,7 +33,7 @@ def test_advice_for_unknown_words_works_when_followed(monkeypatch, capsys, tmp_p
 
 
 def test_marks(monkeypatch, capsys):
-    out, err, status = read(monkeypatch, capsys, "女儿的绿衣服\n", "--accents")
+    out, err, status = read(monkeypatch, capsys, "女儿的绿衣服\n", "--marks")
     assert (out, err, status) == (["nǚ ér de lǜ yī fu"], "", 0)
 
 

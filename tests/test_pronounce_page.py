@@ -87,10 +87,10 @@ def test_one_bad_recording_does_not_stop_the_others(tmp_path, monkeypatch, capsy
     monkeypatch.setattr("steps.deploy.pronunciation.Judge", Judge)
     monkeypatch.setattr("steps.deploy.model.load_model", lambda exp_dir: None)
     readings = [(Path(name), reading_aloud("你好")) for name in ("a.wav", "bad.wav", "c.wav")]
-    assert pronounce.judge(Path("exp/x"), readings, tmp_path / "page.html", True) == 1
+    assert pronounce.judge(Path("exp/x"), readings, tmp_path / "page.html", "json") == 1
     out, err = capsys.readouterr()
     assert [json.loads(line)["File"] for line in out.splitlines()] == ["a.wav", "c.wav"]
     assert "error: bad.wav: not readable" in err and "1 of 3" in err
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<section") == 2
-    assert pronounce.judge(Path("exp/x"), readings[:1], None, False) == 0
+    assert pronounce.judge(Path("exp/x"), readings[:1], None, "txt") == 0
     assert capsys.readouterr().out == "a.wav\t100.0\tnothing wrong\n"

@@ -27,7 +27,7 @@ STAGES = {
     "report": ["steps.make_report", "exp/one"],
     "compare": ["steps.compare"],
     "recognize": ["steps.recognize", "exp/one/export", "exp/sound", "--beside", "--overwrite"],
-    "pronounce": ["steps.pronounce", "exp/one/export", "exp/sound/a.wav", "--text", "ba1", "--json",
+    "pronounce": ["steps.pronounce", "exp/one/export", "exp/sound/a.wav", "--text", "ba1",
                   "--html", "exp/page.html"],
     "diagnose": ["steps.diagnose", "one", "--minutes", "0.02"],
 }

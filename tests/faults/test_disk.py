@@ -95,7 +95,7 @@ SHELLS = {  # a shell's line, its exit status, words of what it says
         "mv t.csv own; cp conf/corpora/own.yaml conf/corpora/录.yaml; "
         "PYTHONIOENCODING=ascii python -m steps.stage1_prepare 录", 0, "data/\\u5f55/train: 2 utterances"),
     "marks as a result where they cannot be printed": (
-        r"printf '\247\101\246\156\n' | PYTHONIOENCODING=big5 python -m steps.pinyin --accents", 1, "use UTF-8"),
+        r"printf '\247\101\246\156\n' | PYTHONIOENCODING=big5 python -m steps.pinyin --marks", 1, "use UTF-8"),
     "a name where the locale has no hanzi": (
         "PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 LC_ALL=C python -m steps.config 实验", 1, "the name is not ascii"),
     "doit without standard output": (f"{DOIT} list >&-", 1, "output is closed"),
