@@ -482,7 +482,7 @@ case("recognize: overwriting nothing", nothing, "exit 2", f"recognize {EXPORT} a
 case("recognize: wfst without a graph", nothing, "tuned", f"recognize {EXPORT} a.wav --method wfst")
 case("recognize: a directory that is none", nothing, "holds no trained experiment", "recognize conf a.wav")
 case("serve: a directory that is none", nothing, "holds no trained experiment", "serve conf")
-for host in ("😀", "a b", "x" * 300, "256.1.1.1", "/dev/null"):
+for host in ("😀", "*", "a b", "x" * 300, "256.1.1.1", "/dev/null"):
     case(f"serve: at {host[:9]}", nothing, "cannot listen there", f"serve {EXPORT} --host '{host}'")
 case("serve: a port beyond all ports", nothing, "exit 2", f"serve {EXPORT} --port 70000")
 case("serve: a port below 0", nothing, "exit 2", f"serve {EXPORT} --port -1")
