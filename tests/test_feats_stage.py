@@ -180,6 +180,20 @@ def test_killed_half_way_leaves_no_feats_scp_and_no_process(project, how):
     assert "dev/feats.scp" in left() and not list(OUT.rglob(".*"))
 
 
+def test_an_interrupt_within_large_results_ends_the_pool():
+    script = ("import numpy\nfrom steps.common.parallel import ordered_map\n"
+              "for _ in ordered_map(numpy.zeros, [300_000] * 100_000, 2): print(flush=True)")
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    try:
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert err.endswith("KeyboardInterrupt\n") and err.count("Traceback") == 1
+
+
 def wait_for(happened, seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not happened():

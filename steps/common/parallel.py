@@ -101,8 +101,9 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs:
                 more = max(0, 4 * width() - len(waiting))  # a cluster may grow
                 waiting.extend(executor.submit(function, item) for item in itertools.islice(items, more))
         finally:
-            for future in waiting:
-                future.cancel()
+            if on_cluster():  # this machine's pool is gone with its work
+                for future in waiting:
+                    future.cancel()
 
 
 def on_cluster() -> bool:
@@ -128,6 +129,9 @@ def _executor(jobs: int | None) -> Iterator[tuple[Any, Callable[[], int]]]:
         except BaseException:
             for process in multiprocessing.active_children():  # their results are not needed any more
                 process.kill()
+            # Without a writer the pool sees the end of a result that a process was killed within. It would wait for
+            # the rest of it for ever, since it keeps a writing end of that pipe itself.
+            pool._result_queue._writer.close()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
