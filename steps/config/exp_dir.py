@@ -182,7 +182,7 @@ def read_history(exp_dir: Path) -> list[dict[str, float]]:
 
 
 def _number(text: str | list[str] | None, where: str) -> float:
-    """A number as pandas writes it: what is not finite may be empty, and truth values are words."""
+    """A number as train.csv has it: truth values are words. Earlier versions left empty what is not finite."""
     if text in ("True", "False", ""):
         return {"True": 1, "False": 0, "": math.nan}[text]
     try:

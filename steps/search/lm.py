@@ -221,7 +221,7 @@ def estimate(sentences: Iterable[Sequence[str]], words: list[str], order: int) -
 
 
 def _add_order(model: NGram, windows: np.ndarray, adjusted: np.ndarray) -> None:
-    histories, suffixes = model.rows(windows[:, :-1]), model.rows(windows[:, 1:])
+    histories, shorter = model.rows(windows[:, :-1]), model.rows(windows[:, 1:])
     below = model.levels[-1]
     discount = _discounts(adjusted)[np.minimum(adjusted, 3)]
     totals = np.bincount(histories, adjusted, len(below.word))
@@ -230,7 +230,7 @@ def _add_order(model: NGram, windows: np.ndarray, adjusted: np.ndarray) -> None:
     gamma = np.ones(len(below.word))
     gamma[seen] = left[seen] / totals[seen]
     below.backoff = np.log10(gamma)
-    probs = (adjusted - discount) / totals[histories] + gamma[histories] * 10 ** below.log_prob[suffixes]
+    probs = (adjusted - discount) / totals[histories] + gamma[histories] * 10 ** below.log_prob[shorter]
     model.levels.append(Level(histories, windows[:, -1].copy(), np.log10(probs), np.zeros(len(probs))))
 
 
