@@ -148,7 +148,7 @@ make_venv() {
 }
 
 # Operators that train faster than MindSpore's own. The module knows whether they are there for this processor. It
-# compiles them where there is a C++ compiler, once.
+# compiles them if there is a C++ compiler, once.
 ensure_kernels() {
     [ -f "$root/steps/model/onednn/build.py" ] || return 0
     (cd "$root" && "$venv/bin/python" -m steps.model.onednn.build --once >&2) ||

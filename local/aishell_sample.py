@@ -41,10 +41,10 @@ def download(corpus: Corpus, options: Options) -> None:
 
 
 def check_clips(folder: Path) -> None:
-    """Raises UserError where the extracted repository lacks clips or texts."""
+    """Raises UserError if the extracted repository lacks clips or texts."""
     found = {suffix: len(list(folder.glob(f"{FOLDER}/*{suffix}"))) for suffix in (".wav", ".txt")}
     if set(found.values()) != {CLIPS}:
-        raise UserError(f"{folder.name}/{FOLDER}: {found['.wav']} .wav and {found['.txt']} .txt where {CLIPS} of each "
+        raise UserError(f"{folder.name}/{FOLDER}: {found['.wav']} .wav and {found['.txt']} .txt, but {CLIPS} of each "
                         "are expected; remove the archive and run again")
 
 

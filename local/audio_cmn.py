@@ -39,7 +39,7 @@ def download(corpus: Corpus, options: Options) -> None:
 
 
 def check_tree(folder: Path) -> None:
-    """Raises UserError where the files are not those of the commit, byte for byte."""
+    """Raises UserError if the files are not those of the commit, byte for byte."""
     if tree_hash(folder) != TREE:
         raise UserError(f"{folder.name}: the files are not those of that commit; remove the archive and run again")
 

@@ -23,7 +23,7 @@ class Options(Strict):
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
-    """The sets of all corpora put together. Raises UserError where one is not prepared, or ids clash."""
+    """The sets of all corpora put together. Raises UserError if one is not prepared, or ids clash."""
     return {name: [each for part, sets in options.corpora.items() if name in sets
                    for each in _read(data_dir.parent / part, name, corpus.pinyin)]
             for name in corpus.sets}

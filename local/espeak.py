@@ -44,7 +44,7 @@ class Speech(NamedTuple):
 def speak(speech: Speech) -> np.ndarray:
     """Samples, int16 of shape (samples,) at SAMPLE_RATE: the same for the same `speech`, whatever was spoken before.
 
-    Raises UserError where the library, its data or the voice is missing, or espeak-ng fails.
+    Raises UserError if the library, its data or the voice is missing, or espeak-ng fails.
     """
     return np.frombuffer(_in_fork(_synthesize, speech), np.int16)
 

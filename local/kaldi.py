@@ -41,7 +41,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
 
 
 def read_set(folder: Path, options: Options, cut_dir: Path) -> list[Utterance]:
-    """The utterances of one directory. Raises UserError where it breaks Kaldi's rules."""
+    """The utterances of one directory. Raises UserError if it breaks Kaldi's rules."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such directory")
     tables = {name: read_table(folder / name) for name in ("text", "pinyin", "utt2spk", "spk2utt", "segments")
@@ -90,7 +90,7 @@ def cut_file(cut_dir: Path, utt: str) -> Path:
 
 
 def run_command(where: str, command: str, folder: str | None, target: Path) -> None:
-    """Write what a shell command prints to `target`. Raises UserError where it fails."""
+    """Write what a shell command prints to `target`. Raises UserError if it fails."""
     with atomic_path(target) as beside, open(beside, "wb") as file:
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, stdout=file,
                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)

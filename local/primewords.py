@@ -37,7 +37,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
 
 
 def read_entries(path: Path) -> dict[str, dict[str, str]]:
-    """{file name without .wav: entry} of the transcript. Raises UserError where it is not what it should be."""
+    """{file name without .wav: entry} of the transcript. Raises UserError if it is not what it should be."""
     try:
         listed = json.loads("\n".join(read_lines(path)))
     except json.JSONDecodeError as error:

@@ -1,7 +1,7 @@
 """Your own recordings: a CSV or TSV with a line an utterance.
 
 Columns: the audio's path (from `root`), and hanzi or pinyin or both. Optional are the speaker (without it each
-recording counts as a speaker of its own) and the set (without it, or where all rows are of train, a tenth of the
+recording counts as a speaker of its own) and the set (without it, or if all rows are of train, a tenth of the
 speakers goes to test and a tenth to dev, by a hash of their names). The columns may have one of the usual names below,
 in any case, or the one that `options` gives.
 """
@@ -96,7 +96,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
 
 
 def find_columns(path: Path, header: Sequence[str], options: Options) -> Columns:
-    """What the table's columns are. Raises UserError where one is missing."""
+    """What the table's columns are. Raises UserError if one is missing."""
     found = {role: find_column(path, header, getattr(options, role), names, role) for role, names in NAMES.items()}
     missing = [] if found["audio"] else ["audio"]
     if not found["text"] and not found["pinyin"]:
@@ -178,7 +178,7 @@ def speaker_id(name: str) -> str:
 
 
 def all_train(path: Path, cells: Sequence[tuple[int, str]], known: Sequence[str]) -> bool:
-    """Whether all rows are of train, so that the other sets, where there are any, must be drawn. Says so."""
+    """Whether all rows are of train, so that the other sets, if there are any, must be drawn. Says so."""
     alone = len(known) > 1 and all(cell.casefold() in SETS["train"] for _, cell in cells)
     if alone:
         print(f"{path}: all rows are of train; dev and test are drawn from them", file=sys.stderr)
@@ -210,7 +210,7 @@ def named_sets(path: Path, cells: Sequence[tuple[int, str]], known: Sequence[str
 
 
 def drawn_sets(path: Path, utterances: Sequence[Utterance]) -> list[str]:
-    """The set of each utterance, by its speaker; by its sentence where there are fewer than three speakers."""
+    """The set of each utterance, by its speaker; by its sentence if there are fewer than three speakers."""
     speakers = {each.spk for each in utterances}
     if len(speakers) >= 3:
         of_speaker = split_speakers(speakers)

@@ -29,7 +29,7 @@ MODELS = "ttskit/resource/model"
 SAMPLE_RATE = 22050
 HOP = 256  # samples a frame
 BINS = 80
-SILENCE = -11.5129  # log of the mel spectrum where there is nothing
+SILENCE = -11.5129  # log of the mel spectrum if there is nothing
 BEHIND = 10  # frames of silence behind an utterance, so that the vocoder ends well
 END = 0.8  # the gate's probability that the utterance has ended
 DROPPED = 0.5  # of the prenet's values, in speaking, too: it is what makes two renderings differ
@@ -66,7 +66,7 @@ class Speech(NamedTuple):
 
 
 def read_networks(root: Path) -> Networks:
-    """The networks in the wheel in `root`. Raises UserError where it is missing or not what it should be."""
+    """The networks in the wheel in `root`. Raises UserError if it is missing or not what it should be."""
     wheel = root / WHEEL
     try:
         with zipfile.ZipFile(wheel) as files:

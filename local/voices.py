@@ -94,7 +94,7 @@ def download(corpus: Corpus, options: Options) -> None:
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """Speak the set train into `data_dir`/wav/<utt>.wav (16 kHz, mono, 16 bits). What is there already stays.
 
-    What a voice cannot say, or loses its way in, is left out and counted on stderr. Raises UserError where the wheel is
+    What a voice cannot say, or loses its way in, is left out and counted on stderr. Raises UserError if the wheel is
     missing or broken, or the text is too short.
     """
     root = named_root(corpus, "the folder that the download of ttskit goes to")

@@ -56,7 +56,7 @@ sys.meta_path.append(_OldNames)
 
 def _has_avx512() -> bool:
     try:
-        with open("/proc/cpuinfo") as lines:  # of the first processor: reading on takes long where there are many
+        with open("/proc/cpuinfo") as lines:  # of the first processor: reading on takes long if there are many
             return "avx512f" in next((line for line in lines if line.startswith("flags")), "")
     except OSError:
         return False

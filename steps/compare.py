@@ -114,7 +114,7 @@ def heard_by(row: Row, part: str) -> Heard:
 
 
 def _table(path: Path) -> dict[str, str]:
-    """A table; empty where it is gone or damaged."""
+    """A table; empty if it is gone or damaged."""
     try:
         return read_table(path)
     except UserError:
@@ -122,7 +122,7 @@ def _table(path: Path) -> dict[str, str]:
 
 
 def utterance_picture(heard: Heard, utt: str) -> str:
-    """An utterance with its decoded syllables as SVG; empty where features or times are gone."""
+    """An utterance with its decoded syllables as SVG; empty if features or times are gone."""
     try:
         pairs, times = heard.scored.alignments[utt], heard.scored.times_of(utt)
         return spectrogram(heard.feats[utt], heard.frame_shift_s, pairs, times, f"Spectrogram of {utt}")
@@ -131,7 +131,7 @@ def utterance_picture(heard: Heard, utt: str) -> str:
 
 
 def syllable_picture(heard: Heard, place: Place) -> str:
-    """A syllable that was heard rightly, among its neighbours, as SVG; empty where features or times are gone."""
+    """A syllable that was heard rightly, among its neighbours, as SVG; empty if features or times are gone."""
     try:
         pairs, times = heard.scored.alignments[place.utt], heard.scored.times_of(place.utt)
         feats = heard.feats[place.utt]

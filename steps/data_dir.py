@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m steps.data_dir", description=__doc__)
     acts = parser.add_subparsers(dest="act", required=True)
-    for name, what in (("validate", "say all that is wrong, and exit with status 1 where anything is"),
+    for name, what in (("validate", "say all that is wrong, and exit with status 1 if anything is"),
                        ("fix", "drop what is unusable, and say what; the files as they were go to .backup")):
         act = acts.add_parser(name, help=what, description=what)
         act.add_argument("dir", type=Path, help="such as data/mini/train")
@@ -113,7 +113,7 @@ def with_features(source: Path, feature_dir: Path, target: Path) -> Summary:
 
 
 def _keys(path: Path, known: Collection[str], what: str) -> list[str]:
-    """The first words of a file's lines. Raises UserError for one that is not known, and where there are none."""
+    """The first words of a file's lines. Raises UserError for one that is not known, and if there are none."""
     keys, known = [line.split()[0] for line in read_lines(path) if line.strip()], set(known)
     refuse([f"{path}: {key[:100]}: no {what}" for key in keys if key not in known])
     if not keys:
@@ -137,7 +137,7 @@ def fix(data_dir: Path, audio: Audio = "header") -> Fixed:
     """Rewrite a directory's tables: UTF-8, LF, sorted, unique, text in half width, the same utterances in all of them.
 
     Drops utterances that a table lacks, or with an unusable value or audio. The files as they were go to `.backup`.
-    Raises UserError where nothing would be left, and where no dropping helps (utterances that do not sort as their
+    Raises UserError if nothing would be left, and where no dropping helps (utterances that do not sort as their
     speakers do).
     """
     for name in REQUIRED:
@@ -242,7 +242,7 @@ def spread(utts: Sequence[str], number: int) -> list[str]:
 
 def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
     """Write the directory `target` with all utterances of `sources`, and say which tables are left out: those that not
-    every source has. Raises UserError where two sources say different things of one utterance or speaker.
+    every source has. Raises UserError if two sources say different things of one utterance or speaker.
     """
     _check_target(target, sources)
     parts = [read_valid(source) for source in sources]
@@ -263,7 +263,7 @@ def combine(sources: Sequence[Path], target: Path) -> tuple[Summary, list[str]]:
 
 
 def _check_target(target: Path, sources: Sequence[Path]) -> None:
-    """Raise UserError where `target` holds one of `sources`, or anything but an earlier data directory."""
+    """Raise UserError if `target` holds one of `sources`, or anything but an earlier data directory."""
     place = target.resolve()
     if any(place in (source.resolve(), *source.resolve().parents) for source in sources):
         raise UserError(f"{target}: it would replace what it is made from; name another directory to write to")

@@ -137,7 +137,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.diagnose", description=__doc__)
     parser.add_argument("experiment", help="conf/<experiment>.yaml, of which stages 1 to 3 are done")
     parser.add_argument("--minutes", type=float, default=3.0, help="for the short trainings in all (3)")
-    parser.add_argument("--strict", action="store_true", help="exit status 1 where a check finds an error")
+    parser.add_argument("--strict", action="store_true", help="exit status 1 if a check finds an error")
     args = parser.parse_args()
     if not 0 < args.minutes <= MOST_MINUTES:
         parser.error(f"--minutes must be above 0, and {MOST_MINUTES} at the most")

@@ -55,7 +55,7 @@ class Archive(NamedTuple):
 
     url: str
     size: int | None  # bytes; None: take what the server says
-    md5: str | None  # None: where none is published
+    md5: str | None  # None: if none is published
     folder: str  # the top-level folder in the archive
     nested: str = ""  # glob below the folder: archives in the archive, extracted where they lie and removed
     check: Callable[[Path], None] | None = None  # of the extracted folder; raises UserError
@@ -89,7 +89,7 @@ def fetch_all(archives: Sequence[Archive], root: Path, pause_s: float = 5.0) -> 
 
 
 def fetch(archive: Archive, root: Path, pause_s: float = 5.0) -> Path:
-    """The archive's file below `root`, downloaded where it is not there, its size and MD5 checked."""
+    """The archive's file below `root`, downloaded if it is not there, its size and MD5 checked."""
     path = root / archive.name
     if path.exists():
         wrong = _difference(archive, path)
@@ -144,7 +144,7 @@ def _download(archive: Archive, part: Path, pause_s: float) -> None:
 
 
 def _continue(archive: Archive, part: Path) -> None:
-    """Append to `part` what is missing of it. Raises OSError or HTTPException where the connection breaks."""
+    """Append to `part` what is missing of it. Raises OSError or HTTPException if the connection breaks."""
     have = part.stat().st_size if part.exists() else 0
     if have and have == archive.size:
         return
@@ -161,7 +161,7 @@ def _continue(archive: Archive, part: Path) -> None:
         length = response.headers["Content-Length"]
         total = have + int(length) if length else archive.size
         if archive.size and total != archive.size:
-            raise UserError(f"{archive.url}: {total} bytes where {archive.size} are expected; has the corpus changed?")
+            raise UserError(f"{archive.url}: {total} bytes, but {archive.size} are expected; has the corpus changed?")
         _check_room(part.parent, have, total)
         blocks = math.ceil((total - have) / MIB) if total else 0
         with open(part, "ab" if have else "wb") as file:
@@ -191,9 +191,9 @@ def _difference(archive: Archive, path: Path) -> str | None:
     """In what a file differs from what the archive should be, in words."""
     size = path.stat().st_size
     if archive.size not in (None, size):
-        return f"{size} bytes where {archive.size} are expected"
+        return f"{size} bytes, but {archive.size} are expected"
     md5 = _md5(path) if archive.md5 else None
-    return f"its MD5 is {md5} where {archive.md5} is expected" if md5 != archive.md5 else None
+    return f"its MD5 is {md5}, but {archive.md5} is expected" if md5 != archive.md5 else None
 
 
 def _md5(path: Path) -> str:

@@ -37,7 +37,7 @@ def main() -> None:
 def export(exp_dir: Path) -> Path:
     """Write the directory `export` of a trained experiment and return it; its export.json goes first and comes last.
 
-    Raises UserError where the training has not ended.
+    Raises UserError if the training has not ended.
     """
     config = load_resolved(exp_dir)
     if not (exp_dir / "final.ckpt").exists():
@@ -84,7 +84,7 @@ def put_in_place(beside: Path, out_dir: Path) -> None:
 
 
 def dev_data(config: Resolved) -> tuple[FeatureReader, dict[str, list[str]]] | None:
-    """Features and pinyin of dev, by which confidences are calibrated; None where dev is not there."""
+    """Features and pinyin of dev, by which confidences are calibrated; None if dev is not there."""
     feats, pinyin = config.feature_dir / "dev" / "feats.scp", config.data_dir / "dev" / "pinyin"
     if feats.exists() and pinyin.exists():
         return FeatureReader(feats, config.features), read_pinyin(pinyin)
@@ -105,7 +105,7 @@ def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any], feats: Feature
 def has_graph(exp_dir: Path) -> bool:
     """Whether there is what decoding with words takes: graph/ and the weights that dev chose.
 
-    Raises UserError where one of the files is damaged.
+    Raises UserError if one of the files is damaged.
     """
     if not ((exp_dir / "graph" / "lm.json").exists() and (exp_dir / TUNING).exists()):
         return False

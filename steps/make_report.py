@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _counts_and_seconds(config: Resolved, data_dir: Path) -> tuple[Counter, dict[str, float]]:
-    """How often training has each syllable, and how long the utterances of `data_dir` are; empty where it is gone."""
+    """How often training has each syllable, and how long the utterances of `data_dir` are; empty if it is gone."""
     pinyin, durations = config.set_data("train") / "pinyin", data_dir / "utt2dur"
     training = read_pinyin(pinyin) if pinyin.exists() else {}
     seconds = read_numbers(durations) if durations.exists() else {}

@@ -52,7 +52,7 @@ def read_list(path: Path) -> list[tuple[Path, str]]:
 
 
 def judge(exp_dir: Path, readings: list[tuple[Path, ReadingAloud]], html: Path | None, form: str) -> int:
-    """Print a line for each recording, and write the page. Returns the exit status: 1 where one failed."""
+    """Print a line for each recording, and write the page. Returns the exit status: 1 if one failed."""
     from steps.deploy.model import load_model  # slow imports: not for --help or a mistake
     from steps.deploy.pronunciation import Judge, azure, summary
 

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def experiment_dirs(patterns: list[str]) -> list[Path]:
-    """The directories of exp/ that hold an experiment and match a pattern. Raises UserError where none does."""
+    """The directories of exp/ that hold an experiment and match a pattern. Raises UserError if none does."""
     there = [path for path in folders(EXP) if (path / "config.yaml").exists()]
     wanted = [path for path in there if not patterns or any(fnmatch.fnmatch(path.name, one) for one in patterns)]
     if patterns and not wanted:
@@ -55,7 +55,7 @@ def experiment_dirs(patterns: list[str]) -> list[Path]:
 def unneeded_checkpoints(exp_dir: Path, keep: int) -> dict[Path, str]:
     """Checkpoints that are not among the `keep` best by dev's error, and what going on from any of them would take.
 
-    None of a training that has not ended: it will need them. Raises UserError where train.csv lacks their epochs.
+    None of a training that has not ended: it will need them. Raises UserError if train.csv lacks their epochs.
     """
     progress = read_progress(exp_dir)
     if not (exp_dir / "final.ckpt").exists() or progress is not None:
@@ -81,7 +81,7 @@ def _epoch_of(path: Path) -> int:
 def unneeded_features() -> dict[Path, str]:
     """Directories of exp/features that neither an experiment of conf/ nor one that lies in exp/ reads.
 
-    Raises UserError where a config cannot be read, since it is then unknown what it names.
+    Raises UserError if a config cannot be read, since it is then unknown what it names.
     """
     try:
         configs = [*map(load_experiment, experiment_names()), *map(load_resolved, experiment_dirs([]))]
@@ -92,7 +92,7 @@ def unneeded_features() -> dict[Path, str]:
 
 
 def folders(place: Path) -> list[Path]:
-    """The folders in a folder, sorted; none where it is not there. Raises OSError where it cannot be read."""
+    """The folders in a folder, sorted; none if it is not there. Raises OSError if it cannot be read."""
     return sorted(path for path in place.iterdir() if path.is_dir()) if place.exists() else []
 
 

@@ -80,7 +80,7 @@ def beside(path: Path, kind: str) -> Path:
 
 
 def check_beside(paths: list[Path], kind: str, overwrite: bool) -> None:
-    """Raise UserError where a file beside a recording would take another one's place."""
+    """Raise UserError if a file beside a recording would take another one's place."""
     outs: dict[Path, Path] = {}
     for path in paths:
         out = beside(path, kind)
@@ -96,7 +96,7 @@ def check_beside(paths: list[Path], kind: str, overwrite: bool) -> None:
 
 
 def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -> None:
-    """Recognize a recording and write what was heard. Raises UserError where it is not readable."""
+    """Recognize a recording and write what was heard. Raises UserError if it is not readable."""
     from steps.deploy.formats import FORMATS, Heard
     from steps.text.syllables import accented
 
@@ -127,7 +127,7 @@ def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -
 
 
 def stream(recognizer, path: Path, args: argparse.Namespace, several: bool) -> None:
-    """Print the syllables of a recording while it comes; a line ends where a pause has begun."""
+    """Print the syllables of a recording while it comes; a line ends if a pause has begun."""
     from steps.text.syllables import accented
 
     at_begin = True
@@ -185,7 +185,7 @@ def parse_args() -> argparse.Namespace:
                         "like, its frequency in a million where you like")
     parser.add_argument("--format", choices=FORMATS, default="txt")
     parser.add_argument("--beside", action="store_true", help="write FILE's result beside it, not to stdout")
-    parser.add_argument("--overwrite", action="store_true", help="with --beside: also where there is a file")
+    parser.add_argument("--overwrite", action="store_true", help="with --beside: also if there is a file")
     parser.add_argument("--accents", action="store_true", help="nǐ hǎo in place of ni3 hao3")
     parser.add_argument("--stream", action="store_true", help="print syllables while the sound comes in")
     parser.add_argument("--rate", type=int, default=16000, help="of PCM from standard input, in Hz")

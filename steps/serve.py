@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def serve(app: Any, address: socket.socket) -> None:
-    """Answer requests until Ctrl-C or SIGTERM. Raises UserError where the model cannot be loaded."""
+    """Answer requests until Ctrl-C or SIGTERM. Raises UserError if the model cannot be loaded."""
     import uvicorn
 
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed request
@@ -88,7 +88,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def check_model(exp_dir: Path) -> None:
-    """Raise UserError where there is neither a trained experiment nor an exported one."""
+    """Raise UserError if there is neither a trained experiment nor an exported one."""
     if not any((exp_dir / name).exists() for name in ("final.ckpt", "export.json", "export/export.json")):
         raise UserError(f"{exp_dir}: holds no trained experiment; train it first, or name another directory, such as "
                         "exp/mini")

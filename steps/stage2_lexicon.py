@@ -73,7 +73,7 @@ def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
 
 def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexicon | None
               ) -> Iterator[tuple[str, list[str]]]:
-    """Yield (utterance, syllables) of a set and fill in its summary and the lexicon, where one is given."""
+    """Yield (utterance, syllables) of a set and fill in its summary and the lexicon, if one is given."""
     directory = data_dir / summary.name
     own = read_pinyin(directory / "pinyin") if summary.shipped else None
     texts = read_texts(directory, own)

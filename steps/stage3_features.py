@@ -78,7 +78,7 @@ def put_in_place(beside: Path, out_dir: Path) -> None:
 
 
 def check_input(data_dir: Path) -> None:
-    """Raise UserError where stage 1 is not done, or its recordings are gone: all of them, as where a disk is not there.
+    """Raise UserError if stage 1 is not done, or its recordings are gone: all of them, as when a disk is not there.
     Say on stderr how many were changed after stage 1.
     """
     wavs = read_wav_scp(data_dir / "wav.scp")
@@ -94,14 +94,14 @@ def check_input(data_dir: Path) -> None:
 
 
 def check_room(data_dir: Path, out_dir: Path, sets: list[str], config: Features) -> None:
-    """Raise UserError where the disk has less room than the features will take. Earlier ones stay until then."""
+    """Raise UserError if the disk has less room than the features will take. Earlier ones stay until then."""
     frames = {part: sum(read_seconds(data_dir / part).values()) * 1000 / config.frame_shift_ms for part in sets}
     total = sum(frames.values()) + len(config.copies) * frames.get("train", 0)
     wanted = total * config.num_bins * (1 if config.compress else 4)
     free = shutil.disk_usage(out_dir).free
     if wanted > free:
         earlier = (f" (the earlier ones: doit clean features:{out_dir.name})" if (out_dir / "cmvn").exists() else "")
-        raise UserError(f"{out_dir}: the features take some {megabytes(wanted)}, where {megabytes(free)} are free; "
+        raise UserError(f"{out_dir}: the features take some {megabytes(wanted)}, but {megabytes(free)} are free; "
                         f"free some space{earlier}, or let exp/features be a link to another disk")
 
 

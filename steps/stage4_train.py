@@ -32,7 +32,7 @@ def main() -> None:
     with main_lock(exp_dir):
         if is_finished(config, exp_dir):
             print(f"{exp_dir}/final.ckpt is there, made from this very config and data", file=sys.stderr)
-            if not (exp_dir / SUMS).exists():  # as where the training was killed just before
+            if not (exp_dir / SUMS).exists():  # as when the training was killed just before
                 write_sums(exp_dir, TRAINED + HISTORY)
         elif config.experiment.train.workers > 1 and not is_worker():
             launch(config, exp_dir)
@@ -70,7 +70,7 @@ def launch(config: Resolved, exp_dir: Path) -> None:
 
     The output of worker 0 goes to stderr. All logs are in <exp_dir>/log/workers/. With several hosts, this must be
     called on each of them, with NODE_RANK, MASTER_ADDR and, if not the default, MASTER_PORT in the environment. Raises
-    UserError where a worker fails. The other workers have then ended, too.
+    UserError if a worker fails. The other workers have then ended, too.
     """
     train = config.experiment.train
     local = train.workers // train.hosts

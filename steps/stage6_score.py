@@ -71,7 +71,7 @@ def score(args: argparse.Namespace, data_dir: Path) -> None:
 
 
 def read_decode_json(path: Path) -> dict[str, Any]:
-    """What stage 5 noted beside its result. Raises UserError where it is missing or lacks something."""
+    """What stage 5 noted beside its result. Raises UserError if it is missing or lacks something."""
     noted = read_json(path, "; run stage 5 (decode) first", "decode again")
     lacking = [key for key, kind in NOTED.items() if not isinstance(noted.get(key), kind)]
     if lacking:

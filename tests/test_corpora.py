@@ -173,7 +173,7 @@ def test_aishell_sample_names_a_clip_without_text(project, monkeypatch):
 
 def test_aishell_sample_checks_what_was_downloaded(project):
     root = configure(project, "aishell_sample")
-    with pytest.raises(UserError, match=r"35 \.wav and 35 \.txt where 1000 of each are expected"):
+    with pytest.raises(UserError, match=r"35 \.wav and 35 \.txt, but 1000 of each are expected"):
         local.aishell_sample.check_clips(root)
 
 

@@ -63,7 +63,7 @@ def test_each_task_runs_once_and_has_its_own_log(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_no_script_outlives_doit(project, number):
-    if number == signal.SIGINT:  # as where the processor is busy: the script is at work before doit waits for it
+    if number == signal.SIGINT:  # as when the processor is busy: the script is at work before doit waits for it
         busy = "            time.sleep(1)\n"
         starts = "            copying = threading"
         project.replace("steps/tasks/step.py", starts, busy + starts)

@@ -148,7 +148,7 @@ def test_wrong_bytes_are_removed(server, folder, tmp_path):
 
 def test_another_size_than_documented(server, folder, tmp_path):
     archive = serve(server, packed(folder, "corpus"), size=10)
-    with pytest.raises(UserError, match="bytes where 10 are expected; has the corpus changed"):
+    with pytest.raises(UserError, match="bytes, but 10 are expected; has the corpus changed"):
         fetch([archive], tmp_path / "root")
 
 
@@ -282,7 +282,7 @@ def test_audio_cmn_refuses_other_files(folder):
 def test_an_archive_that_is_there_is_checked(tmp_path):
     """As a user has downloaded it, whole or not: it is never removed."""
     (tmp_path / "corpus.tar.gz").write_bytes(b"cut short")
-    with pytest.raises(UserError, match=r"corpus\.tar\.gz: is there, but 9 bytes where 100 are expected; move it away"):
+    with pytest.raises(UserError, match=r"corpus\.tar\.gz: is there, but 9 bytes, but 100 are expected; move it away"):
         download.fetch(Archive("http://127.0.0.1:9/corpus.tar.gz", 100, None, "corpus"), tmp_path)
     with pytest.raises(UserError, match="is there, but its MD5 is"):
         download.fetch(Archive("http://127.0.0.1:9/corpus.tar.gz", 9, "0" * 32, "corpus"), tmp_path)

@@ -175,7 +175,7 @@ def test_what_trained_at_bf16_decodes_at_float32_with_any_kernels(tmp_path, monk
     utts = [("utt", np.random.default_rng(1).standard_normal((90, BINS)).astype(np.float32))]
     (_, expected), = AcousticModel("exp/tiny").log_probs(utts)
     config = Path("exp/tiny/config.yaml")
-    Path("exp/tiny/SHA256SUMS").unlink()  # as where a user changes a file on purpose
+    Path("exp/tiny/SHA256SUMS").unlink()  # as when a user changes a file on purpose
     config.write_text(config.read_text().replace("kernels: auto", "kernels: stock"))
     (_, found), = AcousticModel("exp/tiny").log_probs(utts)
     np.testing.assert_allclose(found, expected, atol=1e-4)

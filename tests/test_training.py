@@ -333,7 +333,7 @@ def test_nonsense_is_refused_in_one_line(tmp_path, spoil, message):
 def test_other_tokens_than_the_checkpoints_are_refused(trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     replace(tmp_path / "exp/tiny/tokens.txt", "ma4", "ma3")
-    (tmp_path / "exp/tiny/SHA256SUMS").unlink()  # as where a user has changed the file on purpose
+    (tmp_path / "exp/tiny/SHA256SUMS").unlink()  # as when a user has changed the file on purpose
     status, output = call(tmp_path, "steps.stage5_decode", "exp/tiny", "dev")
     assert status == 1 and "not the list that final.ckpt was trained with" in output, output
 

@@ -48,14 +48,14 @@ def write_sums(folder: Path, names: Iterable[str]) -> None:
 def forget_sums(folder: Path, names: Iterable[str] = ()) -> None:
     """Remove the list: its files, `names`, are about to change. A stage does this first.
 
-    Raises UserError where one of them is a folder; nothing is removed then.
+    Raises UserError if one of them is a folder; nothing is removed then.
     """
     check_no_folders(folder, names)
     remove_files(folder, [SUMS])
 
 
 def check_sums(folder: Path, again: str, names: Sequence[str] | None = None) -> None:
-    """Raise UserError where one of a folder's files is not as it was written; `again` says how to write it anew.
+    """Raise UserError if one of a folder's files is not as it was written; `again` says how to write it anew.
 
     Files that are not in the list pass. So do those of a folder without one, which is said on stderr.
     """
@@ -103,7 +103,7 @@ def _facts(path: Path) -> tuple[int, int]:
 def result_folders(roots: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
     """The folders below `roots` that hold results, and whether there is a list, or a folder in its place.
 
-    Raises OSError where one cannot be read.
+    Raises OSError if one cannot be read.
     """
     def refuse(error: OSError) -> None:
         if os.path.exists(error.filename):
@@ -124,7 +124,7 @@ def _write(folder: Path, entries: dict[str, Entry]) -> None:
 
 
 def _read(folder: Path) -> dict[str, Entry]:
-    """The list by file; empty where there is none. Raises UserError for one that cannot be read."""
+    """The list by file; empty if there is none. Raises UserError for one that cannot be read."""
     path = folder / SUMS
     if not os.path.lexists(path):
         return {}

@@ -69,7 +69,7 @@ class ClusterExecutor:
         return ClusterFuture(self._client.submit(pickle.loads, cloudpickle.dumps(call), pure=False))
 
     def width(self) -> int:
-        """Tasks that the cluster can work on at once. Raises CancelledError where the scheduler is gone."""
+        """Tasks that the cluster can work on at once. Raises CancelledError if the scheduler is gone."""
         if time.monotonic() - self._asked > ASK_EVERY_S:
             try:
                 self._width = max(1, len(self._client.nthreads()))
@@ -86,7 +86,7 @@ class ClusterFuture:
         self._future = future
 
     def result(self) -> Any:
-        """Wait for it; raises what the function raised, and UserError where the worker could not call it."""
+        """Wait for it; raises what the function raised, and UserError if the worker could not call it."""
         answer = self._future.result()
         if isinstance(answer, str):
             raise UserError(answer)
@@ -101,7 +101,7 @@ class ClusterFuture:
 def cluster_executor(path: Path) -> Iterator[ClusterExecutor]:
     """The cluster that `path` names, connected to once a process.
 
-    Raises UserError where it cannot be reached, or fails.
+    Raises UserError if it cannot be reached, or fails.
     """
     client = _connect(path)
     try:

@@ -49,7 +49,7 @@ def run(main, errors: str = "backslashreplace") -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a shell script
         signal.signal(signal.SIGINT, _interrupt)
-    if hasattr(sys.stdout, "reconfigure"):  # not so where a test has put another stream there
+    if hasattr(sys.stdout, "reconfigure"):  # a test may have put another stream there
         sys.stdout.reconfigure(errors=errors)
     try:
         _call(main)
@@ -84,7 +84,7 @@ def umask() -> int:
 
 
 def check_umask() -> None:
-    """Raise UserError where the user would have no right to new files and folders: they could not even be removed."""
+    """Raise UserError if the user would have no right to new files and folders: they could not even be removed."""
     if umask() & 0o700:
         raise UserError(f"umask {umask():03o} takes your own rights to new files from you; set another: umask 022")
 

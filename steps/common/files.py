@@ -36,7 +36,7 @@ def _machine() -> str:
 def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]:
     """Give a path beside `path` to write to; at the end it is synced and renamed to `path`, or removed on an error.
 
-    It ends in `suffix`, for writers that want a certain one. Raises UserError where `path` is no regular file, such as
+    It ends in `suffix`, for writers that want a certain one. Raises UserError if `path` is no regular file, such as
     a folder or a device.
     """
     path = Path(path)
@@ -52,7 +52,7 @@ def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]
         _sync(beside)
         os.replace(beside, path)
     except OSError as error:
-        if error.filename is None:  # as where a write fails
+        if error.filename is None:  # as when a write fails
             error.filename = str(path)
         raise
     finally:
@@ -63,7 +63,7 @@ def remove_leftovers(folder: Path, names: Collection[str] | None = None) -> None
     """Remove what processes that are no more have left unfinished in a folder and below: they were killed.
 
     In a folder that may be anybody's, it is what would have become the files `names` right there. Of another machine's
-    processes, where the disk is shared, it is what has not changed for a day.
+    processes, if the disk is shared, it is what has not changed for a day.
     """
     for path in [*folder.rglob(".*")] if names is None else [*folder.glob(".*")]:
         found = LEFTOVER.fullmatch(path.name)
@@ -95,7 +95,7 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 
 
 def check_no_folders(folder: Path, names: Iterable[str]) -> None:
-    """Raise UserError where one of these names, which are files', is a folder in `folder`."""
+    """Raise UserError if one of these names, which are files', is a folder in `folder`."""
     for path in [folder / name for name in names]:
         if path.is_dir():
             raise UserError(f"{path}: a folder stands where a file should be: move it away")
@@ -141,7 +141,7 @@ def stdin_lines() -> Iterator[str]:
 
     Bytes that are no characters are kept as lone surrogates, which no text has.
     """
-    if hasattr(sys.stdin, "reconfigure"):  # not so where a test has put another stream there
+    if hasattr(sys.stdin, "reconfigure"):  # a test may have put another stream there
         sys.stdin.reconfigure(errors="surrogateescape")
     for number, line in enumerate(sys.stdin):
         yield (line if number else line.removeprefix("\ufeff")).rstrip("\n")
@@ -150,7 +150,7 @@ def stdin_lines() -> Iterator[str]:
 def utf8_text(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not_utf8: str = "") -> str:
     """A text file's content, its lines ended by \\n; `utf-8-sig` as encoding allows a byte order mark.
 
-    Raises UserError where the file is missing, cannot be read, is not UTF-8 or has a zero byte, with `if_missing` or
+    Raises UserError if the file is missing, cannot be read, is not UTF-8 or has a zero byte, with `if_missing` or
     `if_not_utf8`, the remedy, at its end.
     """
     check_is_file(path)
@@ -173,7 +173,7 @@ def utf8_lines(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not
 
 
 def read_json(path: Path, if_missing: str, again: str) -> dict[str, Any]:
-    """A JSON file's mapping. Raises UserError where it is missing or no mapping; `again` says how to write it anew."""
+    """A JSON file's mapping. Raises UserError if it is missing or no mapping; `again` says how to write it anew."""
     text = utf8_text(path, if_missing, if_not_utf8=f"; {again}")
     try:
         value = json.loads(text)
@@ -215,7 +215,7 @@ def size_and_time(path: str | os.PathLike) -> str:
 
 
 def disk_usage(path: str | os.PathLike) -> int:
-    """Bytes of a file, or of all files in a directory, links not followed; 0 where there is nothing."""
+    """Bytes of a file, or of all files in a directory, links not followed; 0 if there is nothing."""
     if not os.path.isdir(path):
         return os.lstat(path).st_size if os.path.lexists(path) else 0
     total = 0

@@ -82,7 +82,7 @@ def count(text: str) -> int:
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> Iterator[Result]:
-    """`map(function, items)` over `jobs` processes, or over the cluster of conf/cluster.yaml where there is that file.
+    """`map(function, items)` over `jobs` processes, or over the cluster of conf/cluster.yaml if there is that file.
 
     Results come in order, and never more than 4 a process are in memory. `jobs=1` means here, in this process.
     `function` and its arguments must pickle. The first exception is raised here and ends the work. The processes end

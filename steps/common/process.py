@@ -52,7 +52,7 @@ def die_with_parent() -> None:
 
 
 def _started(pid: int) -> str | None:
-    """When a process began, as the kernel counts, and since which boot; None where /proc does not say or it has ended.
+    """When a process began, as the kernel counts, and since which boot; None if /proc does not say or it has ended.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -155,7 +155,7 @@ def lock_path(folder: Path, name: str) -> Path:
 def take_lock(path: Path, what: str) -> int:
     """Lock a file and write down who did it: `what`, process, time. Returns the file descriptor; closing it unlocks.
 
-    Raises UserError where another process holds the lock.
+    Raises UserError if another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -186,7 +186,7 @@ def give_lock_back(path: Path, handle: int) -> None:
 
 
 def busy(path: Path) -> str | None:
-    """Who holds the lock on a file, and what to do about it; None where no process does."""
+    """Who holds the lock on a file, and what to do about it; None if no process does."""
     try:
         handle = os.open(path, os.O_RDWR)
     except OSError:

@@ -59,7 +59,7 @@ def load(path: Path, schema: type[Schema]) -> Schema:
 
 
 def yaml_files(folder: Path) -> list[Path]:
-    """The *.yaml files of a folder that are not hidden, sorted; none where there is no such folder.
+    """The *.yaml files of a folder that are not hidden, sorted; none if there is no such folder.
 
     Raises OSError for a folder that cannot be read: that is not an empty one.
     """
@@ -71,7 +71,7 @@ def yaml_files(folder: Path) -> list[Path]:
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds. Raises UserError where it is missing or no YAML."""
+    """What a YAML file holds. Raises UserError if it is missing or no YAML."""
     try:
         facts = path.stat()
     except OSError as error:

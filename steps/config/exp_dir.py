@@ -55,7 +55,7 @@ def is_finished(config: Resolved, exp_dir: Path) -> bool:
 def finished_training(exp_dir: Path, part: str) -> Resolved:
     """The config of a training that has ended, for the set `part` of its corpus, or corpus/set of another.
 
-    Raises UserError where the training has not ended, or there is no such set.
+    Raises UserError if the training has not ended, or there is no such set.
     """
     config = load_resolved(exp_dir)
     if "/" in part and not (config.set_data(part) / "wav.scp").exists():
@@ -88,7 +88,7 @@ def _has_weights(exp_dir: Path) -> bool:
 
 
 def _noted_inputs(exp_dir: Path) -> dict[str, str]:
-    """The `inputs` that a training has noted. Raises UserError where the note is gone or damaged."""
+    """The `inputs` that a training has noted. Raises UserError if the note is gone or damaged."""
     path = exp_dir / "inputs.json"
     again = (f"it says with which data the training began: to keep that training, with the data as they are now, echo "
              f"{{}} > {path}; to train anew, mv {exp_dir} elsewhere")
@@ -140,7 +140,7 @@ def end_progress(exp_dir: Path) -> None:
 
 
 def read_progress(exp_dir: Path) -> Progress | None:
-    """What the last training in exp_dir said; None where it has ended well or there was none."""
+    """What the last training in exp_dir said; None if it has ended well or there was none."""
     path = exp_dir / PROGRESS
     if not path.exists():
         return None
@@ -156,9 +156,9 @@ def read_progress(exp_dir: Path) -> Progress | None:
 
 
 def read_history(exp_dir: Path) -> list[dict[str, float]]:
-    """train.csv: for each epoch its numbers by column; none where no epoch has ended yet.
+    """train.csv: for each epoch its numbers by column; none if no epoch has ended yet.
 
-    Raises UserError where the file is damaged. Reads it without pandas, which takes longer to load than `steps.status`
+    Raises UserError if the file is damaged. Reads it without pandas, which takes longer to load than `steps.status`
     may take in all.
     """
     path = exp_dir / "train.csv"

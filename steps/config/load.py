@@ -51,7 +51,7 @@ class Resolved(Strict):
 
     @property
     def source(self) -> Path | None:
-        """The checkpoint that training starts from (`train.init_from`); None where from random weights."""
+        """The checkpoint that training starts from (`train.init_from`); None if from random weights."""
         if self.experiment.train.init_from is None:
             return None
         path = Path(self.experiment.train.init_from)
@@ -68,14 +68,14 @@ class Resolved(Strict):
 
     @property
     def source_files(self) -> list[Path]:
-        """`source` and what tells how to read it; none where there is no source."""
+        """`source` and what tells how to read it; none if there is no source."""
         if self.source is None:
             return []
         return [self.source, *(self.source_dir / name for name in ("config.yaml", "tokens.txt", "cmvn"))]
 
     @property
     def ali_ctm(self) -> Path | None:
-        """The alignment of the training set that splicing cuts by (`train.ali`); None where there is none."""
+        """The alignment of the training set that splicing cuts by (`train.ali`); None if there is none."""
         ali = self.experiment.train.ali
         return Path("exp") / ali / "ali" / "train" / "ctm" if ali else None
 
@@ -101,7 +101,7 @@ def set_argument(text: str) -> str:
 
 
 def experiment_names(conf: Path = CONF) -> list[str]:
-    """The experiments of conf/*.yaml, also x@1, x@2 where x has seeds, and the points of conf/sweeps/*.yaml."""
+    """The experiments of conf/*.yaml, also x@1, x@2 if x has seeds, and the points of conf/sweeps/*.yaml."""
     return variant_names(conf)
 
 
@@ -215,7 +215,7 @@ def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Mod
     """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks
     and means something else than today's recipe, as PAST has it.
 
-    Keys that `value` lacks get their defaults, and so do those that are null where the schema has no null any more.
+    Keys that `value` lacks get their defaults, and so do those that are null if the schema has no null any more.
     Raises UserError as `load` does where that is not all that is wrong.
     """
     unknown: dict[str, Any] = {}

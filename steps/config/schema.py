@@ -69,7 +69,7 @@ class Pinyin(Strict):
     """How text is read aloud (stage 2); steps/text/tones.py and phrases.py say more."""
 
     sandhi: Literal["citation", "lexical", "spoken"] = "citation"  # none; of 一 and 不 in the dictionary's words; all
-    neutral_tone: Literal["citation", "spoken"] = "spoken"  # citation: where pypinyin's dictionary has it alone
+    neutral_tone: Literal["citation", "spoken"] = "spoken"  # citation: if pypinyin's dictionary has it alone
     dictionary: Literal["corrected", "early"] = "corrected"  # early: as pypinyin first was, and THCHS-30 is labelled
     user_dict: str | None = None  # a file of `word syllable…` lines that win over every other source
     unreadable: Literal["stop", "skip"] = "stop"  # skip leaves utterances out that cannot be read, and says so

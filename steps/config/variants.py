@@ -4,7 +4,7 @@
 other value, also a list, replaces the base's. Features, in conf/features, have the same key.
 
 `seeds: [1, 2]` in conf/x.yaml makes x@1 and x@2. A sweep's points are called <sweep>@<key>-<value>,<key>-<value>, by
-the shortest tails of their keys that tell them apart, with @<seed> behind where the sweep or its base has seeds. (Not
+the shortest tails of their keys that tell them apart, with @<seed> behind if the sweep or its base has seeds. (Not
 <key>=<value>: doit takes that for a variable.)
 """
 
@@ -105,7 +105,7 @@ def variant_names(conf: Path) -> list[str]:
 
 
 def read_variant(name: str, conf: Path) -> Variant:
-    """An experiment by its name. Raises UserError where a file is wrong or makes no such experiment."""
+    """An experiment by its name. Raises UserError if a file is wrong or makes no such experiment."""
     stem = name.partition("@")[0]
     own, sweep = conf / f"{stem}.yaml", conf / "sweeps" / f"{stem}.yaml"
     if own.exists() and sweep.exists():
@@ -144,7 +144,7 @@ def _base(path: Path) -> Path:
 
 
 def check_name(name: str, folder: Path) -> None:
-    """Raise UserError where <folder>/<name>.yaml cannot name folders, tasks and experiments."""
+    """Raise UserError if <folder>/<name>.yaml cannot name folders, tasks and experiments."""
     path = folder / f"{name}.yaml"
     if re.search("[\ud800-\udfff]", name):
         raise UserError(f"{path}: the name is not {sys.getfilesystemencoding()}; use a locale of UTF-8, such as "
@@ -158,7 +158,7 @@ def check_name(name: str, folder: Path) -> None:
 def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Any:
     """The keys of a file of conf/ or conf/features, with those of its base, a file of the same folder.
 
-    Raises UserError where a base is missing, or a file is a base of its own.
+    Raises UserError if a base is missing, or a file is a base of its own.
     """
     value = read_yaml(path)
     if not isinstance(value, dict) or not isinstance(value.get("base"), str):

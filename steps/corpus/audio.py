@@ -222,7 +222,7 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def foreign_kind(path: str | os.PathLike) -> str | None:
-    """What a file is that libsndfile does not read, by its first bytes, else by its name; None where that tells
+    """What a file is that libsndfile does not read, by its first bytes, else by its name; None if that tells
     nothing."""
     suffix = os.path.splitext(path)[1].lower()
     return next((kind for magic, kind in MAGIC if re.match(magic, _head(path), re.DOTALL)), FOREIGN.get(suffix))
@@ -272,9 +272,9 @@ def _implausible(path: str, file: soundfile.SoundFile) -> str | None:
     if file.frames <= 0:
         return "holds no samples"
     if file.frames > UNKNOWN_FRAMES:
-        return f"its header does not tell its length, as where it was written to a pipe; convert it: {_convert(path)}"
+        return f"its header does not tell its length, as when it was written to a pipe; convert it: {_convert(path)}"
     if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
-        return (f"its header says {file.samplerate} Hz, where {RATES_HZ[0]} to {RATES_HZ[1]} are plausible; "
+        return (f"its header says {file.samplerate} Hz, but {RATES_HZ[0]} to {RATES_HZ[1]} are plausible; "
                 f"get the file anew, or write the right rate")
     if file.channels > MAX_CHANNELS:
         return f"its header says {file.channels} channels, where at most {MAX_CHANNELS} are plausible"

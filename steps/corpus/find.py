@@ -36,7 +36,7 @@ def named_root(corpus: Corpus, what: str) -> Path:
 def corpus_root(corpus: Corpus, name: str, holds: str) -> Path:
     """The folder that has `holds` (a path or pattern) in it: `root` itself or its folder `name`.
 
-    Raises UserError where the config says no root, or neither folder has it.
+    Raises UserError if the config says no root, or neither folder has it.
     """
     root = named_root(corpus, f"the folder of the corpus, such as /data/{name},")
     for folder in (root, root / name):
@@ -49,7 +49,7 @@ def corpus_root(corpus: Corpus, name: str, holds: str) -> Path:
 def find_audio(folder: Path, suffix: str = ".wav") -> dict[str, str]:
     """{file name without suffix: path} of all audio files below a folder, at any depth, links followed.
 
-    Raises UserError where there are none, where archives wait to be extracted, where two files have one name, and for a
+    Raises UserError if there are none, where archives wait to be extracted, where two files have one name, and for a
     folder or link that leads nowhere.
     """
     found, archives = {}, []
@@ -130,7 +130,7 @@ def read_sets(root: Path, audio: str, transcript: str, speaker: slice, options: 
 
 
 def load_module(name: str) -> ModuleType:
-    """local/<name>.py. Raises UserError where there is none, or where it is not the module of a corpus."""
+    """local/<name>.py. Raises UserError if there is none, or if it is not the module of a corpus."""
     if not name.isidentifier() or importlib.util.find_spec(f"local.{name}") is None:
         there = sorted(path.stem for path in Path("local").glob("*.py") if path.stem != "__init__")
         raise UserError(f"module: there is no local/{name}.py; local/ has {', '.join(there)}")
@@ -229,7 +229,7 @@ def _identity(wav: str) -> str | tuple[int, bytes]:
 
 
 def _size(wav: str) -> int:
-    """Bytes of a file; -1 where it is none, or cannot be looked at."""
+    """Bytes of a file; -1 if it is none, or cannot be looked at."""
     with contextlib.suppress(OSError, ValueError):
         facts = os.stat(wav)
         return facts.st_size if stat.S_ISREG(facts.st_mode) else -1

@@ -35,7 +35,7 @@ SEPARATOR = re.compile(r"sep=(.)[\r\n]+")  # a line that Excel reads and writes
 class Row(NamedTuple):
     """One line of a table."""
 
-    line: int  # in the file, from 1; the first one where a cell has several
+    line: int  # in the file, from 1; the first one if a cell has several
     cells: dict[str, str]  # by the name of their column, as the header has it
 
 
@@ -80,7 +80,7 @@ def read_rows(path: Path, delimiter: str | None = None, encoding: str | None = N
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[Row]:
-    """The rows of a table that has the columns `names`. Raises UserError as `read_rows` does, and where one is missing.
+    """The rows of a table that has the columns `names`. Raises UserError as `read_rows` does, and if one is missing.
     """
     header, rows = read_rows(path)
     missing = [name for name in names if name not in header]
@@ -90,11 +90,11 @@ def read_columns(path: Path, names: Sequence[str]) -> list[Row]:
 
 
 def find_column(path: Path, header: Sequence[str], wanted: str | None, names: Sequence[str], role: str) -> str | None:
-    """The column that a table's header has for a role; None where it has none.
+    """The column that a table's header has for a role; None if it has none.
 
     Args:
         wanted: the name that the config gives; None: one of `names`, in any case, the first of which wins over others.
-    Raises UserError where `wanted` is not there, and where several columns may be meant.
+    Raises UserError if `wanted` is not there, and where several columns may be meant.
     """
     folded: Mapping[str, str] = {name.casefold(): name for name in header}
     if wanted is not None:
@@ -218,7 +218,7 @@ def half_width(text: str) -> str:
 def pair(wavs: Iterable[str], texts: Iterable[str], where: Path, skip: Iterable[Unpaired] = ()) -> list[str]:
     """The ids that have a recording and a transcript, sorted.
 
-    Raises UserError where one lacks the other, unless `skip` names that case: then stderr says how many are left out.
+    Raises UserError if one lacks the other, unless `skip` names that case: then stderr says how many are left out.
     """
     wavs, texts = set(wavs), set(texts)
     cases = {"untranscribed": (wavs - texts, len(wavs), "recordings have no transcript"),

@@ -31,7 +31,7 @@ class Scan(NamedTuple):
 def read_table(path: str | os.PathLike) -> dict[str, str]:
     """A table as {key: value}, in C order of the keys.
 
-    Raises UserError where the file is missing, not UTF-8, or not a sorted table with one value a key.
+    Raises UserError if the file is missing, not UTF-8, or not a sorted table with one value a key.
     """
     scan = scan_table(path)
     if scan.faults:
@@ -40,7 +40,7 @@ def read_table(path: str | os.PathLike) -> dict[str, str]:
 
 
 def read_speakers(path: Path, utts: Iterable[str]) -> dict[str, str]:
-    """utt2spk. Raises UserError as `read_table`, and where one of `utts` is not in it."""
+    """utt2spk. Raises UserError as `read_table`, and if one of `utts` is not in it."""
     speakers = read_table(path)
     missing = next((utt for utt in utts if utt not in speakers), None)
     if missing is not None:
@@ -77,7 +77,7 @@ def scan_table(path: str | os.PathLike) -> Scan:
     path = Path(path)
     text, faults = decode(path)
     if text and not text.endswith("\n"):
-        faults.append(f"{path}: the last line has no newline, as of a file cut short; get it anew, or where it is "
+        faults.append(f"{path}: the last line has no newline, as of a file cut short; get it anew, or if it is "
                       f"whole: echo >> {path}")
     rows, unfit = [], []
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
@@ -97,13 +97,13 @@ def shorten(faults: list[str]) -> list[str]:
 
 
 def refuse(faults: list[str]) -> None:
-    """Raise UserError with the first few of `faults`, of one kind, where there are any."""
+    """Raise UserError with the first few of `faults`, of one kind, if there are any."""
     if faults:
         raise UserError("\n  ".join(shorten(faults)))
 
 
 def refuse_or_leave_out(faults: list[str], skip: bool, total: int, what: str) -> None:
-    """Raise UserError with the first few of `faults` where there are any; or, where `skip`, say all on stderr."""
+    """Raise UserError with the first few of `faults` if there are any; or, where `skip`, say all on stderr."""
     if faults and not skip:
         remedy = ("`skip_bad: true` in the corpus' .yaml leaves them out" if len(faults) < total else
                   "nothing would be left without them; check `root` in the corpus' .yaml, and with module: kaldi "
@@ -117,7 +117,7 @@ def refuse_or_leave_out(faults: list[str], skip: bool, total: int, what: str) ->
 def decode(path: Path) -> tuple[str, list[str]]:
     """A text file's content as it is meant, and what keeps it from being plain UTF-8 with \\n, in words.
 
-    Raises UserError where it can't be read at all.
+    Raises UserError if it can't be read at all.
     """
     check_is_file(path)
     try:
@@ -213,7 +213,7 @@ def is_mended(data_dir: Path, name: str, ships_pinyin: bool) -> bool:
 
 
 def doubtful(data_dir: Path, name: str) -> str:
-    """What to say of data/<corpus>/<set>/pinyin where it is not as the stages wrote it; empty where it is, and where
+    """What to say of data/<corpus>/<set>/pinyin where it is not as the stages wrote it; empty if it is, and where
     nothing tells."""
     noted = (data_dir / LIST).exists() or (data_dir / name / OWN).exists()
     if not noted or not is_mended(data_dir, name, ships_pinyin=False):
@@ -225,7 +225,7 @@ def keep_mended(data_dir: Path, name: str, new_dir: Path) -> None:
     """Bring a `pinyin` that was mended by hand from data/<corpus>/<set> to the directory that will replace it.
 
     Utterances that are no longer there are dropped, and counted on stderr; of those that are new, `new_dir` has the
-    pinyin where the corpus ships it. Raises UserError where the file is no table of utterances and syllables.
+    pinyin if the corpus ships it. Raises UserError if the file is no table of utterances and syllables.
     """
     pinyin = new_dir / "pinyin"
     ships_pinyin = pinyin.exists()

@@ -1,7 +1,7 @@
 """Whether a recording goes on to where its container says. Downloads break off, disks fill up, cards are pulled out.
 
-A file is cut short where its header promises more bytes than there are, or where it ends within a page or a packet.
-Its end is doubtful where nothing promises its length, and the mark or the whole frame is missing that an end has.
+A file is cut short where its header promises more bytes than there are, or if it ends within a page or a packet.
+Its end is doubtful if nothing promises its length, and the mark or the whole frame is missing that an end has.
 It is more than one where several were joined, of which a decoder reads one.
 
 libsndfile tells it of WAV and its kin, AIFF, AU and VOC; of the containers of films PyAV knows the duration. Of an mp3
@@ -57,7 +57,7 @@ def wav_fault(path: str | os.PathLike) -> str | None:
             return f"its samples lie in {len(lengths)} chunks, of which only one would be read; write them as one"
         behind = _size(file) - chunks[-1][1] if lengths == [0] else 0
         if behind > A_TAG:
-            return (f"its header tells of no samples, but {behind} bytes follow, as where it was written to a pipe or "
+            return (f"its header tells of no samples, but {behind} bytes follow, as when it was written to a pipe or "
                     "never closed; ffmpeg reads them: ffmpeg -i OLD.wav NEW.wav")
     return None
 
@@ -105,7 +105,7 @@ def doubtful_end(path: str | os.PathLike) -> str | None:
         if head == b"RIFF" and _behind_samples(file):
             return "bytes stand behind the samples that its header tells of: it may be longer than that"
         if head == b"RIFF" and _ends_empty(file):
-            return "its second half is of zeros alone, as where a download broke off"
+            return "its second half is of zeros alone, as when a download broke off"
         if head == b"OggS" and not _last_page(file)[1]:
             return "its last Ogg page is not marked as the end: it may be cut short"
         if head.startswith((b"ID3", b"\xff")) and ends_within_a_frame(head + file.read()):
@@ -197,7 +197,7 @@ class Frame(NamedTuple):
 
 
 def mp3_as_read(path: str, head: bytes) -> bytes | None:
-    """An mp3 as libsndfile reads it to its end; None where it does so by itself, and for other formats.
+    """An mp3 as libsndfile reads it to its end; None if it does so by itself, and for other formats.
 
     Args:
         head: the first bytes of the file.
@@ -264,7 +264,7 @@ def _followed(content: bytes, frame: Frame) -> bool:
 
 
 def _frame(content: bytes, begin: int) -> Frame | None:
-    """The frame whose header is at `begin`; None where there is no such header."""
+    """The frame whose header is at `begin`; None if there is no such header."""
     if len(content) < begin + 4 or content[begin] != 0xFF or content[begin + 1] & 0xE6 != 0xE2:
         return None
     version, index = content[begin + 1] >> 3 & 3, content[begin + 2] >> 4
@@ -280,7 +280,7 @@ def _frame(content: bytes, begin: int) -> Frame | None:
 
 
 def _tag(content: bytes, frame: Frame) -> int | None:
-    """The number of frames that the tag in a frame tells, 0 where it tells none; None where the frame is audio."""
+    """The number of frames that the tag in a frame tells, 0 if it tells none; None if the frame is audio."""
     begin = frame.begin + frame.tag
     if content[begin : begin + 4] not in TAGS:
         return None

@@ -24,8 +24,8 @@ class Utterance(NamedTuple):
     utt: str  # begins with the speaker's id
     spk: str
     wav: str  # path of an audio file that libsndfile reads
-    text: str  # hanzi; empty where the corpus has only pinyin
-    pinyin: str | None = None  # tonal syllables separated by spaces, where the corpus ships them
+    text: str  # hanzi; empty if the corpus has only pinyin
+    pinyin: str | None = None  # tonal syllables separated by spaces, if the corpus ships them
 
 
 SUMMED = "wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2audio"  # not text and pinyin, which people mend by hand
@@ -84,13 +84,13 @@ def check_counts(found: Mapping[str, int], expected: Mapping[str, int], strict: 
 
 
 def write_data_dir(data_dir: Path, utterances: Sequence[Utterance], durations: Sequence[float]) -> None:
-    """Write wav.scp, text, utt2spk, spk2utt, utt2dur (seconds), utt2audio and, where the corpus ships it, pinyin.
+    """Write wav.scp, text, utt2spk, spk2utt, utt2dur (seconds), utt2audio and, if the corpus ships it, pinyin.
 
     utt2audio holds the size in bytes of an utterance's audio file and the time of its last change in ns since 1970.
 
-    `text` is left out where no utterance has hanzi (Kaldi's --no-text). Where only some lack them, their text is their
+    `text` is left out if no utterance has hanzi (Kaldi's --no-text). Where only some lack them, their text is their
     pinyin: Kaldi wants `text` to cover all utterances or to be absent.
-    Raises UserError for an utterance that is there twice or has neither text nor pinyin, and where some lack pinyin.
+    Raises UserError for an utterance that is there twice or has neither text nor pinyin, and if some lack pinyin.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     _check(utterances)
@@ -187,7 +187,7 @@ def _check(utterances: Sequence[Utterance]) -> None:
 def read_data_dir(data_dir: Path) -> list[Utterance]:
     """The utterances of a Kaldi data directory, with the pinyin where it has some; audio is not opened.
 
-    Raises UserError where it breaks Kaldi's rules, as `steps.corpus.validate.validate` does.
+    Raises UserError if it breaks Kaldi's rules, as `steps.corpus.validate.validate` does.
     """
     tables = read_valid(data_dir)
     texts, pinyin = tables.get("text", {}), tables.get("pinyin", {})
@@ -199,7 +199,7 @@ def read_pinyin(path: Path) -> dict[str, list[str]]:
     """The syllables of data/<corpus>/<set>/pinyin by utterance, as stage 2 writes them. Says where it is as another
     hand has left it, once.
 
-    Raises UserError where it is missing, unsorted, or an utterance has no syllables.
+    Raises UserError if it is missing, unsorted, or an utterance has no syllables.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; run stage 2 (lexicon) first")

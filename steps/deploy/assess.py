@@ -42,7 +42,7 @@ def reading_aloud(text: str) -> ReadingAloud:
 
     Right is the tone that a dictionary has, and also the one that speech makes of it: a third tone before another may
     be a second; 一 and 不 may change by what follows. Pinyin does not show 一 and 不: they count as written.
-    Raises UserError where it cannot be read, or has no syllable.
+    Raises UserError if it cannot be read, or has no syllable.
     """
     if any(is_hanzi(char) for char in text):
         return _from_hanzi(text)
@@ -116,7 +116,7 @@ class Verdict(NamedTuple):
 
 
 def wrong_parts(target: Target, verdict: Verdict) -> list[str]:
-    """Which of initial, final and tone were said otherwise than in any right form; none where nothing was said."""
+    """Which of initial, final and tone were said otherwise than in any right form; none if nothing was said."""
     forms = [split(form) for form in target.accepted]
     return [part for part in PARTS if verdict.said and getattr(verdict.heard, part) not in
             [getattr(form, part) for form in forms]]

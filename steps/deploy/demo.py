@@ -38,7 +38,7 @@ def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: lis
         statistics: mean and standard deviation of each bin in training, float32 (bins,) both.
         facts: those of export.json, with or without what dev told.
 
-    Raises UserError where its features are not fbank at 16 kHz.
+    Raises UserError if its features are not fbank at 16 kHz.
     """
     if not has_demo(config):
         raise UserError(f"{path}: a page can be made of a model whose features are of type fbank at 16 kHz")

@@ -65,7 +65,7 @@ def vtt(heard: Heard) -> str:
 
 
 def textgrid(heard: Heard) -> str:
-    """Praat's, with a tier of phrases, one of words where there are some, and one of syllables; each fills the whole
+    """Praat's, with a tier of phrases, one of words if there are some, and one of syllables; each fills the whole
     recording, as Praat wants it."""
     tiers = {"phrases": [(phrase.begin, phrase.end, phrase.text) for phrase in heard.phrases]}
     words = [one for phrase in heard.phrases for one in timed_words(phrase.syllables, phrase.words)]
@@ -98,7 +98,7 @@ def _clock(seconds: float, point: str) -> str:
 
 def _lines(phrases: list[Phrase]) -> list[Phrase]:
     """Phrases that fit a subtitle: a longer one is divided behind its longest syllable, which a short pause follows;
-    where there are words, behind the longest that ends one."""
+    if there are words, behind the longest that ends one."""
     lines = []
     for phrase in phrases:
         found = phrase.syllables

@@ -117,10 +117,10 @@ class Workers:
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="worker")
 
     async def run(self, request: Request, function: Callable[[Callable[[], None]], Result]) -> Result:
-        """`function` in a thread; it calls its argument now and then, which raises CancelledError where it is to stop.
+        """`function` in a thread; it calls its argument now and then, which raises CancelledError if it is to stop.
 
         Returns when the thread has stopped, so that no work goes on behind an answer. Raises HTTPException 408 where
-        the time is over, and 499 where the client has gone.
+        the time is over, and 499 if the client has gone.
         """
         stop = threading.Event()
 

@@ -92,7 +92,7 @@ Model = OnnxModel | MindSporeModel
 def load_model(exp_dir: Path) -> Model:
     """The model of an experiment's directory, or of an exported one that was copied elsewhere.
 
-    Raises UserError where there is neither.
+    Raises UserError if there is neither.
     """
     if (exp_dir / "export.json").exists():
         return OnnxModel(exp_dir)
@@ -155,7 +155,7 @@ def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
             pinyin: Mapping[str, list[str]]) -> dict[str, Any]:
     """Facts of a model, from a dev set: where in a syllable its spike lies, and its calibration with its reliability.
 
-    The calibration changes nothing where that tells better, out of fold, which syllables are right.
+    The calibration changes nothing if that tells better, out of fold, which syllables are right.
 
     Args:
         config: of the features.

@@ -36,7 +36,7 @@ class Assessment(NamedTuple):
     reading: ReadingAloud
     heard: list[Heard]
     verdicts: list[Verdict]
-    spans: list[Span | None]  # of `heard`; None where nothing was said
+    spans: list[Span | None]  # of `heard`; None if nothing was said
     duration: float  # seconds
 
 
@@ -44,7 +44,7 @@ def assess_utterance(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenP
                      spans_of: Callable[[list[int]], list[Span]], duration: float) -> Assessment:
     """Assess log-probabilities, float (frames, tokens). `spans_of` gives spans to the token ids that were said.
 
-    Raises UserError where the text has a syllable that the model does not know, or does not fit into the recording.
+    Raises UserError if the text has a syllable that the model does not know, or does not fit into the recording.
     """
     heard, verdicts = assess(log_probs, reading, parts)
     spans = iter(spans_of([one.token for one in heard if one.token]))
@@ -72,7 +72,7 @@ class Judge:
         self._place = model.facts.get("spike_place", NOT_MEASURED)
 
     def recording(self, path: Path, reading: ReadingAloud) -> Recorded:
-        """Judge an audio file. Raises UserError, naming it, where it cannot be read or the text does not fit."""
+        """Judge an audio file. Raises UserError, naming it, if it cannot be read or the text does not fit."""
         samples = np.concatenate(list(open_sound(path, self.features.sample_rate).blocks))
         try:
             return self.samples(path.name, samples, reading)
@@ -220,7 +220,7 @@ def _inserted(syllable: str, span: Span | None) -> dict[str, Any]:
 
 
 def _times(span: Span | None) -> dict[str, int]:
-    """Azure's Offset and Duration; both 0 where nothing was said."""
+    """Azure's Offset and Duration; both 0 if nothing was said."""
     if span is None:
         return {"Offset": 0, "Duration": 0}
     return {"Offset": round(span.begin * TICKS), "Duration": round((span.end - span.begin) * TICKS)}

@@ -71,7 +71,7 @@ class Recognizer:
     def phrases(self, blocks: Iterable[np.ndarray]) -> Iterator[Phrase]:
         """The phrases of sound, float32 (samples,) at the features' sample rate, full scale ±1, as they end.
 
-        Raises UserError where all of it is shorter than a frame.
+        Raises UserError if all of it is shorter than a frame.
         """
         frame_shift_s = self.model.frame_shift_s
         for segment in segments(self._heard(blocks), self.model.subsampling_factor, round(PAUSE_S / frame_shift_s),
@@ -83,7 +83,7 @@ class Recognizer:
                 yield Phrase(syllables[0].begin, end, syllables, tuple(best.words))
 
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[str]:
-        """The syllables of the best path, each as soon as the network has heard it; "" where a pause has begun."""
+        """The syllables of the best path, each as soon as the network has heard it; "" if a pause has begun."""
         parts = recent(self.model, blocks) if by_utterance(self.model) else windows(
             self.model, _frames(blocks, self.model.features), STREAM_S)
         pause = round(PAUSE_S / self.model.frame_shift_s)
@@ -124,7 +124,7 @@ class Recognizer:
 
 
 def _frames(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
-    """As `stream_feats`. Raises UserError where there is no frame at all."""
+    """As `stream_feats`. Raises UserError if there is no frame at all."""
     count = 0
     for part in stream_feats(blocks, config):
         count += len(part)

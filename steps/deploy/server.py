@@ -80,7 +80,7 @@ class Service:
         return Heard("upload", samples / self.recognizer.model.features.sample_rate, phrases)
 
     def pronounce(self, upload: UploadFile, text: str, check: Callable[[], None]) -> dict[str, Any]:
-        """How `text` was read. Raises HTTPException as `transcribe`, and UserError where the text does not fit."""
+        """How `text` was read. Raises HTTPException as `transcribe`, and UserError if the text does not fit."""
         reading = reading_aloud(text)
         with self._sound(upload, self._limits.sound_s, check) as blocks:
             samples = np.concatenate(list(blocks))

@@ -89,7 +89,7 @@ class Bench:
         network: with the weights that training begins with, and what has run since `reset`.
         batches: the data of short trainings, not augmented.
 
-    Raises UserError where no utterance's labels fit.
+    Raises UserError if no utterance's labels fit.
     """
 
     def __init__(self, context: Context, objective: type[nn.Cell] = CTCObjective):
@@ -205,7 +205,7 @@ class Bench:
 
     @cached_property
     def trained(self) -> str | None:
-        """The checkpoint that training has left, of this very network: its file's name. None where there is none."""
+        """The checkpoint that training has left, of this very network: its file's name. None if there is none."""
         try:
             return self._load_trained()
         except UserError:

@@ -35,7 +35,7 @@ class Finding(NamedTuple):
     severity: Severity
     finding: str  # what is the case, in a sentence
     evidence: Sequence[str] = ()  # what that is judged from, in figures
-    remedy: str = ""  # what to do; empty where nothing need be done
+    remedy: str = ""  # what to do; empty if nothing need be done
     figures: Sequence[str] = ()  # SVG
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Context:
 
     @cached_property
     def token_lines(self) -> list[str]:
-        """The lines of tokens.txt. Raises UserError where stage 2 has not run."""
+        """The lines of tokens.txt. Raises UserError if stage 2 has not run."""
         return utf8_lines(self.config.data_dir / "lang" / "tokens.txt", TOKENS_FIRST, if_not_utf8=TOKENS_AGAIN)
 
     @cached_property
@@ -94,13 +94,13 @@ class Context:
         return tokens
 
     def _pinyin(self, part: str) -> dict[str, list[str]]:
-        """Syllables by utterance of the set `part`, of those that have features. Raises UserError where none has."""
+        """Syllables by utterance of the set `part`, of those that have features. Raises UserError if none has."""
         path = self.config.data_dir / part / "pinyin"
         frames = self.frames(part)
         return having_features(read_pinyin(path), frames, path)
 
     def _frames(self, part: str) -> dict[str, int]:
-        """Feature frames by utterance of the set `part`. Raises UserError where stage 3 has not run."""
+        """Feature frames by utterance of the set `part`. Raises UserError if stage 3 has not run."""
         return {utt: int(n) for utt, n in read_numbers(self.config.feature_dir / part / "utt2num_frames").items()}
 
     def speakers(self, part: str) -> set[str]:
@@ -132,7 +132,7 @@ class Context:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """train.csv, a row an epoch; empty where there is none."""
+        """train.csv, a row an epoch; empty if there is none."""
         return pd.DataFrame(read_history(self.exp_dir))
 
 
@@ -257,7 +257,7 @@ VARIANTS = 2  # of each
 
 
 def lines(finding: Finding) -> list[str]:
-    """A finding for the terminal: a line, and below it evidence and remedy where there is something to be done."""
+    """A finding for the terminal: a line, and below it evidence and remedy if there is something to be done."""
     more = finding.severity in ("warning", "error")
     return [f"{finding.severity:8} {finding.check}: {finding.finding}",
             *(f"           {one}" for one in finding.evidence if more),

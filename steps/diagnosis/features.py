@@ -140,7 +140,7 @@ def judge_holes(feats: Feats, config: Features) -> Finding:
         share = 0.0  # the floor lies in the recordings' own noise: where that ebbs is no hole
     severity = graded(share, *HOLES)
     if severity == "ok" and empty.mean() <= SPARE:
-        return Finding("holes", "ok", "where there is sound, the bins hold it")
+        return Finding("holes", "ok", "the bins hold what sound there is")
     evidence, remedies = [f"the floor is {floor:.1f} (floor_db: {config.floor_db:g})"], []
     if empty.mean() > SPARE:
         names = ", ".join(map(str, np.flatnonzero(empty)))

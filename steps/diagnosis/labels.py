@@ -144,7 +144,7 @@ def judge_set_lengths(train: np.ndarray, dev: np.ndarray, train_rate: np.ndarray
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Kolmogorov and Smirnov's distance; 0 where chance could make it."""
+    """Kolmogorov and Smirnov's distance; 0 if chance could make it."""
     result = ks_2samp(a, b)
     return float(result.statistic) if result.pvalue < 1e-3 else 0.0
 

@@ -81,7 +81,7 @@ EXPLODED = 1e3
 
 
 def check_relus(bench: Bench) -> Finding:
-    """No layer's ReLUs are dead, at the start or, where there is a checkpoint, in the trained network."""
+    """No layer's ReLUs are dead, at the start or, if there is a checkpoint, in the trained network."""
     bench.load()
     activations = bench.activations()
     finding = judge_relus(activations)

@@ -141,7 +141,7 @@ def check_rate(bench: Bench) -> Finding:
 
 
 def next_rate(scores: Mapping[float, float], configured: float, deaf: float) -> float | None:
-    """The rate to be tried next, given the loss that others reached and the plateau's; None where that is enough."""
+    """The rate to be tried next, given the loss that others reached and the plateau's; None if that is enough."""
     for factor in FACTORS:
         if configured * factor not in scores:
             return configured * factor

@@ -115,7 +115,7 @@ def _read_matrix(where: str) -> np.ndarray:
 
 
 def _check_config(folder: Path, config: Features) -> None:
-    """Raise UserError where a set's features were made by another config, as features.yaml beside the set tells."""
+    """Raise UserError if a set's features were made by another config, as features.yaml beside the set tells."""
     path = folder.parent / "features.yaml"
     if not path.exists():  # not stage 3's
         return
@@ -129,7 +129,7 @@ def _check_config(folder: Path, config: Features) -> None:
 
 def having_features(pinyin: Mapping[str, list[str]], utts: Container[str], path: Path) -> dict[str, list[str]]:
     """Those of `pinyin`, the syllables by utterance that `path` gives, whose utterance is one of `utts`, which have
-    features. Raises UserError where none is."""
+    features. Raises UserError if none is."""
     found = {utt: syllables for utt, syllables in pinyin.items() if utt in utts}
     if not found:
         raise UserError(f"{path}: none of its {len(pinyin)} utterances has features; run stage 3 (features) again")
@@ -139,7 +139,7 @@ def having_features(pinyin: Mapping[str, list[str]], utts: Container[str], path:
 def dev_pinyin(config: Resolved, feats: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
     """The syllables of dev's utterances that have features; how many have none is said.
 
-    Raises UserError where none has any.
+    Raises UserError if none has any.
     """
     path = config.data_dir / "dev" / "pinyin"
     pinyin = read_pinyin(path)
@@ -152,7 +152,7 @@ def dev_pinyin(config: Resolved, feats: Mapping[str, np.ndarray]) -> dict[str, l
 class FeatureReader:
     """Random access to the matrices that a feats.scp lists.
 
-    `reader[utt]` is float32 (frames, bins), read anew each time. Raises UserError where feats.scp is missing or lacks
+    `reader[utt]` is float32 (frames, bins), read anew each time. Raises UserError if feats.scp is missing or lacks
     `utt`, where the ark is gone or damaged (at once where it is cut short), and where stage 3 has made the features by
     another config than `config`.
     """
@@ -214,7 +214,7 @@ def save_cmvn(path: str | os.PathLike, stats: np.ndarray) -> None:
 
 
 def load_cmvn(path: str | os.PathLike) -> np.ndarray:
-    """Statistics float64 (2, bins + 1). Raises UserError where the file is missing or isn't such a matrix."""
+    """Statistics float64 (2, bins + 1). Raises UserError if the file is missing or isn't such a matrix."""
     check_sums(Path(path).parent, "run stage 3 (features) again, and what follows", [Path(path).name])
     try:
         stats = kio.DoubleMatrix.read(os.fspath(path)).numpy().copy()
@@ -258,8 +258,8 @@ class NormalisedFeatures(Mapping):
 
     Attributes:
         frames: by utterance.
-        cached_bytes: of memory that they will be kept in: all of them, or nothing where that is above `budget`.
-    Raises UserError where the files do not fit each other, or the features are of another config than `config`.
+        cached_bytes: of memory that they will be kept in: all of them, or nothing if that is above `budget`.
+    Raises UserError if the files do not fit each other, or the features are of another config than `config`.
     """
 
     def __init__(self, folder: Path, mean: np.ndarray, std: np.ndarray, config: Features, budget: int = CACHE_BYTES):

@@ -96,7 +96,7 @@ def stream_audio(path: str | os.PathLike, sample_rate: int) -> AudioStream:
 
 
 def _mono(path: str | os.PathLike, channel: int | None) -> Iterator[np.ndarray]:
-    """One channel, or the mean of all where None is given."""
+    """One channel, or the mean of all if None is given."""
     for block in read_blocks(path):
         if channel is None and block.shape[1] > 1:
             yield block.mean(axis=1, dtype=np.float32)
@@ -105,7 +105,7 @@ def _mono(path: str | os.PathLike, channel: int | None) -> Iterator[np.ndarray]:
 
 
 def _loudest_of_inverted(path: str | os.PathLike) -> int | None:
-    """The loudest channel where the channels cancel each other; None where they do not."""
+    """The loudest channel where the channels cancel each other; None if they do not."""
     energies, mean_energy = 0.0, 0.0
     for block in read_blocks(path):
         energies = energies + np.square(block, dtype=np.float64).sum(axis=0)

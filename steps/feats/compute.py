@@ -135,7 +135,7 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
 
     `samples` are float32 (samples,), or blocks of such. With `level_db` they are first scaled to that level, for which
     they are held in memory. Frame t begins t × frame_shift_ms after the first sample (`num_frames` says more). Raises
-    UserError where there is none, and where a feature is NaN or infinite.
+    UserError if there is none, and where a feature is NaN or infinite.
     """
     if config.level_db is not None:
         whole = samples if isinstance(samples, np.ndarray) else np.concatenate([*samples, np.zeros(0, np.float32)])
@@ -161,7 +161,7 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
 def stream_feats(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
     """Features of audio that comes in blocks, as `compute_feats` takes them: float32 (frames, num_bins) each.
 
-    Together they are what `compute_feats` makes of the whole, bit by bit, where there is no `level_db`.
+    Together they are what `compute_feats` makes of the whole, bit by bit, if there is no `level_db`.
     """
     return PARTS[config.type](blocks, config)
 
@@ -268,7 +268,7 @@ def _extract(utt: str, path: str, config: Features, copy: Copy) -> Extracted:
 
 
 def read_wav_scp(path: Path) -> list[tuple[str, str]]:
-    """(utterance, path) in order. Raises UserError where stage 1 has not written it, and for what is no path."""
+    """(utterance, path) in order. Raises UserError if stage 1 has not written it, and for what is no path."""
     if not path.exists():
         raise UserError(f"{path}: no such file; run stage 1 (prepare) first")
     wavs = list(read_table(path).items())
@@ -277,6 +277,6 @@ def read_wav_scp(path: Path) -> list[tuple[str, str]]:
 
 
 def read_seconds(data_dir: Path) -> dict[str, float]:
-    """Durations by utterance, of data_dir/utt2dur; none where there is no such file."""
+    """Durations by utterance, of data_dir/utt2dur; none if there is no such file."""
     path = data_dir / "utt2dur"
     return read_numbers(path) if path.exists() else {}

@@ -120,7 +120,7 @@ class AcousticModel:
 def make_network(config: Resolved, tokens: list[str], training: bool = False) -> DFCNN:
     """The network of a config, its weights random.
 
-    Raises UserError where it leaves nothing of its input, or needs more memory, in training or not, than there is.
+    Raises UserError if it leaves nothing of its input, or needs more memory, in training or not, than there is.
     """
     model = config.experiment.model
     check_size(model, config.features.num_bins, len(tokens), config.experiment.train.batch_frames if training else 0)
@@ -144,7 +144,7 @@ def memory_needed(model: Model, bins: int, tokens: int, batch_frames: int) -> in
 
 
 def check_size(model: Model, bins: int, tokens: int, batch_frames: int) -> None:
-    """Raise UserError where the network leaves no bins, or needs more memory than this machine has."""
+    """Raise UserError if the network leaves no bins, or needs more memory than this machine has."""
     if min(out_sizes(model, 1 << 20, bins)) < 1:
         raise UserError(f"model: nothing is left of {bins} bins behind the last block; lower its strides and pools")
     needed = memory_needed(model, bins, tokens, batch_frames)
@@ -204,9 +204,9 @@ class Source(NamedTuple):
 
 
 def find_source(config: Resolved) -> Source | None:
-    """Find what training starts from. Returns None where it starts from random weights.
+    """Find what training starts from. Returns None if it starts from random weights.
 
-    Raises UserError where it is not there or was trained on other features.
+    Raises UserError if it is not there or was trained on other features.
     """
     if config.source is None:
         return None
@@ -229,7 +229,7 @@ def start_from(source: Source, network: nn.Cell, output: str, tokens: list[str])
     """Copy the source's weights into `network`, and say which. Its output layer is of the kind `output` over `tokens`.
 
     Of the output layer, the rows of those tokens (or parts of syllables, where it is factored) are copied that both
-    have. The others stay as they are. Raises UserError where the other layers of the networks differ.
+    have. The others stay as they are. Raises UserError if the other layers of the networks differ.
     """
     loaded = read_checkpoint(source.checkpoint)
     if loaded.get("tokens_sha256", tokens_hash(source.tokens)) != tokens_hash(source.tokens):

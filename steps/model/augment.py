@@ -241,7 +241,7 @@ def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tok
                  config: Resolved) -> Splicer | None:
     """The splicer of training utterances, which cuts where the alignment `train.ali` says; None if the config has none.
 
-    Says how many are spliced, where not all are. Raises UserError where the alignment is not there, or is of other
+    Says how many are spliced, where not all are. Raises UserError if the alignment is not there, or is of other
     utterances.
     """
     path = config.ali_ctm

@@ -89,7 +89,7 @@ LONGEST = 10**7  # frames of an utterance, a day
 
 
 def read_buckets(exp_dir: Path) -> list[int]:
-    """The padded lengths (frames) that the experiment was trained with. Raises UserError where they are not there."""
+    """The padded lengths (frames) that the experiment was trained with. Raises UserError if they are not there."""
     path = exp_dir / "buckets.json"
     try:
         buckets = json.loads(utf8_text(path, if_not_utf8="; train again"))
@@ -251,7 +251,7 @@ def make_batch(feats: list[np.ndarray], labels: list[list[int]], length: int, mo
 
 
 def stack(feats: list[np.ndarray], length: int, size: int) -> np.ndarray:
-    """Features as one float32 (size, length, bins), zeros where there is nothing."""
+    """Features as one float32 (size, length, bins), zeros if there is nothing."""
     out = np.zeros((size, length, feats[0].shape[1]), np.float32)
     for row, matrix in zip(out, feats, strict=False):
         row[:len(matrix)] = matrix

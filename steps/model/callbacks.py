@@ -105,7 +105,7 @@ class StepLog(ms.Callback):
         self._write(run_context.original_args().cur_epoch_num, self._seconds_left())
 
     def on_train_step_end(self, run_context):
-        """Keep the step's numbers. Raises UserError where they are not finite."""
+        """Keep the step's numbers. Raises UserError if they are not finite."""
         params = run_context.original_args()
         self._steps += 1
         self._step += 1
@@ -180,7 +180,7 @@ class EpochEnd(ms.Callback):
         self._log = step_log
 
     def on_train_epoch_end(self, run_context):
-        """Measure, record, save, and stop where `patience` is over. Raises UserError where it has diverged."""
+        """Measure, record, save, and stop where `patience` is over. Raises UserError if it has diverged."""
         training = self._training
         row = training.history.add(self._measure(run_context.original_args().cur_epoch_num))
         if training.workers.writes:

@@ -53,7 +53,7 @@ def save_weights(path: Path, parameters: dict[str, ms.Parameter], facts: dict[st
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The arrays of a checkpoint by name, and the facts saved with them. Raises UserError where it is not readable."""
+    """The arrays of a checkpoint by name, and the facts saved with them. Raises UserError if it is not readable."""
     try:
         return ms.load_checkpoint(str(path))
     except (ValueError, OSError, RuntimeError, TypeError) as error:
@@ -63,7 +63,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def load_weights(path: Path, parameters: dict[str, ms.Parameter]) -> dict[str, Any]:
     """Load a checkpoint into parameters, each of which it must hold. Returns the facts saved with it.
 
-    Raises UserError where the file is not readable or its parameters are others, or more. Then nothing is loaded.
+    Raises UserError if the file is not readable or its parameters are others, or more. Then nothing is loaded.
     """
     loaded = read_checkpoint(path)
     for name, parameter in parameters.items():
@@ -164,7 +164,7 @@ class Checkpoints:
         write_json(self.folder / f"{_stem(epoch, step)}.json", {**metadata, DIGEST: hash_of(metadata)})
 
     def latest(self) -> dict[str, Any] | None:
-        """The metadata of the last checkpoint that is whole; None where there is none. Says which are damaged."""
+        """The metadata of the last checkpoint that is whole; None if there is none. Says which are damaged."""
         for path in sorted(self.folder.glob("epoch-*.json"), key=_epoch_and_step, reverse=True):
             damage, metadata = self._read(path)
             if damage is None:

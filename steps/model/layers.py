@@ -16,7 +16,7 @@ from steps.model.optimizer import AdamW
 def set_device(target: str, log_dir: Path) -> None:
     """Graph mode on `CPU`, `GPU` or `Ascend`; what MindSpore leaves of failed compilations goes to `log_dir`.
 
-    Raises UserError where this MindSpore has no such device.
+    Raises UserError if this MindSpore has no such device.
     """
     # MindSpore makes rank_0/ and kernel_meta/ there. By default they are in the current directory.
     for variable in ("MS_OM_PATH", "MS_COMPILER_CACHE_PATH"):
@@ -126,7 +126,7 @@ class StockLayers:
 def kernels_for(experiment: Experiment) -> tuple[str, str]:
     """(`stock` or `onednn`, why), from `train.kernels`, the device and what is built.
 
-    Raises UserError where the config demands onednn and it cannot be had.
+    Raises UserError if the config demands onednn and it cannot be had.
     """
     asked = experiment.train.kernels
     if asked == "stock":

@@ -37,7 +37,7 @@ def out_sizes(model: Model, frames: int, bins: int) -> tuple[int, int]:
 
 
 def out_frames(model: Model, frames: int) -> int:
-    """Output frames of an utterance of `frames` input frames; 0 where none is left."""
+    """Output frames of an utterance of `frames` input frames; 0 if none is left."""
     return max(0, out_sizes(model, frames, 1 << 20)[0])
 
 

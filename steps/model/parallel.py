@@ -73,10 +73,10 @@ class AllReduce(nn.Cell):
 
 
 def join_workers(count: int) -> Workers | None:
-    """Meet the other workers where msrun has started this process; the device must be set, and not yet used.
+    """Meet the other workers if msrun has started this process; the device must be set, and not yet used.
 
     None in the scheduler, which msrun starts beside the workers: it returns when they have ended. Raises UserError
-    where there are not `count` of them.
+    if there are not `count` of them.
     """
     role = os.environ.get("MS_ROLE")
     if role is None:
@@ -104,7 +104,7 @@ MOST_LEFT_OUT = 20  # updates in a row; the scale has then fallen to 1, its leas
 
 
 def check_precision(experiment: Experiment) -> None:
-    """Raise UserError where the experiment's device or this machine does not have the experiment's precision."""
+    """Raise UserError if the experiment's device or this machine does not have the experiment's precision."""
     if experiment.train.precision == "bf16":
         obstacle = _bfloat16_obstacle(experiment)
         if obstacle:
@@ -163,7 +163,7 @@ class ScaledObjective(nn.Cell):
 class UnscaledUpdate(nn.Cell):
     """An update by scaled gradients, which is left out where they overflowed; then the scale is adjusted.
 
-    Returns as `Update` does; the norm is infinite where there was no update.
+    Returns as `Update` does; the norm is infinite if there was no update.
     """
 
     def __init__(self, update: nn.Cell, scaler: amp.LossScaler):

@@ -45,7 +45,7 @@ def train(config: Resolved, exp_dir: Path) -> None:
     """Train an experiment, or go on with one that was interrupted.
 
     A training in exp_dir that had another config or other data is moved aside. With several workers, msrun calls this
-    in each of them and in their scheduler (`steps.stage4_train`). Raises UserError where the loss is not finite.
+    in each of them and in their scheduler (`steps.stage4_train`). Raises UserError if the loss is not finite.
     """
     experiment = config.experiment
     check_precision(experiment)
@@ -190,7 +190,7 @@ def _finish(training: Training, epochs: list[int], tokens: list[str]) -> None:
 def experiment_tokens(config: Resolved) -> list[str]:
     """The network's tokens: those of the training set. With `tokens: all`, also every other syllable of Mandarin.
 
-    Raises UserError where tokens.txt is not there, or not as stage 2 wrote it.
+    Raises UserError if tokens.txt is not there, or not as stage 2 wrote it.
     """
     check_sums(config.data_dir / "lang", AGAIN.format("2 (lexicon)"), ["tokens.txt"])
     tokens = read_tokens(config.data_dir / "lang" / "tokens.txt")
@@ -202,7 +202,7 @@ def experiment_tokens(config: Resolved) -> list[str]:
 def network_at_start(config: Resolved, tokens: list[str]) -> DFCNN:
     """The network with the weights that training begins with: random ones by the seed, or those of `train.init_from`.
 
-    Raises UserError where the source of the weights is not there or of another kind.
+    Raises UserError if the source of the weights is not there or of another kind.
     """
     source = find_source(config)
     ms.set_seed(config.experiment.seed)

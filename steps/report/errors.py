@@ -62,7 +62,7 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 
 def rate(errors: float, of: float) -> float:
-    """`errors / of`; of nothing it is 0, and where there should have been nothing but errors came, infinite."""
+    """`errors / of`; of nothing it is 0, and if there should have been nothing but errors came, infinite."""
     if of:
         return errors / of
     return float("inf") if errors else 0.0
@@ -79,7 +79,7 @@ def syllable_error_rate(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Se
 
 
 def check_same_utterances(refs: Iterable[str], hyps: Iterable[str], ref_name: str, hyp_name: str) -> None:
-    """Raise UserError where one side has utterances that the other lacks, saying how many and the first of them."""
+    """Raise UserError if one side has utterances that the other lacks, saying how many and the first of them."""
     refs, hyps = set(refs), set(hyps)
     for missing, where, other in ((refs - hyps, hyp_name, ref_name), (hyps - refs, ref_name, hyp_name)):
         if missing:
@@ -97,7 +97,7 @@ def rate_intervals(errors: Sequence[Sequence[float]], of: Sequence[Sequence[floa
     """[low, high] of each of several rates, 95 %, as `steps.report.scores.confidence_interval` has it, seed fixed.
 
     1.96 standard deviations of 10,000 replications either side of their mean, cut at 0 (Kaldi's compute-wer-bootci),
-    and at 1 where no utterance has more errors than there are chances of one. A replication in which there was nothing
+    and at 1 if no utterance has more errors than there are chances of one. A replication in which there was nothing
     to get wrong counts as 0.
 
     Args:

@@ -49,7 +49,7 @@ class Scored:
 
     @cached_property
     def alignments(self) -> dict[str, list[Pair]]:
-        """(ref, hyp) pairs by utterance. Raises UserError where per_utt is missing or damaged."""
+        """(ref, hyp) pairs by utterance. Raises UserError if per_utt is missing or damaged."""
         alignments = read_per_utt(self.score_dir / "per_utt")
         if len(alignments) != self.scores["utterances"]:
             raise UserError(f"{self.score_dir}/per_utt: {len(alignments)} of {self.scores['utterances']} utterances; "
@@ -57,7 +57,7 @@ class Scored:
         return alignments
 
     def times_of(self, utt: str) -> list[Timed]:
-        """An utterance's decoded syllables with their times. Raises UserError where they are not what was scored."""
+        """An utterance's decoded syllables with their times. Raises UserError if they are not what was scored."""
         times = self._times.get(utt, [])
         if [one.syllable for one in times] != [hyp for _, hyp in self.alignments[utt] if hyp != EPS]:
             raise UserError(f"{self._decode_dir}/ctm: {utt} is not as {self.score_dir}/per_utt has it; score it again")
@@ -72,7 +72,7 @@ class Scored:
     def speakers(self) -> pd.DataFrame:
         """The counts of per_spk: spk, utts, ref_tokens, cor, sub, ins, del, err, wrong_utts; without the SUM.
 
-        Raises UserError where it is missing or damaged.
+        Raises UserError if it is missing or damaged.
         """
         columns = ["spk", "utts", "ref_tokens", "cor", "sub", "ins", "del", "err", "wrong_utts"]
         try:
@@ -107,7 +107,7 @@ class Results:
     def main(self) -> Scored | None:
         """The set by which the experiment is judged: test, or else the last scored one; None if nothing is scored.
 
-        Of several methods it is the one with the lowest syllable error rate on dev; greedy where none is better, and
+        Of several methods it is the one with the lowest syllable error rate on dev; greedy if none is better, and
         where dev is not scored. A method that did not pay when it was tuned comes last.
         """
         sets = [one.scores["set"] for one in self.scored]
@@ -140,7 +140,7 @@ class Said(NamedTuple):
     hyp: str  # EPS where it was left out
     seen: int  # times in training
     place: str
-    tempo: str  # empty where the utterance's duration is not known
+    tempo: str  # empty if the utterance's duration is not known
 
 
 class Group(NamedTuple):

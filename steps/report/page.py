@@ -79,7 +79,7 @@ class Shown(NamedTuple):
     text: str  # where its hanzi cannot stand above the syllables, one each
     syllables: list[tuple[str | None, str, str, str]]  # hanzi, reference, decoded, operation
     picture: Markup | None
-    audio: str  # a data URI, empty where the recording is not there
+    audio: str  # a data URI, empty if the recording is not there
 
 
 def shown_utterance(utt: str, pairs: list[Pair], text: str, picture: str, audio: str = "") -> Shown:
@@ -95,7 +95,7 @@ def shown_utterance(utt: str, pairs: list[Pair], text: str, picture: str, audio:
 
 
 def audio_uri(path: str) -> str:
-    """A recording as MP3 in a data URI, some 6 kB a second; empty where it cannot be read any more."""
+    """A recording as MP3 in a data URI, some 6 kB a second; empty if it cannot be read any more."""
     try:
         samples = read_audio(path, AUDIO_RATE)
     except UserError:
@@ -190,7 +190,7 @@ LEGEND_INCHES, INCHES_PER_CHARACTER = 0.19, 0.085
 
 
 def all_curves(rows: Sequence[Row]) -> str:
-    """One figure: dev syllable error rate of all runs, by epoch and by minutes; empty where nothing was trained."""
+    """One figure: dev syllable error rate of all runs, by epoch and by minutes; empty if nothing was trained."""
     looks = {row.label: look for row, look in zip(rows, map(_look, range(len(rows))), strict=True)
              if any("dev_ser" in run.results.history and len(run.results.history) for run in row.runs)}
     if not looks:

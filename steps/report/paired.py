@@ -32,13 +32,13 @@ class Verdict(NamedTuple):
     b: str
     part: str
     difference: float  # of the syllable error rates, b's less a's
-    probability: float | None  # that b beats a, of two single runs; None where it is refused
+    probability: float | None  # that b beats a, of two single runs; None if it is refused
     p_value: float | None  # of no difference: by the same bootstrap, two-sided; of several seeds by Welch's t-test
-    said: str  # in words; where there is neither, why
+    said: str  # in words; if there is neither, why
 
 
 def judge(a: Row, b: Row, part: str) -> Verdict | None:
-    """Compare two rows on a set; None where one of them was not scored on it.
+    """Compare two rows on a set; None if one of them was not scored on it.
 
     Two single runs by a paired bootstrap over utterances (Bisani and Ney 2004); rows of several seeds each by Welch's
     t-test, which asks whether their difference exceeds the spread of the seeds.
@@ -70,9 +70,9 @@ def _test(a: Row, b: Row, part: str, difference: float) -> tuple[float | None, f
 
 
 def why_not(a: Scored, b: Scored) -> str:
-    """Why two scores must not be compared; empty where they may.
+    """Why two scores must not be compared; empty if they may.
 
-    Raises UserError where the alignments that show it are missing or damaged.
+    Raises UserError if the alignments that show it are missing or damaged.
     """
     for key, what in (("scoring", "they were scored by other rules"), ("tokens_hash", "their tokens differ"),
                       ("ref_hash", "their test sets or references differ")):
@@ -243,7 +243,7 @@ def by_utterance(a: Scored, b: Scored) -> list[Change]:
 
 
 def by_speaker(a: Scored, b: Scored) -> list[Change]:
-    """A change for every speaker. Raises UserError where per_spk is missing or damaged."""
+    """A change for every speaker. Raises UserError if per_spk is missing or damaged."""
     theirs = b.speakers.set_index("spk")["err"]
     return [Change(spk, int(of), int(errors), int(theirs[spk]))
             for spk, of, errors in zip(a.speakers["spk"], a.speakers["ref_tokens"], a.speakers["err"], strict=True)

@@ -23,8 +23,8 @@ class Run(NamedTuple):
 
     path: Path
     name: Parsed
-    results: Results | None  # None where damaged
-    problem: str  # why it cannot be compared; empty where it can
+    results: Results | None  # None if damaged
+    problem: str  # why it cannot be compared; empty if it can
 
 
 def find_runs(words: Sequence[str]) -> list[Path]:
@@ -133,7 +133,7 @@ class Row:
                 if (one.scores["set"], one.scores["method"]) == (part, self.method)]
 
     def value(self, part: str, rate: str) -> Value | None:
-        """A rate of RATES on a set; None where it was not measured."""
+        """A rate of RATES on a set; None if it was not measured."""
         found = [one.scores for one in self.scored(part) if is_measured(one.scores, rate)]
         if not found:
             return None

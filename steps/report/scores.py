@@ -37,7 +37,7 @@ from steps.text.tones import sandhi_blind
 def read_hypotheses(path: Path) -> dict[str, list[str]]:
     """The syllables of decode/<set>_<method>/pinyin; an utterance may have none.
 
-    Raises UserError where it is missing or an utterance is there twice.
+    Raises UserError if it is missing or an utterance is there twice.
     """
     lines = utf8_lines(path, "; run stage 5 (decode) first", if_not_utf8="; decode again")
     hyps: dict[str, list[str]] = {}
@@ -75,7 +75,7 @@ def per_utt_lines(alignments: Alignments) -> Iterable[str]:
 
 
 def read_per_utt(path: Path) -> dict[str, list[Pair]]:
-    """The alignments that a per_utt file holds. Raises UserError where it is missing or damaged."""
+    """The alignments that a per_utt file holds. Raises UserError if it is missing or damaged."""
     rows: dict[str, dict[str, list[str]]] = {}
     try:
         for line in utf8_lines(path, "; run stage 6 (score) first", if_not_utf8="; score again"):
@@ -216,7 +216,7 @@ CHARACTER = re.compile(r"[a-zA-Z]+\d?|\S")  # a Latin word, or a syllable that n
 
 def character_rates(texts: Mapping[str, str], refs: Mapping[str, Sequence[str]], written: Mapping[str, str],
                     hyps: Mapping[str, Sequence[str]]) -> dict[str, float | int]:
-    """The keys that score.json has of hanzi; empty where no transcript has any.
+    """The keys that score.json has of hanzi; empty if no transcript has any.
 
     character_error_rate is over ref_characters. homophone_error_rate forgives a wrong character that is read as the
     right one, by the reference's syllables and those decoded: what is left is what was heard wrongly.

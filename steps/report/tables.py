@@ -171,7 +171,7 @@ def as_markdown(table: Table) -> list[str]:
     return [bars[0], f"|{'---|' * len(table.columns)}", *bars[1:]]
 
 
-PIPE_WIDTH = 200  # where there is no terminal to fit into
+PIPE_WIDTH = 200  # if there is no terminal to fit into
 MOST_COLUMNS = 7  # of differing keys; the page shows more
 
 
@@ -191,7 +191,7 @@ def show(found: Comparison, console: Console) -> None:
 
 
 def make_console() -> Console:
-    """A console on stdout that does not squeeze tables into 80 columns where stdout is a file or a pipe."""
+    """A console on stdout that does not squeeze tables into 80 columns if stdout is a file or a pipe."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
 
@@ -217,7 +217,7 @@ Rows = dict[str, dict[str, str]]  # by experiment: cells by column
 def publish(found: Comparison) -> list[str]:
     """Write the rows of `found` into conf/RESULTS.md, and their short form into the README.
 
-    Returns sentences on rows that were left out. Raises UserError where one of the files has no place for a table.
+    Returns sentences on rows that were left out. Raises UserError if one of the files has no place for a table.
     """
     known = {path.stem: path for path in [*yaml_files(CONF / "sweeps"), *yaml_files(CONF)]}
     before = RESULTS.read_text(encoding="utf-8")
@@ -238,7 +238,7 @@ def publish(found: Comparison) -> list[str]:
 
 
 def _not_of_conf(row: Row) -> str:
-    """Why a row is not what conf/ says now; empty where it is. Its seed and how it is decoded do not count."""
+    """Why a row is not what conf/ says now; empty if it is. Its seed and how it is decoded do not count."""
     try:
         now = load_experiment(row.runs[0].path.absolute().name)
     except UserError as error:
@@ -278,7 +278,7 @@ def read_results(text: str) -> Rows:
 def with_results(text: str, rows: Rows, columns: Sequence[str], path: Path) -> str:
     """The text of `path` with a table of these rows between its marks, experiments before the points of sweeps.
 
-    Raises UserError where it has no marks.
+    Raises UserError if it has no marks.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

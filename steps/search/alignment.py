@@ -56,7 +56,7 @@ def ctm_line(utt: str, one: Timed) -> str:
 def read_ctm(path: Path) -> dict[str, list[Timed]]:
     """A ctm file by utterance; utterances without output are not in it.
 
-    Raises UserError where it is missing or damaged.
+    Raises UserError if it is missing or damaged.
     """
     by_utt: dict[str, list[Timed]] = {}
     lines = utf8_lines(path, "; run stage 5 (decode) first", if_not_utf8="; decode again")
@@ -149,7 +149,7 @@ def align_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray]
               what: str) -> Aligned:
     """Align the utterances that have both features (float32 (frames, bins) each, as stored) and pinyin.
 
-    `config` is that of the features, `what` is what progress calls it. Raises UserError where none can be aligned, with
+    `config` is that of the features, `what` is what progress calls it. Raises UserError if none can be aligned, with
     the reasons.
     """
     ids = {token: number for number, token in enumerate(model.tokens)}

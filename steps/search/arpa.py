@@ -37,7 +37,7 @@ def write_arpa(path: Path, model: NGram) -> None:
 
 
 def read_arpa(path: Path) -> NGram:
-    """Read an ARPA file. Raises UserError where it is none, with the line, where it is cut short, and where an n-gram
+    """Read an ARPA file. Raises UserError if it is none, with the line, where it is cut short, and where an n-gram
     is there twice."""
     check_is_file(path)
     tables: list[dict[tuple[str, ...], tuple[float, float]]] = []  # by order: log10 of probability, of backoff weight
@@ -104,7 +104,7 @@ TRIE, QUANTIZED, COMPRESSED, BOTH = 2, 3, 4, 5  # kinds; 0 and 1 are hash tables
 
 
 def is_binary(path: Path) -> bool:
-    """Whether a file is one of KenLM's binary models. Raises UserError where it is missing."""
+    """Whether a file is one of KenLM's binary models. Raises UserError if it is missing."""
     check_is_file(path)
     try:
         with open(path, "rb") as file:
@@ -114,7 +114,7 @@ def is_binary(path: Path) -> bool:
 
 
 def read_trie(path: Path) -> NGram:
-    """The n-grams of a binary model. Raises UserError where it is a hash table, has no words in it, or is cut short."""
+    """The n-grams of a binary model. Raises UserError if it is a hash table, has no words in it, or is cut short."""
     file = _File(path.read_bytes())
     try:
         order = file.data[PARAMETERS]

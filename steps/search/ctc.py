@@ -28,7 +28,7 @@ class Emission(NamedTuple):
 
 
 BLANK = 0
-SURE = 0.98  # probability of a blank that changes nothing where another such frame stands before it
+SURE = 0.98  # probability of a blank that changes nothing if another such frame stands before it
 
 
 def greedy(log_probs: np.ndarray) -> list[Emission]:
@@ -101,7 +101,7 @@ def ctc_cost(log_probs: np.ndarray, labels: list[int], blank: int = 0) -> float:
 
 
 def align(log_probs: np.ndarray, labels: list[int]) -> list[Emission] | None:
-    """The likeliest path that spells `labels`, as an emission for each; None where there is no path.
+    """The likeliest path that spells `labels`, as an emission for each; None if there is no path.
 
     Args:
         log_probs: float (frames, tokens), natural logarithms of probabilities, token 0 the blank.
@@ -156,7 +156,7 @@ def windows(model, feats: Iterable[np.ndarray], window_s: float) -> Iterator[Par
 
     Yields:
         Features and log-probabilities, float32 (frames, bins) and (out_frames, tokens), that lie one behind the other;
-        nothing where there is no frame.
+        nothing if there is no frame.
     """
     factor = model.subsampling_factor
     before = -(-model.left_context // factor) * factor  # aligned to the strides

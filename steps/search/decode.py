@@ -63,7 +63,7 @@ def search_parts(search: Search, parts: Iterable[np.ndarray]) -> Best:
 
 
 def _check_tokens(folder: Path, tokens: list[str]) -> None:
-    """Raise UserError where a graph was made for the tokens of another network; earlier versions did not note them."""
+    """Raise UserError if a graph was made for the tokens of another network; earlier versions did not note them."""
     path = folder / LM
     check_sums(folder, GRAPH_AGAIN, [LM])
     made_for = read_json(path, "", GRAPH_AGAIN).get("tokens_sha256") if path.exists() else None
@@ -77,7 +77,7 @@ def _timed(log_probs: np.ndarray, tokens: list[int]) -> list[Emission]:
 
 def chosen_weights(exp_dir: Path, method: str, part: str = "") -> dict[str, float]:
     """What dev chose for a method; none for greedy. For a set that names its corpus, as aishell_sample/test does, what
-    that corpus' part of dev chose, if it has one. Raises UserError where dev has not been asked."""
+    that corpus' part of dev chose, if it has one. Raises UserError if dev has not been asked."""
     if method == "greedy":
         return {}
     path, again = exp_dir / TUNING, TUNE_AGAIN.format(exp_dir.name)
@@ -120,7 +120,7 @@ class Clocked(Iterator[np.ndarray]):
 
 
 def checked(utt: str, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """An utterance's log-probabilities as they are. Raises UserError where they are not numbers."""
+    """An utterance's log-probabilities as they are. Raises UserError if they are not numbers."""
     for log_probs in parts:
         if np.isnan(log_probs).any():
             raise UserError(f"utterance {utt}: the network's output is not a number; its training diverged, or the "
@@ -165,7 +165,7 @@ def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray
 
 
 def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, config: Features, facts: Mapping[str, Any]) -> None:
-    """Write pinyin, ctm and decode.json, which holds `facts`; of words, where there are any, text and ctm_words. An
+    """Write pinyin, ctm and decode.json, which holds `facts`; of words, if there are any, text and ctm_words. An
     earlier result is removed before."""
     emissions = {utt: best.emissions for utt, best in decoded.found.items() if best.emissions}
     times = set_times(model, config, decoded.voices, emissions)[1] if emissions else {}

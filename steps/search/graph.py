@@ -47,7 +47,7 @@ class Graph(NamedTuple):
 
     @classmethod
     def read(cls, folder: Path) -> "Graph":
-        """What `build_graph` wrote. Raises UserError where it is missing or damaged."""
+        """What `build_graph` wrote. Raises UserError if it is missing or damaged."""
         check_sums(folder, GRAPH_AGAIN, GRAPH)
         if_missing = f"; {GRAPH_AGAIN}"
         readings: dict[str, set[Syllables]] = {}

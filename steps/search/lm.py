@@ -37,7 +37,7 @@ UNKNOWN = 1e-3  # share of words that a word list lacks
 SAMPLE = 1_000_000  # words that stand for a word list as text
 POWERS = {"words": 1.0, "words, flattened": 0.5}  # of their counts: running text, vocabulary drills
 NEGLIGIBLE = 0.01  # weight below which a source is left out
-SENTENCE = 12.0  # words of a sentence, where there is no text to tell
+SENTENCE = 12.0  # words of a sentence, if there is no text to tell
 OWN_WEIGHTS = {"scale": 2.5, "blank_penalty": 2.0}  # of a list of one's own; chosen on dev of hsk_spoken
 Sentences = Sequence[Sequence[str]]
 
@@ -51,7 +51,7 @@ class Mixed(NamedTuple):
 
 
 def read_model(path: Path, tokens: Collection[str] = ()) -> NGram:
-    """A user's model: an ARPA file, or one of KenLM's binary tries. Raises UserError where it is neither, and where no
+    """A user's model: an ARPA file, or one of KenLM's binary tries. Raises UserError if it is neither, and where no
     word of it is hanzi or one of `tokens`."""
     model = read_trie(path) if is_binary(path) else read_arpa(path)
     if not only_hanzi(model.words) and {*model.words}.isdisjoint(tokens):

@@ -126,7 +126,7 @@ def perplexity(model: NGram, sentences: Sequence[Sequence[str]]) -> float:
 class Fit(NamedTuple):
     """How well a model fits a text."""
 
-    perplexity: float | None  # over the words that the model knows, and ends of sentences; None where there are none
+    perplexity: float | None  # over the words that the model knows, and ends of sentences; None if there are none
     unknown: float  # part of the words that it does not know: they have no probability, or that of <unk>
 
 
@@ -225,7 +225,7 @@ def distinct(windows: np.ndarray) -> np.ndarray:
 
 
 def _find(level: Level, history: np.ndarray, word: np.ndarray, size: int) -> np.ndarray:
-    """Rows of n-grams by the rows of their histories and their last words; -1 where there is none."""
+    """Rows of n-grams by the rows of their histories and their last words; -1 if there is none."""
     if len(level.word) == 0:
         return np.full(len(history), -1)
     keys = level.history * size + level.word

@@ -41,7 +41,7 @@ class SyllableLm:
         weight: exponent of the model's probability.
         insertion: added to the score for each syllable, in nats.
 
-    Raises UserError where the file is missing or damaged.
+    Raises UserError if the file is missing or damaged.
     """
 
     def __init__(self, path: Path, tokens: list[str], weight: float, insertion: float):

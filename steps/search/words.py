@@ -105,7 +105,7 @@ def read_own_words(path: Path) -> OwnWords:
     """Lines of a word in hanzi, its pinyin (else the dictionary's), and how often it occurs in a million words (else
     100): `微雨`, `行长 hang2 zhang3`, `行长 hang2 zhang3 250`. # begins a comment. Lines of one word add readings.
 
-    Raises UserError where it is missing or a line is none of these.
+    Raises UserError if it is missing or a line is none of these.
     """
     counts: dict[str, int] = {}
     readings: defaultdict[str, set[Syllables]] = defaultdict(set)

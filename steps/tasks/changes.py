@@ -22,7 +22,7 @@ from steps.config.load import check_known, flatten
 
 
 class SameConfig:
-    """False where a part of conf/ differs from what it was when the task last ran.
+    """False if a part of conf/ differs from what it was when the task last ran.
 
     What was recorded is compared as today's schema reads it: a key that came later counts as if it had always had its
     default, and a key that no longer exists does not count.
@@ -52,7 +52,7 @@ class SameConfig:
 
 
 class _Same:
-    """False where digests by path are others than when the task last ran."""
+    """False if digests by path are others than when the task last ran."""
 
     key = ""  # of the values that doit keeps
 
@@ -71,7 +71,7 @@ class _Same:
 
 
 class SameSources(_Same):
-    """False where scripts, or what they import, do something else. Comments and docstrings do not count."""
+    """False if scripts, or what they import, do something else. Comments and docstrings do not count."""
 
     key = "sources"
 
@@ -83,7 +83,7 @@ class SameSources(_Same):
 
 
 class SameFiles(_Same):
-    """False where files differ from what they were when the task last ran. Unlike `file_dep`s they may be absent."""
+    """False if files differ from what they were when the task last ran. Unlike `file_dep`s they may be absent."""
 
     key = "files"
 
@@ -120,7 +120,7 @@ class SameMatches(_Same):
 
 
 class SameCorpus(_Same):
-    """False where a corpus' root, environment variables filled in, or one of the files `names` below it is another.
+    """False if a corpus' root, environment variables filled in, or one of the files `names` below it is another.
 
     Where a variable is not set, as in a shell of another day, what was made before stands.
     """
@@ -145,7 +145,7 @@ class SameCorpus(_Same):
 
 
 class SameAudio:
-    """False where audio has another size or time than stage 1 noted in <set>/utt2audio.
+    """False if audio has another size or time than stage 1 noted in <set>/utt2audio.
 
     Where none of the files is there, as on a disk that is not mounted, what was made before stands if the corpus has a
     `root`. A look at 100,000 files takes about a second.

@@ -39,7 +39,7 @@ class Experiments:
     def each(self, doc: str, writes: Iterable[str]):
         """A task an experiment, `<stage>:<experiment>`, called `<doc> <experiment>` in lists.
 
-        The function gets name and config, and returns nothing where the experiment has no such task. `writes` are what
+        The function gets name and config, and returns nothing if the experiment has no such task. `writes` are what
         `clean` removes of exp/<experiment>/.
         """
         def decorate(declare: Callable[[str, Resolved], Task | None]) -> Callable[[], Iterator[Task]]:

@@ -53,7 +53,7 @@ def prepare(record: Path) -> None:
 
 
 def _explain() -> str:
-    """What is wrong where doit's own code raises the present exception, as it does for wrong arguments; the traceback
+    """What is wrong if doit's own code raises the present exception, as it does for wrong arguments; the traceback
     where ours does.
     """
     error = sys.exc_info()[1]
@@ -75,14 +75,14 @@ def _tell_interrupt(before, kind: type[BaseException], *rest) -> None:
 def _set_output() -> None:
     """Let `doit list | head` end without a word, and names in hanzi be printed as \\u5f55 where the encoding has none.
 
-    Ends the program with a message where there is no standard output: doit does not work without.
+    Ends the program with a message if there is no standard output: doit does not work without.
     """
     if sys.argv[1:2] and sys.argv[1] in ("list", "info", "help"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     atexit.register(drop_output)
     if "stdout" in CLOSED:
         sys.exit("error: standard output is closed; give doit one, such as: > doit.log")
-    if hasattr(sys.stdout, "reconfigure"):  # not so where a test has put another stream there
+    if hasattr(sys.stdout, "reconfigure"):  # a test may have put another stream there
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
@@ -97,7 +97,7 @@ def _check_processes() -> None:
 
 
 def check_record(path: Path) -> None:
-    """End the program with a message where doit's record is damaged, cannot be made, or something else stands there."""
+    """End the program with a message if doit's record is damaged, cannot be made, or something else stands there."""
     if not os.path.lexists(path) or (path.is_file() and not path.stat().st_size):
         check_writable(path)
         return
@@ -120,7 +120,7 @@ def check_record(path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """End the program with a message where doit's record may not be written."""
+    """End the program with a message if doit's record may not be written."""
     if not all(os.access(place, os.W_OK) for place in (path.parent, path) if place.exists()):
         sys.exit(f"error: {path}, where doit notes what is done, cannot be written: give yourself the right to write "
                  "to it and to its folder")
@@ -209,7 +209,7 @@ def _write() -> None:
 class Run(NamedTuple):
     """A task's last run."""
 
-    state: str  # "running", "done", "failed"; "interrupted" where the process that ran it is gone
+    state: str  # "running", "done", "failed"; "interrupted" if the process that ran it is gone
     begin: float  # seconds since 1970
     seconds: float | None  # what the last run that ended well took
 

@@ -28,7 +28,7 @@ class State(NamedTuple):
     """How a task stands."""
 
     name: str  # one of STATES
-    why: list[str]  # what has changed, or how far it is, or what the log ends with; empty where there is nothing to say
+    why: list[str]  # what has changed, or how far it is, or what the log ends with; empty if there is nothing to say
     todo: str = ""  # what the user is to do
 
 
@@ -79,7 +79,7 @@ class Tasks:
         return State("stale", why, f"./path.sh doit {task.name}") if why else State("done", [])
 
     def _explain(self, task, verdict: DependencyStatus) -> list[str]:
-        """doit's reasons to run a task, as sentences; none where it is up to date."""
+        """doit's reasons to run a task, as sentences; none if it is up to date."""
         reasons = verdict.reasons
         why = []
         for check, _, _ in reasons["uptodate_false"]:
@@ -152,7 +152,7 @@ class Estimates:
         self._epoch = {name: seconds for name in experiments if (seconds := self._seconds_per_epoch(name))}
 
     def seconds(self, name: str) -> float | None:
-        """How long a task will take; None where nothing like it has ever run."""
+        """How long a task will take; None if nothing like it has ever run."""
         if _stage(name) == "train":
             return self._training(name.partition(":")[2])
         return self._own.get(name, self._usual.get(_stage(name)))

@@ -24,8 +24,8 @@ DRAIN_S = 2.0  # for what a script wrote just before it ended
 class Step(BaseAction):
     """`python -m MODULE ARGS...`, its output going to doit's stdout and to a log.
 
-    Fails where the script does, where it leaves a target unwritten, and where another process is at work on the same
-    files. Ctrl-C and SIGTERM reach the script, and doit ends when the script has; where doit is killed, so is the
+    Fails if the script does, where it leaves a target unwritten, and where another process is at work on the same
+    files. Ctrl-C and SIGTERM reach the script, and doit ends when the script has; if doit is killed, so is the
     script (on Linux).
     """
 
@@ -76,7 +76,7 @@ class Step(BaseAction):
 
 def run_child(words: Sequence[str], log: BinaryIO, variables: dict[str, str] | None = None,
               handles: Sequence[int] = ()) -> int:
-    """Run a command and return its exit status (as a shell does, 128 + N where signal N ended it).
+    """Run a command and return its exit status (as a shell does, 128 + N if signal N ended it).
 
     Its stdout and stderr go, line by line, to this process' stdout and to `log`. It gets `variables` beside this
     process' own, and the file descriptors `handles`. An interrupt (KeyboardInterrupt) is passed on as SIGTERM, a

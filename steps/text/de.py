@@ -67,12 +67,12 @@ class Place(NamedTuple):
 
     @property
     def ahead(self) -> Token:
-        """The token before; empty where 得 begins the clause."""
+        """The token before; empty if 得 begins the clause."""
         return self.clause.around(self.index)[0] or NO_TOKEN
 
     @property
     def behind(self) -> Token:
-        """The token behind; empty where 得 ends the clause."""
+        """The token behind; empty if 得 ends the clause."""
         return self.clause.around(self.index)[2] or NO_TOKEN
 
     @property

@@ -133,7 +133,7 @@ def _repeats(word: str) -> bool:
 
 
 def distance_back(text: str, at: int) -> int:
-    """How far before `at` the same character stands that is read alike: 量了量, 数一数, 一只只; 0 where it does not."""
+    """How far before `at` the same character stands that is read alike: 量了量, 数一数, 一只只; 0 if it does not."""
     if at > 1 and text[at] == text[at - 2] and text[at - 1] in "了一":
         return 2
     return int(at > 1 and text[at] == text[at - 1] and text[at - 2] == "一")

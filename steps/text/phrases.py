@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
     start: int
     hanzi: str
-    syllables: tuple[str, ...]  # one a character; empty where a character is in no dictionary
+    syllables: tuple[str, ...]  # one a character; empty if a character is in no dictionary
 
 
 class Phrases:

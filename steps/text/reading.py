@@ -31,7 +31,7 @@ CORRECTIONS = Path(__file__).parent / "corrections.txt"
 WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")
 WORD_OR_RUN = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z][^a-zA-Z]*")
 SEGMENTED = re.compile(r"[^\sa-zA-Z] +[^\sa-zA-Z]")  # blanks beside Latin words are typography
-TOGETHER = re.compile(r"[^\sa-zA-Z]{2}")  # where there is none, blanks part characters, not words
+TOGETHER = re.compile(r"[^\sa-zA-Z]{2}")  # if there is none, blanks part characters, not words
 CERTAIN = 0.95  # probability from which a guess of the network is no doubt
 PARTICLES = frozenset("的地得了着儿子为吧呢吗嘛啊呀哇啦么上大会说过没那哪把个一不")  # for rules, not for the network
 
@@ -160,7 +160,7 @@ class Reader:
                 for clause, draft, found in zip(clauses, drafts, doubts, strict=True)]
 
     def _lookup(self, part: str) -> tuple[str, ...]:
-        """The reading of a Latin word, or of one hanzi; empty where there is none."""
+        """The reading of a Latin word, or of one hanzi; empty if there is none."""
         if not part.isascii():
             return self._phrases.syllables(part)
         return self._user.get(part) or spell(part)

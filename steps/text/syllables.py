@@ -25,7 +25,7 @@ _WRITTEN = re.compile(r"([a-zü:]+)([0-5]?)")
 class Parts(NamedTuple):
     """A syllable's parts, as underlying pinyin has them: jiu3 is j + iou + 3, yu2 is v + 2, wen4 is uen + 4."""
 
-    initial: str  # empty where the syllable begins with its final
+    initial: str  # empty if the syllable begins with its final
     final: str
     tone: str
 
@@ -35,7 +35,7 @@ def normalize(written: str) -> str:
     """The recipe's spelling of a syllable with or without a tone digit: lower case, v for ü, 5 for the neutral tone.
 
     `Lü4`, `lu:4` and `lv4` give `lv4`; `de`, `de0` and `de5` give `de5`; `r5` (as CC-CEDICT has erhua) gives `er5`;
-    `jv1` gives `ju1`. Raises UserError where `written` is no syllable of Mandarin.
+    `jv1` gives `ju1`. Raises UserError if `written` is no syllable of Mandarin.
     """
     match = _WRITTEN.fullmatch(unicodedata.normalize("NFKC", written).lower().replace("ê", "ei"))
     if match is None:
@@ -102,7 +102,7 @@ def token_lines(syllables: Iterable[str]) -> list[str]:
 def read_tokens(path: Path) -> list[str]:
     """The tokens in the order of their ids.
 
-    Raises UserError where the ids are not 0, 1, 2 …, where a token is there twice, and where 0 is not <blk>.
+    Raises UserError if the ids are not 0, 1, 2 …, where a token is there twice, and where 0 is not <blk>.
     """
     tokens, seen = [], set()
     for number, line in enumerate(utf8_lines(path, TOKENS_FIRST, if_not_utf8=TOKENS_AGAIN)):

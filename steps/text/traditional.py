@@ -15,7 +15,7 @@ DECIDED = {
     "葉": "ye4", "術": "shu4", "適": "shi4", "穀": "gu3", "讎": "chou2", "佔": "zhan4", "喫": "chi1", "甯": "ning4",
     "薑": "jiang1", "鬍": "hu2", "夥": "huo3", "摺": "zhe2", "噹": "dang1", "颱": "tai2"}
 SHARED = frozenset("乾後於夥摺菸麽藉瞭徵")  # traditional, although GB 2312 has them
-KEPT = "乾瞭徵藉著"  # decide nothing where OpenCC leaves them: 乾坤, 瞭望
+KEPT = "乾瞭徵藉著"  # decide nothing if OpenCC leaves them: 乾坤, 瞭望
 ZHU = re.compile(  # Taiwan writes 著 for 着, which the simplified script has in the words of zhu4 alone
     "(?<=[原名論论專专編编譯译巨顯显土卓昭遺遗合拙所較较知])著|著(?=[名述稱称者錄录]|作(?![業业])|[書书][立說说])|"
     "(?<=[他她曾並并])著(?=有)")

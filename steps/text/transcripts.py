@@ -51,7 +51,7 @@ def transcribe(texts: dict[str, str], policy: Pinyin, jobs: int | None = None) -
 def transcribe_file(path: Path, policy: Pinyin, if_missing: str = "") -> list[Reading]:
     """The readings of a text file of sentences, hanzi, one a line; what cannot be read is left out, and counted aloud.
 
-    Raises UserError where the file is missing (`if_missing`, the remedy, at its end), not UTF-8, or has no sentence.
+    Raises UserError if the file is missing (`if_missing`, the remedy, at its end), not UTF-8, or has no sentence.
     """
     lines = utf8_lines(path, if_missing)
     found = [one for one in transcribe({str(at): line for at, line in enumerate(lines, 1)}, policy) if one.words]
@@ -93,9 +93,9 @@ def _readable(reader: Reader, raw: str) -> Normalized:
 
 
 def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, str]:
-    """A set's transcripts by utterance; with the corpus' own pinyin (`own`), empty where there are no hanzi.
+    """A set's transcripts by utterance; with the corpus' own pinyin (`own`), empty if there are no hanzi.
 
-    Raises UserError where `text` is missing and there is no pinyin either, and where it lacks what has pinyin.
+    Raises UserError if `text` is missing and there is no pinyin either, and where it lacks what has pinyin.
     """
     path = directory / "text"
     if own is None:
@@ -110,7 +110,7 @@ def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, s
 
 
 def check_texts(directory: Path) -> None:
-    """Raise UserError where a set's `text` has other utterances than utt2spk, as that of another set, or one cut short.
+    """Raise UserError if a set's `text` has other utterances than utt2spk, as that of another set, or one cut short.
     """
     path, speakers = directory / "text", directory / "utt2spk"
     other = read_table(path).keys() ^ read_table(speakers).keys() if path.exists() and speakers.exists() else ()

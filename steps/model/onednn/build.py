@@ -31,7 +31,7 @@ FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-pthread", "-fn
 
 
 def available() -> str | None:
-    """The built library's path; None where it is not built, or cannot be (see `reason`)."""
+    """The built library's path; None if it is not built, or cannot be (see `reason`)."""
     if _unsupported() or not library_path().is_file():
         return None
     return str(library_path())
@@ -61,7 +61,7 @@ def library_path() -> Path:
 
 
 def build() -> Path:
-    """Compile the library. Raises UserError where this machine cannot, or g++ or the package index fails."""
+    """Compile the library. Raises UserError if this machine cannot, or g++ or the package index fails."""
     if _unsupported():
         raise UserError(f"the oneDNN kernels: {_unsupported()}; stock operators will be used")
     if shutil.which("g++") is None:
@@ -138,7 +138,7 @@ def _instructions() -> str:
 
 
 def build_once() -> None:
-    """Build the library, unless it is there or an attempt has failed. Raises UserError where this attempt fails."""
+    """Build the library, unless it is there or an attempt has failed. Raises UserError if this attempt fails."""
     if available() or _unsupported() or shutil.which("g++") is None:
         return
     library_path().parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ def operator(name: str, out_shape, out_dtype, bprop=None) -> ops.Custom:
 
 @functools.cache
 def library() -> str:
-    """The library's path, once loaded. Raises UserError where it is not built, or MindSpore's oneDNN is another."""
+    """The library's path, once loaded. Raises UserError if it is not built, or MindSpore's oneDNN is another."""
     path = available()
     if path is None:
         raise UserError(f"the oneDNN kernels are not there: {reason()}")
@@ -238,7 +238,7 @@ class CTCLoss(nn.Cell):
 
 
 class OnednnLayers:
-    """As `steps.model.layers.StockLayers`, of oneDNN's kernels. Raises UserError where the library is not built."""
+    """As `steps.model.layers.StockLayers`, of oneDNN's kernels. Raises UserError if the library is not built."""
 
     layout = "NHWC"
     conv = Conv
