@@ -6,7 +6,7 @@ RULES says which of them it is where it stands alone, the first that fits; steps
 import re
 from typing import NamedTuple
 
-from steps.text.grammar import MODALS, NO_TOKEN, Clause, Token
+from steps.text.grammar import DIGITS, MODALS, NO_TOKEN, Clause, Token
 
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 AT_LEAST = ("起码", "至少", "最少", "恐怕", "大概", "估计")  # before 得 and a number: what is needed
@@ -103,7 +103,7 @@ def _is_described(place: Place) -> bool:  # 美丽得像画, 弹得一手好琴
 
 
 def _is_sum(place: Place) -> bool:  # 二加三得五
-    return place.ahead.tag == place.behind.tag == "m" and place.ahead.hanzi not in AT_LEAST
+    return place.ahead.tag == place.behind.tag == "m" and place.ahead.hanzi[-1] in DIGITS
 
 
 def _is_at_least(place: Place) -> bool:  # 起码得三天
@@ -124,9 +124,10 @@ def _is_gained(place: Place) -> bool:  # 得了奖, 得冠军, 儿子得过奖, 
     return behind is NO_TOKEN or behind.hanzi in ("了", "过", "着", "的") or bool(GAINED.match(place.rest, 1))
 
 
-def _is_must(place: Place) -> bool:  # 我得走, 还得走, 明天得走
+def _is_must(place: Place) -> bool:  # 我得走, 还得走, 明天得走, 一斤得三毛, 每个月得还
     ahead = place.ahead
-    return ahead is NO_TOKEN or ahead.hanzi in (*MODALS, "了") or ahead.tag[0] == "r" or (
+    counted = ahead.tag in ("m", "q") and ahead.hanzi[-1] not in DIGITS
+    return ahead is NO_TOKEN or counted or ahead.hanzi in (*MODALS, "了") or ahead.tag[0] == "r" or (
         ahead.tag in TIMES and ahead.hanzi[-1] not in "来和")
 
 

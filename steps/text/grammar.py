@@ -20,11 +20,13 @@ ATTRIBUTE_TAGS = ("m", "q", "r", "p", "u", "f", "ns", "nt", "c")  # before 地 t
 DOUBLED = frozenset(
     "看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收劝夸瞧瞅遛逗揉捏敲闻改补修催骂"
     "挠抱躺吹烤涮搅拌煮称认记背咬调拖铺叠挂搬抬推挪让躲避停养陪接送品掂捶按蹭搓涂抹评砍提润练摇伸踢扭招挥握眨跺耸抖踩换"
-    "磕熬炖摘捡夹剪掏翻晾甩捅戳拧掰擀剁醒消解压降败租借挑扶梳盖")
+    "磕熬炖摘捡夹剪掏翻晾甩捅戳拧掰擀剁醒消解压降败租借挑扶梳盖"
+    "剃刻吸喊嚼塞填弄扒抄抓抠抽拆拼拿挖挤捂捆捞捣探插搁搂搞搭撑撒撕敷敬染浇漱炒炸烧煎熏熨照爬牵瞄磨站筛绕编耍蘸藏训议贴赶蹲递遮选钓"
+    "锯靠顶骑骗化量削")
 DOUBLED_BEFORE = re.compile(  # verbs here, something else elsewhere: 散散步, 点点头
     "散散[步心味]|松松[土口绑]|[透通]{2}[气风]|暖暖[身手胃]|热热[身菜饭]|弯弯腰|开开[窗门眼]|(?<!一)点点(?:[头名数菜]|$)|张张[嘴口]|把把[关脉]|"
     "鼓鼓[掌劲]|洒洒水|过过[瘾目]|出出[气主汗]|去去[火味]|比比(?![皆较])|拉拉[手关家]|缓缓(?:再|吧|$)|拜拜[年佛神]|画画图|"
-    "理理[发头]|泡泡[脚澡]|(?<=[们你我来])分分$|弹弹(?![的跳])|晃晃[瓶杯脑头手]|会会[他她]|见见[他她世面]|哄哄[孩他她我你宝]")
+    "理理[发头]|泡泡[脚澡]|(?<=[们你我来])分分$|弹弹(?![的跳])|晃晃[瓶杯脑头手]|会会[他她]|见见[他她世面]|打打(?=[^闹杀])|烫烫(?!的)|喘喘气|哄哄[孩他她我你宝]")
 DOUBLED_TWICE = re.compile(r"(.)\1(?!\1)(.)\2")  # 说说笑笑
 # Behind a verb of the same character: 剪剪刀.
 MADE_OF_VERBS = re.compile(".[子把户]|剪刀|扶手|量杯|挂面|[背提]包|抱枕|挂钩|烤[箱鸭肉]|练习|补贴")
@@ -160,6 +162,8 @@ def able_liao(clause: Clause) -> dict[int, str]:
 def _is_able(clause: Clause, before: Token, at: int) -> bool:
     """Whether 得了 at `at` is behind a verb, and nothing that one gets is behind it."""
     if before.hanzi in (*MODALS, "考试", "比赛") or PRIZES.match(clause.text, at + 2):
+        return False
+    if before.hanzi == "快" and "能" not in clause.text:  # 饭快得了
         return False
     if before.tag == "v" and len(before.hanzi) > 1 and before.end == at:
         return True

@@ -18,13 +18,15 @@ NUMBERED = (
     "ISBN|端口|房间|包间|包厢|门牌|警号|拨打|拨|致电|客服|微信|QQ|区号|分机|口令|识别码|邮政编码")
 CALLED = "报警|急救|电话|热线|指挥|客服|服务|网站|官网|平台|[Aa][Pp][Pp]"  # behind 110, 12306
 COUNTS = "年月日元块个人部台条位名次行字页米万亿点平"
+CALLING = "(?:[打拨叫报喊呼]了?个?|找)$"  # before 110
+EMERGENCIES = "报警|急救|救护|消防|火警|匪警|警察|民警|电话|热线|拨打|救命|喂|指挥|客服|平台"
 SERVICES = r"1(?:10|19|20|22|14)|12\d{3}|100\d\d|95\d{3}|96\d{3}"
 ROOMS = (
     "号?(?:房间|房(?!价|租|子)|室(?!内|外|温)|教室|宿舍|病房|会议室|路(?!程|费)|国道|省道|航班|医院|寝室|办公室|公交)")
 LASTING = "(?:距今|[已约近有达过了共隔]|历时|将近|大约|超过|整整|足足|相隔|存在|持续|长达)$"
 SCORED_BEFORE = "(?:比分|以|比例|战成|打成|踢成|扳成|大比分|[胜赢输负平]|领先|落后|比数|之比)[是为了]?$"
 SCORED_BEHIND = (
-    "(?:大|完|险)?(?:战胜|击败|领先|胜|获胜|打平|战平|平|的比分|的比例|的优势|逆转|输|负|落后|横扫|淘汰|完败|惜败|比)")
+    "(?:[、，和]\\d+[:-]\\d+)*(?:大|完|险|连)?(?:战胜|击败|领先|胜|获胜|打平|战平|平|的比分|的比例|的优势|逆转|输|负|落后|横扫|淘汰|完败|惜败|比)")
 ROMAN = {"I": 1, "V": 5, "X": 10}
 SIGNS = {"=": "等于", "<": "小于", ">": "大于", "≤": "小于等于", "≥": "大于等于", "≈": "约等于", "≠": "不等于",
          "×": "乘", "÷": "除以", "±": "正负", "√": "根号", "∠": "角", "△": "三角形", "⊥": "垂直于", "∥": "平行于",
@@ -94,6 +96,13 @@ def _decimal(match: Match) -> str:
     return f"{_counted(int(whole))}点{part.translate(DIGITS)}"
 
 
+def _perhaps_service(match: Match) -> str:
+    """110 and the like: telephone numbers where one calls them, or near what is for emergencies, else numbers."""
+    counts = re.match(rf"[{COUNTS}分折秒斤下多来余只件]", match.string[match.end() :])
+    called = re.search(CALLING, match.string[: match.start()]) or re.search(EMERGENCIES, match.string)
+    return _spelled(match) if called and not counts else cardinal(int(match[0]))
+
+
 def _months(match: Match) -> str:
     """2021.7-2023.6, or 2021.7至今: years and months."""
     since = f"{match[1].translate(DIGITS)}年{cardinal(int(match[2]))}月"
@@ -151,6 +160,7 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
          lambda match: (match[1] + match[2]).translate(SPELLED)),
         (r"(?<=\d),(?=\d{3}(?!\d))", ""),
         (r"(?<=\d)∶(?=\d)", ":"),
+        (r"[¥￥]\s?(?=\d[\d.]*[万亿]?[元块])", ""),
         (r"(血压[^\d，。]{0,4}\d{2,3})/(?=\d{2,3})", r"\1，"),
         (r"(?<=[A-Za-z]{3})-(?=\d)", ""),
         (r"(?<![\d.¥￥$€£])(?:(?!(?:19|20)\d\d\.)\d{4,9}\.\d+(?![\d.])|\d{4}\.\d+(?=点|元|米|万|亿))", _decimal),
@@ -223,8 +233,7 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
         (r"(?<!\d)2(?=[室厅卫](?![内外温生]))", "两"),
         (rf"(?<![\d.¥$])(?:19|20)\d\d(?=[^\d，。年]{{0,4}}(?:{EVENTS}))", _digits),
         (rf"(?<=[\d万亿多余方])\s?({'|'.join(UNITS)})(?![A-Za-z\d/])", lambda match: UNITS[match[1]]),
-        (r"(?<![\d.])1(?:10|14|19|20|22)(?=赫兹|瓦|伏|毫|千|兆|分贝|，|平|台|集|匹|款|场|只)|"
-         r"(?:(?<=[共计约近达到有剩花卖才第过足])|(?<=价格|总数|总价))1(?:10|14|19|20|22)(?![\dA-Za-z.°%])", _ordinal),
+        (r"(?<![\dA-Za-z.:/-])1(?:10|14|19|20|22)(?![\dA-Za-z.°%:/-])", _perhaps_service),
         (r"[¥￥]\s?(\d[\d.]*)\s?[-~～—]\s?[¥￥]?(\d[\d.]*)元?", r"\1到\2元"),
         (r"\bf/(?=\d)", "f"),
         (r"(?<![\d/.])([1-9])/(\d{2,4})(?=秒)",
@@ -234,11 +243,11 @@ RULES: list[tuple[re.Pattern[str], str | Callable[[Match], str]]] = [
         (r"(?<![\d.])2(?=单元)", "二"),
         (r"(\d[\d.]*)‰", r"千分之\1"),
         (rf"[¥￥]\s?(\d[\d.]*)/(?=(?:{PER})(?!\w))", r"\1元每"),
-        (rf"(?<=[次元块个件人吨度转步])/(?=(?:{PER})(?!\w))", "每"),
+        (rf"(?<=[\d万次元块个件人吨度转步])/(?=(?:{PER})(?:[^\w]|[的起左右以]|$))", "每"),
         (r"(?<=\d)(ml|mg|kg|g|L)/(?=[次人份瓶盒])", r"\1每"),
         (rf"\s*([{''.join(SIGNS)}])\s*", lambda match: SIGNS[match[1]]),
         (r"(?<![A-Za-z])(?=[IVX]{2})(?!X+(?![IV]))X{0,3}(?:IX|IV|V?I{0,3})(?![A-Za-z])", _roman),
-        (r"(?<!\d)\d{17}[\dX](?!\d)", _spelled),
+        (r"(?<!\d)(?:\d{17}[\dX]|\d{3,5}X)(?![\dA-Za-z])", _spelled),
         (r"802\.1(?:[1-9x]|(?=[a-z]))", lambda match: match[0].translate(SPELLED).replace(".", "点")),
         (r"(?<![\d.])1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)", _spelled),
         (r"(?<![\d.])0\d{2,3}-\d{4,8}(?!\d)|(?<![\d.])0\d{2,3}\d{7,8}(?!\d)|(?:(?<=\d转)|(?<=请转))\d{3,4}(?!\d)|(?<=转)\d{3,4}(?=分机)|"

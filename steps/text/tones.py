@@ -19,7 +19,7 @@ ORDINAL_BEFORE = tuple("第初期周拜")  # 第一, 初一, 星期一, 周一, 
 DAY_BEFORE = tuple("期周拜初十")  # 周一一早: the second one begins a word
 BOUND_BEFORE = tuple("统唯专单划逐之其")  # 统一, 唯一, 之一: the word ends with it
 ORDINAL_BEHIND = re.compile(  # 一月 is January, 一楼 the ground floor, 一点五 a decimal number
-    "[月日号楼审]|单元|年级|把手|级(?!级)|流(?![了到进出入])|班(?![人车])|等[奖品功舱座]|"
+    "[月日号楼审]|单元|年级|把手|(?<![了高低升降差每上下]一)级(?!级)|流(?![了到进出入])|班(?![人车])|等[奖品功舱座]|"
     "线(?:城市|员工|医|工作|明星)|期工程|点[零一二三四五六七八九](?![十刻分])")
 COMPLEMENTS = tuple("到住见下过上去动")  # 看不到, 拿不住: "can't", two words although the dictionary knows 不到
 
