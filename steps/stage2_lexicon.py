@@ -24,9 +24,9 @@ from steps.common.process import output_lock
 from steps.config.load import load_corpus
 from steps.config.schema import Pinyin
 from steps.corpus.table import is_derived, is_own, note_own, read_numbers, write_derived
+from steps.text.normalize import is_basic, simplified
 from steps.text.reading import Word
 from steps.text.syllables import token_lines
-from steps.text.traditional import is_basic, simplified
 from steps.text.transcripts import Reading, check_texts, read_pinyin, read_texts, transcribe
 
 TRAIN = "train"

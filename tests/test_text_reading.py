@@ -16,14 +16,12 @@ from scipy.special import expit
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
 from steps.search.words import POLICIES, general_words
-from steps.text.contexts import Contexts, find
-from steps.text.normalize import is_hanzi, normalize
+from steps.text.normalize import is_hanzi, normalize, simplified
 from steps.text.phrases import Phrases, read_entries
-from steps.text.polyphones import DATA, Polyphones, polyphones
+from steps.text.polyphones import DATA, Contexts, Polyphones, find, polyphones
 from steps.text.reading import Reader
 from steps.text.syllables import all_syllables
 from steps.text.tones import sandhi_blind, third_tones
-from steps.text.traditional import simplified
 from steps.text.transcripts import transcribe
 
 CITATION = Pinyin(neutral_tone="citation")

@@ -17,15 +17,13 @@ import rjieba
 
 from steps.config.schema import Pinyin
 from steps.text import grammar
-from steps.text.contexts import strong_readings, weak_reading
 from steps.text.de import readings_of_de
 from steps.text.grammar import Clause, tagged
-from steps.text.normalize import spell
+from steps.text.normalize import decided, simplified, spell
 from steps.text.phrases import Phrases, Span, read_entries, weak_entries
-from steps.text.polyphones import Odds, polyphones
+from steps.text.polyphones import Odds, polyphones, strong_readings, weak_reading
 from steps.text.syllables import NEUTRAL
 from steps.text.tones import citation_tones, doubled_third_tones, lexical_tones, spoken_tones, third_tones
-from steps.text.traditional import decided, simplified
 
 CORRECTIONS = Path(__file__).parent / "corrections.txt"
 WORD_OR_HANZI = re.compile(r"[a-zA-Z]+|[^\sa-zA-Z]")
