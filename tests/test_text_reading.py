@@ -19,7 +19,7 @@ from steps.search.words import POLICIES, general_words
 from steps.text.normalize import is_hanzi, normalize, simplified
 from steps.text.phrases import Phrases, read_entries
 from steps.text.polyphones import DATA, Contexts, Polyphones, find, polyphones
-from steps.text.reading import Reader
+from steps.text.reading import Reader, Word
 from steps.text.syllables import all_syllables
 from steps.text.tones import sandhi_blind, third_tones
 from steps.text.transcripts import transcribe
@@ -39,9 +39,14 @@ def reader_of(policy: Pinyin) -> Reader:
     return Reader(policy)
 
 
+def words_of(clause: str, reader: Reader | None = None) -> list[Word]:
+    """The words of one clause."""
+    return (reader or reader_of(Pinyin())).read([clause])[0][0]
+
+
 def read(policy: Pinyin, text: str) -> str:
     """The syllables of one clause."""
-    return " ".join(syllable for word in reader_of(policy).read(text) for syllable in word.syllables)
+    return " ".join(syllable for word in words_of(text, reader_of(policy)) for syllable in word.syllables)
 
 
 @given(some_hanzi.filter(lambda text: all("\u4e00" <= char <= "\u9fa5" for char in text)))
@@ -67,7 +72,7 @@ def test_loose_segmentation_is_that_of_pypinyin(text):
 def test_words_are_read_as_clauses_are():
     words = [*sorted(general_words())[::300], *"得行乾长", "头发", "頭髮", "看看", "WiFi", "的𠮷"]
     for reader in map(Reader, (Pinyin(), SPOKEN, *POLICIES, THCHS30)):
-        known = [[] if reader.unknown(word) else reader.read(word) for word in words]
+        known = [[] if reader.unknown(word) else words_of(word, reader) for word in words]
         assert reader.syllables_of(words) == [[syllable for part in parts for syllable in part.syllables]
                                               for parts in known]
 
@@ -78,7 +83,7 @@ def test_every_character_gets_one_syllable(policy):
 
     @given(some_hanzi)
     def check(text):
-        words = reader.read(text)
+        words = words_of(text, reader)
         assert "".join(word.written for word in words) == text
         assert all(len(word.written) == len(word.syllables) for word in words)
         assert {syllable for word in words for syllable in word.syllables} <= set(all_syllables())
@@ -197,7 +202,7 @@ def test_third_tones_end_in_no_two_in_a_row(syllables, data):
 
 def test_policies_of_sandhi_are_alike_to_the_blind():
     texts = [sentence.text for sentence in everyday_sentences() if all(map(is_hanzi, sentence.text))][::9]
-    readings = (Reader(policy).read_all(texts) for policy in (Pinyin(), SPOKEN))
+    readings = ([words for words, _ in reader_of(policy).read(texts)] for policy in (Pinyin(), SPOKEN))
     for text, *words in zip(texts, *readings, strict=True):
         citation, spoken = ([syllable for word in one for syllable in word.syllables] for one in words)
         pairs = zip(sandhi_blind(citation), sandhi_blind(spoken), strict=True)
@@ -222,9 +227,9 @@ def test_labels_like_those_of_thchs30(text, syllables):
 
 
 def test_words_are_those_of_the_text_or_of_jieba():
-    assert [word.written for word in Reader(Pinyin()).read("我们 在一起 吃饭")] == ["我们", "在一起", "吃饭"]
-    assert [word.written for word in Reader(Pinyin()).read("我们在北京吃饭")] == ["我们", "在", "北京", "吃饭"]
-    assert [word.written for word in Reader(Pinyin()).read("我用 CEO 买T恤")] == ["我", "用", "CEO", "买", "T", "恤"]
+    assert [word.written for word in words_of("我们 在一起 吃饭")] == ["我们", "在一起", "吃饭"]
+    assert [word.written for word in words_of("我们在北京吃饭")] == ["我们", "在", "北京", "吃饭"]
+    assert [word.written for word in words_of("我用 CEO 买T恤")] == ["我", "用", "CEO", "买", "T", "恤"]
 
 
 def test_word_boundaries_keep_phrases_apart():
@@ -271,7 +276,7 @@ def test_user_dict_mistakes_name_file_and_line(tmp_path, line, message):
 
 def test_traditional_characters_are_read_as_simplified_and_stay_as_written(tmp_path):
     text = "銀行 的 行長 看著 兩隻 貓 曬乾 頭髮"
-    words = Reader(Pinyin()).read(text)
+    words = words_of(text)
     assert " ".join(word.written for word in words) == text
     assert " ".join(syllable for word in words for syllable in word.syllables) == (
         "yin2 hang2 de5 hang2 zhang3 kan4 zhe5 liang3 zhi1 mao1 shai4 gan1 tou2 fa5")
@@ -339,14 +344,14 @@ def test_context_decides_what_no_phrase_does(text, syllables):
 
 @pytest.mark.parametrize("text", ["我去银行取钱", "东西都便宜", "我要睡觉", "音乐会"])
 def test_blanks_between_all_characters_part_no_words(text):
-    together = Reader(Pinyin()).read(text)
-    assert Reader(Pinyin()).read(" ".join(text)) == together
+    together = words_of(text)
+    assert words_of(" ".join(text)) == together
 
 
 def test_many_clauses_are_read_as_each_alone():
     clauses = [sentence.text for sentence in everyday_sentences() if all(map(is_hanzi, sentence.text))][::5]
     reader = Reader(Pinyin())
-    assert reader.read_all(clauses) == [reader.read(clause) for clause in clauses]
+    assert [words for words, _ in reader.read(clauses)] == [words_of(clause, reader) for clause in clauses]
 
 
 def test_everyday_sentences_are_read_right():

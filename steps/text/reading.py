@@ -104,19 +104,8 @@ class Reader:
         """The hanzi that are in no dictionary, and the Latin words that neither user_dict nor spelling reads."""
         return [part for part in WORD_OR_HANZI.findall(clause) if not self._lookup(part)]
 
-    def read(self, clause: str) -> list[Word]:
-        """The words of one clause of `steps.text.normalize` and their syllables; nothing in it may be unknown.
-
-        Words are those that blanks part; without blanks, or with one between all characters, those that jieba finds.
-        """
-        return self.read_all([clause])[0]
-
-    def read_all(self, clauses: Sequence[str]) -> list[list[Word]]:
-        """The words of each of several clauses, which is quicker than one by one."""
-        return [words for words, _ in self.read_doubting(clauses)]
-
     def syllables_of(self, words: Sequence[str]) -> list[list[str]]:
-        """The syllables of dictionary words, as `read_all` has them, but quicker; none for a word that is unknown."""
+        """The syllables of dictionary words, as `read` has them, but quicker; none for a word that is unknown."""
         found = [self._of_plain(word) for word in words]
         pending = [at for at, (_, undecided) in enumerate(found) if undecided]
         all_odds = polyphones().log_odds([words[at] for at in pending]) if pending else []
@@ -124,7 +113,7 @@ class Reader:
             for position in found[at][1]:
                 found[at][0][position] = _likeliest(odds[position])
         rest = [at for at, (syllables, _) in enumerate(found) if not syllables and not self.unknown(words[at])]
-        for at, parts in zip(rest, self.read_all([words[at] for at in rest]), strict=True):
+        for at, (parts, _) in zip(rest, self.read([words[at] for at in rest]), strict=True):
             found[at][0].extend(syllable for part in parts for syllable in part.syllables)
         return [syllables for syllables, _ in found]
 
@@ -145,8 +134,12 @@ class Reader:
         return (grammar.RULED.isdisjoint(text) and len(set(text)) == len(text) and self.policy.sandhi != "spoken"
                 and (self._early or not strong_readings(text)))
 
-    def read_doubting(self, clauses: Sequence[str]) -> list[tuple[list[Word], list[Doubt]]]:
-        """As `read_all`, and the characters of each clause that the network reads with a probability below CERTAIN."""
+    def read(self, clauses: Sequence[str]) -> list[tuple[list[Word], list[Doubt]]]:
+        """The words of clauses of `steps.text.normalize`, nothing in which may be unknown, and their syllables; and the
+        characters of each that the network reads with a probability below CERTAIN.
+
+        Words are those that blanks part; without blanks, or with one between all characters, those that jieba finds.
+        """
         drafts = [self._draft(clause) for clause in clauses]
         pending = [at for at, draft in enumerate(drafts) if any(run.undecided for run in draft.runs)]
         doubts: list[list[Doubt]] = [[] for _ in drafts]

@@ -73,7 +73,7 @@ def _chunks(items: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]
 def _read_chunk(policy: Pinyin, chunk: list[tuple[str, str]]) -> list[Reading]:
     reader = _reader(policy)
     texts = [_readable(reader, raw) for _, raw in chunk]
-    read = iter(reader.read_doubting([clause for clauses, _, _ in texts for clause in clauses]))
+    read = iter(reader.read([clause for clauses, _, _ in texts for clause in clauses]))
     readings = []
     for (utt, _), (clauses, changed, unread) in zip(chunk, texts, strict=True):
         mine = [next(read) for _ in clauses]

@@ -168,7 +168,7 @@ def _read_clauses(reader: Reader, text: str) -> Iterator[tuple[str, str]]:
     for clause in clauses:
         for part in (*unread, *sorted(reader.unknown(clause), key=len)[::-1]):
             clause = clause.replace(part, " ")
-        for word in reader.read(clause):
+        for word in reader.read([clause])[0][0]:
             if word.written.isascii():
                 yield word.written, " ".join(word.syllables)
             else:
