@@ -1,5 +1,5 @@
 "use strict";
-// Kaldi's log mel filterbank and the pitch contour, as steps/feats makes them.
+// Kaldi's log mel filterbank, as steps/feats makes it, and the pitch contour.
 
 const FULL_SCALE = 32768;
 
@@ -122,7 +122,9 @@ function quantile(values, part) {
   return sorted[below] + (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]) * (at - below);
 }
 
-/** Pitch in hertz for every 10 ms, NaN where unvoiced; samples are at 16000 Hz. See steps/deploy/pronounce_page.py. */
+/** Pitch in hertz for every 10 ms, NaN where unvoiced; samples are at 16000 Hz. In Kaldi's way (Ghahremani et al. 2014):
+ * the normalised cross-correlation of each frame with itself, later by one period, on a logarithmic grid of pitches, and
+ * by Viterbi's algorithm the contour that is high in it and does not jump. */
 function pitch(samples) {
   const RATE = 4000, FACTOR = 4, WINDOW = 100, SHIFT = 40, STEPS = 140, REACH = 12, LOWEST = 60, HIGHEST = 500;
   const slow = decimate(samples, FACTOR), longest = Math.floor(RATE / LOWEST) + 2;
