@@ -8,6 +8,7 @@ import numpy as np
 
 from steps.common.errors import UserError
 from steps.config.schema import Pinyin
+from steps.report.errors import cheapest_alignment
 from steps.search.ctc import BLANK, Edits, edits
 from steps.text.normalize import is_hanzi
 from steps.text.syllables import NEUTRAL, Parts, from_marked, normalize, split
@@ -200,26 +201,8 @@ def match(said: list[int], reading: ReadingAloud, parts: TokenParts) -> list[Hea
 
     Right forms cost nothing, others 1/2 and a third for each part that differs; what is left out or inserted costs 1.
     """
-    costs = np.array([[_cost(target, parts.tokens[token]) for token in said] for target in reading.targets])
-    rows, columns = len(reading.targets), len(said)
-    least = np.add.outer(np.arange(rows + 1.0), np.arange(columns + 1.0))
-    for row in range(rows):
-        for column in range(columns):
-            least[row + 1, column + 1] = min(least[row, column] + costs[row, column], least[row, column + 1] + 1,
-                                             least[row + 1, column] + 1)
-    heard, row, column = [], rows, columns
-    while row or column:
-        here = least[row, column]
-        if row and column and here == least[row - 1, column - 1] + costs[row - 1, column - 1]:
-            row, column = row - 1, column - 1
-            heard.append(Heard(row, said[column]))
-        elif row and here == least[row - 1, column] + 1:
-            row -= 1
-            heard.append(Heard(row, BLANK))
-        else:
-            column -= 1
-            heard.append(Heard(None, said[column]))
-    return heard[::-1]
+    pairs = cheapest_alignment(reading.targets, [parts.tokens[token] for token in said], _cost, 1.0)
+    return [Heard(row, BLANK if column is None else said[column]) for row, column in pairs]
 
 
 def _cost(target: Target, syllable: str) -> float:

@@ -2,14 +2,15 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import kaldialign
 import numpy as np
 
 from steps.common.errors import UserError
 
+One, Other = TypeVar("One"), TypeVar("Other")
 EPS = "<eps>"  # as Kaldi's align-text writes the missing side of an insertion or deletion
 
 Pair = tuple[str, str]  # (reference syllable, hypothesis syllable), one of them perhaps EPS
@@ -152,15 +153,8 @@ def align_bases(ref: Sequence[str], hyp: Sequence[str]) -> list[Pair]:
     A plain alignment of the bases leaves it to chance which of two equal bases stands opposite a single one (of `ma1
     ma5` opposite `ma5`), and would count tone errors that were not made. Returns pairs of whole syllables.
     """
-    width = len(hyp) + 1
-    costs = [[column * _BASE_ERROR for column in range(width)]]
-    for row, syllable in enumerate(ref, 1):
-        above, here = costs[-1], [row * _BASE_ERROR]
-        for column in range(1, width):
-            here.append(min(above[column - 1] + _cost(syllable, hyp[column - 1]),
-                            above[column] + _BASE_ERROR, here[-1] + _BASE_ERROR))
-        costs.append(here)
-    return _trace(costs, ref, hyp)
+    return [(EPS if row is None else ref[row], EPS if column is None else hyp[column])
+            for row, column in cheapest_alignment(ref, hyp, _cost, _BASE_ERROR)]
 
 
 def _cost(ref: str, hyp: str) -> int:
@@ -169,20 +163,28 @@ def _cost(ref: str, hyp: str) -> int:
     return _TONE_ERROR if split_tone(ref)[0] == split_tone(hyp)[0] else _BASE_ERROR + _SUBSTITUTION
 
 
-def _trace(costs: list[list[int]], ref: Sequence[str], hyp: Sequence[str]) -> list[Pair]:
-    row, column = len(ref), len(hyp)
-    pairs: list[Pair] = []
+def cheapest_alignment(ref: Sequence[One], hyp: Sequence[Other], cost: Callable[[One, Other], float],
+                       gap: float) -> list[tuple[int | None, int | None]]:
+    """The pairs of positions that cost the least in all. Position None, for what is left out or inserted, costs `gap`.
+    """
+    costs = [[column * gap for column in range(len(hyp) + 1)]]
+    for row, one in enumerate(ref, 1):
+        above, here = costs[-1], [row * gap]
+        for column, other in enumerate(hyp):
+            here.append(min(above[column] + cost(one, other), above[column + 1] + gap, here[-1] + gap))
+        costs.append(here)
+    pairs, row, column = [], len(ref), len(hyp)
     while row or column:
-        cost = costs[row][column]
-        if row and column and cost == costs[row - 1][column - 1] + _cost(ref[row - 1], hyp[column - 1]):
+        here = costs[row][column]
+        if row and column and here == costs[row - 1][column - 1] + cost(ref[row - 1], hyp[column - 1]):
             row, column = row - 1, column - 1
-            pairs.append((ref[row], hyp[column]))
-        elif row and cost == costs[row - 1][column] + _BASE_ERROR:
+            pairs.append((row, column))
+        elif row and here == costs[row - 1][column] + gap:
             row -= 1
-            pairs.append((ref[row], EPS))
+            pairs.append((row, None))
         else:
             column -= 1
-            pairs.append((EPS, hyp[column]))
+            pairs.append((None, column))
     return pairs[::-1]
 
 
