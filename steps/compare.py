@@ -8,36 +8,34 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
+import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from steps.common.errors import UserError, run
-from steps.common.files import atomic_open, remove_leftovers
-from steps.corpus.table import read_table
-from steps.feats.archive import FeatureReader
+from steps.common.files import atomic_open, remove_leftovers, write_json, write_lines
+from steps.report import paired
 from steps.report.errors import EPS, Pair
-from steps.report.experiment import Scored
-from steps.report.page import all_curves, audio_uri, percent, render, shown_utterance, spectrogram, sweep_plots
-from steps.report.paired import (
-    Change,
-    Comparison,
-    Place,
-    as_json,
-    by_speaker,
-    by_syllable,
-    by_utterance,
-    compare,
-    example,
-    most_broken,
-    most_fixed,
-    why_not,
-)
+from steps.report.page import STYLE, Heard, percent, render, spectrogram, to_svg
 from steps.report.rows import EXP, SER, SORT_KEYS, Row, find_runs, is_one, open_run
-from steps.report.tables import BEATS_SAID, ERRORS_SAID, as_markdown, make_console, publish, show, tables
+from steps.report.tables import (
+    BEATS_SAID,
+    ERRORS_SAID,
+    Point,
+    as_markdown,
+    make_console,
+    publish,
+    show,
+    sort_value,
+    sweep_points,
+    tables,
+)
 from steps.search.alignment import Timed
 
 MOST_PAIRS = 3  # of experiments whose changes are shown
@@ -45,7 +43,7 @@ SHOWN_UTTERANCES = SHOWN_PICTURES = 3
 SHOWN_SPEAKERS = SHOWN_SYLLABLES = 10
 NEIGHBOURS = 2  # decoded syllables shown on either side of one
 MARGIN_S = 0.1
-WAYS = (("fixed", most_fixed), ("broken", most_broken))
+WAYS = (("fixed", paired.most_fixed), ("broken", paired.most_broken))
 
 
 def main() -> None:
@@ -54,9 +52,9 @@ def main() -> None:
         raise UserError(f"{args.html}: the page's name must end in .html")
     paths = find_runs(args.experiments)
     named = bool(args.experiments) and is_one(args.experiments[0])
-    found = compare([open_run(path) for path in paths], args.sort, named)
+    found = paired.compare([open_run(path) for path in paths], args.sort, named)
     if args.json:
-        print(json.dumps(as_json(found), ensure_ascii=False, indent=2))
+        print(json.dumps(paired.as_json(found), ensure_ascii=False, indent=2))
         return
     if args.md:
         print("\n".join(markdown(found)))
@@ -64,17 +62,16 @@ def main() -> None:
     show(found, make_console())
     page = args.html or page_path(args.experiments)
     remove_leftovers(page.parent, [page.with_suffix(suffix).name for suffix in (".md", ".json", ".html")])
-    for path, text in ((page.with_suffix(".md"), "\n".join([*markdown(found), ""])),
-                       (page.with_suffix(".json"), json.dumps(as_json(found), ensure_ascii=False, indent=2) + "\n"),
-                       (page, compare_page(found))):
-        with atomic_open(path) as file:
-            file.write(text)
+    write_lines(page.with_suffix(".md"), markdown(found))
+    write_json(page.with_suffix(".json"), paired.as_json(found))
+    with atomic_open(page) as file:
+        file.write(compare_page(found))
     print(f"{page}: the same with curves and what changed", file=sys.stderr)
     if args.publish:
         print("".join(f"{line}\n" for line in publish(found)), end="", file=sys.stderr)
 
 
-def markdown(found: Comparison) -> list[str]:
+def markdown(found: paired.Comparison) -> list[str]:
     """The lines of a Markdown document."""
     lines = []
     for table in tables(found):
@@ -91,46 +88,7 @@ def page_path(words: Sequence[str]) -> Path:
     return EXP / f"{'_'.join(['compare', *names])}.html"
 
 
-class Heard(NamedTuple):
-    """The utterances that an experiment decoded, with their features."""
-
-    scored: Scored
-    feats: Mapping[str, np.ndarray]  # raw (frames, bins) by utterance; those that are gone are not in it
-    frame_shift_s: float
-    text: Mapping[str, str]  # hanzi by utterance, as far as there are any
-    wavs: Mapping[str, str]  # paths of recordings, as far as they are known
-
-
-def heard_by(row: Row, part: str) -> Heard:
-    """The first run's decoding of a set."""
-    config = row.first.config
-    scp, data_dir = config.set_feats(part, row.first.exp_dir) / "feats.scp", config.set_data(part)
-    try:
-        feats = FeatureReader(scp) if scp.exists() else {}
-    except UserError:  # damaged: then without pictures
-        feats = {}
-    return Heard(row.scored(part)[0], feats, config.features.frame_shift_ms / 1000, _table(data_dir / "text"),
-                 _table(data_dir / "wav.scp"))
-
-
-def _table(path: Path) -> dict[str, str]:
-    """A table; empty if it is gone or damaged."""
-    try:
-        return read_table(path)
-    except UserError:
-        return {}
-
-
-def utterance_picture(heard: Heard, utt: str) -> str:
-    """An utterance with its decoded syllables as SVG; empty if features or times are gone."""
-    try:
-        pairs, times = heard.scored.alignments[utt], heard.scored.times_of(utt)
-        return spectrogram(heard.feats[utt], heard.frame_shift_s, pairs, times, f"Spectrogram of {utt}")
-    except (UserError, KeyError):
-        return ""
-
-
-def syllable_picture(heard: Heard, place: Place) -> str:
+def syllable_picture(heard: Heard, place: paired.Place) -> str:
     """A syllable that was heard rightly, among its neighbours, as SVG; empty if features or times are gone."""
     try:
         pairs, times = heard.scored.alignments[place.utt], heard.scored.times_of(place.utt)
@@ -154,7 +112,7 @@ def _around(pairs: list[Pair], times: list[Timed], index: int) -> tuple[list[Pai
     return pairs[decoded[first]:decoded[last] + 1], times[first:last + 1]
 
 
-def compare_page(found: Comparison) -> str:
+def compare_page(found: paired.Comparison) -> str:
     """The comparison's HTML, which needs no other file. Names of experiments link to their reports beside the page."""
     pairs = [(found.baselines[row.label], row) for row in found.rows if found.baselines[row.label] is not row]
     links = {row.label: f"{row.runs[0].path.name}/report.html" for row in found.rows
@@ -174,9 +132,9 @@ def _change(a: Row, b: Row) -> dict[str, Any]:
     shown: dict[str, Any] = {"a": a.label, "b": b.label, "set": part, "problem": ""}
     if not a.scored(part):
         return {**shown, "problem": f"{a.label} has not been scored on {part}."}
-    heard_a, heard_b = heard_by(a, part), heard_by(b, part)
+    heard_a, heard_b = (Heard(row.first, row.scored(part)[0], lenient=True) for row in (a, b))
     try:
-        obstacle = why_not(heard_a.scored, heard_b.scored)
+        obstacle = paired.why_not(heard_a.scored, heard_b.scored)
         if obstacle:
             return {**shown, "problem": f"Not comparable: {obstacle}."}
         return {**shown, "first_seeds": len(a.runs) > 1 or len(b.runs) > 1, **_what_changed(heard_a, heard_b)}
@@ -185,29 +143,29 @@ def _change(a: Row, b: Row) -> dict[str, Any]:
 
 
 def _what_changed(a: Heard, b: Heard) -> dict[str, Any]:
-    utterances, syllables = by_utterance(a.scored, b.scored), by_syllable(a.scored, b.scored)
+    utterances, syllables = paired.by_utterance(a.scored, b.scored), paired.by_syllable(a.scored, b.scored)
     return {
         "before": percent(a.scored.scores[SER]), "after": percent(b.scored.scores[SER]), "all": len(utterances),
         "better": sum(one.fixed > 0 for one in utterances), "worse": sum(one.fixed < 0 for one in utterances),
         "has_features": bool(a.feats or b.feats),
-        "tables": [("Speakers", _both_ways("speaker", by_speaker(a.scored, b.scored), SHOWN_SPEAKERS)),
+        "tables": [("Speakers", _both_ways("speaker", paired.by_speaker(a.scored, b.scored), SHOWN_SPEAKERS)),
                    ("Syllables", _both_ways("syllable", syllables, SHOWN_SYLLABLES))],
         "syllables": _syllables(a, b, syllables), "utterances": _utterances(a, b, utterances)}
 
 
-def _both_ways(what: str, changes: list[Change], number: int) -> list[tuple[str, list[tuple]]]:
+def _both_ways(what: str, changes: list[paired.Change], number: int) -> list[tuple[str, list[tuple]]]:
     """(heading, rows) of the most fixed and of the most broken."""
     return [(f"most {way} {what}", [(one.key, f"{one.errors_a} → {one.errors_b}", one.of)
                                     for one in choose(changes, number)]) for way, choose in WAYS]
 
 
-def _syllables(a: Heard, b: Heard, changes: list[Change]) -> list[tuple[str, Markup]]:
+def _syllables(a: Heard, b: Heard, changes: list[paired.Change]) -> list[tuple[str, Markup]]:
     """(caption, picture) of the most changed syllables, where one of the two experiments decodes them rightly."""
     shown = []
     for way, choose in WAYS:
         wrong, right = (a, b) if way == "fixed" else (b, a)
         for one in choose(changes, SHOWN_PICTURES):
-            place = example(wrong.scored, right.scored, one.key)
+            place = paired.example(wrong.scored, right.scored, one.key)
             picture = syllable_picture(right, place)
             if picture:
                 which = "second" if way == "fixed" else "first"
@@ -216,17 +174,94 @@ def _syllables(a: Heard, b: Heard, changes: list[Change]) -> list[tuple[str, Mar
     return shown
 
 
-def _utterances(a: Heard, b: Heard, changes: list[Change]) -> list[tuple]:
+def _utterances(a: Heard, b: Heard, changes: list[paired.Change]) -> list[tuple]:
     """(heading, before, after) of the most changed utterances."""
     shown = []
     for way, choose in WAYS:
         for place, one in enumerate(choose(changes, SHOWN_UTTERANCES), 1):
             heading = f"Most {way} {place}: {one.key}, {one.errors_a} → {one.errors_b} errors in {one.of}"
-            audio = audio_uri(b.wavs[one.key]) if one.key in b.wavs else ""
-            before, after = (shown_utterance(one.key, heard.scored.alignments[one.key], heard.text.get(one.key, ""),
-                                             utterance_picture(heard, one.key)) for heard in (a, b))
-            shown.append((heading, before._replace(audio=audio), after))
+            shown.append((heading, a.shown(one.key), b.shown(one.key, audio=False)))
     return shown
+
+
+LINES = ("-", "--", ":", "-.")  # a new one for each round of colours
+LEGEND_INCHES, INCHES_PER_CHARACTER = 0.19, 0.085
+
+
+def all_curves(rows: Sequence[Row]) -> str:
+    """One figure: dev syllable error rate of all runs, by epoch and by minutes; empty if nothing was trained."""
+    looks = {row.label: look for row, look in zip(rows, map(_look, range(len(rows))), strict=True)
+             if any("dev_ser" in run.results.history and len(run.results.history) for run in row.runs)}
+    if not looks:
+        return ""
+    legend = 0.6 + INCHES_PER_CHARACTER * max(len(row.short) for row in rows if row.label in looks)
+    height = max(3.2, 0.8 + LEGEND_INCHES * len(looks))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.4 + legend, height))
+        left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={
+            "left": 0.6 / figure.get_figwidth(), "right": 1 - legend / figure.get_figwidth(), "top": 0.93,
+            "bottom": 0.5 / height, "wspace": 0.06})
+        ranges = [_draw_curves(left, right, row, looks[row.label]) for row in rows if row.label in looks]
+        best, highest = (max(ends) for ends in zip(*ranges, strict=True))
+        top = min(1.1 * highest, max(1.05, 1.1 * best))  # first epochs may go far beyond 100 %
+        left.set(title="Syllable error rate on dev", xlabel="epoch", ylim=(0, max(0.05, top)))
+        right.set(xlabel="minutes of training", xlim=(0, None))
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        figure.legend(*left.get_legend_handles_labels(), loc="center right")
+        return to_svg(figure, "Learning curves")
+
+
+def _draw_curves(by_epoch: Axes, by_minutes: Axes, row: Row, look: dict) -> tuple[float, float]:
+    """Draw a row's runs; returns the worst of the best error rates that each reached, and the highest of all."""
+    best = highest = 0.0
+    for number, training in enumerate(row.runs):
+        history = training.results.history
+        if "dev_ser" not in history or not len(history):
+            continue
+        label = "_nolegend_" if number else row.short
+        look = {**look, "linewidth": 1.4, "marker": "o" if len(history) == 1 else ""}  # a line of one epoch is nothing
+        by_epoch.plot(history["epoch"], history["dev_ser"], label=label, **look)
+        if "seconds" in history:
+            by_minutes.plot(history["seconds"] / 60, history["dev_ser"], **look)
+        best, highest = max(best, history["dev_ser"].min()), max(highest, history["dev_ser"].max())
+    return best, highest
+
+
+def _look(number: int) -> dict:
+    colours = mpl.colormaps["tab10"].colors
+    return {"color": colours[number % len(colours)], "linestyle": LINES[number // len(colours) % len(LINES)]}
+
+
+def sweep_plots(rows: Sequence[Row]) -> list[str]:
+    """A figure for each key that a sweep varies: the syllable error rate on dev (or what was scored in its place)
+    against the key's values. Lines join the points that agree in all other keys; bars are the spread over seeds.
+    """
+    points = sweep_points(rows)
+    part = "dev" if all("dev" in row.sets for row in rows) else rows[0].main_set
+    return [_sweep_plot([point for point in points if point.row.value(part, SER)], key, part)
+            for key in points[0].values]
+
+
+def _sweep_plot(points: Sequence[Point], key: str, part: str) -> str:
+    lines: dict[str, list[Point]] = {}
+    for point in points:
+        others = ", ".join(f"{other} {value}" for other, value in point.values.items() if other != key)
+        lines.setdefault(others, []).append(point)
+    places = sorted({point.values[key] for point in points}, key=sort_value)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 3.0))
+        axes = figure.subplots(gridspec_kw={"left": 0.14, "right": 0.97, "top": 0.91, "bottom": 0.17})
+        for number, (others, line) in enumerate(lines.items()):
+            rates = [point.row.value(part, SER) for point in line]
+            axes.errorbar([places.index(point.values[key]) for point in line], [rate.mean for rate in rates],
+                          [rate.spread or 0 for rate in rates], label=others, marker="o", markersize=4, capsize=3,
+                          linewidth=1.4, **_look(number))
+        axes.set(title=f"Syllable error rate on {part}", xlabel=key, xticks=range(len(places)), xticklabels=places)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        if any(lines):
+            axes.legend(fontsize=8)
+        return to_svg(figure, f"Syllable error rate against {key}")
 
 
 def parse_args() -> argparse.Namespace:

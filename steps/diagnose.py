@@ -15,74 +15,38 @@ from steps.common.errors import UserError, run
 from steps.common.files import atomic_open, write_json
 from steps.common.process import output_lock
 from steps.config.load import load_experiment
+from steps.diagnosis import features, labels, network, training
 from steps.diagnosis.bench import Bench
 from steps.diagnosis.context import Context, Finding, build_page, lines, summary
-from steps.diagnosis.features import (
-    SEARCHED,
-    check_audio,
-    judge_clipped,
-    judge_constant,
-    judge_finite,
-    judge_holes,
-    judge_scale,
-    judge_silent,
-)
-from steps.diagnosis.labels import (
-    check_overlap,
-    check_set_lengths,
-    judge_blank,
-    judge_ids,
-    judge_lengths,
-    judge_match,
-    judge_set_levels,
-    judge_set_tokens,
-)
-from steps.diagnosis.network import (
-    check_alignment,
-    check_gradients,
-    check_output,
-    check_relus,
-    judge_logits,
-    judge_loss,
-)
-from steps.diagnosis.training import (
-    check_norm,
-    check_overfit,
-    check_rate,
-    judge_course,
-    judge_divergence,
-    judge_oscillation,
-    judge_plateau,
-)
 
 ON_DATA: dict[str, Callable[[Context], Finding]] = {
-    "blank": lambda of: judge_blank(of.token_lines),
-    "ids": lambda of: judge_ids(of.pinyin("train"), of.pinyin("dev"), of.tokens),
-    "labels fit": lambda of: judge_lengths(of.frames("train"), of.pinyin("train"), of.config.experiment.model),
-    "labels match": lambda of: judge_match(of.frames("train"), of.pinyin("train")),
-    "finite": lambda of: judge_finite(of.stream("train", SEARCHED)),
-    "constant": lambda of: judge_constant(of.raw_feats("train")),
-    "silent": lambda of: judge_silent(of.raw_feats("train"), of.config.features),
-    "holes": lambda of: judge_holes(of.raw_feats("train"), of.config.features),
-    "features clipped": lambda of: judge_clipped(of.raw_feats("train")),
-    "scale": lambda of: judge_scale(of.feats("train")),
-    "audio": check_audio,
-    "set lengths": check_set_lengths,
-    "set levels": lambda of: judge_set_levels(of.feats("train"), of.feats("dev")),
-    "set tokens": lambda of: judge_set_tokens(of.pinyin("train"), of.pinyin("dev")),
-    "overlap": check_overlap,
-    "divergence": lambda of: judge_course("divergence", judge_divergence, of.history),
-    "oscillation": lambda of: judge_course("oscillation", judge_oscillation, of.history),
-    "plateau": lambda of: judge_course("plateau", judge_plateau, of.history),
+    "blank": lambda of: labels.judge_blank(of.token_lines),
+    "ids": lambda of: labels.judge_ids(of.pinyin("train"), of.pinyin("dev"), of.tokens),
+    "labels fit": lambda of: labels.judge_lengths(of.frames("train"), of.pinyin("train"), of.config.experiment.model),
+    "labels match": lambda of: labels.judge_match(of.frames("train"), of.pinyin("train")),
+    "finite": lambda of: features.judge_finite(of.stream("train", features.SEARCHED)),
+    "constant": lambda of: features.judge_constant(of.raw_feats("train")),
+    "silent": lambda of: features.judge_silent(of.raw_feats("train"), of.config.features),
+    "holes": lambda of: features.judge_holes(of.raw_feats("train"), of.config.features),
+    "features clipped": lambda of: features.judge_clipped(of.raw_feats("train")),
+    "scale": lambda of: features.judge_scale(of.feats("train")),
+    "audio": features.check_audio,
+    "set lengths": labels.check_set_lengths,
+    "set levels": lambda of: labels.judge_set_levels(of.feats("train"), of.feats("dev")),
+    "set tokens": lambda of: labels.judge_set_tokens(of.pinyin("train"), of.pinyin("dev")),
+    "overlap": labels.check_overlap,
+    "divergence": lambda of: training.judge_course("divergence", training.judge_divergence, of.history),
+    "oscillation": lambda of: training.judge_course("oscillation", training.judge_oscillation, of.history),
+    "plateau": lambda of: training.judge_course("plateau", training.judge_plateau, of.history),
 }
 ON_NETWORK: dict[str, Callable[[Bench], Finding]] = {
-    "loss": lambda of: judge_loss(of.loss(), of.logits(), of.batch),
-    "logits": lambda of: judge_logits(of.logits(), of.inference()),
-    "output": check_output, "alignment": check_alignment, "batch norm": check_norm, "relus": check_relus,
-    "gradients": check_gradients, "overfit": check_overfit, "learning rate": check_rate,
+    "loss": lambda of: network.judge_loss(of.loss(), of.logits(), of.batch),
+    "logits": lambda of: network.judge_logits(of.logits(), of.inference()),
+    "output": network.check_output, "alignment": network.check_alignment, "batch norm": training.check_norm,
+    "relus": network.check_relus, "gradients": network.check_gradients, "overfit": training.check_overfit,
+    "learning rate": training.check_rate,
 }
 BEFORE_NETWORK = ("blank", "ids", "labels fit", "labels match", "finite")  # whose errors leave nothing to be trained
-
 MOST_MINUTES = 1440
 
 

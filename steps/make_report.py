@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -17,25 +16,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from steps.common.errors import run
 from steps.common.files import atomic_open, remove_leftovers
 from steps.config.load import Resolved, dump
-from steps.corpus.table import read_numbers, read_table
+from steps.corpus.table import read_numbers
 from steps.corpus.write import read_pinyin
-from steps.feats.archive import FeatureReader
 from steps.report.errors import TONES, Counts, confusion_kind, count, rate
 from steps.report.experiment import Mistakes, Results, Scored, advice, find_mistakes
-from steps.report.page import (
-    BLUE,
-    FAINT,
-    STYLE,
-    Shown,
-    audio_uri,
-    percent,
-    render,
-    shown_utterance,
-    spectrogram,
-    to_svg,
-    tone_rate,
-    translated,
-)
+from steps.report.page import BLUE, FAINT, STYLE, Heard, Shown, percent, render, to_svg, tone_rate, translated
 from steps.report.scores import confusions
 
 SHOWN_UTTERANCES = 3  # of the best, and of the worst
@@ -46,14 +31,12 @@ SHOWN_SPEAKERS = 20
 def main() -> None:
     args = parse_args()
     results = Results(args.exp_dir)
-    feats, text, wavs, mistakes = {}, {}, {}, None
+    heard = mistakes = None
     if results.main is not None:
-        part = results.main.scores["set"]
-        scp, data_dir = results.config.set_feats(part, args.exp_dir) / "feats.scp", results.config.set_data(part)
-        feats = FeatureReader(scp) if scp.exists() else {}
-        text, wavs = (read_table(path) if path.exists() else {} for path in (data_dir / "text", data_dir / "wav.scp"))
+        heard = Heard(results, results.main)
+        data_dir = results.config.set_data(results.main.scores["set"])
         mistakes = find_mistakes(results.main.alignments, *_counts_and_seconds(results.config, data_dir))
-    page = report_page(results, feats, text, wavs, mistakes)
+    page = report_page(results, heard, mistakes)
     remove_leftovers(args.exp_dir)
     with atomic_open(args.exp_dir / "report.html") as file:
         file.write(page)
@@ -68,16 +51,8 @@ def _counts_and_seconds(config: Resolved, data_dir: Path) -> tuple[Counter, dict
     return Counter(one for syllables in training.values() for one in syllables), seconds
 
 
-def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping[str, str],
-                wavs: Mapping[str, str], mistakes: Mistakes | None) -> str:
-    """The report's HTML.
-
-    Args:
-        feats: raw features (frames, bins) of the main set; utterances that are not in it get no picture.
-        text: hanzi of the main set's utterances, as far as there are any.
-        wavs: paths of the main set's recordings, as far as they are there.
-        mistakes: where the main set's errors lie.
-    """
+def report_page(results: Results, heard: Heard | None, mistakes: Mistakes | None) -> str:
+    """The report's HTML. `heard` and `mistakes` are of the main set, where anything is scored."""
     config, env, main = results.config, results.env, results.main
     facts = [f"corpus {config.experiment.corpus}", f"features {config.experiment.features}",
              f"commit {env.get('git_commit') or 'unknown'}", f"{env.get('date', '')[:16].replace('T', ' ')} UTC"]
@@ -88,7 +63,7 @@ def report_page(results: Results, feats: Mapping[str, np.ndarray], text: Mapping
         curves=[Markup(svg) for svg in learning_curves(results.history)], training=_training(results),
         tuned=[Markup(svg) for svg in tuning_curves(results.tuning)],
         unpaid=[method for method, found in tuned_methods(results.tuning) if not found["pays"]],
-        utterances=[] if main is None else _utterances(results, main, feats, text, wavs), has_features=bool(feats),
+        utterances=[] if heard is None else _utterances(heard), has_features=bool(heard and heard.feats),
         confusions=[] if main is None else [(ref, hyp, times, confusion_kind(ref, hyp))
                                             for ref, hyp, times in confusions(main.alignments)[:SHOWN_CONFUSIONS]],
         mistakes=[] if mistakes is None else _mistake_tables(mistakes),
@@ -135,21 +110,13 @@ def _training(results: Results) -> str:
     return f"{', '.join(parts)} on {machine}."
 
 
-def _utterances(results: Results, main: Scored, feats: Mapping[str, np.ndarray], text: Mapping[str, str],
-                wavs: Mapping[str, str]) -> list[tuple[str, int, Shown]]:
+def _utterances(heard: Heard) -> list[tuple[str, int, Shown]]:
     """(heading, number, utterance) of the worst and of the best."""
-    counts = {utt: count(pairs) for utt, pairs in main.alignments.items()}
+    counts = {utt: count(pairs) for utt, pairs in heard.scored.alignments.items()}
     ranked = sorted(counts, key=lambda utt: _badness(utt, counts[utt]))
     number = min(SHOWN_UTTERANCES, (len(ranked) + 1) // 2)
-    shown = []
-    for heading, utts in (("Worst", ranked[::-1][:number]), ("Best", ranked[:min(number, len(ranked) - number)])):
-        for place, utt in enumerate(utts, 1):
-            pairs = main.alignments[utt]
-            picture = spectrogram(feats[utt], results.config.features.frame_shift_ms / 1000, pairs, main.times_of(utt),
-                                  f"Spectrogram of {utt}") if utt in feats else ""
-            audio = audio_uri(wavs[utt]) if utt in wavs else ""
-            shown.append((heading, place, shown_utterance(utt, pairs, text.get(utt, ""), picture, audio)))
-    return shown
+    groups = ("Worst", ranked[::-1][:number]), ("Best", ranked[:min(number, len(ranked) - number)])
+    return [(heading, place, heard.shown(utt)) for heading, utts in groups for place, utt in enumerate(utts, 1)]
 
 
 def _badness(utt: str, counts: Counts) -> tuple:

@@ -29,6 +29,12 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value < 2**63
 
 
+def is_measured(scores: Mapping[str, Any], rate: str) -> bool:
+    """Whether score.json has a rate; a tone error rate counts only where a syllable was right."""
+    judged = rate != "tone_error_rate" or any(map(any, scores.get("tone_confusion", [[1]])))
+    return judged and scores.get(rate) is not None
+
+
 class Scored:
     """A scored set: exp_dir/score/<set>_<method>, and what was decoded for it. Big files are read when asked for."""
 

@@ -8,7 +8,7 @@ import functools
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +19,13 @@ import soundfile
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from steps.common.errors import UserError
+from steps.corpus.table import read_table
+from steps.feats.archive import FeatureReader
 from steps.feats.audio import read_audio
 from steps.report.errors import EPS, Pair, count, operation
-from steps.report.rows import SER, Row, is_measured
-from steps.report.tables import Point, sort_value, sweep_points
+from steps.report.experiment import Results, Scored, is_measured
 from steps.search.alignment import Timed
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -82,16 +82,52 @@ class Shown(NamedTuple):
     audio: str  # a data URI, empty if the recording is not there
 
 
-def shown_utterance(utt: str, pairs: list[Pair], text: str, picture: str, audio: str = "") -> Shown:
-    """An alignment with its hanzi, spectrogram (SVG) and recording (data URI), as far as there are any."""
-    hanzi = "".join(text.split())
-    one_each = bool(hanzi) and len(hanzi) == sum(ref != EPS for ref, _ in pairs)
-    over = iter(hanzi)
-    syllables = [((next(over) if ref != EPS else "") if one_each else None, *("–" if one == EPS else one
-                 for one in (ref, hyp)), operation((ref, hyp))) for ref, hyp in pairs]
-    counts = count(pairs)
-    return Shown(utt, counts.errors, counts.ref_tokens, "" if one_each else text, syllables,
-                 Markup(picture) if picture else None, audio)
+class Heard:
+    """The utterances of a scored set, with what there is to show of them: features, hanzi, recordings.
+
+    Args:
+        lenient: whether damaged files count as gone. Else UserError is raised.
+    """
+
+    def __init__(self, results: Results, scored: Scored, lenient: bool = False):
+        part, data_dir = scored.scores["set"], results.config.set_data(scored.scores["set"])
+        self.scored, self._lenient = scored, lenient
+        self.frame_shift_s = results.config.features.frame_shift_ms / 1000
+        self.feats = self._read(FeatureReader, results.config.set_feats(part, results.exp_dir) / "feats.scp")
+        self._text, self._wavs = (self._read(read_table, data_dir / name) for name in ("text", "wav.scp"))
+
+    def _read(self, reader: Callable[[Path], Mapping[str, Any]], path: Path) -> Mapping[str, Any]:
+        try:
+            return reader(path) if path.exists() else {}
+        except UserError:
+            if self._lenient:
+                return {}
+            raise
+
+    def picture(self, utt: str) -> str:
+        """An utterance with its decoded syllables as SVG; empty if features are gone."""
+        if utt not in self.feats:
+            return ""
+        try:
+            return spectrogram(self.feats[utt], self.frame_shift_s, self.scored.alignments[utt],
+                               self.scored.times_of(utt), f"Spectrogram of {utt}")
+        except UserError:
+            if self._lenient:
+                return ""
+            raise
+
+    def shown(self, utt: str, audio: bool = True) -> Shown:
+        """An utterance with its hanzi, picture and, if wanted, recording, as far as there are any."""
+        pairs, text, picture = self.scored.alignments[utt], self._text.get(utt, ""), self.picture(utt)
+        hanzi = "".join(text.split())
+        one_each = bool(hanzi) and len(hanzi) == sum(ref != EPS for ref, _ in pairs)
+        over = iter(hanzi)
+        syllables = [((next(over) if ref != EPS else "") if one_each else None, *("–" if one == EPS else one
+                     for one in (ref, hyp)), operation((ref, hyp))) for ref, hyp in pairs]
+        counts = count(pairs)
+        return Shown(utt, counts.errors, counts.ref_tokens, "" if one_each else text, syllables,
+                     Markup(picture) if picture else None,
+                     audio_uri(self._wavs[utt]) if audio and utt in self._wavs else "")
 
 
 def audio_uri(path: str) -> str:
@@ -183,83 +219,3 @@ def to_svg(figure: Figure, title: str) -> str:
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     svg = re.sub(r"^.*?<svg ", "<svg ", file.getvalue(), flags=re.DOTALL)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
-
-
-LINES = ("-", "--", ":", "-.")  # a new one for each round of colours
-LEGEND_INCHES, INCHES_PER_CHARACTER = 0.19, 0.085
-
-
-def all_curves(rows: Sequence[Row]) -> str:
-    """One figure: dev syllable error rate of all runs, by epoch and by minutes; empty if nothing was trained."""
-    looks = {row.label: look for row, look in zip(rows, map(_look, range(len(rows))), strict=True)
-             if any("dev_ser" in run.results.history and len(run.results.history) for run in row.runs)}
-    if not looks:
-        return ""
-    legend = 0.6 + INCHES_PER_CHARACTER * max(len(row.short) for row in rows if row.label in looks)
-    height = max(3.2, 0.8 + LEGEND_INCHES * len(looks))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.4 + legend, height))
-        left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={
-            "left": 0.6 / figure.get_figwidth(), "right": 1 - legend / figure.get_figwidth(), "top": 0.93,
-            "bottom": 0.5 / height, "wspace": 0.06})
-        ranges = [_draw_curves(left, right, row, looks[row.label]) for row in rows if row.label in looks]
-        best, highest = (max(ends) for ends in zip(*ranges, strict=True))
-        top = min(1.1 * highest, max(1.05, 1.1 * best))  # first epochs may go far beyond 100 %
-        left.set(title="Syllable error rate on dev", xlabel="epoch", ylim=(0, max(0.05, top)))
-        right.set(xlabel="minutes of training", xlim=(0, None))
-        left.xaxis.set_major_locator(MaxNLocator(integer=True))
-        left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        figure.legend(*left.get_legend_handles_labels(), loc="center right")
-        return to_svg(figure, "Learning curves")
-
-
-def _draw_curves(by_epoch: Axes, by_minutes: Axes, row: Row, look: dict) -> tuple[float, float]:
-    """Draw a row's runs; returns the worst of the best error rates that each reached, and the highest of all."""
-    best = highest = 0.0
-    for number, run in enumerate(row.runs):
-        history = run.results.history
-        if "dev_ser" not in history or not len(history):
-            continue
-        label = "_nolegend_" if number else row.short
-        look = {**look, "linewidth": 1.4, "marker": "o" if len(history) == 1 else ""}  # a line of one epoch is nothing
-        by_epoch.plot(history["epoch"], history["dev_ser"], label=label, **look)
-        if "seconds" in history:
-            by_minutes.plot(history["seconds"] / 60, history["dev_ser"], **look)
-        best, highest = max(best, history["dev_ser"].min()), max(highest, history["dev_ser"].max())
-    return best, highest
-
-
-def _look(number: int) -> dict:
-    colours = mpl.colormaps["tab10"].colors
-    return {"color": colours[number % len(colours)], "linestyle": LINES[number // len(colours) % len(LINES)]}
-
-
-def sweep_plots(rows: Sequence[Row]) -> list[str]:
-    """A figure for each key that a sweep varies: the syllable error rate on dev (or what was scored in its place)
-    against the key's values. Lines join the points that agree in all other keys; bars are the spread over seeds.
-    """
-    points = sweep_points(rows)
-    part = "dev" if all("dev" in row.sets for row in rows) else rows[0].main_set
-    return [_sweep_plot([point for point in points if point.row.value(part, SER)], key, part)
-            for key in points[0].values]
-
-
-def _sweep_plot(points: Sequence[Point], key: str, part: str) -> str:
-    lines: dict[str, list[Point]] = {}
-    for point in points:
-        others = ", ".join(f"{other} {value}" for other, value in point.values.items() if other != key)
-        lines.setdefault(others, []).append(point)
-    places = sorted({point.values[key] for point in points}, key=sort_value)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 3.0))
-        axes = figure.subplots(gridspec_kw={"left": 0.14, "right": 0.97, "top": 0.91, "bottom": 0.17})
-        for number, (others, line) in enumerate(lines.items()):
-            rates = [point.row.value(part, SER) for point in line]
-            axes.errorbar([places.index(point.values[key]) for point in line], [rate.mean for rate in rates],
-                          [rate.spread or 0 for rate in rates], label=others, marker="o", markersize=4, capsize=3,
-                          linewidth=1.4, **_look(number))
-        axes.set(title=f"Syllable error rate on {part}", xlabel=key, xticks=range(len(places)), xticklabels=places)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-        if any(lines):
-            axes.legend(fontsize=8)
-        return to_svg(figure, f"Syllable error rate against {key}")

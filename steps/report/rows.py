@@ -12,7 +12,7 @@ from steps.common.errors import UserError
 from steps.common.files import sha256
 from steps.config.load import Resolved, flatten
 from steps.config.variants import Parsed, parse_name
-from steps.report.experiment import Results, Scored
+from steps.report.experiment import Results, Scored, is_measured
 
 EXP = Path("exp")
 _SIGNS = ("config.yaml", "env.json", "train.csv", "final.ckpt", "checkpoints", "score")  # of an experiment
@@ -95,12 +95,6 @@ class Value(NamedTuple):
     mean: float
     interval: tuple[float, float] | None  # 95 %, of a single run
     spread: float | None  # standard deviation over the seeds
-
-
-def is_measured(scores: Mapping[str, Any], rate: str) -> bool:
-    """Whether score.json has a rate; a tone error rate counts only where a syllable was right."""
-    judged = rate != "tone_error_rate" or any(map(any, scores.get("tone_confusion", [[1]])))
-    return judged and scores.get(rate) is not None
 
 
 @dataclass(frozen=True)
