@@ -62,10 +62,11 @@ def main() -> None:
     show(found, make_console())
     page = args.html or page_path(args.experiments)
     remove_leftovers(page.parent, [page.with_suffix(suffix).name for suffix in (".md", ".json", ".html")])
+    html = compare_page(found)
     write_lines(page.with_suffix(".md"), markdown(found))
     write_json(page.with_suffix(".json"), paired.as_json(found))
     with atomic_open(page) as file:
-        file.write(compare_page(found))
+        file.write(html)
     print(f"{page}: the same with curves and what changed", file=sys.stderr)
     if args.publish:
         print("".join(f"{line}\n" for line in publish(found)), end="", file=sys.stderr)

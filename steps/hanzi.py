@@ -133,7 +133,12 @@ def parsed(lines: Iterable[str], name: str) -> Iterator[list[list[str] | str]]:
 
 
 def main() -> None:
-    args = parse_args()
+    parser = argparse.ArgumentParser(prog="python -m steps.hanzi", description=__doc__)
+    parser.add_argument("pinyin", nargs="?", type=Path, help="a file of lines such as `wo3 men5` or `wo men`; or stdin")
+    parser.add_argument("--words", type=Path, help="words of your own: lines of hanzi, pinyin, frequency in a million")
+    parser.add_argument("--text", type=Path, help="sentences of your own, hanzi, one a line: a language model is made")
+    parser.add_argument("--lm", type=Path, help="a language model over words of your own: ARPA, or KenLM's binary trie")
+    args = parser.parse_args()
     lines = parsed(stdin_lines(), "stdin")
     if args.pinyin:  # read whole before the graph is made
         lines = utf8_lines(args.pinyin, encoding="utf-8-sig", if_not_utf8="; save it as UTF-8")
@@ -143,15 +148,6 @@ def main() -> None:
     writer = Writer(folder)
     for parts in lines:
         print(writer.line(parts), flush=True)
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.hanzi", description=__doc__)
-    parser.add_argument("pinyin", nargs="?", type=Path, help="a file of lines such as `wo3 men5` or `wo men`; or stdin")
-    parser.add_argument("--words", type=Path, help="words of your own: lines of hanzi, pinyin, frequency in a million")
-    parser.add_argument("--text", type=Path, help="sentences of your own, hanzi, one a line: a language model is made")
-    parser.add_argument("--lm", type=Path, help="a language model over words of your own: ARPA, or KenLM's binary trie")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ SHOWN_SPEAKERS = 20
 
 
 def main() -> None:
-    args = parse_args()
+    parser = argparse.ArgumentParser(prog="python -m steps.make_report", description=__doc__)
+    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
+    args = parser.parse_args()
     results = Results(args.exp_dir)
     heard = mistakes = None
     if results.main is not None:
@@ -202,12 +204,6 @@ def _curve(history: pd.DataFrame, title: str, columns: dict[str, tuple[str, str]
     if len(columns) > 1:
         axes.legend()
     return to_svg(figure, title)
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.make_report", description=__doc__)
-    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

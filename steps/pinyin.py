@@ -21,7 +21,14 @@ AT_ONCE = 1000  # lines read before any is written; one by one if somebody types
 
 def main() -> None:
     """Parse the arguments and read."""
-    args = parse_args()
+    parser = argparse.ArgumentParser(prog="python -m steps.pinyin", description=__doc__)
+    parser.add_argument("--policy", type=Path, help="a corpus' yaml, whose `pinyin:` says how, such as "
+                                                    "conf/corpora/thchs30.yaml; without it, standard Mandarin")
+    parser.add_argument("--user-dict", help="readings of your own, which win: lines of a word and its syllables")
+    parser.add_argument("--marks", action="store_true", help="nǐ hǎo in place of ni3 hao3")
+    parser.add_argument("--doubtful", action="store_true",
+                        help="list on standard error the readings that were guessed, with their probabilities")
+    args = parser.parse_args()
     policy = load(args.policy, Corpus).pinyin if args.policy else Pinyin()
     if args.user_dict:
         policy = policy.model_copy(update={"user_dict": args.user_dict})
@@ -50,18 +57,6 @@ def tell(reading: Reading, text: str) -> bool:
         print(f"line {reading.utt}: cannot be read: {parts} in {text}; write it in hanzi, or give its reading in a "
               "file that --user-dict names, a line such as WiFi wai1 fei1", file=sys.stderr)
     return not reading.unread
-
-
-def parse_args() -> argparse.Namespace:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(prog="python -m steps.pinyin", description=__doc__)
-    parser.add_argument("--policy", type=Path, help="a corpus' yaml, whose `pinyin:` says how, such as "
-                                                    "conf/corpora/thchs30.yaml; without it, standard Mandarin")
-    parser.add_argument("--user-dict", help="readings of your own, which win: lines of a word and its syllables")
-    parser.add_argument("--marks", action="store_true", help="nǐ hǎo in place of ni3 hao3")
-    parser.add_argument("--doubtful", action="store_true",
-                        help="list on standard error the readings that were guessed, with their probabilities")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,12 @@ EXP = Path("exp")
 
 
 def main() -> None:
-    args = parse_args()
+    parser = argparse.ArgumentParser(prog="python -m steps.prune", description=__doc__)
+    parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'lr@*', to look at "
+                                                 "(default: all of exp/, and features)")
+    parser.add_argument("--keep", type=count, default=1, metavar="N", help="checkpoints to keep of each (default: 1)")
+    parser.add_argument("--yes", action="store_true", help="remove what is listed")
+    args = parser.parse_args()
     found = {}
     for exp_dir in experiment_dirs(args.names):
         found |= unneeded_checkpoints(exp_dir, args.keep)
@@ -94,15 +99,6 @@ def unneeded_features() -> dict[Path, str]:
 def folders(place: Path) -> list[Path]:
     """The folders in a folder, sorted; none if it is not there. Raises OSError if it cannot be read."""
     return sorted(path for path in place.iterdir() if path.is_dir()) if place.exists() else []
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.prune", description=__doc__)
-    parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'lr@*', to look at "
-                                                 "(default: all of exp/, and features)")
-    parser.add_argument("--keep", type=count, default=1, metavar="N", help="checkpoints to keep of each (default: 1)")
-    parser.add_argument("--yes", action="store_true", help="remove what is listed")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

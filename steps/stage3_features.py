@@ -23,7 +23,11 @@ from steps.feats.compute import check_config, extract_set, read_seconds, read_wa
 
 
 def main() -> None:
-    args = parse_args()
+    parser = argparse.ArgumentParser(prog="python -m steps.stage3_features", description=__doc__)
+    parser.add_argument("corpus", help="a file of conf/corpora, without .yaml")
+    parser.add_argument("features", help="a file of conf/features, without .yaml")
+    parser.add_argument("--nj", type=positive, help="processes; default: YINJIE_NJ, else one a processor")
+    args = parser.parse_args()
     corpus, config = load_corpus(args.corpus), load_features(args.features)
     data_dir, out_dir = Path("data") / args.corpus, Path("exp/features") / f"{args.corpus}_{args.features}"
     check_config(config, f"conf/features/{args.features}.yaml")
@@ -112,14 +116,6 @@ def tell_conversions(formats: Counter, sample_rate: int) -> None:
         if words:
             of = f"{rate} Hz, {channels} channel{'s' * (channels > 1)}"
             print(f"{count} files of {of}: {', '.join(words)}", file=sys.stderr)
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.stage3_features", description=__doc__)
-    parser.add_argument("corpus", help="a file of conf/corpora, without .yaml")
-    parser.add_argument("features", help="a file of conf/features, without .yaml")
-    parser.add_argument("--nj", type=positive, help="processes; default: YINJIE_NJ, else one a processor")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -4,34 +4,26 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from steps.common.checksums import AGAIN, SUMS, check_sums, write_sums
+from steps.common.checksums import AGAIN, check_sums
 from steps.common.errors import UserError, run
-from steps.common.files import read_json, remove_files, sha256, write_json, write_lines
+from steps.common.files import read_json, sha256
 from steps.common.process import output_lock
 from steps.config.load import load_resolved, set_argument, set_file
 from steps.corpus.table import read_table
 from steps.corpus.write import read_pinyin
-from steps.report.errors import check_same_utterances, count, edit_alignment, total
-from steps.report.scores import (
-    Alignments,
-    character_rates,
-    confusion_lines,
-    error_rates,
-    ops_lines,
-    per_spk_counts,
-    per_spk_lines,
-    per_utt_lines,
-    read_hypotheses,
-    wer_lines,
-)
+from steps.report.errors import check_same_utterances, edit_alignment
+from steps.report.scores import character_rates, error_rates, read_hypotheses, write_scores
 
-FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")  # score.json is written last and removed first
 # What scoring needs of decode.json.
 NOTED = {"skipped": list, "real_time_factor": (int, float), "tokens_hash": str, "checkpoint_hash": str}
 
 
 def main() -> None:
-    args = parse_args()
+    parser = argparse.ArgumentParser(prog="python -m steps.stage6_score", description=__doc__)
+    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
+    parser.add_argument("set", type=set_argument, help="a decoded set, such as test, or data/<corpus>/<set>")
+    parser.add_argument("--method", default="greedy", help="what it was decoded with")
+    args = parser.parse_args()
     data_dir = load_resolved(args.exp_dir).set_data(args.set)
     with output_lock(args.exp_dir, f"score.{set_file(args.set)}"):
         score(args, data_dir)
@@ -77,34 +69,6 @@ def read_decode_json(path: Path) -> dict[str, Any]:
     if lacking:
         raise UserError(f"{path}: {', '.join(lacking)}: not there, or of another kind; decode again")
     return noted
-
-
-def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str], scores: dict[str, Any]) -> None:
-    """Write all files of the score directory, and show the two lines of `wer`."""
-    counts = [count(pairs) for pairs in alignments.values()]
-    wer = wer_lines(total(counts), sum(one.errors > 0 for one in counts), len(counts), scores["skipped"])
-    by_spk = per_spk_counts(alignments, utt2spk)
-    remove_files(score_dir, (SUMS, *FILES))  # what can be checked has been
-    write_lines(score_dir / "wer", wer)
-    write_lines(score_dir / "per_utt", per_utt_lines(alignments))
-    write_lines(score_dir / "per_spk", per_spk_lines(by_spk))
-    write_lines(score_dir / "ops", ops_lines(alignments))
-    write_lines(score_dir / "confusion", confusion_lines(alignments))
-    write_json(score_dir / "score.json", scores)
-    write_sums(score_dir, FILES)
-    low, high = scores["ci95"]
-    print(f"{score_dir}: {wer[0]}, 95 % between {100 * low:.2f} and {100 * high:.2f}; without tones "
-          f"{100 * scores['toneless_error_rate']:.2f}, blind to sandhi {100 * scores['sandhi_blind_error_rate']:.2f}"
-          + (f"; characters {100 * scores['character_error_rate']:.2f}, homophones forgiven "
-             f"{100 * scores['homophone_error_rate']:.2f}" if "character_error_rate" in scores else ""))
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.stage6_score", description=__doc__)
-    parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
-    parser.add_argument("set", type=set_argument, help="a decoded set, such as test, or data/<corpus>/<set>")
-    parser.add_argument("--method", default="greedy", help="what it was decoded with")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

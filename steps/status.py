@@ -26,7 +26,11 @@ LOG_WIDTH = 160
 
 
 def main() -> None:
-    args = parse_args()
+    parser = argparse.ArgumentParser(prog="python -m steps.status", description=__doc__)
+    parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'lr@*' (default: all)")
+    parser.add_argument("--verify", action="store_true", help="read all results, and compare them with SHA256SUMS")
+    parser.add_argument("--json", action="store_true", help="everything, for machines")
+    args = parser.parse_args()
     if args.verify:
         verify()
         return
@@ -127,14 +131,6 @@ def listed(tasks: list[str]) -> str:
         return ", ".join(tasks)
     counts = Counter(task.partition(":")[0] for task in tasks)
     return f"{len(tasks)} tasks ({', '.join(f'{count} {stage}' for stage, count in counts.items())})"
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m steps.status", description=__doc__)
-    parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'lr@*' (default: all)")
-    parser.add_argument("--verify", action="store_true", help="read all results, and compare them with SHA256SUMS")
-    parser.add_argument("--json", action="store_true", help="everything, for machines")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from typing import Any
 
 import kaldialign
 
+from steps.common.checksums import SUMS, write_sums
 from steps.common.errors import UserError
-from steps.common.files import utf8_lines
+from steps.common.files import remove_files, utf8_lines, write_json, write_lines
 from steps.report.errors import (
     EPS,
     REPLICATIONS,
@@ -135,6 +136,29 @@ def confusions(alignments: Alignments) -> list[tuple[str, str, int]]:
 
 def _pair_counts(alignments: Alignments) -> Counter[Pair]:
     return Counter(pair for pairs in alignments.values() for pair in pairs)
+
+
+FILES = ("score.json", "wer", "per_utt", "per_spk", "ops", "confusion")  # score.json is written last and removed first
+
+
+def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str], scores: dict[str, Any]) -> None:
+    """Write all files of the score directory, and show the two lines of `wer`."""
+    counts = [count(pairs) for pairs in alignments.values()]
+    wer = wer_lines(total(counts), sum(one.errors > 0 for one in counts), len(counts), scores["skipped"])
+    by_spk = per_spk_counts(alignments, utt2spk)
+    remove_files(score_dir, (SUMS, *FILES))  # what can be checked has been
+    write_lines(score_dir / "wer", wer)
+    write_lines(score_dir / "per_utt", per_utt_lines(alignments))
+    write_lines(score_dir / "per_spk", per_spk_lines(by_spk))
+    write_lines(score_dir / "ops", ops_lines(alignments))
+    write_lines(score_dir / "confusion", confusion_lines(alignments))
+    write_json(score_dir / "score.json", scores)
+    write_sums(score_dir, FILES)
+    low, high = scores["ci95"]
+    print(f"{score_dir}: {wer[0]}, 95 % between {100 * low:.2f} and {100 * high:.2f}; without tones "
+          f"{100 * scores['toneless_error_rate']:.2f}, blind to sandhi {100 * scores['sandhi_blind_error_rate']:.2f}"
+          + (f"; characters {100 * scores['character_error_rate']:.2f}, homophones forgiven "
+             f"{100 * scores['homophone_error_rate']:.2f}" if "character_error_rate" in scores else ""))
 
 
 SCORING = 1  # to be raised where the same syllables get another score: such scores are not compared
