@@ -13,7 +13,6 @@ from steps.search.alignment import align_set, write_aligned
 
 
 def main() -> None:
-    """Parse the arguments and align."""
     parser = argparse.ArgumentParser(prog="python -m steps.align", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
     parser.add_argument("set", type=set_argument, help="a set of its corpus, such as train")

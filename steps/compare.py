@@ -73,7 +73,6 @@ def main() -> None:
 
 
 def markdown(found: paired.Comparison) -> list[str]:
-    """The lines of a Markdown document."""
     lines = []
     for table in tables(found):
         lines += [f"### {table.title}", "", *as_markdown(table), ""]

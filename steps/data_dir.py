@@ -31,7 +31,6 @@ from steps.corpus.write import SUMMED, folder_beside, replace_dir, validate_besi
 
 
 def main() -> None:
-    """Parse the command line and do one of the five."""
     args = parse()
     if args.act == "validate":
         try:
@@ -52,7 +51,6 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m steps.data_dir", description=__doc__)
     acts = parser.add_subparsers(dest="act", required=True)
     for name, what in (("validate", "say all that is wrong, and exit with status 1 if anything is"),

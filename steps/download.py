@@ -62,7 +62,6 @@ class Archive(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file's name."""
         return self.url.rsplit("/", 1)[1]
 
 

@@ -22,7 +22,6 @@ FILES = ("export.json", "features.json", "model.mindir", "model.onnx", "tokens.t
 
 
 def main() -> None:
-    """Parse the arguments and export."""
     parser = argparse.ArgumentParser(prog="python -m steps.export", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
     args = parser.parse_args()
@@ -115,7 +114,6 @@ def has_graph(exp_dir: Path) -> bool:
 
 
 def copy_graph(exp_dir: Path, out_dir: Path) -> None:
-    """Copy what decoding with words takes."""
     shutil.copytree(exp_dir / "graph", out_dir / "graph")
     (out_dir / TUNING).parent.mkdir(exist_ok=True)
     shutil.copyfile(exp_dir / TUNING, out_dir / TUNING)

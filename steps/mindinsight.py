@@ -56,7 +56,6 @@ def server(programs: Path, base: Path, port: int) -> tuple[list[str], dict[str, 
 
 
 def main() -> None:
-    """Parse the arguments and become the server."""
     parser = argparse.ArgumentParser(prog="python -m steps.mindinsight", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="exp/<experiment>")
     parser.add_argument("--port", type=int, default=8080, help="on this machine alone (default: %(default)s)")

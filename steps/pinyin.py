@@ -20,7 +20,6 @@ AT_ONCE = 1000  # lines read before any is written; one by one if somebody types
 
 
 def main() -> None:
-    """Parse the arguments and read."""
     parser = argparse.ArgumentParser(prog="python -m steps.pinyin", description=__doc__)
     parser.add_argument("--policy", type=Path, help="a corpus' yaml, whose `pinyin:` says how, such as "
                                                     "conf/corpora/thchs30.yaml; without it, standard Mandarin")

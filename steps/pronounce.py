@@ -16,7 +16,6 @@ from steps.deploy.assess import ReadingAloud, reading_aloud
 
 
 def main() -> None:
-    """Parse the arguments and judge."""
     parser = argparse.ArgumentParser(prog="python -m steps.pronounce", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/hsk")
     parser.add_argument("files", nargs="*", type=Path, help="recordings of --text")

@@ -18,7 +18,6 @@ STDIN = Path("-")
 
 
 def main() -> None:
-    """Parse the arguments and recognize."""
     args = parse_args()
     paths = recordings(args.files)
     if args.stream and len(paths) > 1:
@@ -75,7 +74,6 @@ def file_argument(text: str) -> Path:
 
 
 def beside(path: Path, kind: str) -> Path:
-    """The file beside a recording."""
     return path.with_suffix(f".{kind}")
 
 
@@ -174,7 +172,6 @@ def with_progress(blocks: Iterator[np.ndarray], seconds: float | None, rate: int
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m steps.recognize", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini, or an exported one")
     parser.add_argument("files", nargs="+", type=file_argument, metavar="FILE",

@@ -15,7 +15,6 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def main() -> None:
-    """Parse the arguments and serve until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m steps.serve", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/hsk, or an exported one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 127.0.0.1 is for this machine alone")

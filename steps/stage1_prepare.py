@@ -20,7 +20,6 @@ Checked = tuple[list[Utterance], list[float]]  # utterances and their durations 
 
 
 def main() -> None:
-    """Parse the command line, prepare the corpus, say what it holds."""
     parser = argparse.ArgumentParser(prog="python -m steps.stage1_prepare", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", help="a name in conf/corpora/, or several joined by +")

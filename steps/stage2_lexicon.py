@@ -174,7 +174,6 @@ class Lexicon:
         self._readings: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
 
     def add(self, words: Iterable[Word]) -> None:
-        """Take in the words of an utterance."""
         for written, syllables in words:
             if syllables in self._readings.get(written, ()):
                 continue
@@ -184,7 +183,6 @@ class Lexicon:
                     self._readings[character].add((syllable,))
 
     def words(self) -> list[str]:
-        """The words in C order."""
         return sorted(self._readings)
 
     def lines(self) -> list[str]:
@@ -199,7 +197,6 @@ def is_rare(hanzi: str) -> bool:
 
 
 def write_lang(lang: Path, lexicon: Lexicon, train_syllables: Iterable[str]) -> None:
-    """Write lexicon.txt, words.txt and tokens.txt."""
     forget_sums(lang, FILES)
     write_lines(lang / "lexicon.txt", lexicon.lines())
     words = ["<eps>", *lexicon.words(), "#0", "<s>", "</s>"]  # as Kaldi's symbol table has them
@@ -246,7 +243,6 @@ class SetSummary:
                         **{f"texts with {kind}": len(told) for kind, told in self.changed.items()}})
 
     def out_of_tokens(self, train: Counter[str]) -> Counter[str]:
-        """The syllables that `train` lacks, counted."""
         return Counter({syllable: n for syllable, n in self.syllables.items() if syllable not in train})
 
     def details(self, train: Counter[str]) -> list[str]:

@@ -21,7 +21,6 @@ from steps.config.load import Resolved, load_experiment
 
 
 def main() -> None:
-    """Parse the arguments and train."""
     parser = argparse.ArgumentParser(prog="python -m steps.stage4_train", description=__doc__)
     parser.add_argument("experiment", help="conf/<experiment>.yaml; results go to exp/<experiment>/")
     args = parser.parse_args()

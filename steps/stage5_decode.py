@@ -36,7 +36,6 @@ def main() -> None:
 
 
 def decode(args: argparse.Namespace, config: Resolved) -> None:
-    """Decode a set and write the result."""
     name = f"{args.method}+{args.words.stem}" if args.words else args.method
     out_dir = args.exp_dir / "decode" / f"{set_file(args.set)}_{name}"
     weights = OWN_WEIGHTS if args.words else chosen_weights(args.exp_dir, args.method, args.set)
@@ -89,7 +88,6 @@ def skipped_utterances(feature_dir: Path) -> list[str]:
 
 
 def warn_if_silent(decoded: Decoded) -> None:
-    """Say it where the network emitted nothing at all."""
     if not any(best.emissions for best in decoded.found.values()):
         print("warning: every utterance decoded to nothing: the network only emits blanks; train it longer")
 

@@ -93,7 +93,6 @@ class ClusterFuture:
         return pickle.loads(answer)
 
     def cancel(self) -> None:
-        """Forget it."""
         self._future.cancel()
 
 

@@ -106,7 +106,6 @@ def experiment_names(conf: Path = CONF) -> list[str]:
 
 
 def corpus_names(conf: Path = CONF) -> list[str]:
-    """The stems of conf/corpora/*.yaml, sorted."""
     return [path.stem for path in yaml_files(conf / "corpora")]
 
 

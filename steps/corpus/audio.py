@@ -55,7 +55,6 @@ class AudioInfo(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Its duration."""
         return self.frames / self.rate
 
 

@@ -17,8 +17,6 @@ POLL_S = 0.1
 
 
 class Limits(NamedTuple):
-    """The limits of a server."""
-
     upload_bytes: int = 25 << 20  # of a request's body, as OpenAI has it
     upload_s: float = 60.0  # until it has arrived
     sound_s: float = 600.0  # of a recording

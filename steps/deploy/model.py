@@ -78,11 +78,9 @@ class MindSporeModel:
         _share(self)
 
     def one(self, feats: np.ndarray) -> np.ndarray:
-        """As `OnnxModel.one`."""
         return next(self._model.log_probs([("", feats)]))[1]
 
     def log_probs(self, utts: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-        """As `OnnxModel.log_probs`."""
         return self._model.log_probs(utts)
 
 

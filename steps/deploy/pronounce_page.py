@@ -31,7 +31,6 @@ def page(experiment: str, recordings: list[Recorded], tokens: list[str]) -> str:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Content inside of a page."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 

@@ -63,7 +63,6 @@ class GivenRate(LearningRateSchedule):
         return self.rate * 1.0
 
     def set(self, rate: float) -> None:
-        """The rate of the steps to come."""
         self.rate.set_data(Tensor(rate, dtype.float32))
 
 

@@ -55,7 +55,6 @@ def percent(fraction: float) -> str:
 
 
 def few(names: Sequence[str]) -> str:
-    """The first three of many names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
@@ -164,7 +163,6 @@ class Activations(NamedTuple):
     finite: bool
 
     def joined(self, other: "Activations") -> "Activations":
-        """Both batches together."""
         return Activations(np.concatenate([self.values, other.values]), self.alive | other.alive,
                            self.finite and other.finite)
 

@@ -106,7 +106,6 @@ class Take(NamedTuple):
 
     @property
     def frames(self) -> int:
-        """Its length."""
         return sum(segment.end - segment.begin for segment in self.segments)
 
     def feats(self, copies: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
@@ -140,7 +139,6 @@ class _Pool:
         self._upto = weights / weights[-1]
 
     def draw(self, rng: np.random.Generator) -> _Cut:
-        """One of them."""
         cuts = self._cuts[int(np.searchsorted(self._upto, rng.random(), side="right"))]
         return cuts[rng.integers(len(cuts))]
 

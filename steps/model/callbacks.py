@@ -160,7 +160,6 @@ class StepLog(ms.Callback):
 
 
 def remedy(training: Training) -> str:
-    """The remedy for a training that has diverged."""
     done = training.history.epochs
     kept = f"The checkpoint of epoch {done} is kept. " if done else "There is no checkpoint yet. "
     return (f"{kept}Run `python -m steps.diagnose {training.exp_dir.name}`, which checks data, network and rate; then "
@@ -246,7 +245,6 @@ class Summary(ms.Callback):
         self._tensorboard.close()
 
     def on_train_step_end(self, run_context):
-        """Write now and then."""
         params = run_context.original_args()
         if params.cur_step_num == 1:
             self._write({}, examples(params.train_dataset_element[0].asnumpy()))
@@ -256,7 +254,6 @@ class Summary(ms.Callback):
                          "train/learning_rate": self._training.rate(self._training.updates)})
 
     def on_train_epoch_end(self, run_context):
-        """Write what dev says."""
         row = self._training.history.rows[-1]
         self._write({"dev/loss": row.dev_loss, "dev/syllable_error_rate": row.dev_ser})
 

@@ -112,7 +112,6 @@ class History:
 
     @property
     def epochs(self) -> int:
-        """How many epochs are done."""
         return self.rows[-1].epoch if self.rows else 0
 
     def add(self, row: Epoch) -> Epoch:
@@ -130,7 +129,6 @@ class History:
         return self.epochs - self.best(1)[0] if self.rows else 0
 
     def as_dicts(self) -> list[dict]:
-        """For the checkpoint's metadata."""
         return [row._asdict() for row in self.rows]
 
     def write(self, path: Path) -> None:

@@ -84,7 +84,6 @@ class Clip(nn.Cell):
         self.limit = limit
 
     def construct(self, grads):
-        """Returns the gradients, and their norm before."""
         squares = ()
         for grad in grads:
             squares += ((grad * grad).sum(),)

@@ -34,7 +34,6 @@ class Workers:
 
     @property
     def writes(self) -> bool:
-        """Whether this process is the one that writes files."""
         return self.rank == 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:

@@ -26,12 +26,10 @@ class Counts(NamedTuple):
 
     @property
     def errors(self) -> int:
-        """All that is wrong."""
         return self.substitutions + self.insertions + self.deletions
 
     @property
     def ref_tokens(self) -> int:
-        """Length of the reference."""
         return self.correct + self.substitutions + self.deletions
 
 
@@ -51,13 +49,11 @@ def operation(pair: Pair) -> str:
 
 
 def count(pairs: Iterable[Pair]) -> Counts:
-    """The operations of an alignment."""
     operations = [operation(pair) for pair in pairs]
     return Counts(*(operations.count(name) for name in "CSID"))
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """The sum of counts."""
     columns = list(zip(*counts, strict=True)) or [(0,)] * 4
     return Counts(*map(sum, columns))
 
@@ -207,7 +203,6 @@ def count_tones(refs_and_hyps: Iterable[tuple[Sequence[str], Sequence[str]]]) ->
 
 
 def add_tones(counts: Iterable[ToneCounts]) -> ToneCounts:
-    """The sum of counts."""
     counts = list(counts)
     confusion: Counter[tuple[str, str]] = Counter()
     for one in counts:

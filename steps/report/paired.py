@@ -85,7 +85,6 @@ def why_not(a: Scored, b: Scored) -> str:
 
 
 def references(pairs: list[Pair]) -> list[str]:
-    """The reference side of an alignment."""
     return [ref for ref, _ in pairs if ref != EPS]
 
 

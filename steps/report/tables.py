@@ -137,7 +137,6 @@ def weights_cell(row: Row) -> str:
 
 
 def minutes_cell(row: Row) -> str:
-    """The minutes of training."""
     return "" if row.minutes is None else f"{row.minutes:.1f}"
 
 

@@ -40,7 +40,6 @@ class NGram:
         return len(self.levels)
 
     def sizes(self) -> list[int]:
-        """The number of n-grams of each order."""
         return [len(level.word) for level in self.levels]
 
     def rows(self, windows: np.ndarray) -> np.ndarray:

@@ -40,12 +40,10 @@ class Readings(NamedTuple):
 
 
 def all_hanzi(word: str) -> bool:
-    """Whether a word is hanzi and nothing else."""
     return all(map(is_hanzi, word))
 
 
 def only_hanzi(words: Iterable[str]) -> list[str]:
-    """Those of `words` that are hanzi and nothing else."""
     return [word for word in words if all_hanzi(word)]
 
 

@@ -131,7 +131,6 @@ class SameCorpus(_Same):
         self.root, self._names = root, list(names)
 
     def differences(self, values: dict[str, Any]) -> list[str]:
-        """The files that differ, or the root."""
         before, now = values.get("corpus", {}), self.now(values)
         if before.get("root") != now["root"]:
             return [f"root: {before.get('root')}, now {now['root']}"]
@@ -158,7 +157,6 @@ class SameAudio:
         return not self.differences({})
 
     def differences(self, values: dict[str, Any]) -> list[str]:
-        """The files that differ, and how."""
         found, total = [], 0
         for set_dir in self.set_dirs:
             wavs, noted = _table(set_dir / "wav.scp"), _table(set_dir / "utt2audio")

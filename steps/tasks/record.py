@@ -180,7 +180,6 @@ class Recorder(ConsoleReporter):
             succeeded(task)
 
     def add_failure(self, task, fail) -> None:
-        """The log says why."""
         super().add_failure(task, fail)
         _write()  # else the database stays locked until this doit ends
         if task.executed and not isinstance(fail, Busy):
@@ -232,7 +231,6 @@ def log_path(task) -> Path:
 
 
 def begun(task) -> None:
-    """Note that a task begins, in this process."""
     _note(task, {"state": "running", "begin": time.time(), "process": this_process()})
 
 
@@ -243,7 +241,6 @@ def succeeded(task) -> None:
 
 
 def failed(task) -> None:
-    """Note that a task has failed."""
     _note(task, {"state": "failed", "begin": _read(task).get("begin", time.time())})
 
 

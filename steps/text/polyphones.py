@@ -64,7 +64,6 @@ def find(contexts: list[Context], text: str, at: int) -> str | None:
 
 @functools.cache
 def contexts() -> Contexts:
-    """Those of contexts.txt."""
     return Contexts()
 
 
@@ -164,7 +163,6 @@ class Polyphones:
 
 @functools.cache
 def polyphones() -> Polyphones:
-    """The network of this directory."""
     return Polyphones()
 
 

@@ -80,7 +80,6 @@ class Draft(NamedTuple):
 
     @property
     def runs(self) -> list[Run]:
-        """The hanzi of it."""
         return [part for part in self.parts if isinstance(part, Run)]
 
 

@@ -32,12 +32,10 @@ class Reading(NamedTuple):
 
     @property
     def written(self) -> list[str]:
-        """The words as they are written."""
         return [word.written for word in self.words]
 
     @property
     def syllables(self) -> list[str]:
-        """The syllables of all words."""
         return [syllable for word in self.words for syllable in word.syllables]
 
 
