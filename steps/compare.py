@@ -43,7 +43,7 @@ SHOWN_UTTERANCES = SHOWN_PICTURES = 3
 SHOWN_SPEAKERS = SHOWN_SYLLABLES = 10
 NEIGHBOURS = 2  # decoded syllables shown on either side of one
 MARGIN_S = 0.1
-WAYS = (("fixed", paired.most_fixed), ("broken", paired.most_broken))
+WAYS = "fixed", "broken"
 
 
 def main() -> None:
@@ -156,15 +156,15 @@ def _what_changed(a: Heard, b: Heard) -> dict[str, Any]:
 def _both_ways(what: str, changes: list[paired.Change], number: int) -> list[tuple[str, list[tuple]]]:
     """(heading, rows) of the most fixed and of the most broken."""
     return [(f"most {way} {what}", [(one.key, f"{one.errors_a} → {one.errors_b}", one.of)
-                                    for one in choose(changes, number)]) for way, choose in WAYS]
+                                    for one in paired.most(way, changes, number)]) for way in WAYS]
 
 
 def _syllables(a: Heard, b: Heard, changes: list[paired.Change]) -> list[tuple[str, Markup]]:
     """(caption, picture) of the most changed syllables, where one of the two experiments decodes them rightly."""
     shown = []
-    for way, choose in WAYS:
+    for way in WAYS:
         wrong, right = (a, b) if way == "fixed" else (b, a)
-        for one in choose(changes, SHOWN_PICTURES):
+        for one in paired.most(way, changes, SHOWN_PICTURES):
             place = paired.example(wrong.scored, right.scored, one.key)
             picture = syllable_picture(right, place)
             if picture:
@@ -177,8 +177,8 @@ def _syllables(a: Heard, b: Heard, changes: list[paired.Change]) -> list[tuple[s
 def _utterances(a: Heard, b: Heard, changes: list[paired.Change]) -> list[tuple]:
     """(heading, before, after) of the most changed utterances."""
     shown = []
-    for way, choose in WAYS:
-        for place, one in enumerate(choose(changes, SHOWN_UTTERANCES), 1):
+    for way in WAYS:
+        for place, one in enumerate(paired.most(way, changes, SHOWN_UTTERANCES), 1):
             heading = f"Most {way} {place}: {one.key}, {one.errors_a} → {one.errors_b} errors in {one.of}"
             shown.append((heading, a.shown(one.key), b.shown(one.key, audio=False)))
     return shown

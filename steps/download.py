@@ -97,7 +97,10 @@ def fetch(archive: Archive, root: Path, pause_s: float = 5.0) -> Path:
     else:
         part = root / f"{archive.name}.part"
         _download(archive, part, pause_s)
-        _verify(archive, part)
+        wrong = _difference(archive, part)
+        if wrong:
+            part.unlink()
+            raise UserError(f"{archive.url}: {wrong}; what came is removed, run again to download it anew")
         os.replace(part, path)
     return path
 
@@ -161,7 +164,8 @@ def _continue(archive: Archive, part: Path) -> None:
         total = have + int(length) if length else archive.size
         if archive.size and total != archive.size:
             raise UserError(f"{archive.url}: {total} bytes, but {archive.size} are expected; has the corpus changed?")
-        _check_room(part.parent, have, total)
+        if total:
+            _check_room(part.parent, have, total)
         blocks = math.ceil((total - have) / MIB) if total else 0
         with open(part, "ab" if have else "wb") as file:
             for block in track(iter(lambda: response.read(MIB), b""), blocks, f"{archive.name}, MiB"):
@@ -170,20 +174,11 @@ def _continue(archive: Archive, part: Path) -> None:
         raise ConnectionError("the connection ended early")
 
 
-def _check_room(folder: Path, have: int, total: int | None) -> None:
-    if total is None:
-        return
+def _check_room(folder: Path, have: int, total: int) -> None:
     free, wanted = shutil.disk_usage(folder).free, total - have + ROOM * total
     if free < wanted:
         raise UserError(f"{folder}: {free / 1e9:.1f} GB are free where the archive and what is in it take some "
                         f"{wanted / 1e9:.1f} GB; free some, or let `root` be on another disk")
-
-
-def _verify(archive: Archive, part: Path) -> None:
-    wrong = _difference(archive, part)
-    if wrong:
-        part.unlink()
-        raise UserError(f"{archive.url}: {wrong}; what came is removed, run again to download it anew")
 
 
 def _difference(archive: Archive, path: Path) -> str | None:

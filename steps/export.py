@@ -48,6 +48,7 @@ def export(exp_dir: Path) -> Path:
     check_no_folders(out_dir, (SUMS, "demo.html", *FILES))
 
     from steps.deploy.demo import has_demo, write_demo
+    from steps.deploy.model import OnnxModel, measure, table_lines
     from steps.deploy.onnx_model import onnx_model, read_network, write_mindir  # MindSpore takes seconds to import
     from steps.model.checkpoints import named_parameters
 
@@ -62,7 +63,10 @@ def export(exp_dir: Path) -> Path:
         if with_graph:
             copy_graph(exp_dir, beside)
         told = facts(config, exp_dir)
-        told |= on_dev(beside, config, told, *dev) if dev else {}
+        if dev:  # by which confidences are calibrated
+            measured = measure(OnnxModel(beside, told), config.features, *dev)
+            print("\n".join(table_lines(measured)))
+            told |= measured
         if has_demo(config):
             write_demo(beside / "demo.html", model, config, tokens, (mean, std), told)
         write_json(beside / "export.json", told)
@@ -89,16 +93,6 @@ def dev_data(config: Resolved) -> tuple[FeatureReader, dict[str, list[str]]] | N
         return FeatureReader(feats, config.features), read_pinyin(pinyin)
     print(f"no {feats if pinyin.exists() else pinyin}: confidences stay as the network has them, uncalibrated")
     return None
-
-
-def on_dev(out_dir: Path, config: Resolved, told: dict[str, Any], feats: FeatureReader, pinyin: dict[str, list[str]]
-           ) -> dict[str, Any]:
-    """What dev tells of the exported model (`steps.deploy.model.measure`)."""
-    from steps.deploy.model import OnnxModel, measure, table_lines
-
-    measured = measure(OnnxModel(out_dir, told), config.features, feats, pinyin)
-    print("\n".join(table_lines(measured)))
-    return measured
 
 
 def has_graph(exp_dir: Path) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from steps.config.variants import parse_name
 from steps.report.errors import count, edit_alignment, total
 from steps.report.experiment import Results
-from steps.report.paired import by_speaker, by_syllable, by_utterance, example, judge, most_broken, most_fixed
+from steps.report.paired import by_speaker, by_syllable, by_utterance, example, judge, most
 from steps.report.rows import SER, differing, flat_config, make_rows, open_run, seed_notes
 from steps.report.scores import per_spk_counts
 
@@ -206,18 +206,18 @@ def test_changes_add_up(heard_a, heard_b):
     syllables = by_syllable(a, b)
     assert sum(one.errors_b for one in syllables) == totals[1].substitutions + totals[1].deletions
     assert {one.key: one.of for one in syllables} == {"ma1": 2, "ma3": 2, "shi4": 4}
-    for one in most_fixed(syllables, 3):
+    for one in most("fixed", syllables, 3):
         place = example(a, b, one.key)
         assert FOUR[place.utt][place.index] == one.key
-    assert {one.key for one in most_fixed(syllables, 9)}.isdisjoint(one.key for one in most_broken(syllables, 9))
+    assert {one.key for one in most("fixed", syllables, 9)}.isdisjoint(one.key for one in most("broken", syllables, 9))
 
 
 def test_changes_by_hand():
     a = scored({**FOUR, "a-2": ["shi4", "ma1"], "b-2": []})
     b = scored({**FOUR, "a-1": ["ma3"], "b-2": ["shi4"]})
-    assert [one[:1] + one[2:] for one in most_fixed(by_utterance(a, b), 9)] == [("a-2", 1, 0), ("b-2", 2, 1)]
-    assert most_broken(by_utterance(a, b), 9) == [("a-1", 1, 0, 1)]
-    assert most_fixed(by_speaker(a, b), 9) == [("b", 5, 2, 1)]
-    assert most_fixed(by_syllable(a, b), 9) == [("ma3", 2, 1, 0), ("shi4", 4, 2, 1)]
-    assert most_broken(by_syllable(a, b), 9) == [("ma1", 2, 0, 1)]
+    assert [one[:1] + one[2:] for one in most("fixed", by_utterance(a, b), 9)] == [("a-2", 1, 0), ("b-2", 2, 1)]
+    assert most("broken", by_utterance(a, b), 9) == [("a-1", 1, 0, 1)]
+    assert most("fixed", by_speaker(a, b), 9) == [("b", 5, 2, 1)]
+    assert most("fixed", by_syllable(a, b), 9) == [("ma3", 2, 1, 0), ("shi4", 4, 2, 1)]
+    assert most("broken", by_syllable(a, b), 9) == [("ma1", 2, 0, 1)]
     assert example(b, a, "ma1") == ("a-1", 0)

@@ -34,8 +34,9 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-def _distinct(values: list[Any]) -> list[Any]:
-    if len(set(values)) < len(values):
+def distinct(values: list[Any]) -> list[Any]:
+    """The values. Raises ValueError where one is there twice."""
+    if any(value in values[:number] for number, value in enumerate(values)):
         raise ValueError("the same value twice")
     return values
 
@@ -80,7 +81,7 @@ class Corpus(Strict):
 
     module: Name
     root: str | None = None
-    sets: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)] = ["train", "dev", "test"]
+    sets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)] = ["train", "dev", "test"]
     expected: dict[Names, PositiveInt] = {}  # utterances by set, or by sets a+b, as the corpus' documentation says
     skip_bad: bool = False  # leave out recordings that can't be used, and list them, instead of stopping
     pinyin: Pinyin = Pinyin()
@@ -256,10 +257,10 @@ class Decode(Strict):
     """Stages 5 and 6."""
 
     methods: Annotated[list[Literal["greedy", "prefix", "wfst"]], Field(min_length=1),
-                       AfterValidator(_distinct)] = ["greedy"]
+                       AfterValidator(distinct)] = ["greedy"]
     lm: Lm = Lm()
     # sets of the experiment's corpus, or of another one: seedlingo/test
-    sets: Annotated[list[SetName], Field(min_length=1), AfterValidator(_distinct)] = ["dev", "test"]
+    sets: Annotated[list[SetName], Field(min_length=1), AfterValidator(distinct)] = ["dev", "test"]
 
 
 class Experiment(Strict):

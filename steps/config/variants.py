@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from steps.common.errors import UserError
 from steps.common.yaml import check, load, read_yaml, yaml_files
-from steps.config.schema import NAME, Experiment, Name, Strict
+from steps.config.schema import NAME, Experiment, Name, Strict, distinct
 
 LONGEST_VALUE = 40  # characters of a value in a name
 MOST_EXPERIMENTS = 1000  # that one file may make
@@ -29,14 +29,8 @@ MOST_BASES = 20  # one on the base of another
 RESERVED = ("features", "log")  # folders of exp/ that belong to no experiment
 
 
-def _different(values: list[Any]) -> list[Any]:
-    if any(value in values[:number] for number, value in enumerate(values)):
-        raise ValueError("the same value twice")
-    return values
-
-
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_EXPERIMENTS), AfterValidator(_different)]
-Values = Annotated[list[Any], Field(min_length=1, max_length=MOST_EXPERIMENTS), AfterValidator(_different)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_EXPERIMENTS), AfterValidator(distinct)]
+Values = Annotated[list[Any], Field(min_length=1, max_length=MOST_EXPERIMENTS), AfterValidator(distinct)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z_]+(\.[A-Za-z_]+)*$")]
 
 

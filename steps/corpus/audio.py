@@ -224,25 +224,19 @@ def foreign_kind(path: str | os.PathLike) -> str | None:
     """What a file is that libsndfile does not read, by its first bytes, else by its name; None if that tells
     nothing."""
     suffix = os.path.splitext(path)[1].lower()
-    return next((kind for magic, kind in MAGIC if re.match(magic, _head(path), re.DOTALL)), FOREIGN.get(suffix))
+    return next((kind for magic, kind in MAGIC if re.match(magic, _bytes(path, 0), re.DOTALL)), FOREIGN.get(suffix))
 
 
-def _head(path: str | os.PathLike) -> bytes:
+def _bytes(path: str | os.PathLike, begin: int, whence: int = os.SEEK_SET) -> bytes:
+    """128 bytes of a file; none where it cannot be read."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
-        return file.read(64)
-    return b""
-
-
-def _tail(path: str) -> bytes:
-    """The last bytes of a file, where mp3 players write a tag."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        file.seek(-128, os.SEEK_END)
-        return file.read()
+        file.seek(begin, whence)
+        return file.read(128)
     return b""
 
 
 def _remedy(path: str) -> str:
-    head, kind, suffix = _head(path), foreign_kind(path), os.path.splitext(path)[1].lower()
+    head, kind, suffix = _bytes(path, 0)[:64], foreign_kind(path), os.path.splitext(path)[1].lower()
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "it is a page of the web, perhaps a server's error; download it again"
     if head.startswith(b"version https://git-lfs"):
@@ -256,7 +250,7 @@ def _remedy(path: str) -> str:
     if suffix == ".wav" and not head.startswith(WAVS):
         return ("it does not begin as a WAV does; get the file anew, or, if it holds samples alone, say what they are, "
                 f"such as: {_convert(path, '-f s16le -ar 16000 -ac 1 ')}")
-    if _tail(path).startswith(b"TAG"):
+    if _bytes(path, -128, os.SEEK_END).startswith(b"TAG"):  # as mp3 players write it
         return f"an ID3 tag stands at its end, where its format has none; convert it: {_convert(path)}"
     return "get the file anew" if suffix in READ else f"convert it: {_convert(path)}"
 

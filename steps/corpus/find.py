@@ -142,11 +142,7 @@ def load_module(name: str) -> ModuleType:
 
 def module_options(module: ModuleType, corpus: Corpus, name: str) -> Strict:
     """The corpus' `options:`, checked against the module's own schema; where it has none, there may be none."""
-    return check(corpus.options, getattr(module, "Options", NoOptions), f"{CONF / 'corpora' / name}.yaml: options")
-
-
-class NoOptions(Strict):
-    """Of a module without `Options`."""
+    return check(corpus.options, getattr(module, "Options", Strict), f"{CONF / 'corpora' / name}.yaml: options")
 
 
 def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, list[Utterance]]:

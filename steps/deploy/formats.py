@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from steps.deploy.recognizer import Phrase
@@ -53,15 +53,17 @@ def ctm(heard: Heard) -> str:
 
 def srt(heard: Heard) -> str:
     """SubRip subtitles."""
-    return "".join(f"{number}\n{_clock(line.begin, ',')} --> {_clock(line.end, ',')}\n{line.text}\n\n"
-                   for number, line in enumerate(_lines(heard.phrases), 1))
+    return "".join(f"{number}\n{cue}" for number, cue in enumerate(_cues(heard, ","), 1))
 
 
 def vtt(heard: Heard) -> str:
     """WebVTT subtitles."""
-    return "WEBVTT\n\n" + "".join(
-        f"{_clock(line.begin, '.')} --> {_clock(line.end, '.')}\n{line.text}\n\n"
-        for line in _lines(heard.phrases))
+    return "".join(["WEBVTT\n\n", *_cues(heard, ".")])
+
+
+def _cues(heard: Heard, point: str) -> Iterator[str]:
+    return (f"{_clock(line.begin, point)} --> {_clock(line.end, point)}\n{line.text}\n\n"
+            for line in _lines(heard.phrases))
 
 
 def textgrid(heard: Heard) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
-from steps.common.files import utf8_text, write_json
+from steps.common.files import utf8_text
 from steps.config.schema import Model, Train
 from steps.model.augment import Segment, Splicer, Take, augment, draw_time_factors, warped_frames
 from steps.model.network import frames_needed, out_frames
@@ -99,11 +99,6 @@ def read_buckets(exp_dir: Path) -> list[int]:
     if not whole or not buckets:
         raise UserError(f"{path}: not the lengths of a training's batches; train again")
     return buckets
-
-
-def write_buckets(exp_dir: Path, buckets: list[int]) -> None:
-    """Keep the padded lengths beside the model."""
-    write_json(exp_dir / "buckets.json", buckets)
 
 
 class Batch(NamedTuple):

@@ -24,7 +24,6 @@ from steps.common.process import cores, environment
 from steps.config.exp_dir import DIGEST, hash_of, is_same_training, move_aside
 from steps.config.load import Resolved, dump
 from steps.feats.archive import load_cmvn, save_cmvn
-from steps.model.batches import write_buckets
 from steps.model.layers import describe_kernels, kernels_for
 
 # MindSpore refuses a checkpoint that is larger than the free memory. It does not count the memory that holds cached
@@ -235,7 +234,7 @@ def begin(config: Resolved, exp_dir: Path, tokens: list[str], buckets: list[int]
     forget_sums(exp_dir, TRAINED + HISTORY)
     write_lines(exp_dir / "tokens.txt", (f"{token} {number}" for number, token in enumerate(tokens)))
     save_cmvn(exp_dir / "cmvn", load_cmvn(config.cmvn))
-    write_buckets(exp_dir, buckets)
+    write_json(exp_dir / "buckets.json", buckets)
     write_json(exp_dir / "inputs.json", {**read, DIGEST: hash_of(read)})
     with atomic_open(exp_dir / "config.yaml") as file:
         file.write(dump(config))

@@ -86,13 +86,6 @@ def frames_needed(labels: list[int]) -> int:
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
 
 
-def make_output(kind: str, hidden: int, tokens: list[str], make) -> nn.Cell:
-    """A layer (batch, frames, hidden) → (batch, frames, len(tokens)), `plain` or `factored`."""
-    if kind == "plain":
-        return nn.Dense(hidden, len(tokens))
-    return FactoredOutput(hidden, tokens, make)
-
-
 def row_names(kind: str, tokens: list[str]) -> list[str] | list[tuple[str, str]]:
     """The meaning of each row of the layer's weight and bias: a token, or in a factored one (kind of part, part)."""
     if kind == "plain":
@@ -212,7 +205,7 @@ class DFCNN(nn.Cell):
             dense.append(nn.Dense(width, size, activation="relu", weight_init="HeUniform"))
             width = size
         self.dense = nn.SequentialCell(dense) if dense else nn.Identity()
-        self.output = make_output(model.output, width, tokens, make)
+        self.output = nn.Dense(width, len(tokens)) if model.output == "plain" else FactoredOutput(width, tokens, make)
 
     def construct(self, x):
         """float32 (batch, frames, bins) → logits, float32 (batch, out_frames, tokens)."""

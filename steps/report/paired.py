@@ -1,7 +1,7 @@
 """The comparison of runs: baseline, paired bootstrap, verdicts; and changes by utterance, speaker and syllable."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import kaldialign
@@ -221,18 +221,11 @@ class Place(NamedTuple):
     index: int  # among the utterance's reference syllables
 
 
-def most_fixed(changes: list[Change], number: int) -> list[Change]:
-    """Those with most errors less."""
-    return _most(changes, number, lambda change: change.fixed)
-
-
-def most_broken(changes: list[Change], number: int) -> list[Change]:
-    """Those with most errors more."""
-    return _most(changes, number, lambda change: -change.fixed)
-
-
-def _most(changes: list[Change], number: int, gain: Callable[[Change], int]) -> list[Change]:
-    return sorted((one for one in changes if gain(one) > 0), key=lambda one: (-gain(one), one.of, one.key))[:number]
+def most(way: str, changes: list[Change], number: int) -> list[Change]:
+    """Those with most errors less (`fixed`) or more (`broken`)."""
+    sign = {"fixed": 1, "broken": -1}[way]
+    found = (one for one in changes if sign * one.fixed > 0)
+    return sorted(found, key=lambda one: (-sign * one.fixed, one.of, one.key))[:number]
 
 
 def by_utterance(a: Scored, b: Scored) -> list[Change]:

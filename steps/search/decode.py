@@ -203,23 +203,14 @@ def decode_in_parts(exp_dir: Path, feature_dir: Path, method: str, part: str) ->
 
 
 def _decode_part(exp_dir: Path, scp: Path, method: str, part: str, utts: list[str]) -> Decoded:
-    feats = _reader(scp)
-    return decode_set(_model(exp_dir), load_resolved(exp_dir).features, {utt: feats[utt] for utt in utts},
-                      _search(exp_dir, method, part), "decoding")
+    model, feats, search = _at_work(exp_dir, scp, method, part)
+    return decode_set(model, load_resolved(exp_dir).features, {utt: feats[utt] for utt in utts}, search, "decoding")
 
 
-@functools.cache
-def _reader(scp: Path) -> FeatureReader:
-    return FeatureReader(scp)
-
-
-@functools.cache
-def _model(exp_dir: Path) -> Acoustic:
+@functools.cache  # for all parts that a process gets
+def _at_work(exp_dir: Path, scp: Path, method: str, part: str) -> tuple[Acoustic, FeatureReader, Search]:
     from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import
 
-    return AcousticModel(exp_dir)
-
-
-@functools.cache
-def _search(exp_dir: Path, method: str, part: str) -> Search:
-    return make_search(exp_dir / "graph", method, _model(exp_dir).tokens, chosen_weights(exp_dir, method, part))
+    model = AcousticModel(exp_dir)
+    search = make_search(exp_dir / "graph", method, model.tokens, chosen_weights(exp_dir, method, part))
+    return model, FeatureReader(scp), search

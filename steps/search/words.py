@@ -18,7 +18,7 @@ from steps.common.files import utf8_lines
 from steps.common.parallel import default_jobs, ordered_map, track
 from steps.config.schema import GENERAL, Pinyin
 from steps.text.normalize import is_hanzi
-from steps.text.reading import Reader
+from steps.text.reading import reader_of
 from steps.text.syllables import from_marked, normalize
 
 DOCUMENTS = 0.2  # share of the frequencies by document in the general list's, beside those by word
@@ -169,14 +169,11 @@ def readings_of(counts: Mapping[str, int], policies: Iterable[Pinyin] = POLICIES
 def _read(policies: Iterable[Pinyin], words: list[str]) -> list[set[Syllables]]:
     """The readings of words; none of those that hold a character which the dictionary does not know."""
     found: list[set[Syllables]] = [set() for _ in words]
-    for reader in map(_reader, policies):
+    for reader in map(reader_of, policies):
         for readings, syllables in zip(found, reader.syllables_of(words), strict=True):
             if syllables:
                 readings.add(tuple(syllables))
     return found
-
-
-_reader = functools.cache(Reader)
 
 
 def _of_character(character: str, in_words: Counter[str]) -> dict[Syllables, float]:

@@ -6,6 +6,7 @@ the characters around it, and the dictionary's first reading. `dictionary: early
 characters are read as the simplified ones in their place.
 """
 
+import functools
 import itertools
 import math
 import re
@@ -232,6 +233,9 @@ class Reader:
         return ({at: syllable for at, syllable in particles.items() if at in run.alone}
                 | again | grammar.able_liao(clause) | grammar.attained_zhao(clause)
                 | strong_readings(clause.text))
+
+
+reader_of = functools.cache(Reader)  # by policy
 
 
 def _as_written(words: list[Word], clause: str) -> list[Word]:

@@ -15,7 +15,7 @@ from steps.corpus.table import read_table
 from steps.text import syllables
 from steps.text.normalize import Normalized, normalize
 from steps.text.phrases import neutral_bases
-from steps.text.reading import Doubt, Reader, Word
+from steps.text.reading import Doubt, Reader, Word, reader_of
 
 CHUNK = 1000  # utterances a process is handed at once
 SMALL = 4 * CHUNK  # below this, starting processes costs more than it saves
@@ -69,7 +69,7 @@ def _chunks(items: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]
 
 
 def _read_chunk(policy: Pinyin, chunk: list[tuple[str, str]]) -> list[Reading]:
-    reader = _reader(policy)
+    reader = reader_of(policy)
     texts = [_readable(reader, raw) for _, raw in chunk]
     read = iter(reader.read([clause for clauses, _, _ in texts for clause in clauses]))
     readings = []
@@ -78,9 +78,6 @@ def _read_chunk(policy: Pinyin, chunk: list[tuple[str, str]]) -> list[Reading]:
         readings.append(Reading(utt, [word for words, _ in mine for word in words], changed, unread,
                                 tuple(doubt for _, doubts in mine for doubt in doubts)))
     return readings
-
-
-_reader = functools.cache(Reader)
 
 
 def _readable(reader: Reader, raw: str) -> Normalized:
