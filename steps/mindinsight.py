@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steps.common.errors import UserError, run
 
-LOCK = Path(__file__).with_name("mindinsight.lock")
+LOCK = Path(__file__).parents[1] / "requirements-mindinsight.lock"
 ENVIRONMENT = Path(".venv-mindinsight")
 
 
