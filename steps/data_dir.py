@@ -159,7 +159,10 @@ def fix(data_dir: Path, audio: Audio = "header") -> Fixed:
     hopeless = speaker_order_fault(kept["utt2spk"]) if kept["utt2spk"] else "nothing would be left"
     if hopeless:
         raise UserError(f"{data_dir}: {hopeless}\n  " + "\n  ".join(said))
-    _back_up(data_dir, [*tables, *SPK_TABLES])
+    (data_dir / BACKUP).mkdir(exist_ok=True)
+    for path in [data_dir / name for name in (*tables, *SPK_TABLES)]:
+        if path.exists():
+            shutil.copy2(path, data_dir / BACKUP / path.name)
     _write(data_dir, kept, said)
     if (data_dir / SUMS).exists():
         write_sums(data_dir, SUMMED)
@@ -193,13 +196,6 @@ def _unusable(tables: dict[str, dict[str, str]]) -> dict[str, str]:
         elif wrong:
             why[utt] = wrong[0]
     return why
-
-
-def _back_up(data_dir: Path, names: list[str]) -> None:
-    (data_dir / BACKUP).mkdir(exist_ok=True)
-    for name in names:
-        if (data_dir / name).exists():
-            shutil.copy2(data_dir / name, data_dir / BACKUP / name)
 
 
 def _write(data_dir: Path, tables: dict[str, dict[str, str]], said: list[str]) -> None:

@@ -91,7 +91,8 @@ def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexi
         summary.syllables.update(syllables)
         summary.doubts += [(doubt.odds[0][1], f"{reading.utt}: {doubt}") for doubt in reading.doubts if own is None]
         summary.rare += [f"{reading.utt}: {hanzi} {syllable}" for word in words if own is None
-                         for hanzi, syllable in zip(word.written, word.syllables, strict=False) if is_rare(hanzi)]
+                         for hanzi, syllable in zip(word.written, word.syllables, strict=False)
+                         if not is_basic(hanzi) and not is_basic(simplified(hanzi))]
         if lexicon is not None:
             lexicon.add(words)
         yield reading.utt, syllables
@@ -190,12 +191,6 @@ class Lexicon:
         return [" ".join((word, *syllables)) for word in self.words() for syllables in sorted(self._readings[word])]
 
 
-def is_rare(hanzi: str) -> bool:
-    """Whether a character, simplified, is not among those of GB 2312, so that dictionaries may have its reading wrong.
-    """
-    return not is_basic(hanzi) and not is_basic(simplified(hanzi))
-
-
 def write_lang(lang: Path, lexicon: Lexicon, train_syllables: Iterable[str]) -> None:
     forget_sums(lang, FILES)
     write_lines(lang / "lexicon.txt", lexicon.lines())
@@ -216,7 +211,7 @@ class SetSummary:
     changed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # kind to utterances
     unread: dict[str, tuple[str, ...]] = field(default_factory=dict)  # utterance to characters and words, left out
     doubts: list[tuple[float, str]] = field(default_factory=list)  # readings that are guesses, by their probability
-    rare: list[str] = field(default_factory=list)  # characters that are rare, with their utterances
+    rare: list[str] = field(default_factory=list)  # characters that GB 2312 lacks, which dictionaries may have wrong
     uneven: list[str] = field(default_factory=list)  # utterances with other than one shipped syllable a character
 
     def line(self, train: Counter[str]) -> str:
@@ -270,13 +265,10 @@ class SetSummary:
             return (f"{directory}/pinyin: the corpus' own, or mended by hand, lacks {len(self.unread)} of the {total} "
                     f"utterances of text: {utts}")
         counts = Counter(what for found in self.unread.values() for what in found)
-        found = ", ".join(f"{_name(what)} {n}×" for what, n in counts.most_common(SHOWN))
+        named = {what: what if len(what) > 1 else f"{what} (U+{ord(what):04X})" for what in counts}
+        found = ", ".join(f"{named[what]} {n}×" for what, n in counts.most_common(SHOWN))
         return (f"{directory}/text: {len(self.unread)} of {total} utterances cannot be read aloud: "
                 f"{found or 'no words'}; in {utts}")
-
-
-def _name(what: str) -> str:
-    return what if len(what) > 1 else f"{what} (U+{ord(what):04X})"
 
 
 def _commonest(counts: Counter[str]) -> str:

@@ -53,7 +53,8 @@ def reading_aloud(text: str) -> ReadingAloud:
 def _from_hanzi(text: str) -> ReadingAloud:
     citation, spoken = (_reading(text, Pinyin(sandhi=sandhi)) for sandhi in ("citation", "spoken"))
     tones = [tuple(dict.fromkeys(both)) for both in zip(citation.syllables, spoken.syllables, strict=True)]
-    words = [(word.written, _graphemes(word.written, len(word.syllables))) for word in citation.words]
+    words = [(word.written, list(word.written) if len(word.written) == len(word.syllables) else
+              [word.written] + [""] * (len(word.syllables) - 1)) for word in citation.words]
     return _made(text, words, tones)
 
 
@@ -63,10 +64,6 @@ def _reading(text: str, policy: Pinyin) -> Reading:
         raise UserError(f"text {text!r}: no reading is known for {reading.unread[0]!r}; "
                         "write it in other hanzi, or the whole text in pinyin such as ni3 hao3")
     return reading
-
-
-def _graphemes(word: str, syllables: int) -> list[str]:
-    return list(word) if len(word) == syllables else [word] + [""] * (syllables - 1)
 
 
 def _from_pinyin(text: str) -> ReadingAloud:

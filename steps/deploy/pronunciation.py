@@ -156,7 +156,9 @@ def azure(assessment: Assessment, tokens: list[str]) -> dict[str, Any]:
               for number in range(len(words))]
     for at, one in reversed(list(enumerate(assessment.heard))):
         if one.target is None:
-            words.insert(sum(place < at for place in places), _inserted(tokens[one.token], assessment.spans[at]))
+            words.insert(sum(place < at for place in places), {
+                "Word": tokens[one.token], **_times(assessment.spans[at]),
+                "PronunciationAssessment": {"ErrorType": "Insertion"}})
     begin, end = _extent(assessment.spans)
     return {
         "RecognitionStatus": "Success",
@@ -213,10 +215,6 @@ def _phonemes(target: Target, verdict: Verdict, span: Span | None) -> list[dict[
         "Part": part,
         "Said": getattr(verdict.heard, part),
     } for part in PARTS if part != "initial" or wanted.initial or verdict.heard.initial]
-
-
-def _inserted(syllable: str, span: Span | None) -> dict[str, Any]:
-    return {"Word": syllable, **_times(span), "PronunciationAssessment": {"ErrorType": "Insertion"}}
 
 
 def _times(span: Span | None) -> dict[str, int]:

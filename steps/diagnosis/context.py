@@ -76,7 +76,7 @@ class Context:
         self.minutes = minutes
         self.pinyin = cache(self._pinyin)
         self.frames = cache(self._frames)
-        self.raw_feats = cache(self._raw_feats)
+        self.raw_feats = cache(lambda part: dict(self.stream(part, SAMPLE)))  # (frames, bins), as stored
         self.feats = cache(self._feats)
 
     @cached_property
@@ -113,12 +113,8 @@ class Context:
         for utt in spread_sample(list(reader), most):
             yield utt, reader[utt]
 
-    def _raw_feats(self, part: str) -> dict[str, np.ndarray]:
-        """Features as stored, float32 (frames, bins), of a sample of the set `part`."""
-        return dict(self.stream(part, SAMPLE))
-
     def _feats(self, part: str) -> dict[str, np.ndarray]:
-        """The same normalised, as the network gets them."""
+        """`raw_feats` normalised, as the network gets them."""
         mean, std = self.mean_std
         cmn_frames = self.config.features.cmn_frames
         return {utt: apply_cmvn(feats, mean, std, cmn_frames).astype(np.float32)
