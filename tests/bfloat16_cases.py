@@ -62,7 +62,7 @@ def test_conv_equals_float64(kernels, shape):
     batch, frames, bins, channels, out, stride, kernel = shape
     net = Narrowed(kernels.conv(channels, out, stride, kernel))
     weight = net.net.weight.asnumpy()
-    for length in (frames, frames + 3, frames):
+    for length in (frames, frames + 3, frames) if channels == 16 else [frames]:  # each is compiled anew
         x = sample(1, batch, length, bins, channels)
         w = sample(2, batch, -(-length // stride[0]), -(-bins // stride[1]), out)
         y, dx, (dweight,) = run(net, x, w)
@@ -89,7 +89,7 @@ def test_norm_equals_float64(kernels, name, shape):
     net = Narrowed(getattr(kernels, name)(shape[-1]))
     for parameter in (net.net.gamma, net.net.beta):
         parameter.set_data(ms.Tensor(rng.uniform(0.5, 2, parameter.shape).astype(np.float32)))
-    for frames in (shape[1], shape[1] + 2):
+    for frames in (shape[1], shape[1] + 2) if shape[-1] == 16 else shape[1:2]:
         x = rounded(3 * rng.standard_normal((shape[0], frames, *shape[2:])) + rng.uniform(-5, 5, shape[-1]))
         w, before = sample(5, *x.shape), net.net.moving_mean.asnumpy().copy()
         y, dx, gradients = run(net, x, w)

@@ -192,7 +192,8 @@ def with_rate(bench, rate):
 @pytest.mark.parametrize(("rate", "severities", "words"), [
     (0.01, ["ok"], "learns at 0.01"), (30.0, ["warning", "error"], "too high"),
     (1e-4, ["warning", "error"], "too low")])
-def test_the_sweep_sees_rates_that_are_too_high_or_low(bench, rate, severities, words):
+def test_the_sweep_sees_rates_that_are_too_high_or_low(bench, monkeypatch, rate, severities, words):
+    monkeypatch.setattr(sweep, "STEPS", (60, 60))  # enough for so few syllables
     finding = sweep.check_rate(with_rate(bench, rate))
     assert finding.severity in severities and words in finding.finding, (finding.finding, finding.evidence)
     assert len(finding.figures) == 2
@@ -229,7 +230,7 @@ def test_what_a_finished_training_has_left(tiny, tmp_path, monkeypatch):
     before = Bench(Context(load_experiment("tiny"), tmp_path))
     for check in (check_output, check_alignment, check_norm):
         assert check(before).severity == "skipped" and "no checkpoint" in check(before).finding
-    before.train(0.01 * sweep.shape(160), before.batches)
+    before.train(0.01 * sweep.shape(80), before.batches)
     save_weights(tmp_path / "final.ckpt", named_parameters(before.network), {})
     after = Bench(Context(load_experiment("tiny"), tmp_path))
     for name in ("feats", "raw_feats", "pinyin"):  # too few of dev's are short enough
@@ -289,6 +290,7 @@ def test_an_error_in_the_data_spares_the_network_its_checks(context, monkeypatch
 
 def test_the_script(tiny, context, bench, monkeypatch, capsys):
     monkeypatch.setattr(diagnose, "Context", lambda *_: context)
+    monkeypatch.setattr(context, "minutes", 0.01)  # tests above train for longer
     monkeypatch.setattr(diagnose, "Bench", lambda _: bench)
     monkeypatch.setattr("sys.argv", ["diagnose", "tiny", "--strict"])
     diagnose.main()
