@@ -34,6 +34,7 @@ def exp_dir(monkeypatch, tmp_path):
         write_features(Path("exp/features/toy_fbank") / part, HEARD)
     monkeypatch.setattr("steps.search.words.general_words", lambda: GENERAL)
     monkeypatch.setattr("steps.search.lm.newspaper_clauses", lambda: [["你好", "中国"]])
+    monkeypatch.setattr("steps.search.lm.SAMPLE", 2000)
     grids = {"prefix": {"weight": (0.1, 0.5), "insertion": (0.0,)}, "wfst": {"scale": (1.0,), "blank_penalty": (0.0,)}}
     monkeypatch.setattr(tune, "GRIDS", grids)
     return exp_dir
@@ -159,13 +160,14 @@ def test_fit_leaves_out_what_a_model_does_not_know():
     assert perplexity(model, [["好", "无", "中国", "什么"]]) > 1e6
 
 
-def test_random_text_has_the_words_shares_and_the_sentences_length():
-    text = random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0, 4000)
+def test_random_text_has_the_words_shares_and_the_sentences_length(monkeypatch):
+    monkeypatch.setattr("steps.search.lm.SAMPLE", 4000)
+    text = random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0)
     words = [syllable for line in text for syllable in line if syllable != "guo2"]
     assert set(words) == {"zhong1", "hao3"}  # hao4 is no token
     assert words.count("zhong1") / len(words) == pytest.approx(300 / (300 + 100 / (1 + 0.368)), abs=0.03)
     assert len(words) / len(text) == pytest.approx(4, rel=0.1)
-    assert text == random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0, 4000)
+    assert text == random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0)
 
 
 def test_dev_weighs_the_sources(monkeypatch):

@@ -129,8 +129,8 @@ def unigram(words: list[str], counts: Mapping[str, int], length: float) -> NGram
 
 
 def random_text(lexicon: Sequence[Readings], counts: Mapping[str, int], syllables: Sequence[str], length: float,
-                power: float, size: int = SAMPLE) -> list[tuple[str, ...]]:
-    """Sentences of syllables, made of words drawn at random by their counts to a power; always the same ones.
+                power: float) -> list[tuple[str, ...]]:
+    """Sentences of syllables, of SAMPLE words drawn at random by their counts to a power; always the same ones.
 
     Words with a syllable that is not among `syllables` are left out.
     """
@@ -143,7 +143,7 @@ def random_text(lexicon: Sequence[Readings], counts: Mapping[str, int], syllable
                 spellings.append(spelling)
                 weights.append(counts[word] ** power * math.exp(log_prob) / total)
     draw = np.random.default_rng(1)
-    drawn = draw.choice(len(spellings), size, p=np.array(weights) / sum(weights)).tolist() if spellings else []
+    drawn = draw.choice(len(spellings), SAMPLE, p=np.array(weights) / sum(weights)).tolist() if spellings else []
     ends = np.flatnonzero(draw.random(len(drawn)) < 1 / max(1.0, length)) + 1
     return [tuple(syllable for number in drawn[begin:end] for syllable in spellings[number])
             for begin, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
