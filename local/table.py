@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.config.schema import Corpus, Strict
 from steps.corpus.find import beside_them, named_root
 from steps.corpus.rows import Row, find_column, half_width, read_rows
@@ -216,10 +216,11 @@ def drawn_sets(path: Path, utterances: Sequence[Utterance]) -> list[str]:
         of_speaker = split_speakers(speakers)
         return [of_speaker[each.spk] for each in utterances]
     sentences = {each.text or each.pinyin for each in utterances}
+    few = f"{path}: {counted(len(speakers), 'speaker')}"
     if len(sentences) < 3:
-        raise UserError(f"{path}: {len(speakers)} speakers with {len(sentences)} sentences can't be split into train, "
-                        f"dev and test: three of either are needed, or a column `set`")
-    print(f"warning: {path}: {len(speakers)} speakers can't be split into train, dev and test, so the sentences are: "
-          f"the results will be those of speakers whom training has heard", file=sys.stderr)
+        raise UserError(f"{few} with {counted(len(sentences), 'sentence')} can't be split into train, dev and test: "
+                        f"three of either are needed, or a column `set`")
+    print(f"warning: {few} can't be split into train, dev and test, so the sentences are: the results will be those of "
+          f"speakers whom training has heard", file=sys.stderr)
     of_sentence = split_speakers(sentences)
     return [of_sentence[each.text or each.pinyin] for each in utterances]

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from steps.common.errors import UserError, run
+from steps.common.errors import UserError, counted, run
 from steps.common.process import output_lock
 from steps.config.exp_dir import finished_training
 from steps.config.load import set_argument
@@ -30,9 +30,10 @@ def main() -> None:
         out_dir = args.exp_dir / "ali" / part
         aligned = align_set(AcousticModel(args.exp_dir), config.features, feats, pinyin, f"aligning {part}")
         write_aligned(out_dir, aligned)
-        print(f"{out_dir}/ctm: {len(aligned.times)} utterances; a syllable's spike lies {aligned.place:.0%} into it")
+        print(f"{out_dir}/ctm: {counted(len(aligned.times), 'utterance')}; a syllable's spike lies "
+              f"{aligned.place:.0%} into it")
         for why, utts in aligned.left_out.items():
-            print(f"left out {len(utts)} utterances, such as {utts[0]}: {why}")
+            print(f"left out {counted(len(utts), 'utterance')}, such as {utts[0]}: {why}")
 
 
 if __name__ == "__main__":

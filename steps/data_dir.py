@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from steps.common.checksums import SUMS, write_sums
-from steps.common.errors import UserError, run
+from steps.common.errors import UserError, counted, run
 from steps.common.parallel import count
 from steps.common.yaml import load
 from steps.config.schema import Features
@@ -146,7 +146,7 @@ def fix(data_dir: Path, audio: Audio = "header") -> Fixed:
     if "text" in tables:
         narrow = {utt: half_width(text) for utt, text in tables["text"].items()}
         if changed := [utt for utt, text in tables["text"].items() if narrow[utt] != text]:
-            said.append(f"text: brought to half width: {len(changed)} utterances, such as {changed[0]}")
+            said.append(f"text: brought to half width: {counted(len(changed), 'utterance')}, such as {changed[0]}")
         tables["text"] = narrow
     total = len(set().union(*tables.values()))
     why = _unusable(tables)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.checksums import AGAIN, check_sums, forget_sums, write_sums
-from steps.common.errors import run
+from steps.common.errors import counted, run
 from steps.common.files import write_json
 from steps.common.process import output_lock
 from steps.config.load import Resolved, load_experiment
@@ -102,7 +102,7 @@ def _tell(folder: Path, lexicon: Sequence[Readings], told: dict) -> None:
             perplexity, unknown = (told[name][key].get("mixed") for key in ("dev_perplexity", "dev_unknown"))
             of_dev = f"; perplexity of dev {perplexity:.1f}, {100 * unknown:.1f} % of it unknown" if perplexity else ""
             print(f"{folder}/{name}.arpa: {sum(told[name]['ngrams'])} n-grams of {weights}{of_dev}")
-    print(f"{folder}: {len(lexicon)} words")
+    print(f"{folder}: {counted(len(lexicon), 'word')}")
 
 
 if __name__ == "__main__":

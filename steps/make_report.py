@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from steps.common.errors import run
+from steps.common.errors import counted, run
 from steps.common.files import atomic_open, remove_leftovers
 from steps.config.load import Resolved, dump
 from steps.corpus.table import read_numbers
@@ -104,11 +104,11 @@ def _training(results: Results) -> str:
     if not len(history):
         return ""
     last = history.iloc[-1]
-    parts = [f"{last['epoch']:.0f} epochs"]
-    parts += [f"{last['steps']:.0f} steps"] if "steps" in history else []
+    parts = [counted(round(last["epoch"]), "epoch")]
+    parts += [counted(round(last["steps"]), "step")] if "steps" in history else []
     parts += [f"{last['seconds'] / 60:.1f} minutes"] if "seconds" in history else []
     cores = results.env.get("cores", "?")
-    machine = f"{cores} {'core' if cores == 1 else 'cores'} of {results.env.get('processor', 'an unknown processor')}"
+    machine = f"{counted(cores, 'core')} of {results.env.get('processor', 'an unknown processor')}"
     return f"{', '.join(parts)} on {machine}."
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steps.common.checksums import AGAIN, SUMS, check_sums, forget_sums, write_sums
-from steps.common.errors import UserError, run
+from steps.common.errors import UserError, counted, run
 from steps.common.files import write_lines
 from steps.common.parallel import track
 from steps.common.process import output_lock
@@ -143,7 +143,7 @@ def _tell(path: Path, summaries: list[SetSummary], train: Counter[str]) -> None:
     print(*lines, f"details: {path}", sep="\n")
     doubtful = sum((summary.doubtful() for summary in summaries), Counter())
     if doubtful:
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(doubtful.items()))
+        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(doubtful.items()))
         print(f"doubtful readings: {counts}; look at them in {path} before you train. What is wrong is mended by "
               f"pinyin.user_dict, or in <set>/pinyin by hand")
     write_lines(path, [*lines, *(line for summary in summaries for line in summary.details(train))])
@@ -218,14 +218,15 @@ class SetSummary:
         """The summary on one line; `train` holds the syllables of the training set."""
         oov = self.out_of_tokens(train)
         total = sum(self.syllables.values())
-        parts = [f"{self.name}: {self.utterances} utterances", f"{total} syllables", f"{len(self.syllables)} distinct",
+        parts = [f"{self.name}: {counted(self.utterances, 'utterance')}", counted(total, "syllable"),
+                 f"{len(self.syllables)} distinct",
                  f"{sum(oov.values())} ({len(oov)} distinct) not in train" + _commonest(oov),
                  "pinyin of the corpus" if self.shipped else "pinyin derived"]
         parts += [f"{kind} normalised in {len(utts)}" for kind, utts in sorted(self.changed.items())]
         if self.doubts:
-            parts.append(f"{len(self.doubts)} readings are guesses")
+            parts.append(f"{counted(len(self.doubts), 'guessed reading')}")
         if self.rare:
-            parts.append(f"{len(self.rare)} rare characters")
+            parts.append(counted(len(self.rare), "rare character"))
         if self.uneven:
             parts.append(f"{len(self.uneven)} with other than one syllable a character")
         if self.unread:

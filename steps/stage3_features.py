@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from steps.common.checksums import AGAIN, SUMS, check_sums, forget_sums, write_sums
-from steps.common.errors import UserError, run
+from steps.common.errors import UserError, counted, run
 from steps.common.files import GONE, megabytes, size_and_time, write_lines
 from steps.common.parallel import default_jobs, on_cluster, positive
 from steps.common.process import output_lock
@@ -49,10 +49,11 @@ def extract_all(data_dir: Path, beside: Path, out_dir: Path, sets: list[str], co
     for part in sets:
         done = extract_set(data_dir / part, beside / part, config, jobs, named=out_dir / part)
         formats += done.formats
-        print(f"{out_dir / part}: {done.formats.total()} utterances, {int(done.stats[0, -1])} frames "
+        print(f"{out_dir / part}: {counted(done.formats.total(), 'utterance')}, {int(done.stats[0, -1])} frames "
               f"of {config.num_bins} bins", flush=True)
         if done.skipped:
-            print(f"{out_dir / part}: left out {len(done.skipped)} utterances, see {out_dir / part / 'skipped'}")
+            print(f"{out_dir / part}: left out {counted(len(done.skipped), 'utterance')}, see "
+                  f"{out_dir / part / 'skipped'}")
         for doubt, utts in done.doubts.items():
             print(f"warning: {out_dir / part}: {len(utts)} of {done.formats.total()} utterances, such as {utts[0]}: "
                   f"{doubt}", file=sys.stderr)
@@ -114,8 +115,8 @@ def tell_conversions(formats: Counter, sample_rate: int) -> None:
     for (rate, channels), count in sorted(formats.items()):
         words = [f"resampled to {sample_rate} Hz"] * (rate != sample_rate) + ["mixed down to one"] * (channels > 1)
         if words:
-            of = f"{rate} Hz, {channels} channel{'s' * (channels > 1)}"
-            print(f"{count} files of {of}: {', '.join(words)}", file=sys.stderr)
+            of = f"{rate} Hz, {counted(channels, 'channel')}"
+            print(f"{counted(count, 'file')} of {of}: {', '.join(words)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

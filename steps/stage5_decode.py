@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from steps.common.errors import run
+from steps.common.errors import counted, run
 from steps.common.files import sha256, utf8_lines
 from steps.common.parallel import on_cluster
 from steps.common.process import git_commit, output_lock
@@ -69,7 +69,8 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
         "checkpoint_hash": checkpoint_hash,
         "tokens_hash": sha256(args.exp_dir / "tokens.txt"),
     })
-    print(f"{out_dir}: {len(decoded.found)} utterances, {audio_seconds:.0f} s of audio in {decoded.seconds:.1f} s")
+    print(f"{out_dir}: {counted(len(decoded.found), 'utterance')}, {audio_seconds:.0f} s of audio in "
+          f"{decoded.seconds:.1f} s")
     warn_if_silent(decoded)
 
 

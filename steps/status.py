@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from steps.common.checksums import SUMS, result_folders, wrong_files
-from steps.common.errors import UserError, run
+from steps.common.errors import UserError, counted, run
 from steps.common.files import megabytes
 from steps.common.parallel import track
 from steps.corpus.table import doubtful
@@ -67,7 +67,7 @@ def verify() -> None:
             print(f"note: {said}", file=sys.stderr)
     if faults:
         raise UserError("\n  ".join(faults) + "\n  run the stages that write them again")
-    print(f"{len(listed)} folders of results are as they were written")
+    print(f"{counted(len(listed), 'folder')} of results: all files are as they were written")
 
 
 def show(standing: Standing, console: Console) -> None:

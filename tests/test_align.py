@@ -92,7 +92,7 @@ def test_the_script_aligns_what_it_can(monkeypatch, tmp_path, capsys):
         "amy-1": ["ni3", "hao3"], "amy-2": ["zhong1", "guo2"]}
     left_out = json.loads((exp_dir / "ali/test/ali.json").read_text())["left_out"]
     assert list(left_out.values()) == [["bob-1"], ["bob-2"]]  # shi4 is no token; 4 syllables in 3 frames
-    assert "left out 1 utterances, such as bob-2" in capsys.readouterr().out
+    assert "left out 1 utterance, such as bob-2" in capsys.readouterr().out
 
 
 def test_an_unknown_set_is_named(monkeypatch, tmp_path):

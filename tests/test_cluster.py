@@ -21,7 +21,7 @@ from small_experiment import run_script
 from tiny_corpus import write_tiny, write_untrained
 
 from steps import stage3_features, stage5_decode
-from steps.common import cluster
+from steps.common import cluster, parallel
 from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.common.parallel import CLUSTER, ordered_map
@@ -319,3 +319,11 @@ def test_it_is_no_experiment(project):
     write_lines("conf/mine.yaml", [])
     assert experiment_names(Path("conf")) == ["mine"]
     assert load(CLUSTER, cluster.Cluster).scheduler == "tcp://127.0.0.1:8786"
+
+
+def test_the_eta_leaves_the_first_item_out(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(parallel.time, "monotonic", lambda: now[0])
+    for seconds in parallel.track([60, 10, 10, 10], 13, "decoding"):
+        now[0] += seconds
+    assert capsys.readouterr().err == "decoding: 3 of 13, ETA 100 s\n"

@@ -421,7 +421,7 @@ def test_table_faults_name_lines(project, monkeypatch):
     (root / "own.csv").write_bytes("audio,speaker,text\na.wav,anna,你好\n".encode("gbk"))
     assert "not UTF-8" in refused(monkeypatch, "table")
     lines(root / "own.csv", "audio,speaker,text", "anna 0.ogg,anna,你好", "anna 1.ogg,anna,你好")
-    assert "1 speakers with 1 sentences can't be split" in refused(monkeypatch, "table")
+    assert "1 speaker with 1 sentence can't be split" in refused(monkeypatch, "table")
 
 
 def test_magicdata_noise_marks(project, monkeypatch, capsys):

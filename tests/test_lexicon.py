@@ -67,7 +67,7 @@ def test_files_of_a_corpus_without_pinyin(data_dir, capsys):
     assert [word for word, _ in words[1:-3]] == sorted({line.split()[0] for line in lexicon})
     assert before == {name: (data_dir / name / "text").read_bytes() for name in SETS}
     said = capsys.readouterr().out
-    assert "dev: 1 utterances, 5 syllables, 5 distinct, 3 (3 distinct) not in train" in said
+    assert "dev: 1 utterance, 5 syllables, 5 distinct, 3 (3 distinct) not in train" in said
     assert "digits normalised in 1" in said
     assert read(data_dir / "lang/report.txt")[:3] == said.splitlines()[:3]
 
@@ -119,8 +119,8 @@ def test_the_report_tells_what_was_normalised_guessed_and_what_train_lacks(data_
     assert "train: reading guessed: a_3: 想听歌曲[卷]珠帘: juan3 0.85 juan4 0.15" in report
     assert "train: rare character: a_4: 喆 zhe2" in report
     said = capsys.readouterr().out
-    assert "readings are guesses, 1 rare characters" in said
-    assert "1 rare characters, 1 texts with digits, 1 texts with latin; look at them" in said
+    assert "guessed readings, 1 rare character" in said
+    assert "rare characters 1, texts with digits 1, texts with latin 1; look at them" in said
 
 
 def test_a_second_run_changes_nothing(data_dir):

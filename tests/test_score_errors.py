@@ -71,7 +71,7 @@ def test_rates_of_nothing():
 
 
 @pytest.mark.parametrize(("refs", "hyps", "said"), [
-    ({"a": [], "b": []}, {"a": []}, "hyp: lacks 1 utterances that ref has, such as b"),
+    ({"a": [], "b": []}, {"a": []}, "hyp: lacks 1 utterance that ref has, such as b"),
     ({"a": []}, {"a": [], "c": [], "d": []}, "ref: lacks 2 utterances that hyp has, such as c, d"),
 ])
 def test_sets_must_match(refs, hyps, said):

@@ -128,7 +128,7 @@ def test_wer_of_nothing_decoded():
 
 def test_reference_that_was_not_decoded(monkeypatch, exp_dir):
     write_table("data/toy/test/pinyin", {**REFERENCE, "bob-3": "ni3"})
-    with pytest.raises(UserError, match=r"decode/test_greedy/pinyin: lacks 1 utterances .* such as bob-3"):
+    with pytest.raises(UserError, match=r"decode/test_greedy/pinyin: lacks 1 utterance .* such as bob-3"):
         run_script(monkeypatch, score, str(exp_dir), "test")
 
 

@@ -186,10 +186,13 @@ def step_log(precision="fp32", network=None, dev=None):
                            Workers()), {})
     log._write = lambda *_: None
 
-    def feed(loss, norm):
+    def feed(loss, norm, frames=8, work=lambda: None):
         outputs = [ms.Tensor(np.float32(value)) for value in (loss, norm)]
-        params = SimpleNamespace(cur_epoch_num=2, net_outputs=outputs)
-        log.on_train_step_end(SimpleNamespace(original_args=lambda: params))
+        params = SimpleNamespace(cur_epoch_num=2, net_outputs=outputs, train_dataset_element=[np.zeros((1, frames, 1))])
+        context = SimpleNamespace(original_args=lambda: params)
+        log.on_train_step_begin(context)
+        work()
+        log.on_train_step_end(context)
 
     return log, feed
 
@@ -224,6 +227,22 @@ def test_the_first_step_that_is_not_finite_ends_the_training(loss, norm):
     with pytest.raises(UserError, match=r"epoch 2, step 12, at learning rate 6e-05; .*was 0\.25 .* epoch 1 is kept.*"
                                         r"steps\.diagnose x"):
         feed(loss, norm)
+
+
+def test_steps_that_compile_do_not_count_for_the_eta(monkeypatch, capsys):
+    from steps.model import callbacks
+
+    now = [0.0]
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
+    log, feed = step_log()
+    total = log._total - log._before
+    for step, (frames, seconds) in enumerate([(8, 60), (16, 90), (8, 1), (16, 2), (8, 1), (16, 2), (16, 14)], 1):
+        feed(2.0, 1.0, frames, lambda seconds=seconds: now.__setitem__(0, now[0] + seconds))
+        if step < 3:
+            assert log._seconds_left() is None and "ETA" not in capsys.readouterr().err
+        if step == 6:
+            assert log._seconds_left() == pytest.approx(6 / 4 * (total - 6))
+    assert f"ETA {20 / 5 * (total - 7) / 60:.1f} min" in capsys.readouterr().err
 
 
 def test_amp_leaves_out_updates_but_not_for_ever():

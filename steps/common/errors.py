@@ -76,6 +76,11 @@ def plain(text: str) -> str:
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, for a message: `1 utterance`, `2 utterances`. `noun` is one that takes an s."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def umask() -> int:
     """The rights that new files of this process lack."""
     current = os.umask(0)

@@ -46,13 +46,15 @@ def _bar(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 
 def _log(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    begin = said = time.monotonic()
+    said = first = 0.0
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - said >= LOG_EVERY_S:
+        if done == 1:  # it took longer than the others will: processes had to start, or a network to be compiled
+            said = first = now
+        elif now - said >= LOG_EVERY_S:
             said = now
-            eta = (now - begin) / done * (total - done)
+            eta = (now - first) / (done - 1) * (total - done)
             print(f"{what}: {done} of {total}, ETA {eta:.0f} s", file=sys.stderr, flush=True)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.config.load import CONF, check
 from steps.config.schema import TRAIN, Corpus, Strict
 from steps.corpus.rows import PairOptions, half_width, pair, read_transcript
@@ -159,7 +159,8 @@ def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, li
             raise UserError(f"conf/corpora/{name}.yaml: sets: {part}: there is no such set, or it is empty; "
                             f"local/{corpus.module}.py finds {', '.join(key for key in found if found[key]) or 'none'}")
     for part in found.keys() - set(corpus.sets):
-        print(f"{len(found[part])} utterances of the set {part}: not used, as `sets` does not name it", file=sys.stderr)
+        print(f"{counted(len(found[part]), 'utterance')} of the set {part}: not used, as `sets` does not name it",
+              file=sys.stderr)
     sets = {part: sorted(found[part]) for part in corpus.sets}
     _warn_of_overlap(sets)
     _warn_of_names(sets)
@@ -175,8 +176,8 @@ def _tell_shared_speakers(sets: dict[str, list[Utterance]]) -> None:
         shared = sorted(speakers & trained)
         if shared and part != TRAIN:
             kind = "note" if len(shared) == len(speakers) else "warning"
-            print(f"{kind}: {len(shared)} of the {len(speakers)} speakers of {part} are in {TRAIN}, too, such as "
-                  f"{shared[0]}: results on them are of voices that training has heard", file=sys.stderr)
+            print(f"{kind}: speakers of {part} who are in {TRAIN}, too: {len(shared)} of {len(speakers)}, such as "
+                  f"{shared[0]}; results on them are of voices that training has heard", file=sys.stderr)
 
 
 def _warn_of_names(sets: dict[str, list[Utterance]]) -> None:
@@ -203,7 +204,7 @@ def _warn_of_overlap(sets: dict[str, list[Utterance]]) -> None:
                 shared.setdefault((before, part), []).append((utt, each.utt))
     for (one, other), utts in shared.items():
         where = f"twice in {one}" if one == other else f"both in {one} and in {other}"
-        print(f"warning: {len(utts)} recordings are {where}, such as {' and '.join(dict.fromkeys(utts[0]))}",
+        print(f"warning: {counted(len(utts), 'recording')} {where}, such as {' and '.join(dict.fromkeys(utts[0]))}",
               file=sys.stderr)
 
 

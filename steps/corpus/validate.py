@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.corpus.audio import check_audios
 from steps.corpus.table import positive_fault, scan_table, shorten
 
@@ -32,7 +32,8 @@ class Summary(NamedTuple):
 
     def __str__(self) -> str:
         unread = f", {self.unread} without pinyin, which `unreadable: skip` leaves out" if self.unread else ""
-        return f"{self.utterances} utterances, {self.speakers} speakers, {self.seconds / 3600:.2f} h{unread}"
+        return (f"{counted(self.utterances, 'utterance')}, {counted(self.speakers, 'speaker')}, "
+                f"{self.seconds / 3600:.2f} h{unread}")
 
 
 def validate(data_dir: Path, audio: Audio = "header") -> Summary:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steps.common.checksums import write_sums
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.common.files import size_and_time, unfinished
 from steps.corpus.table import doubtful, keep_mended, read_table, refuse, write_table
 from steps.corpus.validate import Summary, read_valid, text_fault, validate
@@ -50,7 +50,7 @@ def split_speakers(speakers: Iterable[str]) -> dict[str, str]:
     """
     ranked = sorted(set(speakers), key=lambda speaker: (share_of(speaker), speaker))
     if len(ranked) < 3:
-        raise UserError(f"{len(ranked)} speakers can't be split into train, dev and test by speaker; "
+        raise UserError(f"{counted(len(ranked), 'speaker')} can't be split into train, dev and test by speaker; "
                         "three are needed, or say the set of every utterance")
     held = max(1, round(SHARE * len(ranked)))
     return {speaker: "test" if rank < held else "dev" if rank < 2 * held else "train"

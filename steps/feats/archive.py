@@ -11,7 +11,7 @@ import kaldi_native_io as kio
 import numpy as np
 
 from steps.common.checksums import AGAIN, SUMS, check_sums
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.common.files import atomic_path, remove_files
 from steps.common.yaml import read_yaml
 from steps.config.load import Resolved, check_known
@@ -132,7 +132,7 @@ def having_features(pinyin: Mapping[str, list[str]], utts: Container[str], path:
     features. Raises UserError if none is."""
     found = {utt: syllables for utt, syllables in pinyin.items() if utt in utts}
     if not found:
-        raise UserError(f"{path}: none of its {len(pinyin)} utterances has features; run stage 3 (features) again")
+        raise UserError(f"{path}: none of its utterances has features; run stage 3 (features) again")
     return found
 
 
@@ -145,7 +145,7 @@ def dev_pinyin(config: Resolved, feats: Mapping[str, np.ndarray]) -> dict[str, l
     pinyin = read_pinyin(path)
     found = having_features(pinyin, feats, path)
     if len(found) < len(pinyin):
-        print(f"left out {len(pinyin) - len(found)} dev utterances: they have no features", file=sys.stderr)
+        print(f"left out {counted(len(pinyin) - len(found), 'dev utterance')} without features", file=sys.stderr)
     return found
 
 

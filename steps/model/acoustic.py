@@ -17,7 +17,7 @@ import numpy as np
 from mindspore import nn
 
 from steps.common.checksums import AGAIN, TRAINED, check_sums
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.config.load import Resolved, load_known, load_resolved
 from steps.config.schema import Model
 from steps.feats.archive import apply_cmvn, cmvn_mean, load_cmvn, mean_std
@@ -239,7 +239,8 @@ def start_from(source: Source, network: nn.Cell, output: str, tokens: list[str])
     _check_alike(source, loaded, {name: weights[name].shape for name in body})
     for name in body:
         weights[name].set_data(loaded[name])
-    print(f"starting from {source.checkpoint}: {len(body)} arrays of weights copied, and its CMVN", file=sys.stderr)
+    print(f"starting from {source.checkpoint}: {counted(len(body), 'array')} of weights copied, and its CMVN",
+          file=sys.stderr)
     if output != source.output:
         print(f"output layer: fresh, since it is {output} and was {source.output}", file=sys.stderr)
         return

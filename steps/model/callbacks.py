@@ -87,6 +87,7 @@ class StepLog(ms.Callback):
         self._before = training.history.epochs * training.steps_per_epoch + self._step
         self._steps = 0  # of this process
         self._left_out = 0  # updates in a row that amp has left out
+        self._first: dict[tuple[int, ...], float] = {}  # seconds of a shape's first step: MindSpore compiles in it
         rows = training.history.rows
         self._seconds_before = begun.get("seconds", rows[-1].seconds if rows else 0.0)
         self._begin = self._said = time.monotonic()
@@ -104,12 +105,17 @@ class StepLog(ms.Callback):
             self._step, self.losses, self.norms = 0, [], []
         self._write(run_context.original_args().cur_epoch_num, self._seconds_left())
 
+    def on_train_step_begin(self, run_context):
+        """Note when the step begins."""
+        self._step_begin = time.monotonic()
+
     def on_train_step_end(self, run_context):
         """Keep the step's numbers. Raises UserError if they are not finite."""
         params = run_context.original_args()
         self._steps += 1
         self._step += 1
         loss, norm = (float(value.asnumpy()) for value in params.net_outputs)
+        self._first.setdefault(params.train_dataset_element[0].shape, time.monotonic() - self._step_begin)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._check_diverged(params.cur_epoch_num, loss, norm)
         else:
@@ -145,8 +151,9 @@ class StepLog(ms.Callback):
 
     def _say(self, epoch: int) -> None:
         left = self._seconds_left()
+        eta = "" if left is None else f", ETA {left / 60:.1f} min"
         print(f"epoch {epoch} of {self._training.config.epochs}, step {self._before + self._steps}: "
-              f"loss {np.mean(self.losses[-50:]):.3f}, ETA {left / 60:.1f} min", file=sys.stderr, flush=True)
+              f"loss {np.mean(self.losses[-50:]):.3f}{eta}", file=sys.stderr, flush=True)
         self._write(epoch, left)
 
     def _write(self, epoch: int, seconds_left: float | None) -> None:
@@ -154,9 +161,10 @@ class StepLog(ms.Callback):
             write_progress(self._training.exp_dir, epoch, self._training.config.epochs, seconds_left)
 
     def _seconds_left(self) -> float | None:
-        if not self._steps:
-            return None
-        return (time.monotonic() - self._begin) / self._steps * (self._total - self._before - self._steps)
+        """By the mean of the steps so far, without the first of each shape. None if there is no other step yet."""
+        steps = self._steps - len(self._first)
+        seconds = time.monotonic() - self._begin - sum(self._first.values())
+        return seconds / steps * (self._total - self._before - self._steps) if steps else None
 
 
 def remedy(training: Training) -> str:

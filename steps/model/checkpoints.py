@@ -18,7 +18,7 @@ from mindspore import nn
 from mindspore.train import serialization
 
 from steps.common.checksums import HISTORY, TRAINED, forget_sums
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.common.files import atomic_open, atomic_path, read_json, sha256, write_json, write_lines
 from steps.common.process import cores, environment
 from steps.config.exp_dir import DIGEST, hash_of, is_same_training, move_aside
@@ -248,7 +248,7 @@ def describe_run(config: Resolved, exp_dir: Path, network: nn.Cell, left_out: di
     write_lines(exp_dir / "left_out", (f"{utt} {reason}" for utt, reason in sorted(left_out.items())))
     for reason in sorted(set(left_out.values())):
         count = list(left_out.values()).count(reason)
-        print(f"left out {count} training utterances: {reason}; see {exp_dir}/left_out", file=sys.stderr)
+        print(f"left out {counted(count, 'training utterance')}: {reason}; see {exp_dir}/left_out", file=sys.stderr)
     print(describe_kernels(config.experiment), file=sys.stderr)
     env, kernels = environment(), kernels_for(config.experiment)[0]
     threads = int(os.environ.get("OMP_NUM_THREADS", cores()))

@@ -14,7 +14,7 @@ import mindspore as ms
 from mindspore import dataset, nn
 
 from steps.common.checksums import AGAIN, HISTORY, TRAINED, check_sums, write_sums
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.config.exp_dir import end_progress, inputs
 from steps.config.load import Resolved
 from steps.corpus.table import read_speakers
@@ -230,7 +230,8 @@ def load_data(config: Resolved, tokens: list[str], workers: Workers
     labels, left_out = training_labels(pinyin, feats.frames, tokens, config)
     if train.accum_grad * train.workers > len(labels):
         raise UserError(f"train: an update is of accum_grad, {train.accum_grad}, batches of {train.workers} workers, "
-                        f"where {config.data_dir}/train has {len(labels)} utterances; lower accum_grad or workers")
+                        f"but {config.data_dir}/train has {counted(len(labels), 'utterance')}; lower accum_grad or "
+                        "workers")
     most = max(map(len, labels.values()))
     splicer = load_splicer(labels, feats.frames, tokens, config)
     batches = TrainingBatches(feats, feats.frames, labels, config.experiment.model, train, config.experiment.seed, most,
@@ -253,8 +254,8 @@ def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tok
     ids = {token: number for number, token in enumerate(tokens)}
     unknown = Counter(syllable for syllables in pinyin.values() for syllable in syllables if syllable not in ids)
     if unknown:
-        raise UserError(f"{config.data_dir}/train/pinyin: {len(unknown)} syllables are not in tokens.txt, such as "
-                        f"{unknown.most_common(1)[0][0]!r}; run stage 2 (lexicon) again")
+        raise UserError(f"{config.data_dir}/train/pinyin: {counted(len(unknown), 'syllable')} not in tokens.txt, "
+                        f"such as {unknown.most_common(1)[0][0]!r}; run stage 2 (lexicon) again")
     heard = having_features(pinyin, frames, config.data_dir / "train" / "pinyin")
     labels = {utt: [ids[syllable] for syllable in syllables] for utt, syllables in heard.items()}
     left_out = {utt: TOO_SHORT if ids else WORDLESS for utt, ids in labels.items()

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import kaldialign
 import numpy as np
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 
 One, Other = TypeVar("One"), TypeVar("Other")
 EPS = "<eps>"  # as Kaldi's align-text writes the missing side of an insertion or deletion
@@ -81,8 +81,8 @@ def check_same_utterances(refs: Iterable[str], hyps: Iterable[str], ref_name: st
     for missing, where, other in ((refs - hyps, hyp_name, ref_name), (hyps - refs, ref_name, hyp_name)):
         if missing:
             examples = ", ".join(sorted(missing)[:3])
-            raise UserError(f"{where}: lacks {len(missing)} utterances that {other} has, such as {examples}; "
-                            "decode the set again from the same data")
+            raise UserError(f"{where}: lacks {counted(len(missing), 'utterance')} that {other} has, such as "
+                            f"{examples}; decode the set again from the same data")
 
 
 REPLICATIONS = 10_000

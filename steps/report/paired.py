@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import kaldialign
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.report.errors import EPS, REPLICATIONS, SEED, Pair, count
 from steps.report.experiment import Scored
 from steps.report.rows import (
@@ -79,9 +79,10 @@ def why_not(a: Scored, b: Scored) -> str:
         if a.scores.get(key) != b.scores.get(key):
             return what
     if a.alignments.keys() != b.alignments.keys():
-        return f"{len(a.alignments.keys() ^ b.alignments.keys())} utterances were scored in one of them only"
+        alone = len(a.alignments.keys() ^ b.alignments.keys())
+        return f"one of them alone has scores of {counted(alone, 'utterance')}"
     other = [utt for utt in a.alignments if references(a.alignments[utt]) != references(b.alignments[utt])]
-    return f"{len(other)} utterances have other references, such as {other[0]}" if other else ""
+    return f"references differ in {counted(len(other), 'utterance')}, such as {other[0]}" if other else ""
 
 
 def references(pairs: list[Pair]) -> list[str]:

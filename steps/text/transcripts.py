@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from steps.common.errors import UserError
+from steps.common.errors import UserError, counted
 from steps.common.files import utf8_lines
 from steps.common.parallel import default_jobs, ordered_map
 from steps.config.schema import Pinyin
@@ -110,8 +110,8 @@ def check_texts(directory: Path) -> None:
     path, speakers = directory / "text", directory / "utt2spk"
     other = read_table(path).keys() ^ read_table(speakers).keys() if path.exists() and speakers.exists() else ()
     if other:
-        raise UserError(f"{path}: {len(other)} utterances are in it or in utt2spk alone, such as {min(other)}; run "
-                        "stage 1 (prepare) again, or let `python -m steps.data_dir fix` drop them")
+        raise UserError(f"{path}: {counted(len(other), 'utterance')} in it or in utt2spk alone, such as {min(other)}; "
+                        "run stage 1 (prepare) again, or let `python -m steps.data_dir fix` drop them")
 
 
 def read_pinyin(path: Path) -> dict[str, list[str]]:

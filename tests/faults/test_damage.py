@@ -37,7 +37,7 @@ def test_what_is_whole_passes(done, capsys):
     assert len(FeatureReader(f"{OUT}/train/feats.scp")) == 2
     load_cmvn(f"{OUT}/cmvn")
     assert done.stage(steps.status, "--verify") == ""
-    assert "7 folders of results are as they were written" in capsys.readouterr().out
+    assert "7 folders of results: all files are as they were written" in capsys.readouterr().out
 
 
 def test_a_recording_that_was_changed_after_stage_1_is_told(done, capsys):

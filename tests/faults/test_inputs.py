@@ -220,9 +220,9 @@ case("lexicon: tone 9", sub("data/own/dev/pinyin", "ni3", "ni9"), "'ni9'")
 case("lexicon: a user_dict that is not there", sub("conf/corpora/own.yaml", "module: table",
      "module: table\npinyin: {user_dict: none.txt}"), "none.txt")
 case("lexicon: text of another set", copy_of("data/own/dev/text", "data/own/test/text"),
-     "dev/text: 3 utterances are in it or in utt2spk alone, such as s2-a5")
+     "dev/text: 3 utterances in it or in utt2spk alone, such as s2-a5")
 case("lexicon: text cut at the end of a line", change("data/own/dev/text", lambda old: old[: old.index(b"\n") + 1]),
-     "dev/text: 1 utterances")
+     "dev/text: 1 utterance in")
 for content in ("", "# none yet\n"):
     case(f"lexicon: a user_dict of {content!r}", both(put("u.txt", content), sub("conf/corpora/own.yaml",
          "module: table", "module: table\npinyin: {user_dict: u.txt}")), "u.txt: no words in it")

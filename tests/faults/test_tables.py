@@ -137,14 +137,14 @@ def test_one_recording_under_two_names_is_told(project, capsys, make):
     project.table(*PLAIN)
     assert project.prepare() == ""
     said = capsys.readouterr().err
-    assert "1 recordings are twice in train, such as s1-a0 and s1-a1" in said
-    assert "1 recordings are both in train and in dev, such as s1-a0 and s2-a2" in said
+    assert "1 recording twice in train, such as s1-a0 and s1-a1" in said
+    assert "1 recording both in train and in dev, such as s1-a0 and s2-a2" in said
 
 
 @pytest.mark.parametrize(("lines", "said"), [
     (PLAIN, ""),
-    (with_line(4, "a2.wav,s1,再见,dev"), "note: 1 of the 1 speakers of dev are in train, too, such as s1"),
-    ([*PLAIN, "a9.wav,s1,再见,test"], "warning: 1 of the 2 speakers of test are in train, too, such as s1")])
+    (with_line(4, "a2.wav,s1,再见,dev"), "note: speakers of dev who are in train, too: 1 of 1, such as s1"),
+    ([*PLAIN, "a9.wav,s1,再见,test"], "warning: speakers of test who are in train, too: 1 of 2, such as s1")])
 def test_speakers_of_several_sets_are_told(project, capsys, lines, said):
     speech(project.own / "a9.wav")
     project.table(*lines)
@@ -205,7 +205,7 @@ def test_sets_that_are_not_asked_for_are_counted(project, capsys):
     project.table(*PLAIN)
     project.configure(sets=["train", "dev"])
     assert project.prepare() == ""
-    assert "1 utterances of the set test: not used" in capsys.readouterr().err
+    assert "1 utterance of the set test: not used" in capsys.readouterr().err
 
 
 def test_files_of_one_name_have_ids_from_their_paths(project):
@@ -232,7 +232,7 @@ def test_without_speakers_or_sets(project):
 def test_one_speaker_is_split_by_sentence(project, capsys):
     project.table("audio,speaker,text", *(f"a{number}.wav,s1,{text}" for number, (_, _, text, _) in enumerate(ROWS)))
     assert project.prepare() == "" and len(project.read("text")) == 4
-    assert "1 speakers can't be split" in capsys.readouterr().err
+    assert "1 speaker can't be split" in capsys.readouterr().err
 
 
 def test_a_corpus_named_in_hanzi(project):
