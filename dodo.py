@@ -1,7 +1,7 @@
 """The stages as doit tasks: `./path.sh doit list` is their table of contents; `./path.sh doit` runs mini to its report.
 
 Every conf/*.yaml is an experiment with tasks of its own, such as train:mini; experiments that name the same corpus and
-features share stages 1 to 3. A task reruns where its files, its scripts or the part of conf/ that it reads have
+features share stages 1 to 3. A task runs again if its files, its scripts or the part of conf/ that it reads have
 changed. Training alone does not depend on its scripts: a comment must not throw away a week; env.json tells the commit.
 """
 
@@ -56,7 +56,7 @@ CORPORA |= {config.experiment.corpus: config.corpus for config in EXPERIMENTS.va
 experiments = Experiments(EXPERIMENTS, BROKEN_EXPERIMENTS)
 warn([*BROKEN_CORPORA.values(), *BROKEN_EXPERIMENTS.values()])
 
-DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2audio")  # `text` is optional where a corpus ships pinyin
+DATA_FILES = ("wav.scp", "utt2spk", "spk2utt", "utt2dur", "utt2audio")  # `text` is optional if a corpus ships pinyin
 TRAIN_FILES = ("final.ckpt", "train.csv", "config.yaml", "env.json", "tokens.txt", "cmvn")
 TRAIN_WRITES = (*TRAIN_FILES, "checkpoints", "summary", "buckets.json", "inputs.json", "left_out", "progress.json",
                 SUMS, ".[!.]*", "log/train.*", "log/workers", "log/rank_*")
@@ -133,7 +133,7 @@ def task_train(name, config):
     """Stage 4: train the network of each experiment, exp/<experiment>/final.ckpt"""
     return {
         "actions": [Step("steps.stage4_train", name)],
-        # Of train, CMVN stands for gigabytes of features. By dev the best epoch is chosen.
+        # CMVN stands for train's gigabytes of features. dev decides which epoch is best.
         "file_dep": [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
                      config.data_dir / "train" / "utt2spk", *in_sets(config.data_dir, ["train", "dev"], ["pinyin"]),
                      *in_sets(config.feature_dir, ["train", *config.features.copy_sets],

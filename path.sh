@@ -10,7 +10,7 @@
 #
 #   YINJIE_PYTHON       the Python to make .venv with: 3.10, 3.11 or 3.12 (else the first such on PATH)
 #   OMP_NUM_THREADS     threads of the numerical libraries (else one a processor)
-#   ONEDNN_MAX_CPU_ISA  instructions that MindSpore's convolutions may use (else AVX2 on processors with AVX-512, where
+#   ONEDNN_MAX_CPU_ISA  instructions that MindSpore's convolutions may use (else AVX2 on processors with AVX-512, for which
 #                       oneDNN would fall back to a reference kernel that is some 50 times slower)
 
 if [ -z "${BASH_VERSION:-}${ZSH_VERSION:-}" ]; then
@@ -88,7 +88,7 @@ find_python() {
     fi
     for candidate in "$@"; do
         [ $# -eq 1 ] || command -v "$candidate" > /dev/null || continue
-        # To be on PATH is not enough: pyenv's shims are there also where they only fail.
+        # To be on PATH is not enough: pyenv's shims are there even if they only fail.
         if answer="$("$candidate" -c "$probe" 2>&1)"; then
             command -v "$candidate"
             return
@@ -139,7 +139,7 @@ make_venv() {
     rm -rf "$venv"
     if ! "$1" -m venv "$venv" || ! "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
         --progress-bar off --no-deps --require-hashes -r "$lock" | progress "$count"; then
-        say "the installation failed, for the reason above; the next call begins anew"
+        say "the installation failed, for the reason above; the next call starts from the beginning"
         return 1
     fi
     # Last: without this file .venv counts as half-made.
@@ -175,7 +175,7 @@ if [ "$1" = mindinsight ]; then
 fi
 if [ "$1" = doit ]; then
     for word in "$@"; do  # doit would show a traceback of its own
-        [ -n "$word" ] || { say "a word behind doit is empty; is a variable not set?"; exit 2; }
+        [ -n "$word" ] || { say "a word after doit is empty; is a variable not set?"; exit 2; }
     done
 fi
 exec "$@"

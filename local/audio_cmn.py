@@ -1,7 +1,7 @@
 """audio-cmn: words of the HSK lists and single syllables, a file each (github.com/hugolpz/audio-cmn, CC BY-SA).
 
 `<root>/24k-abr/hsk/cmn-<hanzi>.mp3` are spoken by Yue Tan, `<root>/24k-abr/syllabs/cmn-<pinyin><tone>.mp3` by Chen
-Wang. Words and syllables are split by a hash of themselves, so those of test are never in train; where the config has
+Wang. Words and syllables are split by a hash of themselves, so those of test are never in train; if the config has
 `sets: [train]`, all are for training.
 """
 

@@ -2,7 +2,7 @@
 
 Reads data/<corpus>/<set>/ of each after stage 2, so that every utterance has its pinyin, shipped or derived; those that
 stage 2 has left out as unreadable are left out here, too. A conf/corpora/*.yaml may be such a combination with a policy
-of its own, such as `pinyin: {sandhi: spoken}`: what stage 2 derived for the parts is then derived anew.
+of its own, such as `pinyin: {sandhi: spoken}`: what stage 2 derived for the parts is then derived again.
 """
 
 import sys

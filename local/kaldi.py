@@ -1,9 +1,9 @@
 """Kaldi data directories that exist already: `<root>/<set>/{wav.scp,text}`, and what else of Kaldi's they have.
 
-utt2spk may be absent (each utterance is a speaker of its own then), and so may spk2utt; `pinyin` is taken where it is
+utt2spk may be absent (each utterance is a speaker of its own then), and so may spk2utt; `pinyin` is taken if it is
 there. A relative path in wav.scp starts from `base`, in Kaldi the folder of the recipe that wrote it. Utterances that
 `segments` cuts from longer recordings, and recordings that a command makes (`sox … |`), become files in
-data/<corpus>/cut/<set>/, since stage 3 reads files. Commands are run only where `allow_pipes` says so, or stage 1's
+data/<corpus>/cut/<set>/, since stage 3 reads files. Commands are run only if `allow_pipes` says so, or stage 1's
 --allow-pipes: a wav.scp from somewhere else could run anything.
 """
 
@@ -24,7 +24,7 @@ from steps.corpus.table import read_table, refuse
 from steps.corpus.validate import speaker_order_fault, table_faults
 from steps.corpus.write import Utterance, speakers_of
 
-OVERSHOOT_S = 0.5  # that a segment may end behind its recording, as in Kaldi's extract-segments
+OVERSHOOT_S = 0.5  # that a segment may end after its recording, as in Kaldi's extract-segments
 
 
 class Options(Strict):

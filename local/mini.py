@@ -65,7 +65,7 @@ class Plan(NamedTuple):
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """Speak the sets into `data_dir`/wav/<set>/<utt>.wav (16 kHz, mono, 16 bits) and return their utterances.
 
-    The files' bytes depend on `options` alone. Raises UserError for a set without voices or utterances, and where
+    The files' bytes depend on `options` alone. Raises UserError for a set without voices or utterances, and if
     espeak-ng is missing or fails.
     """
     sets = {name: plan_set(name, options, Path(data_dir) / "wav" / name) for name in corpus.sets}
@@ -115,7 +115,7 @@ def _to_say(sentence: Sentence) -> str:
 
 
 def _record(plan: Plan) -> None:
-    """Write the file, unless it is there already as it would be: its time says whether features must be made anew."""
+    """Write the file, unless it is there already as it would be: its time says whether features must be made again."""
     audio = io.BytesIO()
     soundfile.write(audio, render(plan), OUT_RATE, subtype="PCM_16", format="WAV")
     if not plan.wav.exists() or plan.wav.read_bytes() != audio.getvalue():

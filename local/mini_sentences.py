@@ -93,7 +93,7 @@ def lexicon() -> dict[str, tuple[str, ...]]:
 def draw_sentences(count: int, draw: random.Random) -> list[Sentence]:
     """`count` sentences of 3 to 10 syllables in random order, the kinds of sentence taking turns.
 
-    Of a few candidates each time the one with the word said least so far wins, so that no syllable is rare.
+    Each time the candidate wins whose words were said least so far, so that no syllable is rare.
     """
     pronounce = lexicon()
     said: Counter[str] = Counter()

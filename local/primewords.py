@@ -41,7 +41,7 @@ def read_entries(path: Path) -> dict[str, dict[str, str]]:
     try:
         listed = json.loads("\n".join(read_lines(path)))
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}: broken JSON ({error}); get the corpus anew") from None
+        raise UserError(f"{path}: broken JSON ({error}); get the corpus again") from None
     entries = {}
     for entry in listed:
         missing = [key for key in KEYS if not entry.get(key)]

@@ -1,4 +1,4 @@
-"""Seedlingo: some 200 words, numbers and short questions of a course in reading, one speaker (test alone).
+"""Seedlingo: about 200 words, numbers and short questions of a course in reading, one speaker (test alone).
 
 Of github.com/nodepa/seedlingo at a commit that still had Mandarin (recordings: CC BY-SA 4.0, Li Ai Education). Two
 layouts are read: the clone's, where `<root>/content/WordSpec.json` and `Unit*.json` say which recording says what, and
@@ -34,7 +34,7 @@ class Options(Strict):
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
-    """The set test. Of a recording that several words share, such as 他 and 她, the first word is its text."""
+    """The set test. If several words share a recording, such as 他 and 她, the first word is its text."""
     root = named_root(corpus, f"the folder that {WORDS} or {PACKED} lies in")
     if (root / PACKED).exists():
         rows = [row.cells for row in read_columns(root / PACKED, COLUMNS)]
@@ -73,4 +73,4 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: broken JSON: {error}; get the file anew") from None
+        raise UserError(f"{path}: broken JSON: {error}; get the file again") from None

@@ -122,7 +122,7 @@ def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
     if fault:
         raise UserError(fault)
     if re.match(r"\w{2,}://", audio):
-        raise UserError(f"{audio}: an address, where a file is wanted; write its path, if need be after a download")
+        raise UserError(f"{audio}: an address, but a file is needed; download it and write its path")
     wav = root / (os.path.expanduser(audio) if audio.startswith("~/") else audio)
     others = audio.replace("\\", "/"), *(unicodedata.normalize(form, audio) for form in ("NFC", "NFD"))
     if not wav.exists():  # Windows writes backslashes, and macOS writes letters and their marks apart
@@ -136,8 +136,8 @@ def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
 
 
 def with_ids(path: Path, root: Path, read: Sequence[tuple[Row, Utterance]], alone: bool) -> list[Utterance]:
-    """The utterances with ids: `<speaker>-<file name>`, or the path from `root` where files of a speaker are called
-    alike; the file's alone where `alone`. They sort as their speakers do.
+    """The utterances with ids: `<speaker>-<file name>`, or the path from `root` if files of a speaker have the same
+    name; the file's name alone with `alone`. They sort as their speakers do.
 
     Raises UserError for a recording that is there twice, and for two speakers whose ids would be the same.
     """
@@ -218,9 +218,9 @@ def drawn_sets(path: Path, utterances: Sequence[Utterance]) -> list[str]:
     sentences = {each.text or each.pinyin for each in utterances}
     few = f"{path}: {counted(len(speakers), 'speaker')}"
     if len(sentences) < 3:
-        raise UserError(f"{few} with {counted(len(sentences), 'sentence')} can't be split into train, dev and test: "
+        raise UserError(f"{few} with {counted(len(sentences), 'sentence')} cannot be split into train, dev and test: "
                         f"three of either are needed, or a column `set`")
-    print(f"warning: {few} can't be split into train, dev and test, so the sentences are: the results will be those of "
-          f"speakers whom training has heard", file=sys.stderr)
+    print(f"warning: {few} cannot be split into train, dev and test, so the sentences are: the results will "
+          f"be those of speakers who are in train, too", file=sys.stderr)
     of_sentence = split_speakers(sentences)
     return [of_sentence[each.text or each.pinyin] for each in utterances]

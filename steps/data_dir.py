@@ -97,7 +97,7 @@ def choose(args: argparse.Namespace) -> list[str]:
 def with_features(source: Path, feature_dir: Path, target: Path) -> Summary:
     """Write `target` with those utterances of `source` that have features, and feats.scp, utt2num_frames and reco2dur.
 
-    lhotse takes a recording's seconds from reco2dur, and leaves a supervision out that ends behind its features; frames
+    lhotse takes a recording's seconds from reco2dur, and leaves a supervision out that ends after its features; frames
     cover a little more or less than the audio. So reco2dur is what they cover.
     """
     if not (feature_dir / "feats.scp").exists():
@@ -135,12 +135,12 @@ def fix(data_dir: Path, audio: Audio = "header") -> Fixed:
     """Rewrite a directory's tables: UTF-8, LF, sorted, unique, text in half width, the same utterances in all of them.
 
     Drops utterances that a table lacks, or with an unusable value or audio. The files as they were go to `.backup`.
-    Raises UserError if nothing would be left, and where no dropping helps (utterances that do not sort as their
+    Raises UserError if nothing would be left, and if no dropping helps (utterances that do not sort as their
     speakers do).
     """
     for name in REQUIRED:
         if not (data_dir / name).exists():
-            raise UserError(f"{data_dir / name}: no such file; without it the directory can't be mended")
+            raise UserError(f"{data_dir / name}: no such file; without it the directory cannot be mended")
     said: list[str] = []
     tables = {name: _read(data_dir / name, said) for name in UTT_TABLES if (data_dir / name).exists()}
     if "text" in tables:
@@ -180,7 +180,7 @@ def _read(path: Path, said: list[str]) -> dict[str, str]:
 
 
 def _unusable(tables: dict[str, dict[str, str]]) -> dict[str, str]:
-    """{utterance: why it can't be used}, by what the tables say of it."""
+    """{utterance: why it cannot be used}, by what the tables say of it."""
     why = {}
     for utt in set().union(*tables.values()):
         lacking = [name for name, table in tables.items() if utt not in table and not may_lack(name, utt, tables)]
@@ -230,7 +230,7 @@ def subset(source: Path, target: Path, utts: Collection[str], more: Tables = Map
 def spread(utts: Sequence[str], number: int) -> list[str]:
     """`number` of the utterances, at even distances (as Kaldi's subset_data_dir.sh takes them)."""
     if not 0 < number <= len(utts):
-        raise UserError(f"{number} utterances can't be taken of {len(utts)}")
+        raise UserError(f"{number} utterances cannot be taken of {len(utts)}")
     return [utts[position * len(utts) // number] for position in range(number)]
 
 

@@ -104,7 +104,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--strict", action="store_true", help="exit status 1 if a check finds an error")
     args = parser.parse_args()
     if not 0 < args.minutes <= MOST_MINUTES:
-        parser.error(f"--minutes must be above 0, and {MOST_MINUTES} at the most")
+        parser.error(f"--minutes must be above 0, and {MOST_MINUTES} at most")
     return args
 
 

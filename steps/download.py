@@ -177,7 +177,7 @@ def _continue(archive: Archive, part: Path) -> None:
 def _check_room(folder: Path, have: int, total: int) -> None:
     free, wanted = shutil.disk_usage(folder).free, total - have + ROOM * total
     if free < wanted:
-        raise UserError(f"{folder}: {free / 1e9:.1f} GB are free where the archive and what is in it take some "
+        raise UserError(f"{folder}: {free / 1e9:.1f} GB are free, but the archive and what is in it take about "
                         f"{wanted / 1e9:.1f} GB; free some, or let `root` be on another disk")
 
 

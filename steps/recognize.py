@@ -67,7 +67,7 @@ def recordings(files: list[Path]) -> list[Path]:
 
 
 def file_argument(text: str) -> Path:
-    """A file as an option of argparse. Of an empty name, as of a shell's variable that is not set, it would be `.`."""
+    """A file as an option of argparse. An empty name, as of a shell's variable that is not set, would mean `.`."""
     if not text:
         raise argparse.ArgumentTypeError("an empty name")
     return Path(text)
@@ -162,7 +162,7 @@ def named(path: Path, items: Iterable) -> Iterator:
 
 
 def with_progress(blocks: Iterator[np.ndarray], seconds: float | None, rate: int, path: Path) -> Iterable[np.ndarray]:
-    """The blocks of a recording at `rate` Hz, by the second and with progress where it is long."""
+    """The blocks of a recording at `rate` Hz, by the second, with progress if it is long."""
     from steps.common.parallel import track
     from steps.deploy.sound import by_size
 
@@ -178,8 +178,8 @@ def parse_args() -> argparse.Namespace:
                         help="recordings, folders of them, or - for standard input: 16-bit PCM, or a whole file")
     parser.add_argument("--method", choices=METHODS, default="greedy",
                         help="wfst gives hanzi; prefix and wfst want decode.methods, and doit tune:<experiment>")
-    parser.add_argument("--words", type=Path, help="wfst with these words alone: lines of a word, its pinyin where you "
-                        "like, its frequency in a million where you like")
+    parser.add_argument("--words", type=Path, help="wfst with these words alone: lines of a word, and if you like its "
+                        "pinyin and its frequency in a million")
     parser.add_argument("--format", choices=FORMATS, default="txt")
     parser.add_argument("--beside", action="store_true", help="write FILE's result beside it, not to stdout")
     parser.add_argument("--overwrite", action="store_true", help="with --beside: also if there is a file")

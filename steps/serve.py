@@ -82,7 +82,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address, family=kind, dualstack_ipv6=False)
     except (OSError, UnicodeError) as error:
         raise UserError(f"--host {host!r} --port {port}: cannot listen there ({error}); for this machine alone "
-                        "--host 127.0.0.1, for all that can reach it --host 0.0.0.0; another --port where it is taken"
+                        "--host 127.0.0.1, for all that can reach it --host 0.0.0.0; another --port if it is taken"
                         ) from None
 
 

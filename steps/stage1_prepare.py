@@ -1,7 +1,7 @@
 """Stage 1: a corpus as Kaldi data directories, data/<corpus>/<set>/, checked.
 
 conf/corpora/<corpus>.yaml names the module of local/ that knows the corpus; `a+b` combines the data directories of
-several. Every audio file is opened; nothing is written where one is unusable.
+several. Every audio file is opened; nothing is written if one is unusable.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", help="a name in conf/corpora/, or several joined by +")
     parser.add_argument("--deep", action="store_true", help="decode all audio, rather than open it")
-    parser.add_argument("--strict", action="store_true", help="fail where the counts differ from those documented")
+    parser.add_argument("--strict", action="store_true", help="fail if the counts differ from those documented")
     parser.add_argument("--allow-pipes", action="store_true",
                         help="module kaldi: run the commands that wav.scp holds, as `allow_pipes: true` does")
     parser.add_argument("--nj", type=positive, help="processes (default: YINJIE_NJ, else one a processor)")

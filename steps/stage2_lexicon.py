@@ -1,6 +1,6 @@
 """Stage 2: how a corpus' texts are read aloud, and what the network is to tell apart.
 
-Reads conf/corpora/<corpus>.yaml and data/<corpus>/<set>/{text,pinyin}; writes data/<corpus>/<set>/pinyin where the
+Reads conf/corpora/<corpus>.yaml and data/<corpus>/<set>/{text,pinyin}; writes data/<corpus>/<set>/pinyin if the
 corpus ships none, and data/<corpus>/lang/{lexicon.txt,tokens.txt,words.txt,report.txt,pinyin.sha256}. Words and tokens
 come from train alone; of a corpus without train, which is for test, from all its sets. report.txt tells how much there
 is, what train lacks, what was normalised, which readings are guesses, what could not be read.
@@ -59,7 +59,7 @@ def make_lexicon(data_dir: Path, sets: list[str], policy: Pinyin) -> None:
     _refuse_or_warn(unread, summaries, policy)
     without = [name for name in sets if not (data_dir / name / "text").exists()]
     if 0 < len(without) < len(sets):
-        print(f"warning: {data_dir / without[0] / 'text'}: no such file, where other sets have one: the words of the "
+        print(f"warning: {data_dir / without[0] / 'text'}: no such file, but other sets have one: the words of the "
               f"set are not known; run stage 1 again, if it should have some", file=sys.stderr)
     for name, table in shipped.items():
         _respell(data_dir / name / "pinyin", table)
@@ -99,7 +99,7 @@ def _read_set(data_dir: Path, summary: SetSummary, policy: Pinyin, lexicon: Lexi
 
 
 def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSummary) -> tuple[list[Word], list[str]]:
-    """An utterance's words and syllables: the corpus' own pinyin wins, spread over the words where it fits them."""
+    """An utterance's words and syllables: the corpus' own pinyin wins, spread over the words if it fits them."""
     if own is None:
         if not reading.words:
             summary.unread[reading.utt] = reading.unread
@@ -160,7 +160,7 @@ def _warn_of_rates(directory: Path, table: list[str]) -> None:
               f"its text belong to it, and does its header tell the right sample rate?", file=sys.stderr)
     rates = [count / seconds[utt] for utt, count in counts.items() if count >= SENTENCE]
     if len(rates) >= SENTENCES and not USUAL[0] <= (usual := statistics.median(rates)) <= USUAL[1]:
-        print(f"warning: {directory}: its sentences have {usual:.1f} syllables a second, where {USUAL[0]:.0f} to "
+        print(f"warning: {directory}: its sentences have {usual:.1f} syllables a second, but {USUAL[0]:.0f} to "
               f"{USUAL[1]:.0f} are usual: do the recordings' headers tell the right sample rate?", file=sys.stderr)
 
 

@@ -106,7 +106,7 @@ def check_room(data_dir: Path, out_dir: Path, sets: list[str], config: Features)
     free = shutil.disk_usage(out_dir).free
     if wanted > free:
         earlier = (f" (the earlier ones: doit clean features:{out_dir.name})" if (out_dir / "cmvn").exists() else "")
-        raise UserError(f"{out_dir}: the features take some {megabytes(wanted)}, but {megabytes(free)} are free; "
+        raise UserError(f"{out_dir}: the features take about {megabytes(wanted)}, but {megabytes(free)} are free; "
                         f"free some space{earlier}, or let exp/features be a link to another disk")
 
 

@@ -1,6 +1,6 @@
-"""Stage 4: train an experiment's network with CTC, or go on where an interrupted training stopped.
+"""Stage 4: train an experiment's network with CTC, or continue an interrupted training.
 
-Where train.workers is more than 1, it starts that many processes by msrun. One that msrun has started is a worker.
+If train.workers is more than 1, it starts that many processes by msrun. A process that msrun has started is a worker.
 """
 
 import argparse

@@ -99,7 +99,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("set", type=set_argument, help="a set of its corpus, such as test, or data/<corpus>/<set>")
     parser.add_argument("--method", choices=METHODS, default="greedy")
     parser.add_argument("--words", type=Path, help="decode with these words alone, into decode/<set>_wfst+<file>: "
-                        "lines of a word, its pinyin where you like, its frequency in a million where you like")
+                        "lines of a word, and if you like its pinyin and its frequency in a million")
     args = parser.parse_args()
     if args.words:
         args.method = "wfst"

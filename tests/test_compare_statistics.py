@@ -64,7 +64,7 @@ def test_the_same_output_is_no_contest(here):
     hyps = noisy(REFS, 0.2, 1)
     a, b = (make_run(here / name, REFS, {"test": hyps}) for name in "ab")
     verdict = judge(*rows_of(a, b), "test")
-    assert (verdict.probability, verdict.said) == (None, "both decoded the very same")
+    assert (verdict.probability, verdict.said) == (None, "both decoded exactly the same")
 
 
 def edit_scores(path, **changes):

@@ -90,7 +90,7 @@ def test_thchs30_keeps_dev_sentences_out_of_train(project, monkeypatch):
 
 
 def test_thchs30_as_text_files_for_links(project, monkeypatch):
-    """Where links can't be made, an archive's link is a text file: the recordings in data/ are read all the same."""
+    """Where links cannot be made, an archive's link is a text file: the recordings in data/ are read all the same."""
     root = configure(project, "thchs30")
     for link in root.glob("data_thchs30/*/*.wav"):
         if link.is_symlink():
@@ -337,7 +337,7 @@ def test_broken_audio_names_itself_or_is_left_out(project, monkeypatch, capsys):
 def test_wrong_count(project, monkeypatch, capsys):
     configure(project, "aishell", expected={"train": 7, "dev+test": 6})
     said = refused(monkeypatch, "aishell", "--strict")
-    assert "train: 6 utterances where the documentation says 7 (-1)" in said and "dev+test" not in said
+    assert "train: 6 utterances, but the documentation says 7 (-1)" in said and "dev+test" not in said
     run(monkeypatch, steps.stage1_prepare, "aishell")
     assert "warning: the corpus is not what its documentation says" in capsys.readouterr().err
 
@@ -421,7 +421,7 @@ def test_table_faults_name_lines(project, monkeypatch):
     (root / "own.csv").write_bytes("audio,speaker,text\na.wav,anna,你好\n".encode("gbk"))
     assert "not UTF-8" in refused(monkeypatch, "table")
     lines(root / "own.csv", "audio,speaker,text", "anna 0.ogg,anna,你好", "anna 1.ogg,anna,你好")
-    assert "1 speaker with 1 sentence can't be split" in refused(monkeypatch, "table")
+    assert "1 speaker with 1 sentence cannot be split" in refused(monkeypatch, "table")
 
 
 def test_magicdata_noise_marks(project, monkeypatch, capsys):

@@ -78,7 +78,7 @@ def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path_factory, raw):
 
 @pytest.mark.parametrize(("name", "old", "new", "said"), [
     ("text", "anna-2 你 好\n", "", "text: 1 of utt2spk are missing, the first is anna-2"),
-    ("text", "anna-2 你 好", "anna-2", "text:2: anna-2: no value behind the key"),
+    ("text", "anna-2 你 好", "anna-2", "text:2: anna-2: no value after the key"),
     ("text", "anna-2 你 好", "anna-1 你 好", "text:2: anna-1: the key is there twice"),
     ("text", "anna-1 你", "anna-3 你", "text:2: anna-2: not sorted (C order), it stands behind anna-3"),
     ("text", "bert-2 你 好\n", "bert-2 你 好", "text: the last line has no newline"),
@@ -287,7 +287,7 @@ def test_splits_are_stable():
     sets = split_speakers(f"speaker{number}" for number in range(50))
     assert sorted(sets.values()) == ["dev"] * 5 + ["test"] * 5 + ["train"] * 40
     assert sets == split_speakers(f"speaker{number}" for number in reversed(range(50)))
-    with pytest.raises(UserError, match="2 speakers can't be split"):
+    with pytest.raises(UserError, match="2 speakers cannot be split"):
         split_speakers(["a", "b"])
 
 

@@ -28,7 +28,7 @@ from steps.feats.compute import extract_set
 
 KALDI_ROOT = os.environ.get("KALDI_ROOT")
 LHOTSE = ("lhotse==1.33.0", "kaldi_native_io", "urllib3", "torch==2.13.0+cpu")  # it imports urllib3 without saying so
-INSTALL_S = 400  # some 15 s where nothing else runs
+INSTALL_S = 400  # about 15 s where nothing else runs
 
 
 @pytest.fixture(scope="session")

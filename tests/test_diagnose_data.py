@@ -314,7 +314,7 @@ SEES_A_WORD = Model(blocks=[*SEES_A_SYLLABLE.blocks, {"channels": 4, "layers": 6
 
 
 def words(count=30, silence=40, frames=60, seed=0):
-    """Features of words, 7 nats above the noise before and behind them."""
+    """Features of words, 7 nats above the noise before and after them."""
     rng = np.random.default_rng(seed)
     level = np.repeat([10.0, 17.0, 10.0], [silence, frames, silence])[:, None]
     return {f"a-{i:03d}": (level + 0.7 * rng.normal(size=(len(level), 20))).astype(np.float32) for i in range(count)}

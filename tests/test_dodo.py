@@ -212,7 +212,7 @@ def test_a_corpus_root_counts_where_its_variable_is_set(fresh, tmp_path):
 
 
 def test_audio_replaced_under_its_name(finished, monkeypatch):
-    """Features, and all that hears them, are made anew."""
+    """Features, and all that hears them, are made again."""
     wav = finished.folder / "audio/train.wav"
     wav.write_bytes(b"another")
     finished.doit()

@@ -164,7 +164,7 @@ def test_server_says_no(server, folder, tmp_path):
 
 def test_too_little_room(server, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
-    with pytest.raises(UserError, match=r"0\.0 GB are free where"):
+    with pytest.raises(UserError, match=r"0\.0 GB are free, but"):
         fetch([serve(server, packed(folder, "corpus"))], tmp_path / "root")
     assert not (tmp_path / "root/corpus.tgz").exists()
 

@@ -94,7 +94,7 @@ def test_a_set_without_text_beside_others_is_told(data_dir, capsys):
     write_set(data_dir, "dev", pinyin={"b_1": "wo3"})
     (data_dir / "dev/text").unlink()
     make_lexicon(data_dir, SETS, Pinyin())
-    assert "dev/text: no such file, where other sets have one" in capsys.readouterr().err
+    assert "dev/text: no such file, but other sets have one" in capsys.readouterr().err
 
 
 def test_pinyin_that_is_not_as_it_was_written_is_doubtful(data_dir, capsys):

@@ -55,7 +55,7 @@ def exported(config, tokens, network, mean, std) -> onnxruntime.InferenceSession
 
 
 class FarPadded:
-    """MindSpore's log-probabilities of normalised features, with more zeros behind them than the network sees. It is
+    """MindSpore's log-probabilities of normalised features, with more zeros after them than the network sees. It is
     compiled once."""
 
     def __init__(self, network, model):
@@ -95,7 +95,7 @@ def test_log_probs_are_mindspores(case):
 
 
 def test_reach_is_as_far_as_the_network_sees(case):
-    """One frame less of zeros behind the end would change some utterance's last output; one more changes none."""
+    """One frame less of zeros after the end would change some utterance's last output; one more changes none."""
     config, _, far_padded = case
     changes = set()
     for frames in range(32, 40):

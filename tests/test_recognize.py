@@ -390,7 +390,7 @@ def test_pyav_reads_what_libsndfile_cannot(tmp_path, name, codec, rate, cut):
         assert abs(len(heard) / 16000 - 2) < 0.15
         assert np.sqrt(np.mean(np.square(heard))) == pytest.approx(level, rel=0.5)
     (tmp_path / name).write_bytes(content[:len(content) * 2 // 3 + 5])
-    with pytest.raises(UserError, match=rf"{name}: {cut}.*; get the file anew"):
+    with pytest.raises(UserError, match=rf"{name}: {cut}.*; get the file again"):
         list(open_sound(tmp_path / name, 16000).blocks)
 
 

@@ -142,7 +142,7 @@ def test_utterance_that_stage_3_skipped_is_left_out_and_counted(monkeypatch, exp
 
 
 @pytest.mark.parametrize(("name", "content", "said"), [
-    ("data/toy/test/pinyin", "amy-1 ni3 hao3\namy-2\n", "amy-2: no value behind the key"),
+    ("data/toy/test/pinyin", "amy-1 ni3 hao3\namy-2\n", "amy-2: no value after the key"),
     ("data/toy/test/pinyin", None, r"pinyin: no such file; run stage 2 \(lexicon\) first"),
     ("data/toy/test/utt2spk", "amy-1 amy\namy-2 amy\nbob-1 bob\n", "utterance bob-2 has no speaker"),
     ("exp/small/decode/test_greedy/pinyin", None, r"run stage 5 \(decode\) first"),

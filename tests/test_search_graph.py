@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
 
 def cheapest_words(syllables):
-    """The words that spell syllables at the least cost, and the cost; unknown syllables included."""
+    """The words that spell syllables at least cost, and the cost; unknown syllables included."""
     if not syllables:
         return -math.log(PROBS["</s>"]), []
     unknown = WORD + UNKNOWN + math.log(len(TOKENS) - 1) - math.log(PROBS[UNK])

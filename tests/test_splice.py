@@ -51,7 +51,7 @@ def test_spliced_utterances_say_what_is_heard_at_places_alike():
         assert len(take.labels) <= len(new.labels) == len(new.segments)
         assert new.feats([feats]).shape == (new.frames, 2)
         assert len(new.labels) == len(take.labels) or new.frames <= longest
-        begins = True  # a new one of those that stand one behind the other
+        begins = True  # a new one of those that stand one after the other
         for number, (segment, token) in enumerate(zip(new.segments, new.labels, strict=True)):
             assert set(feats[segment.utt][segment.begin:segment.end, 0]) == {token}
             donor = takes[segment.utt]

@@ -116,7 +116,7 @@ MISTAKES = [
     ("sweeps/s", {"base": "base", "vary": {"train.epochs": list(range(1, 102)), "seed": list(range(10))}},
      "conf/sweeps/s.yaml: vary: makes 1010 experiments, of which 1000 are allowed"),
     ("y", {"base": "bse"}, "conf/y.yaml: base: "),
-    ("y", {"base": "y"}, "conf/y.yaml: base: y is made on the base of this very file"),
+    ("y", {"base": "y"}, "conf/y.yaml: base: y is made on the base of this file"),
     ("y", {"base": "base", "train": {"epoch": 3}}, "conf/y.yaml: train.epoch: unknown key; did you mean 'epochs'?"),
     ("t?ny", BASE, "conf/t?ny.yaml: rename it: names have letters and digits"),
     ("a=b", BASE, "conf/a=b.yaml: rename it"),
@@ -174,7 +174,7 @@ def test_features_on_the_base_of_others(conf):
     write(conf, "y", {**BASE, "features": "lower"})
     assert load_experiment("y", conf).features == lower
     for value, message in (({"base": "lo"}, r"features/x\.yaml: base: .*features has fbank, low, lower"),
-                           ({"base": "x"}, r"features/x\.yaml: base: x is made on the base of this very file"),
+                           ({"base": "x"}, r"features/x\.yaml: base: x is made on the base of this file"),
                            ({"base": "low", "hi_freq": 1}, r"features/x\.yaml: hi_freq: unknown key")):
         write(conf, "features/x", value)
         with pytest.raises(UserError, match=message):

@@ -231,7 +231,7 @@ def test_recordings_are_made_once(corpus, tmp_path, capsys):
 
 
 def test_too_little_text(corpus, tmp_path):
-    with pytest.raises(UserError, match=r"text: 3 different clauses of 4 to 16 hanzi, where options\.utterances: 4"):
+    with pytest.raises(UserError, match=r"text: 3 different clauses of 4 to 16 hanzi, but options\.utterances: 4"):
         prepare(corpus, Options(text=str(tmp_path / "text"), utterances=4), tmp_path / "data")
     with pytest.raises(UserError, match="no such file; name a file of sentences"):
         prepare(corpus, Options(text=str(tmp_path / "none"), utterances=4), tmp_path / "data")
@@ -248,7 +248,7 @@ def test_the_wheel_is_missing_or_broken(torch, tmp_path):
     whole = (tmp_path / WHEEL).read_bytes()
     for broken in whole[:100], b"", whole.replace(b"melgan", b"melgun"):
         (tmp_path / WHEEL).write_bytes(broken)
-        with pytest.raises(UserError, match=r"broken \(.*\); remove it and get it anew"):
+        with pytest.raises(UserError, match=r"broken \(.*\); remove it and get it again"):
             read_networks(tmp_path)
 
 

@@ -110,7 +110,7 @@ def two_hosts(folder):
 @pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of Linux alone")
 def test_two_workers_one_killed_and_two_hosts_train_as_one_with_two_micro_batches(accumulated, tmp_path):
     write(tmp_path, workers=2)
-    process = start(tmp_path, MS_NODE_TIMEOUT="10")  # s; of 30, for which MindSpore waits for those who don't answer
+    process = start(tmp_path, MS_NODE_TIMEOUT="10")  # s; of 30, for which MindSpore waits for those who do not answer
     wait_until((tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists)
     found = members(tmp_path)
     assert set(found) == {("MS_SCHED", "0"), ("MS_WORKER", "0"), ("MS_WORKER", "1")}

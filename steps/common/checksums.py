@@ -1,7 +1,7 @@
 """Results by checksum: each folder that a stage writes has a list, SHA256SUMS, that `sha256sum -c` can read, too.
 
-Who reads a result checks it against the list: small files by content, large ones by size and time, and by content only
-where the time is another, as of a copy. `python -m steps.status --verify` checks all by content.
+A stage that reads a result checks it against the list: small files by content, large ones by size and time, and by
+content if the time has changed, as of a copy. `python -m steps.status --verify` checks all by content.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ LARGE = 1 << 24  # bytes from which on reading a file each time takes too long
 TRAINED = "final.ckpt", "config.yaml", "tokens.txt", "cmvn", "buckets.json"  # of an experiment: what decoding reads
 HISTORY = "train.csv", "env.json"  # and what reports read besides
 RESULTS = {"wav.scp", "lexicon.txt", "feats.scp", "final.ckpt", "ctm", "score.json"}  # whose folder has a list
-ENTRY = re.compile(r"[0-9a-f]{64}  [^/\0]+")  # a file of this very folder
+ENTRY = re.compile(r"[0-9a-f]{64}  [^/\0]+")  # a file of this folder
 AGAIN = "run stage {} again"
 AGAIN_LIST = "; remove it, or run the stage again"
 
@@ -55,7 +55,7 @@ def forget_sums(folder: Path, names: Iterable[str] = ()) -> None:
 
 
 def check_sums(folder: Path, again: str, names: Sequence[str] | None = None) -> None:
-    """Raise UserError if one of a folder's files is not as it was written; `again` says how to write it anew.
+    """Raise UserError if one of a folder's files is not as it was written; `again` says how to write it again.
 
     Files that are not in the list pass. So do those of a folder without one, which is said on stderr.
     """
@@ -90,7 +90,7 @@ def wrong_files(folder: Path, names: Sequence[str] | None = None, by_content: bo
         if sha256(path) != entry.digest:
             faults.append(f"{path}: is not as it was written: it is damaged, or another file, or else its {SUMS} is")
         elif facts[0] >= LARGE and facts != entry.facts:
-            with contextlib.suppress(OSError):  # a copy: note its time, lest it be read each time
+            with contextlib.suppress(OSError):  # a copy: note its time, so that it is not read each time
                 _write(folder, entries | {name: Entry(entry.digest, facts)})
     return faults
 

@@ -1,7 +1,7 @@
 """The Dask cluster that conf/cluster.yaml names: many machines in place of this one's processes.
 
-Workers see the files under the same paths as this machine. They need not be started in the project, nor anew when it
-has changed: a task brings the folder to work in, and the project's modules are loaded anew for every run.
+Workers see the files under the same paths as this machine. They need not be started in the project, nor again when it
+has changed: a task brings the folder to work in, and the project's modules are loaded again for every run.
 """
 
 import atexit
@@ -64,7 +64,7 @@ class ClusterExecutor:
         self._width, self._asked = 1, float("-inf")
 
     def submit(self, function: Callable[[Any], Any], item: Any) -> "ClusterFuture":
-        """Begin `function(item)` on some worker; on another one where that worker dies."""
+        """Begin `function(item)` on some worker; on another one if that worker dies."""
         call = _Call(RUN, str(CODE), os.getcwd(), cloudpickle.dumps((function, item)))
         return ClusterFuture(self._client.submit(pickle.loads, cloudpickle.dumps(call), pure=False))
 

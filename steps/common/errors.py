@@ -30,7 +30,7 @@ DISK = {
     errno.ENOTSUP: "the file system cannot do this: work in another folder",
     errno.ENOENT: "no such file: something removed it, or a link leads to a disk that is not there; put it back",
 }
-FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO  # where it matters how much room there is
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO  # errors for which the free space is said
 
 
 class UserError(Exception):
@@ -106,7 +106,7 @@ def _call(main) -> None:
 
 
 def drop_output() -> None:
-    """Write what is printed, or drop it where that fails: Python would try again as it ends, and print the error."""
+    """Write what is printed, or drop it if that fails: Python would try again as it ends, and print the error."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -156,7 +156,7 @@ def _interrupt(number, frame) -> None:
 
 
 def _interrupt_again(number, frame) -> None:
-    """Raise KeyboardInterrupt where none is being handled: the one before was dropped."""
+    """Raise KeyboardInterrupt if none is being handled: the one before was dropped."""
     error = sys.exc_info()[1]
     while error is not None:
         if isinstance(error, KeyboardInterrupt | SystemExit):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and text files of users, read with a message where that fails."""
+"""Files that appear whole or not at all, and text files of users, read with a message if that fails."""
 
 import contextlib
 import hashlib
@@ -62,8 +62,8 @@ def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]
 def remove_leftovers(folder: Path, names: Collection[str] | None = None) -> None:
     """Remove what processes that are no more have left unfinished in a folder and below: they were killed.
 
-    In a folder that may be anybody's, it is what would have become the files `names` right there. Of another machine's
-    processes, if the disk is shared, it is what has not changed for a day.
+    `names` are the only files that may be removed in a folder that is not the recipe's. If the disk is shared, what
+    another machine's process left is removed when it has not changed for a day.
     """
     for path in [*folder.rglob(".*")] if names is None else [*folder.glob(".*")]:
         found = LEFTOVER.fullmatch(path.name)
@@ -84,7 +84,7 @@ def _at_work(path: Path, pid: str, machine: str | None) -> bool:
 
 
 def remove_files(folder: Path, names: Iterable[str]) -> None:
-    """Remove those files of a folder that are there, before they are written anew: none, where one is a folder.
+    """Remove those files of a folder that are there, before they are written again: none, if one is a folder.
 
     Raises UserError then.
     """
@@ -173,7 +173,7 @@ def utf8_lines(path: Path, if_missing: str = "", encoding: str = "utf-8", if_not
 
 
 def read_json(path: Path, if_missing: str, again: str) -> dict[str, Any]:
-    """A JSON file's mapping. Raises UserError if it is missing or no mapping; `again` says how to write it anew."""
+    """A JSON file's mapping. Raises UserError if it is missing or no mapping; `again` says how to write it again."""
     text = utf8_text(path, if_missing, if_not_utf8=f"; {again}")
     try:
         value = json.loads(text)

@@ -140,7 +140,7 @@ def _executor(jobs: int | None) -> Iterator[tuple[Any, Callable[[], int]]]:
 
 
 def _attach_to_parent(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end with it: where it is killed (-9), its pool would wait forever."""
+    """Leave Ctrl-C to the parent, and end with it: if it is killed (-9), its pool would wait forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

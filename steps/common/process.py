@@ -69,7 +69,7 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Threads of the numerical libraries: OMP_NUM_THREADS (the first, where it is a list), else one a processor."""
+    """Threads of the numerical libraries: OMP_NUM_THREADS (the first, if it is a list), else one a processor."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) else cores()
 
@@ -79,7 +79,7 @@ PACKAGES = ("mindspore", "numpy", "scipy", "pandas", "pypinyin", "kaldi-native-f
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, with `-dirty` where tracked files differ from it; None outside a checkout."""
+    """The checkout's commit, with `-dirty` if tracked files differ from it; None outside a checkout."""
     words = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
@@ -126,7 +126,7 @@ _held: dict[Path, int] = {}  # file descriptors of this process' locks
 def output_lock(folder: Path, name: str) -> Iterator[None]:
     """Let no other process write what the stage `name` writes to `folder`. The lock ends with the block or the process.
 
-    Raises UserError, which names the process at work, where another one does.
+    Raises UserError, which names the process at work, if another process does.
     """
     path = lock_path(folder, name)
     handle, _, held = os.environ.get(LOCK, "").partition(":")

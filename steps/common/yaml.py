@@ -24,7 +24,7 @@ SHOWN = 200  # characters of a wrong value
 OTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")  # 010 is 8 in YAML 1.1, and 1:30 is 90
 
 
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's is some ten times as fast
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's is about ten times as fast
     """YAML of plain values, without a key twice in one mapping, and without numbers in base 8 or 60."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -42,7 +42,7 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's is som
         if OTHER_BASE.fullmatch(node.value) or len(node.value) > MOST_DIGITS:
             raise yaml.constructor.ConstructorError(
                 None, None, f"{node.value[:SHOWN]}: write the number without 0 before it and without colons, or in "
-                "quotation marks where it is text", node.start_mark)
+                "quotation marks if it is text", node.start_mark)
         return (self.construct_yaml_int if node.tag.endswith(":int") else self.construct_yaml_float)(node)
 
 

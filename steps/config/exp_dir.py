@@ -29,8 +29,8 @@ def hash_of(metadata: dict[str, Any]) -> str:
 def inputs(config: Resolved) -> dict[str, str]:
     """SHA-256 of what training reads, by path.
 
-    Of train, the statistics of CMVN stand for gigabytes of features: every frame adds to them. Of dev, by which the
-    best epoch is chosen, the features themselves are read.
+    The statistics of CMVN stand for train's gigabytes of features: every frame adds to them. dev's features
+    themselves are read: they decide which epoch is best.
     """
     paths = [config.feature_dir / "cmvn", config.data_dir / "lang" / "tokens.txt", *config.foreign_files,
              config.feature_dir / "dev" / "feats.ark"]
@@ -91,7 +91,7 @@ def _noted_inputs(exp_dir: Path) -> dict[str, str]:
     """The `inputs` that a training has noted. Raises UserError if the note is gone or damaged."""
     path = exp_dir / "inputs.json"
     again = (f"it says with which data the training began: to keep that training, with the data as they are now, echo "
-             f"{{}} > {path}; to train anew, mv {exp_dir} elsewhere")
+             f"{{}} > {path}; to train from the beginning, mv {exp_dir} elsewhere")
     noted = read_json(path, f"; {again}", again)
     if noted.pop(DIGEST, None) not in (None, hash_of(noted)):  # earlier versions wrote none
         raise UserError(f"{path}: is not as it was written; {again}")
@@ -144,7 +144,7 @@ def read_progress(exp_dir: Path) -> Progress | None:
     path = exp_dir / PROGRESS
     if not path.exists():
         return None
-    again = "remove it where no training is at work there"
+    again = "remove it if no training runs there"
     noted = read_json(path, "", again)
     try:
         left = noted["seconds_left"]
@@ -164,7 +164,7 @@ def read_history(exp_dir: Path) -> list[dict[str, float]]:
     path = exp_dir / "train.csv"
     check_is_file(path)
     if path.exists() and (faults := wrong_files(exp_dir, [path.name])):
-        raise UserError(f"{faults[0]}\n  take {exp_dir}/final.ckpt away and train again, which goes on behind the last "
+        raise UserError(f"{faults[0]}\n  take {exp_dir}/final.ckpt away and train again, which goes on after the last "
                         f"checkpoint; or, if you changed it on purpose, remove {exp_dir / SUMS}")
     try:
         with open(path, encoding="utf-8", newline="") as file:

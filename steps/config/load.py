@@ -215,7 +215,7 @@ def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Mod
     and means something else than today's recipe, as PAST has it.
 
     Keys that `value` lacks get their defaults, and so do those that are null if the schema has no null any more.
-    Raises UserError as `load` does where that is not all that is wrong.
+    Raises UserError as `load` does if anything else is wrong.
     """
     unknown: dict[str, Any] = {}
     while True:

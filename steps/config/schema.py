@@ -83,7 +83,7 @@ class Corpus(Strict):
     root: str | None = None
     sets: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)] = ["train", "dev", "test"]
     expected: dict[Names, PositiveInt] = {}  # utterances by set, or by sets a+b, as the corpus' documentation says
-    skip_bad: bool = False  # leave out recordings that can't be used, and list them, instead of stopping
+    skip_bad: bool = False  # leave out recordings that cannot be used, and list them, instead of stopping
     pinyin: Pinyin = Pinyin()
     options: dict[str, Any] = {}  # checked by the module's own `Options`
 
@@ -126,7 +126,7 @@ class Features(Strict):
     cmn_frames: at_most(10**6) = 0  # 0: the mean of train; else the utterance's, with train's as prior
     copies: Annotated[tuple[Copy, ...], Field(max_length=100)] = ()  # of train; an utterance is heard in one, or as is
     compress: bool = False  # Kaldi's one byte a value, a quarter of the space
-    skip_bad: bool = False  # leave out audio that can't be used, and list it, instead of stopping
+    skip_bad: bool = False  # leave out audio that cannot be used, and list it, instead of stopping
 
     @property
     def copy_sets(self) -> list[str]:
@@ -136,7 +136,7 @@ class Features(Strict):
     @model_validator(mode="after")
     def _can_be_computed(self) -> "Features":
         if self.sample_rate * min(self.frame_length_ms, self.frame_shift_ms) < 1000:
-            raise ValueError("frame_length_ms and frame_shift_ms must be a sample at the least")
+            raise ValueError("frame_length_ms and frame_shift_ms must be a sample at least")
         if self.type == "spectrogram":
             bins = int(self.sample_rate * self.frame_length_ms * 0.001) // 2 + 1
             if self.num_bins > bins:
@@ -147,7 +147,7 @@ class Features(Strict):
 
 
 class Block(Strict):
-    """A run of convolutions, each with batch norm and ReLU, and a max pooling behind them.
+    """A run of convolutions, each with batch norm and ReLU, and a max pooling after them.
 
     Convolutions are padded by half their kernel and have no bias.
     """
@@ -170,10 +170,10 @@ class Model(Strict):
 
 
 class Augment(Strict):
-    """Changes made to a training utterance's features, drawn anew every epoch. All off by default."""
+    """Changes made to a training utterance's features, drawn at random in every epoch. All off by default."""
 
     splice: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of utterances, made of syllables of others: wants `ali`
-    splice_run: upto(1000) = 1  # syllables cut out together, at the most
+    splice_run: upto(1000) = 1  # syllables cut out together, at most
     time_warp: Factors = (1.0, 1.0)  # range of the factor that stretches time
     freq_warp: Factors = (1.0, 1.0)  # range of the factor that stretches frequency
     freq_shift: at_most(4095) = 0  # bins, up or down
@@ -202,8 +202,8 @@ class Train(Strict):
 
     epochs: upto(10**5) = 20
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0  # 0: every utterance once an epoch; 1: all speakers as long
-    batch_size: upto(10**5) = 16  # utterances at the most; times accum_grad times workers make an update
-    batch_frames: upto(10**8) = 20000  # padded frames at the most
+    batch_size: upto(10**5) = 16  # utterances at most; times accum_grad times workers make an update
+    batch_frames: upto(10**8) = 20000  # padded frames at most
     accum_grad: upto(10**5) = 1  # batches that a worker adds up for an update
     workers: upto(4096) = 1  # processes, each with a device (or its part of the CPU), that msrun starts
     hosts: upto(4096) = 1  # machines that the workers are on, the same number on each

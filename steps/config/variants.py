@@ -86,7 +86,7 @@ class Variant(NamedTuple):
 
 
 def variant_names(conf: Path) -> list[str]:
-    """All experiments of conf/*.yaml and conf/sweeps/*.yaml; of a file that can't be read, its own name."""
+    """All experiments of conf/*.yaml and conf/sweeps/*.yaml; of a file that cannot be read, its own name."""
     names = []
     for path in [*yaml_files(conf), *yaml_files(conf / "sweeps")]:
         if path.name == "cluster.yaml":  # tells where to work
@@ -164,7 +164,7 @@ def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Any:
     if len(above) >= MOST_BASES:
         raise UserError(f"{path}: base: more than {MOST_BASES} files, each on the base of the next; write fewer")
     if base in (path, *above):
-        raise UserError(f"{path}: base: {value['base']} is made on the base of this very file")
+        raise UserError(f"{path}: base: {value['base']} is made on the base of this file")
     own = {key: part for key, part in value.items() if key != "base"}
     try:
         whole = read_with_base(base, (path, *above))

@@ -1,4 +1,4 @@
-"""Audio files: what they hold, decoded in blocks whatever their length, refused where they cannot be used."""
+"""Audio files: what they hold, decoded in blocks whatever their length, refused if they cannot be used."""
 
 import contextlib
 import errno
@@ -59,8 +59,8 @@ class AudioInfo(NamedTuple):
 
 
 class _Forward(soundfile.SoundFile):
-    """A file that is read from its begin to its end. soundfile would seek behind each block, to where it is; of an mp3
-    that disturbs the first samples there."""
+    """A file that is read from its begin to its end. soundfile would seek after each block, to the same place; in an
+    mp3 that disturbs the next samples."""
 
     def seekable(self) -> bool:
         return False
@@ -107,7 +107,7 @@ def read_blocks(path: str | os.PathLike) -> Iterator[np.ndarray]:
             yield block
         if done < file.frames:
             raise UserError(f"{path}: cut short or damaged: {done} of {file.frames} samples can be decoded; "
-                            f"get the file anew")
+                            f"get the file again")
 
 
 def is_there(path: str) -> bool:
@@ -158,7 +158,7 @@ def _readable(path: str) -> str | io.BytesIO:
         with open(path, "rb") as file:
             head = file.read(4096)
         if head.startswith(b"RIFF") and head.count(b"\n") == head.count(b"\r\n") >= LINES:
-            raise UserError(f"{path}: damaged: it was sent as text, with \\r\\n for \\n; get it anew, as binary")
+            raise UserError(f"{path}: damaged: it was sent as text, with \\r\\n for \\n; get it again, as binary")
         wrong = wav_fault(path) if head.startswith(b"RIFF") else ogg_fault(path) if head.startswith(b"OggS") else None
         if wrong:
             raise UserError(f"{path}: {wrong}")
@@ -246,13 +246,13 @@ def _remedy(path: str) -> str:
     if kind:
         return f"it is {kind}, which libsndfile does not read; convert it: {_convert(path)}"
     if head and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):
-        return f"it is a text that begins with {head[:20].decode()!r}; get the file anew"
+        return f"it is a text that begins with {head[:20].decode()!r}; get the file again"
     if suffix == ".wav" and not head.startswith(WAVS):
-        return ("it does not begin as a WAV does; get the file anew, or, if it holds samples alone, say what they are, "
-                f"such as: {_convert(path, '-f s16le -ar 16000 -ac 1 ')}")
+        return ("it does not begin as a WAV does; get the file again, or, if it holds samples alone, say what they "
+                f"are, such as: {_convert(path, '-f s16le -ar 16000 -ac 1 ')}")
     if _bytes(path, -128, os.SEEK_END).startswith(b"TAG"):  # as mp3 players write it
-        return f"an ID3 tag stands at its end, where its format has none; convert it: {_convert(path)}"
-    return "get the file anew" if suffix in READ else f"convert it: {_convert(path)}"
+        return f"an ID3 tag stands at its end, but its format has none; convert it: {_convert(path)}"
+    return "get the file again" if suffix in READ else f"convert it: {_convert(path)}"
 
 
 def _convert(path: str, options: str = "") -> str:
@@ -268,12 +268,12 @@ def _implausible(path: str, file: soundfile.SoundFile) -> str | None:
         return f"its header does not tell its length, as when it was written to a pipe; convert it: {_convert(path)}"
     if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
         return (f"its header says {file.samplerate} Hz, but {RATES_HZ[0]} to {RATES_HZ[1]} are plausible; "
-                f"get the file anew, or write the right rate")
+                f"get the file again, or write the right rate")
     if file.channels > MAX_CHANNELS:
-        return f"its header says {file.channels} channels, where at most {MAX_CHANNELS} are plausible"
+        return f"its header says {file.channels} channels, but at most {MAX_CHANNELS} are plausible"
     seconds = file.frames / file.samplerate
     if seconds > MAX_S:
-        return f"its header says {seconds / 3600:.1f} h, where at most {MAX_S / 3600:.0f} are taken; cut it"
+        return f"its header says {seconds / 3600:.1f} h, but at most {MAX_S / 3600:.0f} are taken; cut it"
     return None
 
 

@@ -25,7 +25,7 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
 def named_root(corpus: Corpus, what: str) -> Path:
-    """The folder that the config names. Raises UserError, which says `what` it should be, where it names none."""
+    """The folder that the config names. Raises UserError, which says `what` it should be, if it names none."""
     if corpus.root is None:
         raise UserError(f"root: missing; write {what} into conf/corpora/")
     if not os.path.isdir(corpus.root):
@@ -49,7 +49,7 @@ def corpus_root(corpus: Corpus, name: str, holds: str) -> Path:
 def find_audio(folder: Path, suffix: str = ".wav") -> dict[str, str]:
     """{file name without suffix: path} of all audio files below a folder, at any depth, links followed.
 
-    Raises UserError if there are none, where archives wait to be extracted, where two files have one name, and for a
+    Raises UserError if there are none, if archives are not extracted, if two files have one name, and for a
     folder or link that leads nowhere.
     """
     found, archives = {}, []
@@ -141,7 +141,7 @@ def load_module(name: str) -> ModuleType:
 
 
 def module_options(module: ModuleType, corpus: Corpus, name: str) -> Strict:
-    """The corpus' `options:`, checked against the module's own schema; where it has none, there may be none."""
+    """The corpus' `options:`, checked against the module's own schema; if it has none, there may be none."""
     return check(corpus.options, getattr(module, "Options", Strict), f"{CONF / 'corpora' / name}.yaml: options")
 
 
@@ -204,12 +204,12 @@ def _warn_of_overlap(sets: dict[str, list[Utterance]]) -> None:
                 shared.setdefault((before, part), []).append((utt, each.utt))
     for (one, other), utts in shared.items():
         where = f"twice in {one}" if one == other else f"both in {one} and in {other}"
-        print(f"warning: {counted(len(utts), 'recording')} {where}, such as {' and '.join(dict.fromkeys(utts[0]))}",
+        print(f"warning: {where}: {counted(len(utts), 'recording')}, such as {' and '.join(dict.fromkeys(utts[0]))}",
               file=sys.stderr)
 
 
 def _identity(wav: str) -> str | tuple[int, bytes]:
-    """What is equal for two names of one file, and for two copies, by some of their bytes; the name where it is no file
+    """What is equal for two names of one file, and for two copies, by some of their bytes; the name if it is no file
     or cannot be read."""
     size = _size(wav)
     if size < 0:

@@ -26,7 +26,7 @@ OTHERS = (  # what is no table in plain text, by its first bytes
     (rb"\s*(<!doctype|<html|<\?xml)", "a page of the web, perhaps a server's error; download the table again"),
     (rb"version https://git-lfs", "a pointer of Git LFS; fetch the file itself: git lfs pull"),
     (rb"PAR1|SQLite format|%PDF|\{\\rtf", "not a table in plain text; save it as CSV UTF-8"),
-    (rb"\s*(\{\s*\"|\[\s*[\[{\"\r\n])", "JSON, not a table; make one of it, where its keys are columns: python -c "
+    (rb"\s*(\{\s*\"|\[\s*[\[{\"\r\n])", "JSON, not a table; if its keys are columns, make a table of it: python -c "
      "\"import pandas; pandas.read_json('{}', lines=True).to_csv('table.csv', index=False)\" (manifests of lhotse: "
      "lhotse kaldi export, and module: kaldi)"))
 SEPARATOR = re.compile(r"sep=(.)[\r\n]+")  # a line that Excel reads and writes
@@ -94,7 +94,7 @@ def find_column(path: Path, header: Sequence[str], wanted: str | None, names: Se
 
     Args:
         wanted: the name that the config gives; None: one of `names`, in any case, the first of which wins over others.
-    Raises UserError if `wanted` is not there, and where several columns may be meant.
+    Raises UserError if `wanted` is not there, and if several columns may be meant.
     """
     folded: Mapping[str, str] = {name.casefold(): name for name in header}
     if wanted is not None:
@@ -111,7 +111,7 @@ def find_column(path: Path, header: Sequence[str], wanted: str | None, names: Se
 def _decode(path: Path, encoding: str | None) -> str:
     check_is_file(path)
     if path.is_dir():
-        raise UserError(f"{path}: a folder, where a table is wanted; write the name of the file")
+        raise UserError(f"{path}: a folder, but a table is needed; write the name of the file")
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -122,7 +122,7 @@ def _decode(path: Path, encoding: str | None) -> str:
     if other:
         raise UserError(f"{path}: {other.format(path)}")
     try:
-        return raw.decode(encoding or told or "utf-8").replace(BOM, "")  # one is in the midst of files that were joined
+        return raw.decode(encoding or told or "utf-8").replace(BOM, "")  # one is inside files that were joined
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise UserError(f"{path}:{line}: not {encoding or told or 'UTF-8'}; {_advice(raw)}") from None
@@ -138,7 +138,7 @@ def _advice(raw: bytes) -> str:
             found.append((name, re.search(r"[^\x00-\x7f]{1,8}|$", raw.decode(name))[0]))
     if found:
         samples = ", or ".join(f"{name} ({sample})" for name, sample in found)
-        return (f"it reads as {samples}: where the text is right so, write `encoding: {found[0][0]}` below `options` "
+        return (f"it reads as {samples}: if that text is right, write `encoding: {found[0][0]}` below `options` "
                 f"in conf/corpora/, or save it as UTF-8")
     return "it reads as no other encoding either; mend this line, or save the file as UTF-8"
 
@@ -168,7 +168,7 @@ def _fault(cells: list[str], header: list[str]) -> str | None:
         return (f"a line break inside the cell that begins with {broken[:10].splitlines()[0]!r}; write a blank "
                 f"instead, or close the quotation mark that is left open")
     if len(cells) < len(header) or any(cells[len(header):]):
-        return f"{len(cells)} cells where the header has {len(header)} columns"
+        return f"{len(cells)} cells, but the header has {len(header)} columns"
     control = next((char for cell in cells for char in cell if ord(char) < 32 and char != "\t"), None)
     return f"a control character ({control!r}); remove it" if control else None
 
@@ -184,7 +184,7 @@ class PairOptions(Strict):
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:
-    """A text file's lines, without their newlines. Raises UserError for GBK, a BOM or CRLF, and where it is missing."""
+    """A text file's lines, without their newlines. Raises UserError for GBK, a BOM or CRLF, and if it is missing."""
     text, faults = decode(Path(path))
     if faults:
         raise UserError("\n  ".join(faults))
@@ -206,10 +206,10 @@ def read_transcript(path: str | os.PathLike) -> dict[str, str]:
 
 
 def half_width(text: str) -> str:
-    """Full-width letters, digits, signs and blanks as ASCII, one blank at the most between words, nothing invisible.
+    """Full-width letters, digits, signs and blanks as ASCII, one blank at most between words, nothing invisible.
 
     Invisible are Unicode's format characters, such as a zero-width space or a soft hyphen. A letter and the marks on it
-    are one character where Unicode has one (NFC).
+    are one character if Unicode has one (NFC).
     """
     visible = text if text.isprintable() else "".join(char for char in text if unicodedata.category(char) != "Cf")
     return " ".join(unicodedata.normalize("NFC", visible).translate(WIDE).split())

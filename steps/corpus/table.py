@@ -77,14 +77,14 @@ def scan_table(path: str | os.PathLike) -> Scan:
     path = Path(path)
     text, faults = decode(path)
     if text and not text.endswith("\n"):
-        faults.append(f"{path}: the last line has no newline, as of a file cut short; get it anew, or if it is "
+        faults.append(f"{path}: the last line has no newline, as of a file cut short; get it again, or if it is "
                       f"whole: echo >> {path}")
     rows, unfit = [], []
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
         key, _, value = line.replace("\t", " ").strip(" ").partition(" ")
         rows.append((key, value.strip(" ")))
         if not key or not value.strip(" "):
-            unfit.append(f"{path}:{number}: {key or 'an empty line'}: no value behind the key")
+            unfit.append(f"{path}:{number}: {key or 'an empty line'}: no value after the key")
     faults += shorten(unfit)
     faults += shorten(_order_faults(path, [key for key, _ in rows]))
     return Scan(rows, faults if rows else [f"{path}: the file is empty"])
@@ -103,7 +103,7 @@ def refuse(faults: list[str]) -> None:
 
 
 def refuse_or_leave_out(faults: list[str], skip: bool, total: int, what: str) -> None:
-    """Raise UserError with the first few of `faults` if there are any; or, where `skip`, say all on stderr."""
+    """Raise UserError with the first few of `faults` if there are any; or, with `skip`, say all on stderr."""
     if faults and not skip:
         remedy = ("`skip_bad: true` in the corpus' .yaml leaves them out" if len(faults) < total else
                   "nothing would be left without them; check `root` in the corpus' .yaml, and with module: kaldi "
@@ -117,7 +117,7 @@ def refuse_or_leave_out(faults: list[str], skip: bool, total: int, what: str) ->
 def decode(path: Path) -> tuple[str, list[str]]:
     """A text file's content as it is meant, and what keeps it from being plain UTF-8 with \\n, in words.
 
-    Raises UserError if it can't be read at all.
+    Raises UserError if it cannot be read at all.
     """
     check_is_file(path)
     try:
@@ -129,7 +129,7 @@ def decode(path: Path) -> tuple[str, list[str]]:
         raise UserError(f"{path}:1: UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path} > new && mv new {path}")
     if 0 in raw:
         line = raw[: raw.index(0)].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: a zero byte, as of a file that was not written to its end; get it anew")
+        raise UserError(f"{path}:{line}: a zero byte, as of a file that was not written to its end; get it again")
     if b"\r" in raw:
         line = raw[: raw.index(b"\r")].count(b"\n") + 1
         whose, remedy = ("Windows", f"sed -i 's/\\r$//' {path}") if b"\r\n" in raw else \
@@ -141,7 +141,7 @@ def decode(path: Path) -> tuple[str, list[str]]:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         return _decode_gbk(path, raw, line, faults)
-    if BOM in text:  # at the begin, or amidst files that were joined
+    if BOM in text:  # at the begin, or inside files that were joined
         line = text[: text.index(BOM)].count("\n") + 1
         faults.append(f"{path}:{line}: a byte order mark (BOM); remove it: sed -i 's/\\xef\\xbb\\xbf//g' {path}")
     return text.replace(BOM, ""), faults
@@ -151,7 +151,7 @@ def _decode_gbk(path: Path, raw: bytes, line: int, faults: list[str]) -> tuple[s
     try:
         text = raw.decode("gb18030")
     except UnicodeDecodeError:
-        raise UserError(f"{path}:{line}: neither UTF-8 nor GBK; get the file anew, or mend this line") from None
+        raise UserError(f"{path}:{line}: neither UTF-8 nor GBK; get the file again, or mend this line") from None
     return text, [*faults, f"{path}:{line}: not UTF-8, it reads as GBK; "
                            f"convert it: iconv -f GB18030 -t UTF-8 {path} > new && mv new {path}"]
 
@@ -162,7 +162,7 @@ def _order_faults(path: Path, keys: list[str]) -> list[str]:
         if key in seen:
             faults.append(f"{path}:{number}: {key}: the key is there twice")
         elif key < before:
-            faults.append(f"{path}:{number}: {key}: not sorted (C order), it stands behind {before}; sort it: "
+            faults.append(f"{path}:{number}: {key}: not sorted (C order), it stands after {before}; sort it: "
                           f"LC_ALL=C sort -o {path} {path}")
         if re.search(r"\s", key):
             faults.append(f"{path}:{number}: {key!r}: white space inside a key")
@@ -213,7 +213,7 @@ def is_mended(data_dir: Path, name: str, ships_pinyin: bool) -> bool:
 
 
 def doubtful(data_dir: Path, name: str) -> str:
-    """What to say of data/<corpus>/<set>/pinyin where it is not as the stages wrote it; empty if it is, and where
+    """What to say of data/<corpus>/<set>/pinyin if it is not as the stages wrote it; empty if it is, and if
     nothing tells."""
     noted = (data_dir / LIST).exists() or (data_dir / name / OWN).exists()
     if not noted or not is_mended(data_dir, name, ships_pinyin=False):

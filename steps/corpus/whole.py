@@ -1,13 +1,13 @@
-"""Whether a recording goes on to where its container says. Downloads break off, disks fill up, cards are pulled out.
+"""Whether a recording is as long as its container says. Downloads break off, disks fill up, cards are pulled out.
 
-A file is cut short where its header promises more bytes than there are, or if it ends within a page or a packet.
-Its end is doubtful if nothing promises its length, and the mark or the whole frame is missing that an end has.
-It is more than one where several were joined, of which a decoder reads one.
+A file is cut short if its header promises more bytes than there are, or if it ends within a page or a packet.
+Its end is doubtful if nothing promises its length, and the end has no mark or no whole frame.
+It is several files if they were joined; a decoder reads one of them.
 
-libsndfile tells it of WAV and its kin, AIFF, AU and VOC; of the containers of films PyAV knows the duration. Of an mp3
-libsndfile takes the number of frames from the tag in the first frame, else it guesses by the first frames' bit rate,
-and reads no further. Here the frames are counted. Where the tag is missing or wrong, the audio frames are given to
-libsndfile behind a tag that tells their number. Sources: RFC 3533 (Ogg), ISO/IEC 13818-1 (MPEG-TS), NIST's SPHERE,
+libsndfile checks WAV, AIFF, AU and VOC. PyAV knows the duration of films. For an mp3 libsndfile takes the number of
+frames from the tag in the first frame, or guesses it by the first frames' bit rate, and reads no further. Here the
+frames are counted. If the tag is missing or wrong, libsndfile gets the audio frames after a tag with their number.
+Sources: RFC 3533 (Ogg), ISO/IEC 13818-1 (MPEG-TS), NIST's SPHERE,
 ISO 11172-3 and 13818-3 (mp3), and the Xing tag as LAME writes it.
 """
 
@@ -23,11 +23,11 @@ from steps.common.errors import UserError
 UNKNOWN_LENGTH = 2**31 - 4096  # WAV headers of streams hold about 2**31 or 2**32 bytes for "not known"
 LOGGED = (re.compile(r"^ *(?:data|SSND|Data Size|riff) *: (?P<promised>\d+) \(should be (?P<there>\d+)\)", re.M),
           re.compile(r"frame count (?P<there>\d+) does not match value from 'ds64' chunk of (?P<promised>\d+)"))
-OGG_PAGE = 27 + 255 + 255 * 255  # bytes of a page at the most
+OGG_PAGE = 27 + 255 + 255 * 255  # bytes of a page at most
 FIRST_PAGE, LAST_PAGE = 2, 4  # flags of a page
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # Ogg's checksum has its bits the other way round
 TS_PACKET = 188  # bytes
-A_TAG = 4096  # bytes of a tag behind the samples, at the most
+A_TAG = 4096  # bytes of a tag after the samples, at most
 CHUNK = re.compile(rb"[A-Za-z0-9 _]{4}")  # the name of one in a WAV
 EMPTY_BYTES = 32_000  # zeros at the end of a WAV from which on it may be a download's that broke off
 
@@ -43,7 +43,7 @@ def cut_short(path: str | os.PathLike) -> str | None:
             promised = _sphere_end(file)
         elif head[::TS_PACKET] == b"GGG":
             promised = -(-size // TS_PACKET) * TS_PACKET
-        return _shortfall(promised, size, "bytes that it should have at the least")
+        return _shortfall(promised, size, "bytes that it should have at least")
 
 
 def wav_fault(path: str | os.PathLike) -> str | None:
@@ -72,7 +72,7 @@ def ogg_fault(path: str | os.PathLike) -> str | None:
             if len(page) < 27 + len(lengths) + sum(lengths):  # cut short
                 break
             if _ogg_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
-                return f"damaged: its page at byte {position} is not as it was written; get the file anew"
+                return f"damaged: its page at byte {position} is not as it was written; get the file again"
             if sounding and page[5] & FIRST_PAGE:
                 return "several recordings are joined in it, of which only the first would be read"
             sounding = not page[5] & FIRST_PAGE
@@ -87,7 +87,7 @@ def _ogg_checksum(page: bytes) -> int:
 def logged_as_short(log: str) -> str | None:
     """As `cut_short`, of what libsndfile says of a file: what the header promises and, if other, what is there."""
     if "Seems to be a truncated file" in log:  # VOC
-        return "cut short: it ends before its last block does; get the file anew"
+        return "cut short: it ends before its last block does; get the file again"
     found = next(filter(None, (pattern.search(log) for pattern in LOGGED)), None)
     if found is None or int(found["promised"]) >= UNKNOWN_LENGTH:
         return None
@@ -95,7 +95,7 @@ def logged_as_short(log: str) -> str | None:
 
 
 def _shortfall(promised: int, there: int, what: str) -> str | None:
-    return f"cut short: {there} of the {promised} {what}; get the file anew" if there < promised else None
+    return f"cut short: {there} of the {promised} {what}; get the file again" if there < promised else None
 
 
 def doubtful_end(path: str | os.PathLike) -> str | None:
@@ -103,7 +103,7 @@ def doubtful_end(path: str | os.PathLike) -> str | None:
     with open(path, "rb") as file:
         head = file.read(4)
         if head == b"RIFF" and _behind_samples(file):
-            return "bytes stand behind the samples that its header tells of: it may be longer than that"
+            return "bytes stand after the samples that its header tells of: it may be longer than that"
         if head == b"RIFF" and _ends_empty(file):
             return "its second half is of zeros alone, as when a download broke off"
         if head == b"OggS" and not _last_page(file)[1]:
@@ -127,14 +127,14 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _samples(file: BinaryIO) -> tuple[int, int]:
-    """Where the samples of a WAV begin and end, by its header; the file's end for both where it tells of none."""
+    """Where the samples of a WAV begin and end, by its header; the file's end for both if it has none."""
     size = _size(file)
     begin, length = next(((begin, length) for kind, begin, length in _chunks(file) if kind == b"data"), (size, 0))
     return begin, min(begin + length, size)
 
 
 def _behind_samples(file: BinaryIO) -> bool:
-    """Whether bytes that are no chunk stand behind the samples of a WAV, and more than a tag has."""
+    """Whether bytes that are no chunk stand after the samples of a WAV, and more than a tag has."""
     end = _samples(file)[1]
     file.seek(end + end % 2)
     return _size(file) - end > A_TAG and not CHUNK.match(file.read(4))
@@ -221,7 +221,7 @@ def mp3_as_read(path: str, head: bytes) -> bytes | None:
             return content[frames[0].begin :] if head.startswith(b"ID3") else None
         if promised > len(audio) + 1:
             raise UserError(f"{path}: cut short: {len(audio)} of the {promised} frames that its tag promises; "
-                            f"get the file anew")
+                            f"get the file again")
     if not audio:
         raise UserError(f"{path}: holds no samples")
     return _new_tag(content, audio) + b"".join(content[each.begin : each.begin + each.size] for each in audio)
@@ -257,7 +257,7 @@ def _frames(content: bytes) -> list[Frame]:
 
 
 def _followed(content: bytes, frame: Frame) -> bool:
-    """Whether the file ends behind a frame, or goes on with one alike: else it only looks like a frame."""
+    """Whether the file ends after a frame, or goes on with one alike: else it only looks like a frame."""
     end = frame.begin + frame.size
     follower = _frame(content, end)
     return end == len(content) or (follower is not None and follower.rate == frame.rate)

@@ -50,7 +50,7 @@ def split_speakers(speakers: Iterable[str]) -> dict[str, str]:
     """
     ranked = sorted(set(speakers), key=lambda speaker: (share_of(speaker), speaker))
     if len(ranked) < 3:
-        raise UserError(f"{counted(len(ranked), 'speaker')} can't be split into train, dev and test by speaker; "
+        raise UserError(f"{counted(len(ranked), 'speaker')} cannot be split into train, dev and test by speaker; "
                         "three are needed, or say the set of every utterance")
     held = max(1, round(SHARE * len(ranked)))
     return {speaker: "test" if rank < held else "dev" if rank < 2 * held else "train"
@@ -68,12 +68,12 @@ def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
 
 
 def check_counts(found: Mapping[str, int], expected: Mapping[str, int], strict: bool) -> None:
-    """Say on stderr where a set has other than the expected number of utterances; with `strict` raise UserError."""
+    """Say on stderr if a set does not have the expected number of utterances; with `strict` raise UserError."""
     differences = []
     for names, documented in expected.items():
         there = sum(found[name] for name in names.split("+"))
         if there != documented:
-            differences.append(f"{names}: {there} utterances where the documentation says {documented} "
+            differences.append(f"{names}: {there} utterances, but the documentation says {documented} "
                                f"({there - documented:+d})")
     if not differences:
         return
@@ -88,7 +88,7 @@ def write_data_dir(data_dir: Path, utterances: Sequence[Utterance], durations: S
 
     utt2audio holds the size in bytes of an utterance's audio file and the time of its last change in ns since 1970.
 
-    `text` is left out if no utterance has hanzi (Kaldi's --no-text). Where only some lack them, their text is their
+    `text` is left out if no utterance has hanzi (Kaldi's --no-text). If only some lack them, their text is their
     pinyin: Kaldi wants `text` to cover all utterances or to be absent.
     Raises UserError for an utterance that is there twice or has neither text nor pinyin, and if some lack pinyin.
     """
@@ -185,7 +185,7 @@ def _check(utterances: Sequence[Utterance]) -> None:
 
 
 def read_data_dir(data_dir: Path) -> list[Utterance]:
-    """The utterances of a Kaldi data directory, with the pinyin where it has some; audio is not opened.
+    """The utterances of a Kaldi data directory, with the pinyin if it has some; audio is not opened.
 
     Raises UserError if it breaks Kaldi's rules, as `steps.corpus.validate.validate` does.
     """
@@ -196,8 +196,8 @@ def read_data_dir(data_dir: Path) -> list[Utterance]:
 
 
 def read_pinyin(path: Path) -> dict[str, list[str]]:
-    """The syllables of data/<corpus>/<set>/pinyin by utterance, as stage 2 writes them. Says where it is as another
-    hand has left it, once.
+    """The syllables of data/<corpus>/<set>/pinyin by utterance, as stage 2 writes them. Says once if it is not as
+    the stages wrote it.
 
     Raises UserError if it is missing, unsorted, or an utterance has no syllables.
     """

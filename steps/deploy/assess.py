@@ -105,7 +105,7 @@ class Heard(NamedTuple):
 class Verdict(NamedTuple):
     """How a syllable of the text was said."""
 
-    said: str  # the text's syllable, or another that is clearly likelier; "" where it was left out
+    said: str  # the text's syllable, or another that is clearly likelier; "" if it was left out
     error: str  # None, Mispronunciation or Omission, as Azure names them
     accuracy: float  # probability that a right form was said, among all syllables in this place
     log_odds: Parts  # of floats ≤ 0: log-probability of the right part among all, the other parts being right

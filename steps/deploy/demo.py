@@ -72,7 +72,7 @@ def _json(value: Any) -> str:
 
 def _network(model: onnx.ModelProto, config: Resolved, mean: np.ndarray,
              std: np.ndarray) -> tuple[str, dict[str, Any]]:
-    """The weights in base64, one behind the other, and what the page's interpreter needs beside them."""
+    """The weights in base64, one after the other, and what the page's interpreter needs beside them."""
     constants = {constant.name: numpy_helper.to_array(constant) for constant in model.graph.initializer}
     constants |= {"floor": np.log(noise_energy(config.features)), "mean": mean, "std": std}
     nodes = [

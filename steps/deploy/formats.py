@@ -8,7 +8,7 @@ from typing import NamedTuple
 from steps.deploy.recognizer import Phrase
 from steps.search.alignment import Timed, ctm_line, timed_words
 
-LINE_SYLLABLES = 18  # of a subtitle, at the most
+LINE_SYLLABLES = 18  # of a subtitle, at most
 
 
 class Heard(NamedTuple):
@@ -99,8 +99,8 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _lines(phrases: list[Phrase]) -> list[Phrase]:
-    """Phrases that fit a subtitle: a longer one is divided behind its longest syllable, which a short pause follows;
-    if there are words, behind the longest that ends one."""
+    """Phrases that fit a subtitle: a longer one is divided after its longest syllable, which a short pause follows;
+    if there are words, after the longest that ends one."""
     lines = []
     for phrase in phrases:
         found = phrase.syllables

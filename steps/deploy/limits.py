@@ -117,7 +117,7 @@ class Workers:
     async def run(self, request: Request, function: Callable[[Callable[[], None]], Result]) -> Result:
         """`function` in a thread; it calls its argument now and then, which raises CancelledError if it is to stop.
 
-        Returns when the thread has stopped, so that no work goes on behind an answer. Raises HTTPException 408 where
+        Returns when the thread has stopped, so that no work goes on after an answer. Raises HTTPException 408 if
         the time is over, and 499 if the client has gone.
         """
         stop = threading.Event()

@@ -1,4 +1,4 @@
-"""A trained network at work: on ONNX Runtime where it is exported, else on MindSpore; and how sure its syllables are.
+"""A trained network at work: on ONNX Runtime if it is exported, else on MindSpore; and how sure its syllables are.
 
 A decoded syllable's highest probability is calibrated on dev, so that it tells how often such a syllable is right.
 """
@@ -36,7 +36,7 @@ class OnnxModel:
         features: what the front end must compute.
         frame_shift_s: seconds per output frame.
         subsampling_factor: input frames per output frame.
-        left_context, right_context: input frames that output frame i sees before and behind i × subsampling_factor.
+        left_context, right_context: input frames that output frame i sees before and after i × subsampling_factor.
         facts: all of export.json.
     """
 
@@ -182,7 +182,7 @@ def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence
           tokens: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """The probabilities of all decoded syllables, float (syllables,), and whether each is right, bool (syllables,).
 
-    A syllable is right where the alignment of least edits pairs it with its equal.
+    A syllable is right if the alignment of least edits pairs it with its equal.
     """
     probabilities, right = [], []
     for utt, found in emissions.items():

@@ -2,7 +2,7 @@
 
 The ONNX model's inputs are `x`, float32 (batch, frames, bins), and `x_lens`, int64 (batch,); outputs `log_probs`,
 float32 (batch, out_frames, tokens), and `log_probs_lens`, int64 (batch,). So does WeNet's CTC export, which sherpa-onnx
-runs (sherpa-onnx/csrc/offline-wenet-ctc-model.cc). An utterance's result does not depend on the frames behind its end.
+runs (sherpa-onnx/csrc/offline-wenet-ctc-model.cc). An utterance's result does not depend on the frames after its end.
 MINDIR is made of MindSpore's own operators.
 """
 
@@ -114,13 +114,13 @@ class Layers:
         return x
 
     def _conv(self, x: str, prefix: str, stride: tuple[int, int], kernel: tuple[int, int], norm: str = "") -> str:
-        """A convolution, the batch norm behind it made part of its weights."""
+        """A convolution, the batch norm after it made part of its weights."""
         weight = self._weights[f"{prefix}.weight"]
         bias = np.zeros(len(weight), np.float32)
         if norm:
             scale, shift = self._scale_shift(norm)
             weight, bias = weight * scale[:, None, None, None], shift
-        pads = 2 * [size // 2 for size in kernel]  # before and behind
+        pads = 2 * [size // 2 for size in kernel]  # before and after
         constants = [self._graph.constant(array.astype(np.float32)) for array in (weight, bias)]
         return self._graph.add("Conv", x, *constants, kernel_shape=list(kernel), strides=list(stride), pads=pads)
 
@@ -181,7 +181,7 @@ def _graph_proto(graph: Graph, bins: int, tokens: int) -> onnx.GraphProto:
 
 
 def _input(graph: Graph, config: Resolved, mean: np.ndarray, std: np.ndarray) -> str:
-    """`x` floored as stage 3 floors it (others' front ends do not), normalised, and behind each utterance's end as
+    """`x` floored as stage 3 floors it (others' front ends do not), normalised, and after each utterance's end as
     many zeros as the network sees there: the least that makes a multiple of ROUND, as `steps.model.batches` pads."""
     x = "x"
     if config.features.type == "fbank":
@@ -227,7 +227,7 @@ def length_steps(model: Model) -> list[tuple[int, int]]:
 
 
 class FromFeatures(nn.Cell):
-    """The network behind CMVN, with the zeros that it sees behind an utterance's end."""
+    """The network after CMVN, with the zeros that it sees after an utterance's end."""
 
     def __init__(self, network: nn.Cell, config: Resolved, mean: np.ndarray, std: np.ndarray):
         super().__init__()

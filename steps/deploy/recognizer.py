@@ -1,7 +1,7 @@
 """From sound of any length to syllables, in bounded memory.
 
 The network runs over windows that overlap by what an output frame sees, so that its output is that of the whole. The
-output is cut into phrases where the network hears nothing for a while, and each phrase is searched by itself.
+output is cut into phrases where the network emits nothing for a while, and each phrase is searched by itself.
 """
 
 import itertools
@@ -23,12 +23,12 @@ from steps.search.decode import Search, chosen_weights, make_search
 from steps.search.lm import OWN_WEIGHTS, own_graph
 
 WINDOW_S = 20.0  # seconds of sound that the network sees at once
-CHUNK_S = 30.0  # of an utterance, where features are normalised by the utterance
+CHUNK_S = 30.0  # of an utterance, if features are normalised by the utterance
 RECENT_S = 6.0  # of what was heard before, that normalises what is heard at once
-STREAM_S = 0.3  # the same, where syllables are wanted at once
+STREAM_S = 0.3  # the same, if syllables are needed at once
 PAUSE_S = 0.8  # without a syllable's spike: a phrase ends
 LONGEST_S = 30.0  # of a phrase
-REACH_S = 0.5  # that a phrase's voice reaches before its first spike and behind its last
+REACH_S = 0.5  # that a phrase's voice reaches before its first spike and after its last
 
 
 class Phrase(NamedTuple):
@@ -41,7 +41,7 @@ class Phrase(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Its hanzi, where the search finds words; else its pinyin."""
+        """Its hanzi, if the search finds words; else its pinyin."""
         return "".join(word for word, _ in self.words) or " ".join(one.syllable for one in self.syllables)
 
 

@@ -163,7 +163,7 @@ Upload = Annotated[UploadFile, File(description="a recording: wav, flac, mp3, og
 def _add_routes(app: FastAPI, exp_dir: Path) -> None:
     @app.get("/", response_class=HTMLResponse)
     async def page() -> Response:
-        """The page that works without a server, where the experiment has been exported."""
+        """The page that works without a server, if the experiment has been exported."""
         for folder in (exp_dir / "export", exp_dir):
             if (folder / "demo.html").exists():
                 return FileResponse(folder / "demo.html", media_type="text/html")

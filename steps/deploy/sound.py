@@ -18,7 +18,7 @@ from steps.corpus.whole import cut_short, doubtful_end
 from steps.feats.audio import SampleCheck, resampled, stream_audio
 
 BLOCK_S = 10  # seconds of sound that a pipe is read by
-LIVE_S = 0.2  # and that are waited for, at the most, where they are wanted as they come
+LIVE_S = 0.2  # and that are waited for, at most, where they are wanted as they come
 EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "avi", "caf", "wv", "tta")  # formats whose duration
 # FFmpeg reads; of others it guesses
 MISSING_S = 0.5  # of a recording that may be missing at its end: more than what a codec adds or takes away
@@ -135,12 +135,12 @@ def _pyav(path: Path, sample_rate: int) -> Sound:
         container = av.open(f"file:{path}")
         stream = container.streams.audio[0]
     except av.FFmpegError as error:
-        raise UserError(f"{path}: not readable as audio: {error.strerror}; get the file anew") from None
+        raise UserError(f"{path}: not readable as audio: {error.strerror}; get the file again") from None
     except IndexError:
         raise UserError(f"{path}: holds no sound") from None
     if stream.codec_context is None or not stream.rate:
         raise UserError(f"{path}: not readable as audio: its header tells no codec or rate that is known; get the file "
-                        "anew")
+                        "again")
     resampler = av.AudioResampler(format="fltp")  # floats, a row for each channel; rate and channels stay
     seconds, promised = None, None
     if stream.duration:
@@ -159,12 +159,12 @@ def _pyav(path: Path, sample_rate: int) -> Sound:
                         done += part.samples
                         yield part.to_ndarray().T
             except av.FFmpegError as error:
-                raise UserError(f"{path}: not readable to its end: {error.strerror}; get the file anew") from None
+                raise UserError(f"{path}: not readable to its end: {error.strerror}; get the file again") from None
         if not done:
-            raise UserError(f"{path}: holds no sound that can be decoded; get the file anew")
+            raise UserError(f"{path}: holds no sound that can be decoded; get the file again")
         if promised and done / stream.rate < promised - MISSING_S:
             raise UserError(f"{path}: cut short: {done / stream.rate:.1f} of the {promised:.1f} s that its header "
-                            "promises; get the file anew")
+                            "promises; get the file again")
 
     return Sound(_at_rate(blocks(), stream.rate, sample_rate), seconds, doubtful_end(path))
 

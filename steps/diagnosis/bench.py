@@ -204,7 +204,7 @@ class Bench:
 
     @cached_property
     def trained(self) -> str | None:
-        """The checkpoint that training has left, of this very network: its file's name. None if there is none."""
+        """The checkpoint that training has left, of this network: its file's name. None if there is none."""
         try:
             return self._load_trained()
         except UserError:

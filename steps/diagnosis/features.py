@@ -15,8 +15,8 @@ Feats = Mapping[str, np.ndarray]  # (frames, bins) by utterance
 SEARCHED = 10000  # utterances, at most, for a single NaN
 STILL = 1e-3  # standard deviation of what does not change
 ABOVE_FLOOR = 3.0  # nats that anything audible is above digital silence
-HEADROOM = 6.0  # nats from the typical utterance's level; speech of one corpus stays within some 3
-AGAIN = "mend or remove the recordings (skip_bad: true leaves out what can't be read), then run stage 3 again"
+HEADROOM = 6.0  # nats from the typical utterance's level; speech of one corpus stays within about 3
+AGAIN = "mend or remove the recordings (skip_bad: true leaves out what cannot be read), then run stage 3 again"
 
 
 def judge_finite(feats: Iterable[tuple[str, np.ndarray]]) -> Finding:
@@ -24,8 +24,8 @@ def judge_finite(feats: Iterable[tuple[str, np.ndarray]]) -> Finding:
     finite = {utt: bool(np.isfinite(matrix).all()) for utt, matrix in feats}
     broken = [utt for utt, fine in finite.items() if not fine]
     if not broken:
-        return Finding("finite", "ok", f"no NaN or infinity in the features of {len(finite)} utterances looked at")
-    return Finding("finite", "error", f"{len(broken)} of {len(finite)} utterances looked at have features that are NaN "
+        return Finding("finite", "ok", f"no NaN or infinity in the features of {len(finite)} utterances examined")
+    return Finding("finite", "error", f"{len(broken)} of {len(finite)} utterances examined have features that are NaN "
                    "or infinite", [few(broken)], AGAIN)
 
 
@@ -131,7 +131,7 @@ def judge_holes(feats: Feats, config: Features) -> Finding:
     everything = np.concatenate(list(feats.values()))
     sound = everything[everything.max(axis=1) > floor + ABOVE_FLOOR]
     if not len(sound):
-        return Finding("holes", "skipped", "there is no sound in the utterances looked at")
+        return Finding("holes", "skipped", "there is no sound in the utterances examined")
     at_floor = sound < floor + 0.01
     empty = at_floor.mean(axis=0) > EMPTY
     share = float(at_floor[:, ~empty].mean()) if not empty.all() else 0.0
@@ -173,7 +173,7 @@ def upper_frequency(bin_: int, config: Features) -> float:
 
 
 LISTENED = 60  # recordings
-FULL = 0.98  # of full scale, or of the recording's own highest sample where that is lower
+FULL = 0.98  # of full scale, or of the recording's own highest sample if that is lower
 RUN = 3  # neighbouring samples at the peak that only clipping makes
 DC = 0.02
 
@@ -191,7 +191,7 @@ def check_audio(context: Context) -> Finding:
         except UserError as error:
             gone.append(str(error))
     if not recordings:
-        return Finding("audio", "skipped", "none of the recordings looked at can be read any more", gone[:1])
+        return Finding("audio", "skipped", "none of the recordings examined can be read any more", gone[:1])
     return judge_audio(recordings, context.config.features.sample_rate)
 
 
@@ -201,7 +201,7 @@ def judge_audio(recordings: Mapping[str, Audio], sample_rate: int) -> Finding:
     offset = [utt for utt, audio in recordings.items() if abs(audio.samples.mean()) > DC]
     silent = [utt for utt, audio in recordings.items() if np.abs(audio.samples).max() < 1e-3]
     narrow = [utt for utt, audio in recordings.items() if audio.file_rate < sample_rate]
-    faults = [(clipped, "are clipped", "record or convert them at a lower level; what is cut off can't be mended"),
+    faults = [(clipped, "are clipped", "record or convert them at a lower level; what is cut off cannot be mended"),
               (silent, "are silent", "check their files"),
               (offset, "have a DC offset", "remove it with a high-pass filter, or take fbank with low_freq above 20"),
               (narrow, f"have a lower sample rate than {sample_rate} Hz, so that their upper bins are empty",
@@ -212,7 +212,7 @@ def judge_audio(recordings: Mapping[str, Audio], sample_rate: int) -> Finding:
     evidence = [f"peaks of {len(recordings)} recordings: median {np.median(peaks):.2f}, highest {max(peaks):.2f} of "
                 "full scale"]
     if not found:
-        return Finding("audio", "ok", f"{len(recordings)} recordings listened to are sound", evidence)
+        return Finding("audio", "ok", f"{len(recordings)} recordings examined are sound", evidence)
     said = "; ".join(f"{percent(len(utts) / len(recordings))} of recordings {what}" for utts, what, _ in found)
     severity = "error" if any(len(utts) > len(recordings) / 2 for utts, _, _ in found) else "warning"
     return Finding("audio", severity, said,

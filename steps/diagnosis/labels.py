@@ -55,7 +55,7 @@ def judge_ids(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], toke
     severity = graded(share, RARE, MANY)
     different = len(set().union(*train.values()))
     return Finding("ids", severity, f"all {different} syllables of train have ids; {percent(share)} of dev's syllables "
-                   "are no token, and can't be recognised", [_commonest(outside)] if outside else [],
+                   "are no token, and cannot be recognised", [_commonest(outside)] if outside else [],
                    "" if severity == "ok" else "set `tokens: all`, so that every syllable of Mandarin is a token, with "
                    "`model: {output: factored}`; or train on more text")
 
@@ -89,7 +89,7 @@ def judge_lengths(frames: Mapping[str, int], labels: Mapping[str, list], model: 
     severity = "error" if len(short) > TOO_SHORT * len(utts) else "warning"
     return Finding("labels fit", severity, f"{len(short)} of {len(utts)} utterances have more labels than the network "
                    f"leaves frames: CTC's cost would be infinite, so training leaves them out", evidence,
-                   "take a pool or stride in frames out of model.blocks; where few utterances are concerned, check "
+                   "take a pool or stride in frames out of model.blocks; if few utterances are concerned, check "
                    "that their audio and text belong together")
 
 
@@ -140,7 +140,7 @@ def judge_set_lengths(train: np.ndarray, dev: np.ndarray, train_rate: np.ndarray
     return Finding("set lengths", severity, f"dev's utterances are not as long as train's; {percent(beyond)} are "
                    "longer than any of train", evidence,
                    "dev must be drawn like what the recognizer is for; split the corpus "
-                   "anew, or cut long recordings; where frames a syllable differ, check that dev's text is its own")
+                   "again, or cut long recordings; if frames a syllable differ, check that dev's text is its own")
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -222,7 +222,7 @@ def judge_overlap(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], 
     same = sorted(set(train) & set(dev))
     if same:
         return Finding("overlap", "error", f"{len(same)} utterances are in train and in dev", same[:3],
-                       "split the corpus anew: what training has seen says nothing about its errors")
+                       "split the corpus again: what training has seen says nothing about its errors")
     seen = {tuple(line) for line in train.values()}
     long = [tuple(line) for line in dev.values() if len(line) >= 4]
     share = sum(line in seen for line in long) / max(1, len(long))
@@ -234,4 +234,4 @@ def judge_overlap(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], 
                        evidence)
     return Finding("overlap", "warning", "most of dev's sentences are in train, too, and in the same voices: a "
                    "network that remembers them looks better than it is", evidence,
-                   "carve a dev set with sentences of its own from train, as local/thchs30.py does")
+                   "take a dev set with sentences of its own from train, as local/thchs30.py does")

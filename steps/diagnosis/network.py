@@ -37,12 +37,12 @@ def _constant(log_probs: np.ndarray, utts: list[tuple[int, list[int]]]) -> float
     return sum(ctc_cost(np.broadcast_to(log_probs, (frames, len(log_probs))), labels) for frames, labels in utts)
 
 
-UNTRAINED = "there is no checkpoint yet, or none of this very network"
+UNTRAINED = "there is no checkpoint yet, or none of this network"
 EARLY = 3  # epochs in which saying nothing is what CTC always begins with
 
 
 def check_output(bench: Bench) -> Finding:
-    """The trained network hears different syllables, about as many as there are."""
+    """The trained network recognises different syllables, about as many as there are."""
     if bench.trained is None:
         return Finding("output", "skipped", UNTRAINED)
     context = bench.context
@@ -59,7 +59,7 @@ def judge_output(log_probs: Mapping[str, np.ndarray], pinyin: Mapping[str, list[
     counts = Counter(token for labels in heard.values() for token in labels)
     spoken = sum(len(pinyin[utt]) for utt in log_probs)
     evidence = [f"{percent(blanks)} of frames are blank, {percent(empty)} of {len(heard)} utterances came out empty",
-                f"{counts.total()} syllables heard, {len(counts)} different ones; {spoken} were spoken"]
+                f"{counts.total()} syllables recognised, {len(counts)} different ones; {spoken} were spoken"]
     early = "; in the first epochs CTC always begins so: wait" if epochs <= EARLY else ""
     severity = "warning" if early else "error"
     if empty > 0.5 or counts.total() < 0.2 * spoken:
@@ -71,9 +71,9 @@ def judge_output(log_probs: Mapping[str, np.ndarray], pinyin: Mapping[str, list[
         return Finding("output", severity, f"one syllable makes up {percent(top)} of the network's answers" + early,
                        evidence, "features that say nothing (see their checks), or a rate far too high (see the sweep)")
     if counts.total() > 2 * spoken:
-        return Finding("output", "warning", "the network hears more than twice the syllables that were spoken",
+        return Finding("output", "warning", "the network recognises more than twice the syllables that were spoken",
                        evidence, "does the text hold all that is spoken? do lengths of dev and train differ?")
-    return Finding("output", "ok", "the network hears different syllables, about as many as were spoken", evidence)
+    return Finding("output", "ok", "the network recognises different syllables, about as many as were spoken", evidence)
 
 
 VANISHED = 1e-4  # of the largest layer's gradient
@@ -105,11 +105,11 @@ def judge_relus(activations: Mapping[str, Activations]) -> Finding:
         return Finding("relus", "ok", f"the ReLUs of all {len(dead)} layers are alive", evidence)
     return Finding("relus", severity, f"{percent(dead[worst])} of the channels of {worst} are dead: 0 whatever comes",
                    evidence, "lower the learning rate or lengthen warmup_steps (large steps kill ReLUs for good), then "
-                   "train anew; keep batch norm before them; before training: check the scale of the features")
+                   "train again; keep batch norm before them; before training: check the scale of the features")
 
 
 def check_gradients(bench: Bench) -> Finding:
-    """Gradients reach all layers, and none dwarfs the others."""
+    """Gradients reach all layers, and none is far larger than the others."""
     bench.load()
     norms = bench.gradient_norms()
     clip = bench.context.config.experiment.train.optimizer.clip_norm
@@ -162,7 +162,7 @@ def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
                        "see the checks of features and of layers; lower the learning rate")
     if off > 1e-3:
         return Finding("logits", "error", "what decoding gets are no log-probabilities", evidence,
-                       "put one log-softmax, over the tokens, behind the network's output (steps/model/layers.py)")
+                       "put one log-softmax, over the tokens, after the network's output (steps/model/layers.py)")
     if logits.min() >= 0 and np.abs(logits.sum(axis=-1) - 1).max() < 1e-3:
         return Finding("logits", "error", "the network ends with a softmax, and the loss applies another", evidence,
                        "take the softmax off the network's output")
@@ -186,7 +186,7 @@ def judge_loss(value: float, logits: np.ndarray, batch: Batch) -> Finding:
         return Finding("loss", "error", f"the loss is not CTC's: {named[0][0]}", [*evidence, "that mistake gives just "
                        "the compiled value"], named[0][1])
     return Finding("loss", "error", "the loss is not CTC's, nor any that a common mistake would make", evidence,
-                   "hold steps/model/layers.py against `pytest tests/test_ctc.py`; nn.CTCLoss wants log-probabilities "
+                   "check steps/model/layers.py by `pytest tests/test_ctc.py`; nn.CTCLoss takes log-probabilities "
                    "(frames, batch, tokens), blank 0, and every utterance's own length")
 
 
@@ -245,7 +245,7 @@ def judge_alignment(log_probs: Mapping[str, np.ndarray], feats: Feats, model: Mo
     """`log_probs` (output frames, tokens) by utterance, blank 0; `feats` (frames, bins) as stored."""
     found = find_spikes(log_probs, feats, model, config)
     if len(found) < FEW:
-        return Finding("alignment", "skipped", f"{len(found)} syllables heard are too few to tell where they come from")
+        return Finding("alignment", "skipped", f"{len(found)} syllables are too few to tell where they are emitted")
     first, last = sight(model)
     reach = (last - first) // 2
     silent = [spike for spike in found if spike.away > NEAR * time_reduction(model)]
@@ -260,7 +260,7 @@ def judge_alignment(log_probs: Mapping[str, np.ndarray], feats: Feats, model: Mo
     return Finding("alignment", severity, f"{percent(share)} of the syllables are emitted where nothing is spoken",
                    [*evidence, few(sorted({one.utt for one in silent}))],
                    "set `train: {sortagrad: 1}`: from short utterances CTC learns where a syllable is; let an output "
-                   "frame see less, by `kernel: [1, 3]` in the last of model.blocks; then train anew")
+                   "frame see less, by `kernel: [1, 3]` in the last of model.blocks; then train again")
 
 
 class Spike(NamedTuple):

@@ -23,7 +23,7 @@ ENOUGH = 5  # epochs before a course can be judged
 RISE = 0.03  # of the loss, from an epoch to the next, is more than chance makes in a mean over an epoch
 STALLED = 0.05  # less of the loss lost in the last third of the epochs
 PLATEAU_SER = 0.8  # syllable error rate of a network that has not begun to recognise
-FEW_STEPS = 500  # updates; mini begins to recognise after some 150
+FEW_STEPS = 500  # updates; mini begins to recognise after about 150
 
 
 COLUMNS = "steps", "train_loss", "dev_loss", "dev_ser", "grad_norm"  # of train.csv
@@ -63,7 +63,7 @@ def judge_oscillation(history: pd.DataFrame) -> Finding:
     """How often the training loss rises from an epoch to the next, and dev's by much, after the first two."""
     rows = history.iloc[2:]
     if len(rows) < ENOUGH:
-        return Finding("oscillation", "skipped", f"after {len(history)} epochs it can't be told yet")
+        return Finding("oscillation", "skipped", f"after {len(history)} epochs it cannot be told yet")
     train, dev = (np.diff(np.log(rows[name].to_numpy(float))) for name in ("train_loss", "dev_loss"))
     rises, jumps = float(np.mean(train > np.log1p(RISE))), float(np.mean(dev > np.log(1.5)))
     evidence = [f"the training loss rose by more than {percent(RISE)} in {percent(rises)} of epochs",
@@ -81,7 +81,7 @@ def judge_oscillation(history: pd.DataFrame) -> Finding:
 def judge_plateau(history: pd.DataFrame) -> Finding:
     """Stuck at a loss that says nothing is recognised; or past dev's best while train's loss goes on falling."""
     if len(history) < ENOUGH:
-        return Finding("plateau", "skipped", f"after {len(history)} epochs it can't be told yet")
+        return Finding("plateau", "skipped", f"after {len(history)} epochs it cannot be told yet")
     third = max(2, len(history) // 3)
     train, dev = history["train_loss"].to_numpy(float), history["dev_loss"].to_numpy(float)
     gain = 1 - train[-1] / train[-third - 1]
@@ -95,9 +95,9 @@ def judge_plateau(history: pd.DataFrame) -> Finding:
                        evidence, "more epochs or smaller batches; a small corpus starts from a trained network "
                        "(train.init_from)")
     if ser > PLATEAU_SER and gain < STALLED:
-        return Finding("plateau", "error", "training is stuck where the network answers with blanks or always the same",
+        return Finding("plateau", "error", "training is stuck: the network answers with blanks, or always the same",
                        evidence, "see the checks of labels, loss, overfit and sweep: it is a fault in the data or the "
-                       "loss if one batch can't be learnt, else the rate is too high")
+                       "loss if one batch cannot be learnt, else the rate is too high")
     if dev[-1] > 1.15 * dev.min() and gain > STALLED and best < len(history) - third:
         return Finding("plateau", "warning", "dev gets no better while train's loss goes on falling: overfitting",
                        evidence, "more augmentation (train.augment), a smaller network, more data; or "
@@ -168,7 +168,7 @@ def shape(steps: int) -> np.ndarray:
 
 
 def score(losses: np.ndarray, planned: int) -> float:
-    """What a short training reached: the mean loss of its last tenth; infinity where it did not come so far."""
+    """What a short training reached: the mean loss of its last tenth; infinity if it did not come so far."""
     if len(losses) < planned or not np.isfinite(losses).all():
         return float("inf")
     return float(np.mean(losses[-max(1, planned // 10):]))
@@ -180,10 +180,10 @@ def judge_rate(scores: Mapping[float, float], configured: float, steps: int, dea
     evidence = [f"{steps} steps at {rate:.2g} end at {value:.2f} nats per syllable" for rate, value in scores.items()]
     evidence.append(f"an output that knows nothing of the features would reach {deaf:.2f}")
     if scores[best] > DEAF * deaf:
-        return Finding("learning rate", "warning", f"at no rate tried does the network learn to hear in {steps} steps",
+        return Finding("learning rate", "warning", f"the network learns at none of the rates tried, in {steps} steps",
                        evidence, "give more time (--minutes); if the check of overfit failed, mend that first")
     if own > DEAF * deaf:
-        return _off(configured, best, "error", "the network does not learn to hear", evidence)
+        return _off(configured, best, "error", "the network does not learn to recognise", evidence)
     if own > SLOW * deaf and scores[best] < BETTER * own:
         return _off(configured, best, "warning", "the network learns slowly", evidence)
     faster = own > LEARNT * deaf and scores[best] < BETTER * own
@@ -242,12 +242,12 @@ def judge_overfit(losses: np.ndarray, error_rate: float, planned: int) -> Findin
     if len(losses) < planned or last < 0.5 * np.min(losses[:len(losses) * 2 // 3]):
         return Finding("overfit", "warning", "one batch was not yet learnt by heart; the loss still falls", evidence,
                        "give more time (--minutes)")
-    return Finding("overfit", "error", "the network can't even learn one batch by heart", evidence,
+    return Finding("overfit", "error", "the network cannot even learn one batch by heart", evidence,
                    "the fault lies in labels, loss or network, not in the amount of data: see the checks of loss, "
                    "blank, labels, gradients and ReLUs; try the network of conf/mini.yaml")
 
 
-# By how many times the loss may fall where batch norm normalises by the batch. hsk: 0.9, words with sentences: 1.4.
+# By how many times the loss may fall if batch norm normalises by the batch. hsk: 0.9, words with sentences: 1.4.
 NORM_BETTER = 1.08
 NORM_BATCH = range(8, 33)  # utterances
 

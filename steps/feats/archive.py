@@ -20,7 +20,7 @@ from steps.corpus.table import read_numbers, read_table, write_table
 from steps.corpus.write import read_pinyin
 
 FILES = "feats.scp", "feats.ark", "utt2num_frames"
-OF_NO_MATTER = {"copies", "compress", "skip_bad", "cmn_frames"}  # keys of a config that a set's features don't show
+OF_NO_MATTER = {"copies", "compress", "skip_bad", "cmn_frames"}  # keys of a config that a set's features do not show
 PLAIN = struct.Struct("<2s3sBiBi")  # before the values of a binary float matrix: what it is, its rows and its columns
 
 
@@ -30,8 +30,8 @@ def feature_writer(folder: Path, compress: bool = False, named: Path | None = No
     """Give `write(utt, feats)`; at the block's end `folder` gets feats.ark, utt2num_frames and, last, feats.scp.
 
     After an error what was there before is there still. `feats` are float32 (frames, bins), and stored in Kaldi's
-    one-byte format for speech features where `compress`. feats.scp names the ark by `named`, the folder that `folder`
-    will be moved to, or else by `folder` as it is given: relative to the project's root where it is.
+    one-byte format for speech features if `compress`. feats.scp names the ark by `named`, the folder that `folder`
+    will be moved to, or else by `folder` as it is given: a relative path stays relative.
     """
     frames: dict[str, int] = {}
     with atomic_path(folder / "feats.scp") as scp, atomic_path(folder / "feats.ark") as ark:
@@ -123,13 +123,14 @@ def _check_config(folder: Path, config: Features) -> None:
     keys = ("copies",) if folder.name in config.copy_sets else set(Features.model_fields) - OF_NO_MATTER
     other = [key for key in sorted(keys) if getattr(made, key) != getattr(config, key)]
     if other:
-        raise UserError(f"{path}: {other[0]} is {getattr(made, other[0])!r} there, where {getattr(config, other[0])!r} "
-                        "is wanted; run stage 3 (features) again, or stage 4 (train) where the features are to change")
+        raise UserError(f"{path}: {other[0]} is {getattr(made, other[0])!r} there, but the experiment has "
+                        f"{getattr(config, other[0])!r}; run stage 3 (features) again, or, if the features are to "
+                        "change, stage 4 (train)")
 
 
 def having_features(pinyin: Mapping[str, list[str]], utts: Container[str], path: Path) -> dict[str, list[str]]:
-    """Those of `pinyin`, the syllables by utterance that `path` gives, whose utterance is one of `utts`, which have
-    features. Raises UserError if none is."""
+    """The part of `pinyin` (syllables by utterance, from `path`) whose utterances are in `utts`, those with features.
+    Raises UserError if that is none."""
     found = {utt: syllables for utt, syllables in pinyin.items() if utt in utts}
     if not found:
         raise UserError(f"{path}: none of its utterances has features; run stage 3 (features) again")
@@ -152,9 +153,9 @@ def dev_pinyin(config: Resolved, feats: Mapping[str, np.ndarray]) -> dict[str, l
 class FeatureReader:
     """Random access to the matrices that a feats.scp lists.
 
-    `reader[utt]` is float32 (frames, bins), read anew each time. Raises UserError if feats.scp is missing or lacks
-    `utt`, where the ark is gone or damaged (at once where it is cut short), and where stage 3 has made the features by
-    another config than `config`.
+    `reader[utt]` is float32 (frames, bins), read again each time. Raises UserError if feats.scp is missing or lacks
+    `utt`, if the ark is gone or damaged (at once if it is cut short), and if stage 3 has made the features by another
+    config than `config`.
     """
 
     def __init__(self, scp: Path | str, config: Features | None = None):
@@ -214,7 +215,7 @@ def save_cmvn(path: str | os.PathLike, stats: np.ndarray) -> None:
 
 
 def load_cmvn(path: str | os.PathLike) -> np.ndarray:
-    """Statistics float64 (2, bins + 1). Raises UserError if the file is missing or isn't such a matrix."""
+    """Statistics float64 (2, bins + 1). Raises UserError if the file is missing or is not such a matrix."""
     check_sums(Path(path).parent, "run stage 3 (features) again, and what follows", [Path(path).name])
     try:
         stats = kio.DoubleMatrix.read(os.fspath(path)).numpy().copy()

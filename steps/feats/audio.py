@@ -34,7 +34,7 @@ class Audio(NamedTuple):
 
 
 class SampleCheck:
-    """Passes blocks of samples on, and tells behind the last one what no speech is like."""
+    """Passes blocks of samples on, and tells after the last one what no speech is like."""
 
     def __init__(self, blocks: Iterator[np.ndarray]):
         self._blocks, self._count, self._energy = blocks, 0, 0.0
@@ -127,7 +127,7 @@ LOUD = 0.9  # quantile of the frames' energies that is the level of speech
 TILTS = 0.0, 1.0  # how steeply the amplitude of noise falls with frequency: from not at all to in proportion
 SHORTEST_REVERB_S = 0.1
 DIRECT_DB = 0.0, 12.0  # direct sound over reverberation
-DIRECT_S = 0.003  # nothing arrives so soon behind the direct sound
+DIRECT_S = 0.003  # nothing arrives so soon after the direct sound
 SNR_SPREAD_DB = 20.0  # above the lowest ratio
 PITCH_HZ = 60.0, 600.0  # where voices are looked for
 VOICE_SHIFT_MS = 10.0  # between frames of analysis

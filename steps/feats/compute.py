@@ -135,7 +135,7 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
 
     `samples` are float32 (samples,), or blocks of such. With `level_db` they are first scaled to that level, for which
     they are held in memory. Frame t begins t × frame_shift_ms after the first sample (`num_frames` says more). Raises
-    UserError if there is none, and where a feature is NaN or infinite.
+    UserError if there is none, and if a feature is NaN or infinite.
     """
     if config.level_db is not None:
         whole = samples if isinstance(samples, np.ndarray) else np.concatenate([*samples, np.zeros(0, np.float32)])
@@ -207,7 +207,7 @@ def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | Non
     With `copy` they are those of a changed copy of the set, under the same ids. `named` is the folder that `out_dir`
     will be moved to, if any. After an error what was there before is there still.
 
-    Raises UserError naming utterance and file for audio that can't be used; with config.skip_bad such utterances are
+    Raises UserError naming utterance and file for audio that cannot be used; with config.skip_bad such utterances are
     left out and listed in out_dir/skipped, and only a set without any usable utterance is an error.
     """
     wavs = read_wav_scp(data_dir / "wav.scp")

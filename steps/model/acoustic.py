@@ -109,7 +109,7 @@ class AcousticModel:
         return self._log_probs((utt, apply_cmvn(feats, self._mean, self._std, cmn_frames)) for utt, feats in utts)
 
     def parts(self, feats: np.ndarray) -> Iterator[np.ndarray]:
-        """The log-probabilities of one utterance, the same bit by bit, in parts that lie one behind the other: what an
+        """The log-probabilities of one utterance, the same bit by bit, in parts that lie one after the other: what an
         hour takes in memory is its raw features, float32 (frames, bins), alone."""
         mean = cmvn_mean(feats, self._mean, self.config.features.cmn_frames)
         network = Network(self._log_probs.one, self.frame_shift_s, **contexts(self.config.experiment.model))
@@ -136,7 +136,7 @@ def memory_needed(model: Model, bins: int, tokens: int, batch_frames: int) -> in
             sizes = [conv_size(*of_axis) for of_axis in zip(sizes, stride, strict=True)]
             weights += channels * block.channels * kernel[0] * kernel[1]
             channels = block.channels
-            values += 2 * max(0, sizes[0]) * sizes[1] * channels  # behind the convolution, and behind norm and ReLU
+            values += 2 * max(0, sizes[0]) * sizes[1] * channels  # after the convolution, and after norm and ReLU
         sizes = [size // pool for size, pool in zip(sizes, block.pool, strict=True)]
     widths = [channels * sizes[1], *model.dense, tokens if model.output == "plain" else 0]
     weights += sum(before * after for before, after in itertools.pairwise(widths))
@@ -146,7 +146,7 @@ def memory_needed(model: Model, bins: int, tokens: int, batch_frames: int) -> in
 def check_size(model: Model, bins: int, tokens: int, batch_frames: int) -> None:
     """Raise UserError if the network leaves no bins, or needs more memory than this machine has."""
     if min(out_sizes(model, 1 << 20, bins)) < 1:
-        raise UserError(f"model: nothing is left of {bins} bins behind the last block; lower its strides and pools")
+        raise UserError(f"model: nothing is left of {bins} bins after the last block; lower its strides and pools")
     needed = memory_needed(model, bins, tokens, batch_frames)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
@@ -192,7 +192,7 @@ class DevPass:
 
 OUTPUT = ("output.weight", "output.bias")
 EXAMPLES = 5
-NOT_HEARD = {"compress", "copies", "skip_bad"}  # of features: they sound the same
+NOT_HEARD = {"compress", "copies", "skip_bad"}  # keys of features that do not change a recording's features
 
 
 class Source(NamedTuple):
@@ -228,8 +228,8 @@ def find_source(config: Resolved) -> Source | None:
 def start_from(source: Source, network: nn.Cell, output: str, tokens: list[str]) -> None:
     """Copy the source's weights into `network`, and say which. Its output layer is of the kind `output` over `tokens`.
 
-    Of the output layer, the rows of those tokens (or parts of syllables, where it is factored) are copied that both
-    have. The others stay as they are. Raises UserError if the other layers of the networks differ.
+    The output layer's rows are copied for the tokens that both have (for the parts of syllables, if it is factored).
+    The others stay as they are. Raises UserError if the other layers of the networks differ.
     """
     loaded = read_checkpoint(source.checkpoint)
     if loaded.get("tokens_sha256", tokens_hash(source.tokens)) != tokens_hash(source.tokens):

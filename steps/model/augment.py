@@ -1,8 +1,8 @@
-"""Augmentation, drawn anew every epoch: changes of a training utterance's features, and new utterances by splicing.
+"""Augmentation, drawn at random in every epoch: changes of an utterance's features, and new utterances by splicing.
 
-Splicing puts syllables cut out of several utterances of a speaker one behind the other. A network that has heard a few
-thousand words learns these words whole. Of spliced words, which are new in every epoch, it can learn the syllables
-alone (after Lam et al. 2021, "On-the-fly aligned data augmentation"; of sentences: Min et al. 2022).
+Splicing puts syllables cut out of several utterances of a speaker one after the other. A network that is trained on
+a few thousand words learns these words whole. From spliced words, which are new in every epoch, it can only learn the
+syllables (after Lam et al. 2021, "On-the-fly aligned data augmentation"; of sentences: Min et al. 2022).
 """
 
 import itertools
@@ -86,7 +86,7 @@ def _mask(feats: np.ndarray, widest: int, rng: np.random.Generator) -> None:
     feats[begin:begin + width] = 0  # the mean, since features are normalised
 
 
-SILENCE_S = 0.15  # before the first syllable and behind the last, at the most
+SILENCE_S = 0.15  # before the first syllable and after the last, at most
 
 
 class Segment(NamedTuple):
@@ -99,7 +99,7 @@ class Segment(NamedTuple):
 
 
 class Take(NamedTuple):
-    """One utterance of a training: segments one behind the other, and the tokens they say."""
+    """One utterance of a training: segments one after the other, and the tokens they say."""
 
     segments: list[Segment]
     labels: list[int]
@@ -155,7 +155,7 @@ class Splicer:
         speakers: by utterance.
         share: of utterances of several syllables, that is spliced.
         unfit: whether a token followed by another does not sound like itself, and so must not be cut off there.
-        run: syllables that are cut out together, at the most.
+        run: syllables that are cut out together, at most.
     """
 
     def __init__(self, takes: Mapping[str, Take], speakers: Mapping[str, str], share: float,
@@ -239,7 +239,7 @@ def load_splicer(labels: Mapping[str, list[int]], frames: Mapping[str, int], tok
                  config: Resolved) -> Splicer | None:
     """The splicer of training utterances, which cuts where the alignment `train.ali` says; None if the config has none.
 
-    Says how many are spliced, where not all are. Raises UserError if the alignment is not there, or is of other
+    Says how many are spliced, if not all are. Raises UserError if the alignment is not there, or is of other
     utterances.
     """
     path = config.ali_ctm

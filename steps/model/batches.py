@@ -118,8 +118,8 @@ def labels_fit(frames: int, labels: list[int], model: Model) -> bool:
 class TrainingBatches:
     """The batches of any epoch: a function of the seed and the epoch's number alone.
 
-    Each makes one update. Of its utterances, worker `rank` of `train.workers` gets every `train.workers`-th: as many as
-    the others, of the same padded length. Those are again `train.accum_grad` equal micro-batches, one behind the other.
+    Each makes one update. Worker `rank` of `train.workers` gets every `train.workers`-th of its utterances: as many as
+    the others, of the same padded length. Those are again `train.accum_grad` equal micro-batches, one after the other.
 
     Args:
         feats: normalised features by utterance, float32 (frames, bins).
@@ -127,7 +127,7 @@ class TrainingBatches:
         labels: token ids by utterance; the utterances of an epoch.
         most_labels: width of the label matrix.
         splicer: what makes spliced utterances, if any.
-        speakers: by utterance; wanted where `train.balance` is set.
+        speakers: by utterance; needed if `train.balance` is set.
         copies: changed copies of all utterances, features and lengths of each; an utterance is drawn from one of them.
     """
 
@@ -158,8 +158,8 @@ class TrainingBatches:
             yield self._batch(epoch, length, self._share(positions), takes, frames)
 
     def _count_steps(self, longest: int) -> int:
-        """Batches of the epoch that has the most: of utterances drawn longer, fewer are in a batch where `batch_frames`
-        is the limit. Other epochs have some batches twice, since MindSpore's dataset has one length for all."""
+        """Batches of the epoch that has the most: if `batch_frames` is the limit, a batch has fewer of the utterances
+        that are stretched. Other epochs have some batches twice, since MindSpore's dataset has one length for all."""
         train = self._train
         if self._splicer is None and padded_length(longest, self.buckets) * train.batch_size <= train.batch_frames:
             return len(self._plan(1)[0])
@@ -260,7 +260,7 @@ def inference_batches(utts: Iterable[tuple[str, np.ndarray]], lengths: list[int]
     A group may hold fewer utterances than the batch size, which depends on the length alone.
 
     Args:
-        behind: the frames of padding that each utterance has at the least. Where the network sees no further, the
+        behind: the frames of padding that each utterance has at least. Where the network sees no further, the
             padded length never changes a result.
     """
     waiting: dict[int, list[tuple[str, np.ndarray]]] = {}

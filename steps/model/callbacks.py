@@ -69,7 +69,7 @@ SAVE_EVERY = 1000  # updates between checkpoints within an epoch: an epoch of a 
 
 
 class StepLog(ms.Callback):
-    """Reads the loss and gradient norm of every step, and stops where they are not finite. Every 15 seconds it says how
+    """Reads the loss and gradient norm of every step, and stops if they are not finite. Every 15 seconds it says how
     far training is and when it will end. In an epoch of many steps it saves checkpoints.
 
     Args:
@@ -176,7 +176,7 @@ def remedy(training: Training) -> str:
 
 
 class EpochEnd(ms.Callback):
-    """After each epoch: the dev pass, a row of train.csv, a checkpoint. Ends training where dev no longer improves.
+    """After each epoch: the dev pass, a row of train.csv, a checkpoint. Ends training if dev no longer improves.
 
     All workers take part and know the same history. One writes.
     """
@@ -187,7 +187,7 @@ class EpochEnd(ms.Callback):
         self._log = step_log
 
     def on_train_epoch_end(self, run_context):
-        """Measure, record, save, and stop where `patience` is over. Raises UserError if it has diverged."""
+        """Measure, record, save, and stop if `patience` is over. Raises UserError if it has diverged."""
         training = self._training
         row = training.history.add(self._measure(run_context.original_args().cur_epoch_num))
         if training.workers.writes:

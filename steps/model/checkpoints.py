@@ -263,5 +263,5 @@ def _earlier_runs(path: Path) -> list[dict]:
     try:
         runs = read_json(path, "", "").get("runs", [])
         return runs if isinstance(runs, list) else []
-    except UserError:  # not there, or damaged: it is written anew
+    except UserError:  # not there, or damaged: it is written again
         return []

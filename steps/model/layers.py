@@ -112,7 +112,7 @@ class StockLayers:
 
     def conv(self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1),
              kernel: tuple[int, int] = (3, 3)) -> nn.Cell:
-        """A convolution, padded by half its kernel; the batch norm behind it takes the place of a bias."""
+        """A convolution, padded by half its kernel; the batch norm after it takes the place of a bias."""
         frames, bins = (size // 2 for size in kernel)
         return nn.Conv2d(in_channels, out_channels, kernel, stride, "pad", (frames, frames, bins, bins),
                          has_bias=False, weight_init="HeNormal")

@@ -67,7 +67,7 @@ def sight(model: Model) -> tuple[int, int]:
 
 
 def right_reach(model: Model) -> int:
-    """How many frames behind an utterance's end its last output frame sees, whatever the utterance's length."""
+    """How many frames after an utterance's end its last output frame sees, whatever the utterance's length."""
     step, last = time_reduction(model), sight(model)[1]
     return max(0, *(step * (out_frames(model, frames) - 1) + last - (frames - 1)
                     for frames in range(1 << 10, (1 << 10) + step + 1)))
@@ -75,7 +75,7 @@ def right_reach(model: Model) -> int:
 
 def contexts(model: Model) -> dict[str, int]:
     """What running the network in windows takes: input frames per output frame, and how many of them output frame i
-    sees before and behind i × subsampling_factor."""
+    sees before and after i × subsampling_factor."""
     first, last = sight(model)
     return {"subsampling_factor": time_reduction(model), "left_context": -first,
             "right_context": max(last, right_reach(model))}
@@ -152,7 +152,7 @@ class ConvBlock(nn.Cell):
 
 
 class ResidualUnit(nn.Cell):
-    """x + conv(bn_relu(conv(bn_relu(x)))), with a 1×1 convolution beside it where the shape changes.
+    """x + conv(bn_relu(conv(bn_relu(x)))), with a 1×1 convolution beside it if the shape changes.
 
     Args:
         stride: of the first convolution.

@@ -160,7 +160,7 @@ class ScaledObjective(nn.Cell):
 
 
 class UnscaledUpdate(nn.Cell):
-    """An update by scaled gradients, which is left out where they overflowed; then the scale is adjusted.
+    """An update by scaled gradients, which is left out if they overflowed; then the scale is adjusted.
 
     Returns as `Update` does; the norm is infinite if there was no update.
     """
@@ -196,7 +196,7 @@ class AccumulatedStep(nn.Cell):
     """One update from the micro-batches of all workers. The loss is the mean over all their labels.
 
     The result is that of one large batch, except that batch norm sees micro-batches. It is called as `TrainStep` is,
-    with `micros` micro-batches of equal size one behind the other. It returns the same, over all workers. With
+    with `micros` micro-batches of equal size one after the other. It returns the same, over all workers. With
     `scaler`, for float16, it returns what `UnscaledUpdate` does.
     """
 

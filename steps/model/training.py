@@ -92,7 +92,7 @@ def _run(training: Training, step: nn.Cell, new_step: Callable[[], nn.Cell], bat
          begun: dict[str, Any]) -> None:
     """All epochs that are not done yet; `begun` is what a checkpoint keeps of the first of them.
 
-    In the last `freeze_norm` epochs batch norm uses its averages. The step that does is a new one, compiled anew.
+    In the last `freeze_norm` epochs batch norm uses its averages. The step that does is a new one, compiled again.
     """
     step_log = StepLog(training, begun)
     callbacks = [step_log, EpochEnd(training, step_log)]

@@ -113,8 +113,8 @@ class Results:
     def main(self) -> Scored | None:
         """The set by which the experiment is judged: test, or else the last scored one; None if nothing is scored.
 
-        Of several methods it is the one with the lowest syllable error rate on dev; greedy if none is better, and
-        where dev is not scored. A method that did not pay when it was tuned comes last.
+        Among several methods it is the one with the lowest syllable error rate on dev; greedy if none is better, and
+        if dev is not scored. A method that was no better than greedy in tuning comes last.
         """
         sets = [one.scores["set"] for one in self.scored]
         part = "test" if "test" in sets else (sets or [None])[-1]
@@ -135,15 +135,15 @@ SEEN = [(0, "never"), (1, "1 to 4"), (5, "5 to 19"), (20, "20 to 99"), (100, "10
 PLACES = ["alone", "first", "second", "in between", "last"]
 TEMPOS = ["slowest quarter", "second", "third", "fastest quarter"]
 SHOWN_PARTS = 12  # initials, finals or tones, those with the most errors
-FEWEST = 20  # syllables that a group must have before it is worth a word
-WORSE = 1.3  # times the error rate of all syllables: then a group is worth a word, where chance does not explain it
+FEWEST = 20  # syllables that a group must have to be mentioned
+WORSE = 1.3  # times the error rate of all syllables: then a group is mentioned, if chance does not explain it
 
 
 class Said(NamedTuple):
     """A reference syllable, what became of it, and where it stands."""
 
     ref: str
-    hyp: str  # EPS where it was left out
+    hyp: str  # EPS if it was left out
     seen: int  # times in training
     place: str
     tempo: str  # empty if the utterance's duration is not known
@@ -167,7 +167,7 @@ class Mistakes(NamedTuple):
     """Groups of the reference syllables by several properties, without those that have no syllable."""
 
     all: Group
-    by_part: dict[str, list[Group]]  # initial, final, tone: the groups with the most errors in that very part
+    by_part: dict[str, list[Group]]  # initial, final, tone: the groups with the most errors in that part
     by_seen: list[Group]
     by_place: list[Group]
     by_tempo: list[Group]
@@ -220,7 +220,7 @@ def _grouped(said: list[Said], names: list[str], kind: Callable[[Said], str]) ->
 
 
 def _by_part(said: list[Said], part: str) -> list[Group]:
-    """Of each initial, final or tone how often it is wrong; a syllable left out is wrong in all parts."""
+    """How often each initial, final or tone is wrong; a syllable left out is wrong in all parts."""
     syllables, errors, deletions = Counter(), Counter(), Counter()
     for one in said:
         name = getattr(split(one.ref), part)

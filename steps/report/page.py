@@ -66,7 +66,7 @@ def percent(fraction: float) -> str:
 
 
 def tone_rate(scores: Mapping[str, Any]) -> str:
-    """The tone error rate; a dash where no syllable was right, so that there is no tone to judge."""
+    """The tone error rate; a dash if no syllable was right, so that there is no tone to judge."""
     return percent(scores["tone_error_rate"]) if is_measured(scores, "tone_error_rate") else "–"
 
 
@@ -76,7 +76,7 @@ class Shown(NamedTuple):
     utt: str
     errors: int
     ref_tokens: int
-    text: str  # where its hanzi cannot stand above the syllables, one each
+    text: str  # its hanzi, if they cannot stand above the syllables, one each
     syllables: list[tuple[str | None, str, str, str]]  # hanzi, reference, decoded, operation
     picture: Markup | None
     audio: str  # a data URI, empty if the recording is not there
@@ -131,7 +131,7 @@ class Heard:
 
 
 def audio_uri(path: str) -> str:
-    """A recording as MP3 in a data URI, some 6 kB a second; empty if it cannot be read any more."""
+    """A recording as MP3 in a data URI, about 6 kB a second; empty if it cannot be read any more."""
     try:
         samples = read_audio(path, AUDIO_RATE)
     except UserError:

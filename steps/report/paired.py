@@ -93,7 +93,7 @@ def _bootstrap(a: Scored, b: Scored) -> tuple[float | None, str]:
     utts = sorted(a.alignments)
     hyps_a, hyps_b = ([[hyp for _, hyp in one.alignments[utt] if hyp != EPS] for utt in utts] for one in (a, b))
     if hyps_a == hyps_b:
-        return None, "both decoded the very same"
+        return None, "both decoded exactly the same"
     found = kaldialign.bootstrap_wer_ci([references(a.alignments[utt]) for utt in utts], hyps_a, hyps_b,
                                         replications=REPLICATIONS, seed=SEED)
     return found["p_s2_improv_over_s1"], ""
@@ -211,7 +211,7 @@ class Change(NamedTuple):
 
     @property
     def fixed(self) -> int:
-        """Errors that b has not any more; negative where it has new ones."""
+        """Errors that b no longer has; negative if it has new ones."""
         return self.errors_a - self.errors_b
 
 
@@ -244,7 +244,7 @@ def by_speaker(a: Scored, b: Scored) -> list[Change]:
 
 
 def by_syllable(a: Scored, b: Scored) -> list[Change]:
-    """A change for every syllable of the references: how often it was not heard as itself."""
+    """A change for every syllable of the references: how often it was not decoded as itself."""
     counts: dict[str, list[int]] = {}
     for utt in a.alignments:
         for (ref, hyp_a), (_, hyp_b) in zip(heard(a.alignments[utt]), heard(b.alignments[utt]), strict=True):
@@ -255,7 +255,7 @@ def by_syllable(a: Scored, b: Scored) -> list[Change]:
 
 
 def example(wrong: Scored, right: Scored, syllable: str) -> Place:
-    """The first place where `syllable` was heard rightly in the one and not in the other."""
+    """The first place where `syllable` was decoded correctly in the one and not in the other."""
     for utt in wrong.alignments:
         both = zip(heard(wrong.alignments[utt]), heard(right.alignments[utt]), strict=True)
         for index, ((ref, bad), (_, good)) in enumerate(both):
@@ -265,5 +265,5 @@ def example(wrong: Scored, right: Scored, syllable: str) -> Place:
 
 
 def heard(pairs: list[Pair]) -> list[Pair]:
-    """An alignment without its insertions: what was heard for each reference syllable."""
+    """An alignment without its insertions: what was decoded for each reference syllable."""
     return [pair for pair in pairs if pair[0] != EPS]

@@ -113,7 +113,7 @@ class Row:
 
     @property
     def first(self) -> Results:
-        """The run of the lowest seed, which stands for all where only one can be shown."""
+        """The run of the lowest seed, which stands for all if only one can be shown."""
         return self.runs[0].results
 
     @property
@@ -150,7 +150,7 @@ class Row:
 
     @property
     def minutes(self) -> float | None:
-        """Of training, a run."""
+        """Minutes of training, the mean over the runs."""
         found = [run.results.history["seconds"].iloc[-1] / 60 for run in self.runs
                  if "seconds" in run.results.history and len(run.results.history)]
         return statistics.fmean(found) if found else None
@@ -267,9 +267,9 @@ def row_config(row: Row) -> dict[str, str]:
 
 
 def differing(configs: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """By key the values of all configs, where they are not all the same; ABSENT where one lacks the key.
+    """The values of all configs by key, for the keys that differ; ABSENT if a config lacks the key.
 
-    Of corpora that differ only the names are told: they have few keys in common.
+    Corpora that differ are shown by their names alone: they have few keys in common.
     """
     keys = dict.fromkeys(key for config in configs for key in config)
     values = {key: [config.get(key, ABSENT) for config in configs] for key in keys}

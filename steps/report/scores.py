@@ -161,7 +161,7 @@ def write_scores(score_dir: Path, alignments: Alignments, utt2spk: dict[str, str
              f"{100 * scores['homophone_error_rate']:.2f}" if "character_error_rate" in scores else ""))
 
 
-SCORING = 1  # to be raised where the same syllables get another score: such scores are not compared
+SCORING = 1  # raise it if the same syllables get another score: such scores are not compared
 
 
 def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[str]],
@@ -169,7 +169,7 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
     """The counts and rates (fractions) of score.json.
 
     - syllable_error_rate: (ins + del + sub) / ref_tokens of `alignments`.
-    - toneless_error_rate: the same with the tone digits taken off, aligned anew, per reference syllable.
+    - toneless_error_rate: the same with the tone digits taken off, aligned again, per reference syllable.
     - tone_error_rate: among the pairs of that second alignment whose bases are equal (tone_tokens of them), those whose
       tones differ. Where the bases can be aligned in several ways, the one with the fewest wrong tones counts.
     - sandhi_blind_error_rate: as syllable_error_rate, but see `sandhi_blind_errors`.
@@ -271,7 +271,7 @@ def characters(text: str) -> list[str]:
 
 def _character_errors(ref: list[str], hyp: list[str], ref_read: Sequence[str], hyp_read: Sequence[str]
                       ) -> tuple[int, int]:
-    """Errors, and those of them that are homophones; none are where characters and syllables do not go together."""
+    """Errors, and those of them that are homophones; none are if characters and syllables do not match one to one."""
     pairs = edit_alignment(ref, hyp)
     together = len(ref) == len(ref_read) and len(hyp) == len(hyp_read)
     wrong = alike = at_ref = at_hyp = 0

@@ -30,7 +30,7 @@ class Point(NamedTuple):
 
 
 def sweep_points(rows: Sequence[Row]) -> list[Point]:
-    """The points in the order of their values: as their configs have them, where that is clear, else their names."""
+    """The points in the order of their values: as their configs have them, if that is clear, else their names."""
     keys = dict.fromkeys(key for row in rows for key in row.runs[0].name.point)
     values = [dict(row.runs[0].name.point) for row in rows]
     varied = differing([row_config(row) for row in rows])

@@ -75,14 +75,14 @@ def read_ctm(path: Path) -> dict[str, list[Timed]]:
 SMOOTH = 5  # frames that the voice's level is averaged over
 REACH_MS = 80.0  # that a boundary may lie from where the spikes alone would put it
 PULL = 0.7  # nats that its full reach costs a boundary
-EBB = 0.3  # of the fall from a vowel to the dip behind it that is left where the syllable ends
+EBB = 0.3  # of the fall from a vowel to the dip after it that is left where the syllable ends
 SHORTEST_MS = 80.0  # of a syllable
 
 
 class Voice(NamedTuple):
     """How loud an utterance is."""
 
-    level: np.ndarray  # float32 (frames,), nats, of the frequencies below some 2 kHz, where voices are
+    level: np.ndarray  # float32 (frames,), nats, of the frequencies below about 2 kHz, where voices are
     onset: int  # the first frame of speech
     offset: int  # and the last
 
@@ -107,7 +107,7 @@ def spike_place(utts: Iterable[tuple[Voice, list[float]]]) -> float:
 
 
 def boundaries(voice: Voice, spikes: list[float], place: float, frame_shift_ms: float) -> list[int]:
-    """The frames at which syllables begin, and behind them the one at which the last has ended: len(spikes) + 1.
+    """The frames at which syllables begin, and after them the one at which the last has ended: len(spikes) + 1.
 
     Args:
         spikes: the frame of each syllable's spike, ascending.

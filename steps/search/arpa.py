@@ -1,7 +1,7 @@
 """Files of n-gram models: ARPA, the format of SRILM, KenLM and Kaldi, and KenLM's binary models (github.com/kpu/kenlm).
 
-Of binary models, tries are read, which name all their n-grams. A trie goes from the last word of an n-gram backwards.
-An order is a row of entries of a few bits each: a word, the backoff weight and the probability, or their numbers in
+Binary models must be tries, which name all their n-grams. A trie goes from the last word of an n-gram backwards. An
+order is a row of entries of a few bits each: a word, the backoff weight and the probability, or their numbers in
 tables, and where its entries of the next order begin.
 """
 
@@ -37,8 +37,8 @@ def write_arpa(path: Path, model: NGram) -> None:
 
 
 def read_arpa(path: Path) -> NGram:
-    """Read an ARPA file. Raises UserError if it is none, with the line, where it is cut short, and where an n-gram
-    is there twice."""
+    """Read an ARPA file. Raises UserError, with the line, if it is none, if it is cut short, and if an n-gram is
+    there twice."""
     check_is_file(path)
     tables: list[dict[tuple[str, ...], tuple[float, float]]] = []  # by order: log10 of probability, of backoff weight
     sizes: list[int] = []  # as the head has them
@@ -71,7 +71,7 @@ def read_arpa(path: Path) -> NGram:
     found = [len(table) for table in tables]
     if not whole or (sizes and sizes != found):
         raise UserError(f"{path}: cut short: its head says {sizes} n-grams, and {found} are there before its end; get "
-                        f"the file anew")
+                        f"the file again")
     while len(tables) > 1 and not tables[-1]:
         tables.pop()
     return _numbered(path, tables)
@@ -120,8 +120,8 @@ def read_trie(path: Path) -> NGram:
         order = file.data[PARAMETERS]
         kind, has_words = (int(file.take("<u4", 1, PARAMETERS + at)[0]) for at in (8, 12))
         if kind < TRIE or not has_words & 255:
-            raise UserError(f"{path}: a hash table, or without its words; make it anew: build_binary trie, or name the "
-                            "ARPA file that it was made from")
+            raise UserError(f"{path}: a hash table, or without its words; make it again: build_binary trie, or name "
+                            "the ARPA file that it was made from")
         return _Trie(file, kind, order).model()
     except (ValueError, IndexError, OverflowError, MemoryError):
         raise UserError(f"{path}: damaged, or cut short") from None
@@ -152,7 +152,7 @@ class _Entries(NamedTuple):
     """The n-grams of an order."""
 
     word: np.ndarray  # int64, the first word of each
-    prob: np.ndarray  # float, log10; positive where it is in the model for longer ones alone
+    prob: np.ndarray  # float, log10; positive if it is in the model for longer ones alone
     backoff: np.ndarray  # float, log10
     next: np.ndarray  # int64 (entries + 1,), where those of the next order begin
 
@@ -161,15 +161,15 @@ class _Trie:
     def __init__(self, file: _File, kind: int, order: int):
         self._file = file
         self._sizes = [int(size) for size in file.take("<u8", order, PARAMETERS + 20)]
-        if max(self._sizes) > 8 * len(file.data):  # each n-gram takes a bit at the least
+        if max(self._sizes) > 8 * len(file.data):  # each n-gram takes a bit at least
             raise ValueError
         self._compressed = kind in (COMPRESSED, BOTH)
-        file.at = -(-file.at // 8) * 8 + 8 * (self._sizes[0] + 1)  # behind the hashes of the words
+        file.at = -(-file.at // 8) * 8 + 8 * (self._sizes[0] + 1)  # after the hashes of the words
         self._tables = self._read_tables(order) if kind in (QUANTIZED, BOTH) else None
         self._chopped_at_most = 0
 
     def _read_tables(self, order: int) -> list[list[np.ndarray]]:
-        """Of each order from 2 what the numbers of backoff weights and of probabilities stand for."""
+        """What the numbers of backoff weights and of probabilities stand for, for each order from 2."""
         _, prob, backoff = self._file.take("u1", 8)[:3].tolist()
         middles = [[self._file.take("<f4", 1 << bits) for bits in (prob, backoff)][::-1] for _ in range(order - 2)]
         return [*middles, [np.zeros(1, np.float32), self._file.take("<f4", 1 << prob)]]

@@ -42,7 +42,7 @@ def greedy(log_probs: np.ndarray) -> list[Emission]:
 
 
 def greedy_in_parts(parts: Iterable[np.ndarray]) -> list[Emission]:
-    """As `greedy`, of log-probabilities that come in parts, one behind the other, of which one at a time is held."""
+    """As `greedy`, of log-probabilities that come in parts, one after the other, of which one at a time is held."""
     paths, tops = [], []
     for log_probs in parts:
         paths.append(log_probs.argmax(axis=1))
@@ -84,7 +84,7 @@ def ctc_cost(log_probs: np.ndarray, labels: list[int], blank: int = 0) -> float:
         log_probs: (frames, tokens), natural logarithms of probabilities.
         labels: token ids without blanks; may be empty.
 
-    Returns infinity where `labels` have no path through so few frames.
+    Returns infinity if `labels` have no path through so few frames.
     """
     log_probs = np.asarray(log_probs, np.float64)
     if len(log_probs) == 0:
@@ -137,7 +137,7 @@ Part = tuple[np.ndarray, np.ndarray]  # some of the network's input, (frames, bi
 
 
 class Network(NamedTuple):
-    """What running a network in windows takes. Output frame i sees so much before and behind i × subsampling_factor."""
+    """What running a network in windows takes. Output frame i sees so much before and after i × subsampling_factor."""
 
     one: Callable[[np.ndarray], np.ndarray]  # features to log-probabilities
     frame_shift_s: float  # seconds per output frame
@@ -155,7 +155,7 @@ def windows(model, feats: Iterable[np.ndarray], window_s: float) -> Iterator[Par
         window_s: seconds of new frames in a window.
 
     Yields:
-        Features and log-probabilities, float32 (frames, bins) and (out_frames, tokens), that lie one behind the other;
+        Features and log-probabilities, float32 (frames, bins) and (out_frames, tokens), that lie one after the other;
         nothing if there is no frame.
     """
     factor = model.subsampling_factor
@@ -242,7 +242,7 @@ def _fillings(before: _Ends, behind: _Ends, emitted: np.ndarray, labels: list[in
     """Log-probability (tokens,) of labels[:first], then each token (0: nothing), then labels[rest:].
 
     `emitted` are probabilities (frames, tokens). A token that equals its neighbour must be parted from it by a blank,
-    so that its runs begin behind blanks alone, or end before blanks alone.
+    so that its runs begin after blanks alone, or end before blanks alone.
     """
     last = labels[first - 1] if first else None
     following = labels[rest] if rest < len(labels) else None
@@ -283,7 +283,7 @@ def _through(enter: np.ndarray, leave: np.ndarray, emitted: np.ndarray) -> np.nd
 def _where_it_matters(enter: np.ndarray, leave: np.ndarray, emitted: np.ndarray) -> tuple[float, slice]:
     """The greatest log-probability that a run (or none) can have, and the frames where it is not negligible.
 
-    Minus infinity where no run can be.
+    Minus infinity if no run can be.
     """
     heights = np.log(emitted[:, 1:].max(axis=1) if emitted.shape[1] > 1 else emitted[:, 0])
     highest = np.append(0.0, heights.cumsum())

@@ -25,7 +25,7 @@ from steps.text.syllables import tokens_hash
 
 METHODS = ("greedy", "prefix", "wfst")
 FILES = ("decode.json", "ctm", "pinyin")  # decode.json comes last and goes first
-OF_WORDS = ("ctm_words", "text")  # where the search finds words
+OF_WORDS = ("ctm_words", "text")  # if the search finds words
 TUNE_AGAIN = "run ./path.sh doit tune:{}"
 TUNING = Path("decode/tuning.json")  # in an experiment's directory
 WEIGHTS = {"prefix": ("weight", "insertion"), "wfst": ("scale", "blank_penalty")}  # that dev chooses
@@ -101,7 +101,7 @@ class Decoded(NamedTuple):
     voices: dict[str, Voice]
     frames: int  # feature frames
     seconds: float  # of wall time, reading features included, making the model not
-    search_seconds: float  # of them, in the search behind the network
+    search_seconds: float  # of them, in the search after the network
 
 
 class Clocked(Iterator[np.ndarray]):

@@ -74,7 +74,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
         tokens: the network's, the blank first.
         ctc: whether T is CTC's topology, for a network's output; else the graph reads one syllable a frame.
         unknown: whether any syllable may stand for a word that the lexicon lacks. It makes the search of short lists
-            slow: behind each word all tokens may follow.
+            slow: after each word all tokens may follow.
     """
     forget_sums(folder, GRAPH_FILES)
     ids = {token: number for number, token in enumerate(tokens) if number != BLANK}
@@ -138,7 +138,7 @@ def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping
     begins = {syllables[:end] for _, syllables, _ in entries for end in range(1, len(syllables))}
     alone = {(syllable,) for syllable in ids if unknown}  # of unknown words, which are the last homophone each
     number_of: dict[Syllables, int] = {}
-    first = len(ids) + 3  # label of #0 behind the blank's and all tokens', which start from 1; those of #1, #2 … follow
+    first = len(ids) + 3  # label of #0 after the blank's and all tokens', which start from 1; those of #1, #2 … follow
     arcs = [f"0 0 {first} {words['#0']}"]
     state, most = 0, 0
     spellings = [*entries, *((UNK, syllables, -UNKNOWN - math.log(len(ids))) for syllables in sorted(alone))]
@@ -163,7 +163,7 @@ def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping
 
 
 def _ctc_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:
-    """T: state 0 behind blanks, one state behind each token. A token's repetition needs a blank between.
+    """T: state 0 after blanks, one state after each token. A token's repetition needs a blank between.
 
     A string a state, for T has millions of arcs.
     """
@@ -185,7 +185,7 @@ def _plain_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVecto
 
 
 def _compile(arcs: Iterable[str]) -> kaldifst.StdVectorFst:
-    """Of arcs in OpenFst's text, `from to input output cost`, costs in nats, with 0 as the only final state."""
+    """An FST of arcs in OpenFst's text, `from to input output cost`, costs in nats, with 0 as the only final state."""
     return kaldifst.compile("\n".join([*arcs, "0", ""]))
 
 
@@ -213,7 +213,7 @@ class GraphSearch:
         self._decoder = kaldi_decoder.FasterDecoder(graph.fst, options)
 
     def __call__(self, log_probs: np.ndarray) -> Best:
-        """The best path of one utterance, float (frames, tokens), natural logarithms; no words where it has no path.
+        """The best path of one utterance, float (frames, tokens), natural logarithms; no words if it has no path.
 
         Raises UserError for a graph with other words than words.txt.
         """

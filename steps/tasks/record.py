@@ -35,9 +35,9 @@ OURS = Path(__file__).resolve().parents[2]
 
 
 def prepare(record: Path) -> None:
-    """Make doit end with a word where it would show a traceback of its own code, run nothing, or lose its output.
+    """Make doit end with a message if it would show a traceback of its own code, run nothing, or lose its output.
 
-    `record` is the file where it notes what is done. Ends the program with a message where that is damaged, and where
+    `record` is the file where it notes what is done. Ends the program with a message if that is damaged, and if
     the arguments or the umask are wrong.
     """
     try:
@@ -73,7 +73,7 @@ def _tell_interrupt(before, kind: type[BaseException], *rest) -> None:
 
 
 def _set_output() -> None:
-    """Let `doit list | head` end without a word, and names in hanzi be printed as \\u5f55 where the encoding has none.
+    """Let `doit list | head` end without a word, and names in hanzi be printed as \\u5f55 if the encoding has none.
 
     Ends the program with a message if there is no standard output: doit does not work without.
     """
@@ -146,7 +146,7 @@ class Recorder(ConsoleReporter):
     """doit's console output, which also brings the record up to date as each task begins and ends.
 
     doit itself writes the record when a run ends. Killed before that, it would have forgotten the stages that this run
-    had finished. It would also still hold a stage as done that it had begun anew with another config: back at the old
+    had finished. It would also still hold a stage as done that it had begun again with another config: back at the old
     config, files of the other one would pass for up to date. And it records what a task's dependencies hold when the
     task has ended: a file that was edited in between would pass for the one that the task has read.
     """
@@ -162,7 +162,7 @@ class Recorder(ConsoleReporter):
             self.outstream.flush()
 
     def execute_task(self, task) -> None:
-        """The task's files are about to change. Ends doit where the record cannot be written."""
+        """The task's files are about to change. Ends doit if the record cannot be written."""
         if task.actions:
             check_writable(Path(Globals.dep_manager.backend.name))
             Globals.dep_manager.remove(task.name)
@@ -199,7 +199,7 @@ def _state(path: str) -> tuple[float, int, str]:
 
 
 def _write() -> None:
-    """Commit, and open anew: doit's backends can only write by closing."""
+    """Commit, and open again: doit's backends write only when they are closed."""
     backend = Globals.dep_manager.backend
     backend.dump()
     backend.__init__(backend.name, backend.codec)

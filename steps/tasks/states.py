@@ -168,7 +168,7 @@ class Estimates:
         return None if rate is None else rate * (config.experiment.train.epochs - self._epochs_done(config))
 
     def _epochs_done(self, config: Resolved) -> int:
-        """The epochs that an unfinished training of this very config need not repeat."""
+        """The epochs that an unfinished training of this config need not repeat."""
         exp_dir = EXP / config.name
         if (exp_dir / "final.ckpt").exists():
             return 0
@@ -204,7 +204,7 @@ class Standing(NamedTuple):
 
 
 def survey(dodo: dict[str, Any], experiments: list[str], goals: list[str] | None) -> Standing:
-    """Look at `experiments`, and at what `doit` would do for `goals`, or where they are None by default."""
+    """Look at `experiments`, and at what `doit` would do for `goals`; None means doit's default tasks."""
     tasks = Tasks(dodo)
     found, states = {}, {}
     for name in experiments:

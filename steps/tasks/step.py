@@ -24,7 +24,7 @@ DRAIN_S = 2.0  # for what a script wrote just before it ended
 class Step(BaseAction):
     """`python -m MODULE ARGS...`, its output going to doit's stdout and to a log.
 
-    Fails if the script does, where it leaves a target unwritten, and where another process is at work on the same
+    Fails if the script does, if it leaves a target unwritten, and if another process is at work on the same
     files. Ctrl-C and SIGTERM reach the script, and doit ends when the script has; if doit is killed, so is the
     script (on Linux).
     """

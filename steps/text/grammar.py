@@ -61,7 +61,7 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The position behind its last character."""
+        """The position after its last character."""
         return self.start + len(self.hanzi)
 
 
@@ -142,7 +142,7 @@ def distance_back(text: str, at: int) -> int:
 
 
 def able_liao(clause: Clause) -> dict[int, str]:
-    """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3, can, can't; so is the first 了 in 终于了了."""
+    """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3, can, cannot; so is the first 了 in 终于了了."""
     if "了" not in clause.text:
         return {}
     found = {match.start(): "liao3" for match in re.finditer("(?<=[^除为罢])了(?=了(?!解|如|然|断))", clause.text)}
@@ -160,7 +160,7 @@ def able_liao(clause: Clause) -> dict[int, str]:
 
 
 def _is_able(clause: Clause, before: Token, at: int) -> bool:
-    """Whether 得了 at `at` is behind a verb, and nothing that one gets is behind it."""
+    """Whether 得了 at `at` is after a verb, and nothing that one gets is after it."""
     if before.hanzi in (*MODALS, "考试", "比赛") or PRIZES.match(clause.text, at + 2):
         return False
     if before.hanzi == "快" and "能" not in clause.text:  # 饭快得了

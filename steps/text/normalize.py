@@ -98,7 +98,7 @@ def _speak_numbers(text: str) -> str:
 
 @functools.cache
 def _rules():
-    from wetext import Normalizer  # a second to import and load, and most texts don't need it
+    from wetext import Normalizer  # a second to import and load, and most texts do not need it
 
     return Normalizer(lang="zh", operator="tn")
 
@@ -160,7 +160,7 @@ def decided(text: str, plain: str) -> dict[int, str]:
 
 @functools.cache
 def _converter():
-    from opencc import OpenCC  # most texts don't need it
+    from opencc import OpenCC  # most texts do not need it
 
     return OpenCC("t2s")
 

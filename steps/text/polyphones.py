@@ -19,7 +19,7 @@ from steps.common.errors import UserError
 
 FILE = Path(__file__).parent / "contexts.txt"
 ITSELF = "{同}"  # in a pattern, the character that it is about
-BEHIND = 10  # characters before and behind that a pattern sees
+BEHIND = 10  # characters before and after that a pattern sees
 
 
 class Context(NamedTuple):

@@ -102,7 +102,7 @@ def token_lines(syllables: Iterable[str]) -> list[str]:
 def read_tokens(path: Path) -> list[str]:
     """The tokens in the order of their ids.
 
-    Raises UserError if the ids are not 0, 1, 2 …, where a token is there twice, and where 0 is not <blk>.
+    Raises UserError if the ids are not 0, 1, 2 …, if a token is there twice, and if 0 is not <blk>.
     """
     tokens, seen = [], set()
     for number, line in enumerate(utf8_lines(path, TOKENS_FIRST, if_not_utf8=TOKENS_AGAIN)):

@@ -21,7 +21,7 @@ BOUND_BEFORE = tuple("统唯专单划逐之其")  # 统一, 唯一, 之一: the 
 ORDINAL_BEHIND = re.compile(  # 一月 is January, 一楼 the ground floor, 一点五 a decimal number
     "[月日号楼审]|单元|年级|把手|(?<![了高低升降差每上下]一)级(?!级)|流(?![了到进出入])|班(?![人车])|等[奖品功舱座]|"
     "线(?:城市|员工|医|工作|明星)|期工程|点[零一二三四五六七八九](?![十刻分])")
-COMPLEMENTS = tuple("到住见下过上去动")  # 看不到, 拿不住: "can't", two words although the dictionary knows 不到
+COMPLEMENTS = tuple("到住见下过上去动")  # 看不到, 拿不住: "cannot", two words although the dictionary knows 不到
 
 
 def citation_tones(clause: Clause) -> dict[int, str]:

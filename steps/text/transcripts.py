@@ -81,7 +81,7 @@ def _read_chunk(policy: Pinyin, chunk: list[tuple[str, str]]) -> list[Reading]:
 
 
 def _readable(reader: Reader, raw: str) -> Normalized:
-    """The normalised text, without clauses where something in it cannot be read."""
+    """The normalised text, without the clauses that cannot be read."""
     clauses, changed, unread = normalize(raw)
     unread = (*unread, *(part for clause in clauses for part in reader.unknown(clause) if part not in unread))
     return Normalized(() if unread else clauses, changed, unread)
@@ -90,7 +90,7 @@ def _readable(reader: Reader, raw: str) -> Normalized:
 def read_texts(directory: Path, own: dict[str, list[str]] | None) -> dict[str, str]:
     """A set's transcripts by utterance; with the corpus' own pinyin (`own`), empty if there are no hanzi.
 
-    Raises UserError if `text` is missing and there is no pinyin either, and where it lacks what has pinyin.
+    Raises UserError if `text` is missing and there is no pinyin either, and if it lacks an utterance that has pinyin.
     """
     path = directory / "text"
     if own is None:
@@ -122,14 +122,14 @@ def read_pinyin(path: Path) -> dict[str, list[str]]:
 def written_syllables(line: str) -> list[str]:
     """The syllables of a line of pinyin, in the recipe's spelling.
 
-    Raises UserError for what is no syllable, and where tones are missing: a syllable without a digit has the neutral
+    Raises UserError for what is no syllable, and if tones are missing: a syllable without a digit has the neutral
     tone only if that is common for it (de, zi), and if the line does not write it as 5 elsewhere.
     """
     written = line.split()
     found = [syllables.normalize(syllable) for syllable in written]
     toneless = [one for one in written if not one[-1].isdigit()]
     if len(toneless) == len(written) > 1:
-        raise UserError(f"{line!r} has no tones; write digits behind the syllables, such as ni3 hao3, or de5")
+        raise UserError(f"{line!r} has no tones; write digits after the syllables, such as ni3 hao3, or de5")
     marked = any(one[-1] in "05" for one in written)
     for one in toneless:
         base = syllables.normalize(one)[:-1]

@@ -50,7 +50,7 @@ raise SystemExit(DoitMain(ModuleTaskLoader(dodo)).run(["report:scale"]))
 
 
 def generate(root: Path, lengths: np.ndarray) -> None:
-    """data_aishell of noise and random words: a recording for each of `lengths`, seconds, with some 3 characters a
+    """data_aishell of noise and random words: a recording for each of `lengths`, seconds, with about 3 characters a
     second; train, dev and test of 340, 40 and 20 speakers. Recordings of equal length are one file under many names."""
     draw, rng = random.Random(1), np.random.default_rng(1)
     words = sorted(word for word in PHRASES_DICT if 1 < len(word) < 4)

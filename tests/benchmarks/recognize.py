@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.recognize [exp/mini] [--minutes 60]
 
-The recording is the test utterances of the experiment's corpus, one behind the other, again and again. Each figure is
+The recording is the test utterances of the experiment's corpus, one after the other, again and again. Each figure is
 that of a whole process. Where other programs run, too, the processor's seconds tell more than those of the clock: they
 stand behind the slash. The last line compares windows with the whole of 10 minutes.
 """
@@ -81,7 +81,7 @@ def equality(exp_dir: Path, wav: Path) -> str:
     feats = compute_feats(read_audio(wav, RATE), model.features)
     whole = model.one(feats)
     found = np.concatenate([log_probs for _, log_probs in windows(model, [feats], WINDOW_S)])
-    return f"10 minutes: windows and the whole differ by {np.abs(found - whole).max():.1f} at the most"
+    return f"10 minutes: windows and the whole differ by {np.abs(found - whole).max():.1f} at most"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ percent. With --busy, where other work holds the processors up, the processor se
 processors, stand for the time of an idle machine. --publish puts the table into conf/RESULTS.md.
 
 The column for a V100 is an estimate: the student project's 100 epochs took 12 h 38 min on one (course repository of
-MindSpore), and the others are taken in proportion to their multiplications: at the least, for narrow layers keep it
+MindSpore), and the others are taken in proportion to their multiplications: at least, for narrow layers keep it
 waiting for its memory.
 """
 

@@ -72,7 +72,7 @@ def artefacts(root: Path) -> dict[str, bytes]:
 def kill_and_rerun(whole: Path, place: Path, stage: str, end: int, number: str) -> list[str]:
     """What is wrong after a stage on a copy of the project `whole` was killed and the chain from it was run again.
 
-    The copy is made anew at `place`, and removed where nothing is wrong.
+    The copy is made again at `place`, and removed where nothing is wrong.
     """
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(whole, place, symlinks=True)

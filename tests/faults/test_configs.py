@@ -165,7 +165,7 @@ def test_bases_without_end(conf):
     (conf / "one.yaml").write_text("base: c0\n")
     assert "more than 20 files" in said("one")
     (conf / "c3.yaml").write_text("base: one\n")
-    assert "base: one is made on the base of this very file" in said("one")
+    assert "base: one is made on the base of this file" in said("one")
 
 
 @pytest.mark.parametrize("what", ["pipe", "device", "folder", "loop", "link to nothing"])

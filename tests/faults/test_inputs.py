@@ -553,7 +553,7 @@ case("fix: no wav.scp", gone("data/own/dev/wav.scp"), "wav.scp: no such file")
 case("fix: nothing would be left", put("data/own/dev/wav.scp", "x /nowhere.wav\n"), "nothing would be left")
 case("fix: CRLF and a byte order mark", change("data/own/dev/text", lambda old: b"\xef\xbb\xbf" + old.replace(b"\n",
      b"\r\n")), "")
-case("subset: more than there are", nothing, "can't be taken of", "data_dir subset data/own/dev data/new --utts 99")
+case("subset: more than there are", nothing, "cannot be taken of", "data_dir subset data/own/dev data/new --utts 99")
 case("subset: fewer than none", nothing, "exit 2", "data_dir subset data/own/dev data/new --first -1")
 case("subset: none", nothing, "exit 2", "data_dir subset data/own/dev data/new --first 0")
 case("subset: the shortest of fewer than none", nothing, "exit 2",

@@ -95,7 +95,7 @@ REFUSED = {  # name: content, words of the error
     "raw.pcm": (bytes(1000), "ffmpeg -f s16le -ar 16000 -ac 1 -i {0}.pcm {0}.wav"),
     "error.mp3": (b"<!DOCTYPE html><html>404</html>", "a page of the web"),
     "pointer.wav": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-    "text.wav": (b"not audio", "get the file anew"),
+    "text.wav": (b"not audio", "get the file again"),
     "empty.wav": (b"", "the file is empty"),
     "no_samples.wav": (encode(LOUD[:0], "WAV"), "holds no samples"),
     "one_hertz.wav": (with_rate(1), "its header says 1 Hz"),
@@ -199,7 +199,7 @@ def test_samples_that_no_speech_has_are_told(project, capsys, content, doubt):
 
 @pytest.mark.parametrize(("name", "content", "doubt"), [
     ("a0.mp3", bare(mp3(THREE_S))[:-20], "such as s1-a0: it ends within a frame"),
-    ("a0.wav", wav((b"data", SAMPLES[:20000])) + SAMPLES[20000:], "bytes stand behind the samples"),
+    ("a0.wav", wav((b"data", SAMPLES[:20000])) + SAMPLES[20000:], "bytes stand after the samples"),
     ("a0.wav", wav((b"data", SAMPLES + bytes(90000))), "such as s1-a0: its second half is of zeros alone"),
     ("a0.ogg", (ogg := encode(THREE_S, "OGG"))[:ogg.rfind(b"OggS")], "such as s1-a0: its last Ogg page is not marked"),
 ])

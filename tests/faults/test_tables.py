@@ -86,15 +86,15 @@ REFUSED = {  # lines, words of the error
     "an address": (with_line(3, "https://x.cn/a1.wav,s1,早上好,train"), "t.csv:3: https://x.cn/a1.wav: an address"),
     "a name in other case": (with_line(3, "A1.WAV,s1,早上好,train"), "own/A1.WAV: no such file; a1.wav is there"),
     "a name without its ending": (with_line(3, "a1,s1,早上好,train"), "own/a1: no such file; a1.wav is there"),
-    "WeNet's list": (['{"key": "a0", "wav": "a0.wav", "txt": "你好"}'], "t.csv: JSON, not a table; make one of it"),
+    "WeNet's list": (['{"key": "a0", "wav": "a0.wav", "txt": "你好"}'], "t.csv: JSON, not a table; if its"),
     "a JSON array": (["[", '{"audio": "a0.wav"}]'], "t.csv: JSON, not a table"),
     "a web page": (["<!DOCTYPE html>", "<table>"], "t.csv: a page of the web"),
     "a pointer of Git LFS": (["version https://git-lfs.github.com/spec/v1"], "git lfs pull"),
     "a wrong encoding told": (PLAIN, "not big5; it reads as utf-8 (你好)"),
     "two that may be the text": (["audio,speaker,sentence,transcript", *PLAIN[1:]],
                                  "columns sentence, transcript may all be the text"),
-    "a header one short": (["audio,speaker,text", *PLAIN[1:]], "t.csv:2: 4 cells where the header has 3 columns"),
-    "a row one short": (with_line(3, "a1.wav,s1,早上好"), "t.csv:3: 3 cells where the header has 4 columns"),
+    "a header one short": (["audio,speaker,text", *PLAIN[1:]], "t.csv:2: 4 cells, but the header has 3 columns"),
+    "a row one short": (with_line(3, "a1.wav,s1,早上好"), "t.csv:3: 3 cells, but the header has 4 columns"),
     "no audio column": ([HEADER.replace("audio", "sound"), *PLAIN[1:]], "no column audio; its first line"),
     "a column of the config that is not there": (PLAIN, "no column words; it has audio"),
     "a recording twice": ([*PLAIN, PLAIN[2]], "a1.wav is in line 3, too"),
@@ -104,7 +104,7 @@ REFUSED = {  # lines, words of the error
     "an entity of HTML": (with_line(3, "a1.wav,s1,3&lt;5,train"), "t.csv:3: the HTML entity &lt; in the text"),
     "a number's entity of HTML": (with_line(3, "a1.wav,s1,&#20320;,train"), "the HTML entity &#20320; in the text"),
     "a delimiter of two characters": (PLAIN, "delimiter: one character, a tab as"),
-    "a folder": (PLAIN, "own: a folder, where a table is wanted"),
+    "a folder": (PLAIN, "own: a folder, but a table is needed"),
     "an empty file": ([], "t.csv:1: the file is empty"),
     "no rows": ([HEADER], "t.csv: no usable row"),
     "a set that is wanted and not there": ([line.replace("dev", "train") for line in PLAIN], "no row is of dev"),
@@ -137,8 +137,8 @@ def test_one_recording_under_two_names_is_told(project, capsys, make):
     project.table(*PLAIN)
     assert project.prepare() == ""
     said = capsys.readouterr().err
-    assert "1 recording twice in train, such as s1-a0 and s1-a1" in said
-    assert "1 recording both in train and in dev, such as s1-a0 and s2-a2" in said
+    assert "twice in train: 1 recording, such as s1-a0 and s1-a1" in said
+    assert "both in train and in dev: 1 recording, such as s1-a0 and s2-a2" in said
 
 
 @pytest.mark.parametrize(("lines", "said"), [
@@ -232,7 +232,7 @@ def test_without_speakers_or_sets(project):
 def test_one_speaker_is_split_by_sentence(project, capsys):
     project.table("audio,speaker,text", *(f"a{number}.wav,s1,{text}" for number, (_, _, text, _) in enumerate(ROWS)))
     assert project.prepare() == "" and len(project.read("text")) == 4
-    assert "1 speaker can't be split" in capsys.readouterr().err
+    assert "1 speaker cannot be split" in capsys.readouterr().err
 
 
 def test_a_corpus_named_in_hanzi(project):

@@ -92,7 +92,7 @@ class Conv(nn.Cell):
 
 
 class Norm(nn.Cell):
-    """Batch norm, ReLU behind it if `name` is norm_relu; eps and momentum are nn.BatchNorm2d's defaults."""
+    """Batch norm, and a ReLU after it if `name` is norm_relu; eps and momentum are nn.BatchNorm2d's defaults."""
 
     def __init__(self, channels: int, name: str):
         super().__init__()
