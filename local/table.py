@@ -197,15 +197,18 @@ def named_sets(path: Path, cells: Sequence[tuple[int, str]], known: Sequence[str
     if unknown:
         names = sorted(cell for cell, part in meant.items() if part is None)
         raise UserError("\n  ".join(shorten(unknown)) + f"\n  {len(unknown)} of {len(cells)} rows are of "
-                        f"{', '.join(names)}; mend the cells, or add the names to `sets` in conf/corpora/")
+                        f"{', '.join(names)}; mend the cells ({', '.join(known)}), or add the names to `sets` in "
+                        "conf/corpora/")
     for cell, part in meant.items():
         if cell != part:
             print(f"{path}: {sum(cell == other for _, other in cells)} rows of {cell!r} are taken for {part}",
                   file=sys.stderr)
     missing = [part for part in known if part not in meant.values()]
     if missing:
+        others = "" if "train" in meant.values() and "dev" in missing else (  # no experiment could be trained on that
+            f", or write `sets: [{', '.join(sorted({*meant.values()}))}]`")
         raise UserError(f"{path}: no row is of {', '.join(missing)}; write some, or rename the column so that train, "
-                        f"dev and test are drawn by speaker, or write `sets: [{', '.join(sorted({*meant.values()}))}]`")
+                        f"dev and test are drawn by speaker{others}")
     return [meant[cell] for _, cell in cells]
 
 

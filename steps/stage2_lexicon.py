@@ -224,7 +224,7 @@ class SetSummary:
                  "pinyin of the corpus" if self.shipped else "pinyin derived"]
         parts += [f"{kind} normalised in {len(utts)}" for kind, utts in sorted(self.changed.items())]
         if self.doubts:
-            parts.append(f"{counted(len(self.doubts), 'guessed reading')}")
+            parts.append(counted(len(self.doubts), "guessed reading"))
         if self.rare:
             parts.append(counted(len(self.rare), "rare character"))
         if self.uneven:

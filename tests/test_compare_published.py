@@ -10,7 +10,7 @@ from stub_project import ROOT, Project
 
 from steps import compare
 from steps.common.errors import UserError
-from steps.report.tables import BEGIN, COLUMNS, END, README_COLUMNS, read_results, with_results
+from steps.report.tables import BEGIN, COLUMNS, END, README_COLUMNS, named_in, read_results, with_results
 
 REFS = some_references()
 CONF = """# {what}
@@ -31,7 +31,7 @@ def project(monkeypatch, tmp_path):
     Path("conf/a.yaml").write_text(CONF.format(what="the default | of tests"))
     Path("conf/b.yaml").write_text(CONF.format(what="as a, but better"))
     for name in ("README.md", "conf/RESULTS.md"):
-        Path(name).write_text(f"# Title\n\n{BEGIN}\n{END}\n\nThe end.\n")
+        Path(name).write_text(f"# Title of `a`, `b`\n\n{BEGIN}\n{END}\n\nThe end.\n")
     make("a", 0.3)
     make("b", 0.1)
     return tmp_path
@@ -62,7 +62,7 @@ def test_the_projects_own_files_are_current():
     known = {path.stem for path in [*(ROOT / "conf").glob("*.yaml"), *(ROOT / "conf").glob("sweeps/*.yaml")]}
     assert {name.split("@")[0].split(" (")[0] for name in rows} <= known
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_results(readme, rows, README_COLUMNS, "README.md") == readme
+    assert with_results(readme, named_in(readme, rows), README_COLUMNS, "README.md") == readme
 
 
 def test_results_tell_what_was_reached(publish):
@@ -76,7 +76,7 @@ def test_results_tell_what_was_reached(publish):
         "as a, but better", "1.23 M", "3.0", "abc123", "toy")
     assert results()["a"]["what it is"] == "the default | of tests"
     readme = Path("README.md").read_text()
-    assert readme.startswith(f"# Title\n\n{BEGIN}\n| experiment | syllables |")
+    assert readme.startswith(f"# Title of `a`, `b`\n\n{BEGIN}\n| experiment | syllables |")
     assert readme.endswith(f" |\n{END}\n\nThe end.\n") and row["syllables"] in readme
 
 

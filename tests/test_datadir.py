@@ -80,7 +80,7 @@ def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path_factory, raw):
     ("text", "anna-2 你 好\n", "", "text: 1 of utt2spk are missing, the first is anna-2"),
     ("text", "anna-2 你 好", "anna-2", "text:2: anna-2: no value after the key"),
     ("text", "anna-2 你 好", "anna-1 你 好", "text:2: anna-1: the key is there twice"),
-    ("text", "anna-1 你", "anna-3 你", "text:2: anna-2: not sorted (C order), it stands behind anna-3"),
+    ("text", "anna-1 你", "anna-3 你", "text:2: anna-2: not sorted (C order), it stands after anna-3"),
     ("text", "bert-2 你 好\n", "bert-2 你 好", "text: the last line has no newline"),
     ("text", "anna-1 你 好", "anna-1 你\u3000好", "text: anna-1: white space other than a plain blank"),
     ("text", "anna-1 你 好", "anna-1 你 <s>", "text: anna-1: <s> in the text"),

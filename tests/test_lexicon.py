@@ -119,7 +119,7 @@ def test_the_report_tells_what_was_normalised_guessed_and_what_train_lacks(data_
     assert "train: reading guessed: a_3: 想听歌曲[卷]珠帘: juan3 0.85 juan4 0.15" in report
     assert "train: rare character: a_4: 喆 zhe2" in report
     said = capsys.readouterr().out
-    assert "guessed readings, 1 rare character" in said
+    assert "1 guessed reading, 1 rare character" in said
     assert "rare characters 1, texts with digits 1, texts with latin 1; look at them" in said
 
 

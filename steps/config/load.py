@@ -168,15 +168,16 @@ def load_experiment(name: str, conf: Path = CONF) -> Resolved:
         other, _, wanted = part.rpartition("/")
         has = read_corpus(other, conf).sets if other else corpus.sets
         if wanted not in has:
-            raise UserError(f"{where}: decode.sets: corpus {other or experiment.corpus} has no set {wanted!r}, "
-                            f"only {', '.join(has)}")
+            raise UserError(f"{where}: decode.sets: corpus {other or experiment.corpus} has no set {wanted!r}, only "
+                            f"{', '.join(has)}; name some of these" + ("" if other or wanted != "dev" else ", and give "
+                            "the corpus a set dev: training needs it to choose the best epoch"))
     features = load_features(experiment.features, conf)
     config = Resolved(name=name, experiment=experiment, corpus=corpus, features=features)
     augment = experiment.train.augment
     for key in ("freq_shift", "freq_mask_bins"):
         if getattr(augment, key) >= features.num_bins and (key == "freq_shift" or augment.freq_masks):
             raise UserError(f"{where}: train.augment.{key}: {getattr(augment, key)} of {features.num_bins} bins would "
-                            f"leave nothing")
+                            f"leave nothing; lower it")
     if config.source_dir == Path("exp") / name:
         raise UserError(f"{where}: train.init_from: {name} cannot start from itself")
     if experiment.train.ali == name:

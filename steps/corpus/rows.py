@@ -20,15 +20,16 @@ from steps.corpus.table import BOM, decode, refuse
 BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",  # the longer one first
         codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 DELIMITERS = "\t", ";", ",", "|"
+_JSON = ("JSON, not a table; if its keys are columns, make a table of it, and name that: ./path.sh python -c \"import "
+         "pandas; pandas.read_json('{0}', lines=LINES).to_csv('{0}.csv', index=False)\" (manifests of lhotse: lhotse "
+         "kaldi export, and module: kaldi)")
 OTHERS = (  # what is no table in plain text, by its first bytes
     (rb"PK\x03\x04|\xd0\xcf\x11\xe0", "a spreadsheet, not a table in plain text; save it as CSV UTF-8"),
     (rb"\x1f\x8b", "compressed by gzip; unpack it: gunzip {}"),
     (rb"\s*(<!doctype|<html|<\?xml)", "a page of the web, perhaps a server's error; download the table again"),
     (rb"version https://git-lfs", "a pointer of Git LFS; fetch the file itself: git lfs pull"),
     (rb"PAR1|SQLite format|%PDF|\{\\rtf", "not a table in plain text; save it as CSV UTF-8"),
-    (rb"\s*(\{\s*\"|\[\s*[\[{\"\r\n])", "JSON, not a table; if its keys are columns, make a table of it: python -c "
-     "\"import pandas; pandas.read_json('{}', lines=True).to_csv('table.csv', index=False)\" (manifests of lhotse: "
-     "lhotse kaldi export, and module: kaldi)"))
+    (rb"\s*\{\s*\"", _JSON.replace("LINES", "True")), (rb"\s*\[\s*[\[{\"\r\n]", _JSON.replace("LINES", "False")))
 SEPARATOR = re.compile(r"sep=(.)[\r\n]+")  # a line that Excel reads and writes
 
 

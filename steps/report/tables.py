@@ -214,7 +214,7 @@ Rows = dict[str, dict[str, str]]  # by experiment: cells by column
 
 
 def publish(found: Comparison) -> list[str]:
-    """Write the rows of `found` into conf/RESULTS.md, and their short form into the README.
+    """Write the rows of `found` into conf/RESULTS.md, and short ones of the experiments that the README names into it.
 
     Returns sentences on rows that were left out. Raises UserError if one of the files has no place for a table.
     """
@@ -230,10 +230,15 @@ def publish(found: Comparison) -> list[str]:
         elif origin in known:
             rows[row.label] = _cells(row, known[origin])
     rows = {name: cells for name, cells in rows.items() if _origin(name) in known}
-    short = {name: cells for name, cells in rows.items() if "@" not in name}  # without the points of sweeps
+    readme = README.read_text(encoding="utf-8")
     _write(RESULTS, with_results(before, rows, COLUMNS, RESULTS))
-    _write(README, with_results(README.read_text(encoding="utf-8"), short, README_COLUMNS, README))
+    _write(README, with_results(readme, named_in(readme, rows), README_COLUMNS, README))
     return said
+
+
+def named_in(text: str, rows: Rows) -> Rows:
+    """The rows of the experiments that a text names, `mini` as code."""
+    return {name: cells for name, cells in rows.items() if f"`{name}`" in text}
 
 
 def _not_of_conf(row: Row) -> str:

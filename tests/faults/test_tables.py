@@ -1,7 +1,10 @@
 """A user's own table: what spreadsheets write is read whole, or refused with the line and a remedy."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from conftest import ROWS
@@ -127,6 +130,23 @@ def test_refused_with_its_line(project, case):
         project.configure(options={"file": "."})
     assert said in project.prepare()
     assert not (project.root / "data/own/train").exists()
+
+
+@pytest.mark.parametrize("text", ['{"audio": "a0.wav"}\n{"audio": "a1.wav"}',
+                                  '[{"audio": "a0.wav"},\n {"audio": "a1.wav"}]'])
+def test_the_command_that_makes_a_table_of_json_does_so(project, text):
+    (project.own / "t.json").write_text(text)
+    project.configure(options={"file": "t.json"})
+    program = re.search(r'python -c "(.+?)"', project.prepare())[1]
+    subprocess.run([sys.executable, "-c", program], cwd=project.root, check=True)
+    assert (project.own / "t.json.csv").read_text() == "audio\na0.wav\na1.wav\n"
+
+
+def test_sets_without_dev_are_not_offered_to_who_trains(project):
+    project.table(*(line.replace("dev", "train") for line in PLAIN))
+    assert "`sets:" not in project.prepare()
+    project.table(PLAIN[0], *(line.replace("train", "test").replace("dev", "test") for line in PLAIN[1:]))
+    assert "or write `sets: [test]`" in project.prepare()
 
 
 @pytest.mark.parametrize("make", [os.link, os.symlink, shutil.copy])
