@@ -126,7 +126,7 @@ def cut_one(wav: str, begin: float, end: float, target: Path, channel: int = -1)
         seconds = file.frames / file.samplerate
         end = seconds if end == -1 else end
         if not 0 <= begin < end <= seconds + OVERSHOOT_S or begin >= seconds:
-            raise UserError(f"{begin} to {end} s is no part of {wav}, which lasts {seconds:.3f} s")
+            raise UserError(f"{begin} to {end} s is not a part of {wav}, which lasts {seconds:.3f} s")
         if not -1 <= channel < file.channels:
             raise UserError(f"{wav} has {file.channels} channels, and none of the number {channel}")
         first = round(begin * file.samplerate)

@@ -2,7 +2,7 @@
 
 `train/38_5837/38_5837_20170826171159.wav` and `train/TRANS.txt`, tab-separated, headed `UtteranceID SpeakerID
 Transcription` (egs/multi_cn of Kaldi and lhotse/recipes/magicdata.py read it so). The marks of noise, [FIL] and [SPK],
-are no speech and are left out of the text; what has nothing else is left out whole, and counted.
+are not speech and are left out of the text; what has nothing else is left out whole, and counted.
 """
 
 import re

@@ -52,7 +52,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
 def read_utterance(root: Path, stem: str) -> Utterance:
     """One recording. A2_3 is A02_003, so that utterances sort as their speakers do.
 
-    Raises UserError if the transcript lacks a line, or holds what is no syllable.
+    Raises UserError if the transcript lacks a line, or holds what is not a syllable.
     """
     path = root / "data" / f"{stem}.wav.trn"
     lines = [line.strip() for line in read_lines(path)]

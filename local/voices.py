@@ -1,7 +1,7 @@
 """The corpus `voices`: sentences of any text, spoken by the neural voices of ttskit and by mixtures of two of them.
 
 A training of few speakers learns from it that voices differ. Half of the voices are men's, which small corpora of words
-and of newsreaders lack. The text is a newspaper's, or a file of one's own. The voices say tones as they are spoken
+and of newsreaders lack. The text is a newspaper's, or a file of the user. The voices say tones as they are spoken
 (你好 is ni2 hao3); what the label says, stage 2 decides by the corpus' `pinyin`.
 
 All voices count as one speaker, so that `train.balance` leaves most of an epoch to real speech.

@@ -89,7 +89,7 @@ def page_path(words: Sequence[str]) -> Path:
 
 
 def syllable_picture(heard: Heard, place: paired.Place) -> str:
-    """A syllable that was heard rightly, among its neighbours, as SVG; empty if features or times are gone."""
+    """A syllable that was decoded correctly, among its neighbours, as SVG; empty if features or times are gone."""
     try:
         pairs, times = heard.scored.alignments[place.utt], heard.scored.times_of(place.utt)
         feats = heard.feats[place.utt]
@@ -169,7 +169,7 @@ def _syllables(a: Heard, b: Heard, changes: list[paired.Change]) -> list[tuple[s
             picture = syllable_picture(right, place)
             if picture:
                 which = "second" if way == "fixed" else "first"
-                shown.append((f"{one.key}, {way}: the {which} experiment decodes it rightly in {place.utt}",
+                shown.append((f"{one.key}, {way}: the {which} experiment decodes it correctly in {place.utt}",
                               Markup(picture)))
     return shown
 

@@ -263,7 +263,7 @@ def _check_target(target: Path, sources: Sequence[Path]) -> None:
         raise UserError(f"{target}: it would replace what it is made from; name another directory to write to")
     free = not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir()))
     if target.name in ("", "..") or (not free and not (target / "utt2spk").is_file()):
-        raise UserError(f"{target}: is there, and is no data directory (it has no utt2spk); name another to write to")
+        raise UserError(f"{target}: is there, but is not a data directory (it has no utt2spk); name another target")
 
 
 def _write_folder(target: Path, utt_tables: Tables, spk_tables: Tables) -> Summary:

@@ -82,7 +82,7 @@ def fetch_all(archives: Sequence[Archive], root: Path, pause_s: float = 5.0) -> 
             continue
         if folder.exists():
             raise UserError(f"{folder}: is there, though no download of {archive.name} was completed; if it is whole, "
-                            f"nothing need be downloaded, else move it away")
+                            f"nothing must be downloaded, else move it away")
         extract(archive, fetch(archive, root, pause_s), root)
         print(f"{folder}: downloaded and extracted")
 

@@ -67,7 +67,7 @@ class Writer:
 
 def parse(line: str) -> list[list[str] | str]:
     """A line's runs of syllables, in the recipe's spelling, and the text between them: punctuation, in full width, and
-    what is no pinyin. Tones are digits or marks (`ni3`, `nǐ`). Raises UserError for what is no syllable."""
+    what is no pinyin. Tones are digits or marks (`ni3`, `nǐ`). Raises UserError for what is not a syllable."""
     parts: list[list[str] | str] = []
     end = 0
     for found in WRITTEN.finditer(line):

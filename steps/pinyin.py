@@ -16,7 +16,7 @@ from steps.text.phrases import read_entries
 from steps.text.syllables import accented
 from steps.text.transcripts import Reading, transcribe
 
-AT_ONCE = 1000  # lines read before any is written; one by one if somebody types
+AT_ONCE = 1000  # lines read before any is written; one by one if a user types
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there. Raises UserError for an address that this machine cannot listen at."""
     try:
         if host == "*":  # which some resolvers take for this machine alone
-            raise OSError("it is no address")
+            raise OSError("it is not an address")
         kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address, family=kind, dualstack_ipv6=False)
     except (OSError, UnicodeError) as error:

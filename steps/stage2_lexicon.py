@@ -117,7 +117,7 @@ def _settle(reading: Reading, own: dict[str, list[str]] | None, summary: SetSumm
 
 
 def _refuse_or_warn(unread: list[str], summaries: list[SetSummary], policy: Pinyin) -> None:
-    """Tell of what could not be read in all sets at once. Raises UserError unless it may be left out."""
+    """Report what could not be read in all sets at once. Raises UserError unless it may be left out."""
     if unread and policy.unreadable == "stop":
         remedies = {True: "Add the pinyin that a set lacks", False: "Take signs and markers such as <NOISE> out of the "
                     "text, and give hanzi and Latin words a reading in a pinyin.user_dict (a line WiFi wai1 fei1). "

@@ -62,7 +62,7 @@ def test_conv_equals_float64(kernels, shape):
     batch, frames, bins, channels, out, stride, kernel = shape
     net = Narrowed(kernels.conv(channels, out, stride, kernel))
     weight = net.net.weight.asnumpy()
-    for length in (frames, frames + 3, frames) if channels == 16 else [frames]:  # each is compiled anew
+    for length in (frames, frames + 3, frames) if channels == 16 else [frames]:  # each is compiled again
         x = sample(1, batch, length, bins, channels)
         w = sample(2, batch, -(-length // stride[0]), -(-bins // stride[1]), out)
         y, dx, (dweight,) = run(net, x, w)

@@ -91,7 +91,7 @@ def test_the_script_aligns_what_it_can(monkeypatch, tmp_path, capsys):
     assert {utt: [one.syllable for one in found] for utt, found in times.items()} == {
         "amy-1": ["ni3", "hao3"], "amy-2": ["zhong1", "guo2"]}
     left_out = json.loads((exp_dir / "ali/test/ali.json").read_text())["left_out"]
-    assert list(left_out.values()) == [["bob-1"], ["bob-2"]]  # shi4 is no token; 4 syllables in 3 frames
+    assert list(left_out.values()) == [["bob-1"], ["bob-2"]]  # shi4 is not a token; 4 syllables in 3 frames
     assert "left out 1 utterance, such as bob-2" in capsys.readouterr().out
 
 

@@ -92,10 +92,10 @@ def test_page_stands_alone_and_shows_what_changed(two, run):
     assert len(heard) == told.text.count("errors in ") > 0 and "好" in told.text
     for expected in ("From a to b, on test", "most fixed speaker", "most broken speaker", "most broken syllable",
                      "Most fixed 1: spk", "got better", "of training",
-                     "fixed: the second experiment decodes it rightly"):
+                     "fixed: the second experiment decodes it correctly"):
         assert expected in told.text
     curves = 1
-    fixed = told.text.count("experiment decodes it rightly")
+    fixed = told.text.count("experiment decodes it correctly")
     assert told.tags.count("svg") == curves + fixed + 2 * told.text.count("errors in ")
     assert fixed > 0
 

@@ -417,7 +417,7 @@ def test_table_faults_name_lines(project, monkeypatch):
     assert "no column audio, text or pinyin; its first line" in said and "has sound, speaker, words" in said
     lines(root / "own.csv", "audio,speaker,pinyin", "a.wav,anna,ni3 hao3", "b.wav,,ni3", "c.wav,anna,nix9")
     said = refused(monkeypatch, "table")
-    assert f"{root}/own.csv:3: nothing in column speaker" in said and "own.csv:4: 'nix9' is no syllable" in said
+    assert f"{root}/own.csv:3: nothing in column speaker" in said and "own.csv:4: 'nix9' is not a syllable" in said
     (root / "own.csv").write_bytes("audio,speaker,text\na.wav,anna,你好\n".encode("gbk"))
     assert "not UTF-8" in refused(monkeypatch, "table")
     lines(root / "own.csv", "audio,speaker,text", "anna 0.ogg,anna,你好", "anna 1.ogg,anna,你好")

@@ -86,8 +86,8 @@ def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path_factory, raw):
     ("text", "anna-1 你 好", "anna-1 你 <s>", "text: anna-1: <s> in the text"),
     ("text", "anna-1 你 好", "anna-1 你 \ufffd", "text: anna-1: characters broken by a wrong decoding"),
     ("text", "anna-1 你 好", "anna-1 Ｋ", "text: anna-1: full-width 'Ｋ'"),
-    ("pinyin", "anna-1 ni3", "anna-1 ní", "pinyin: anna-1: 'ní' is no tonal syllable"),
-    ("pinyin", "anna-1 ni3", "anna-1 ni", "pinyin: anna-1: 'ni' is no tonal syllable"),
+    ("pinyin", "anna-1 ni3", "anna-1 ní", "pinyin: anna-1: 'ní' is not a tonal syllable"),
+    ("pinyin", "anna-1 ni3", "anna-1 ni", "pinyin: anna-1: 'ni' is not a tonal syllable"),
     ("wav.scp", "anna-1 ", "anna-1 ~", "wav.scp: anna-1: ~"),
     ("utt2dur", "anna-1 0.4", "anna-1 0", "utt2dur: anna-1: 0 is not above 0"),
     ("utt2spk", "anna-2 anna", "anna-2 carl", "the order of utterances is not that of their speakers"),
@@ -219,7 +219,7 @@ def test_only_a_data_directory_or_an_empty_folder_is_replaced(data_dir, tmp_path
     os.mkfifo(tmp_path / "pipe")
     for target in ("home", "note", "pipe"):
         for write in (lambda path: subset(data_dir, path, ["anna-1"]), lambda path: combine([data_dir], path)):
-            with pytest.raises(UserError, match=f"{target}: is there, and is no data directory"):
+            with pytest.raises(UserError, match=f"{target}: is there, and is not a data directory"):
                 write(tmp_path / target)
     assert (tmp_path / "home/letters").is_dir() and (tmp_path / "note").read_text() == "mine"
     assert (tmp_path / "pipe").is_fifo()

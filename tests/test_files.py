@@ -34,7 +34,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path, make):
     """A device would be lost to everybody: `--html /dev/null` by root."""
     make(tmp_path / "there")
     before = os.stat(tmp_path / "there").st_mode
-    with pytest.raises(UserError, match="there: is there, and is no regular file"):
+    with pytest.raises(UserError, match="there: is there, and is not a regular file"):
         write_lines(tmp_path / "there", ["new"])
     assert os.stat(tmp_path / "there").st_mode == before and len(list(tmp_path.iterdir())) == 1
 

@@ -26,7 +26,7 @@ def writer(tmp_path, monkeypatch):
     ("wo3 men5 shi4 zhong1 guo2 ren2", "我们是中国人"), ("wo men shi zhong guo ren", "我们是中国人"),
     ("Wǒ men", "我们"), ("wo3men5, shi4 Zhong1-guo2 de ren2!", "我们，是中国的人！"),
     ("wo men shi4 ren2", "我们是人"),  # tones are missing
-    ("lu:4 nü3 lǜ", "lv4nv3lv4"),  # syllables without a word stay pinyin
+    ("lu:4 nü3 lǜ", "lv4nv3lv4"),  # syllables without a message stay pinyin
     ("3.5 ren2 (shi4)", "3.5人（是）"), ("我 shi4", "我是"), ("", ""), (" \t", "")])
 def test_lines(writer, line, expected):
     assert writer.line(hanzi.parse(line)) == expected

@@ -231,7 +231,7 @@ def test_a_corpus_of_pinyin_alone_has_tokens_and_no_words(data_dir):
 
 
 @pytest.mark.parametrize(("tables", "message"), [
-    ({"pinyin": {"b_1": "wo3 mem5 qu4"}}, "dev/pinyin: b_1: 'mem5' is no syllable of Mandarin"),
+    ({"pinyin": {"b_1": "wo3 mem5 qu4"}}, "dev/pinyin: b_1: 'mem5' is not a syllable of Mandarin"),
     ({"pinyin": {"b_2": "wo3"}}, "dev/text: has no b_2, which pinyin has; run stage 1 again"),
     ({"text": {}}, "dev/text: the file is empty"),
 ])

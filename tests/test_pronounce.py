@@ -50,7 +50,7 @@ def test_a_text_and_the_tones_that_count_as_right(text, accepted):
 
 @pytest.mark.parametrize("text,words", [
     ("", "holds no syllable"), ("…", "holds no syllable"), ("ni hao", "without tones"), ("hello3", "no syllable"),
-    ("ni7 hao3", "7 is no part"), ("ni33", "3 is no part"), ("你😀", "no reading is known for"),
+    ("ni7 hao3", "7 is not a part"), ("ni33", "3 is not a part"), ("你😀", "no reading is known for"),
 ])
 def test_a_text_that_cannot_be_read(text, words):
     with pytest.raises(UserError, match=words):

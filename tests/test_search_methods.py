@@ -164,7 +164,7 @@ def test_random_text_has_the_words_shares_and_the_sentences_length(monkeypatch):
     monkeypatch.setattr("steps.search.lm.SAMPLE", 4000)
     text = random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0)
     words = [syllable for line in text for syllable in line if syllable != "guo2"]
-    assert set(words) == {"zhong1", "hao3"}  # hao4 is no token
+    assert set(words) == {"zhong1", "hao3"}  # hao4 is not a token
     assert words.count("zhong1") / len(words) == pytest.approx(300 / (300 + 100 / (1 + 0.368)), abs=0.03)
     assert len(words) / len(text) == pytest.approx(4, rel=0.1)
     assert text == random_text(LEXICON, {"中国": 300, "好": 100}, ["zhong1", "guo2", "hao3"], 4.0, 1.0)

@@ -252,7 +252,7 @@ def test_user_dict_wins_over_dictionaries_and_rules(tmp_path):
     lines = ("# mine", "单于 chan2 yu2  # a title", "慢慢地 man4 man1 di4", "一直 yi2 zhi2", "WiFi wai1 fai4",
              "谁 shui2")
     user_dict.write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(UserError, match=r"mine.txt:5: 'fai4' is no syllable"):
+    with pytest.raises(UserError, match=r"mine.txt:5: 'fai4' is not a syllable"):
         Reader(Pinyin(user_dict=str(user_dict)))
     user_dict.write_text(user_dict.read_text(encoding="utf-8").replace("fai4", "fei4"), encoding="utf-8")
     policy = Pinyin(user_dict=str(user_dict), sandhi="spoken")
@@ -264,7 +264,7 @@ def test_user_dict_wins_over_dictionaries_and_rules(tmp_path):
     ("大夫 dai4", "2 characters but 1 syllables"),
     ("大-夫 dai4 fu1 fu1", "'-' is neither hanzi nor a letter"),
     ("WiFi", "no syllables"),
-    ("大夫 dai4 fuu1", "'fuu1' is no syllable"),
+    ("大夫 dai4 fuu1", "'fuu1' is not a syllable"),
     ("大夫 dai4 fu5\n大夫 da4 fu1", "for the second time"),
 ])
 def test_user_dict_mistakes_name_file_and_line(tmp_path, line, message):

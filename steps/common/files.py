@@ -20,7 +20,7 @@ from steps.common.errors import UserError, umask
 
 OF_SHELL = "/dev/fd/", "/dev/stdin", "/proc/self/fd/"
 LEFTOVER = re.compile(r"\.(.+)\.(\d+)(?:-([0-9a-f]{8}))?\.[^.]+(?:\.(?:tmp|ckpt))?")  # with the process that makes it
-OTHERS_S = 24 * 3600.0  # since another machine wrote to what it made: it is at work no more
+OTHERS_S = 24 * 3600.0  # since another machine wrote to what it made: it is no longer at work
 
 
 def unfinished(name: str) -> str:
@@ -36,12 +36,12 @@ def _machine() -> str:
 def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]:
     """Give a path beside `path` to write to; at the end it is synced and renamed to `path`, or removed on an error.
 
-    It ends in `suffix`, for writers that want a certain one. Raises UserError if `path` is no regular file, such as
+    It ends in `suffix`, for writers that want a certain one. Raises UserError if `path` is not a regular file, such as
     a folder or a device.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise UserError(f"{path}: is there, and is no regular file; name another to write to")
+        raise UserError(f"{path}: is there, and is not a regular file; name another to write to")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=unfinished(path.name), suffix=suffix)
     os.close(handle)
@@ -60,7 +60,7 @@ def atomic_path(path: str | os.PathLike, suffix: str = ".tmp") -> Iterator[Path]
 
 
 def remove_leftovers(folder: Path, names: Collection[str] | None = None) -> None:
-    """Remove what processes that are no more have left unfinished in a folder and below: they were killed.
+    """Remove what ended processes have left unfinished in a folder and below: they were killed.
 
     `names` are the only files that may be removed in a folder that is not the recipe's. If the disk is shared, what
     another machine's process left is removed when it has not changed for a day.
@@ -78,7 +78,7 @@ def _at_work(path: Path, pid: str, machine: str | None) -> bool:
         os.kill(int(pid), 0)
     except (ProcessLookupError, FileNotFoundError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's
         pass
     return True
 
@@ -139,7 +139,7 @@ def check_is_file(path: str | os.PathLike) -> None:
 def stdin_lines() -> Iterator[str]:
     """The lines of standard input without their ends, and without a byte order mark before the first.
 
-    Bytes that are no characters are kept as lone surrogates, which no text has.
+    Bytes that are not characters are kept as lone surrogates, which no text has.
     """
     if hasattr(sys.stdin, "reconfigure"):  # a test may have put another stream there
         sys.stdin.reconfigure(errors="surrogateescape")

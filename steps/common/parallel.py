@@ -59,7 +59,7 @@ def _log(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 
 def default_jobs() -> int:
-    """Processes to use: YINJIE_NJ, else one a processor. Raises UserError for a YINJIE_NJ that is no number above 0."""
+    """Processes to use: YINJIE_NJ, else one a processor. Raises UserError if YINJIE_NJ is not a number above 0."""
     wanted = os.environ.get("YINJIE_NJ", "").strip()
     if not wanted:
         return cores()
@@ -72,14 +72,14 @@ def default_jobs() -> int:
 def positive(text: str) -> int:
     """A number of processes as an option of argparse: from 1 to MOST_JOBS."""
     if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_JOBS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes from 1 to {MOST_JOBS}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes from 1 to {MOST_JOBS}")
     return int(text)
 
 
 def count(text: str) -> int:
     """A number above 0 as an option of argparse."""
     if not re.fullmatch("[0-9]{1,9}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
     return int(text)
 
 

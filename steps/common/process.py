@@ -40,7 +40,7 @@ def is_alive(noted: dict[str, Any]) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's
         pass
     return _started(pid) == noted.get("started")
 

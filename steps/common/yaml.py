@@ -17,7 +17,7 @@ from steps.common.errors import UserError
 from steps.common.files import check_is_file
 
 Schema = TypeVar("Schema", bound=BaseModel)
-DEEPEST = 50  # mappings and lists within each other: more is no config, and ends Python's own stack
+DEEPEST = 50  # mappings and lists within each other: more is not a config, and ends Python's own stack
 LARGEST = 10**5  # values, those counted again that an alias repeats: aliases of aliases would fill the memory
 MOST_DIGITS = 100  # of a number
 SHOWN = 200  # characters of a wrong value

@@ -19,7 +19,7 @@ from steps.config.variants import check_name, read_variant, read_with_base, vari
 
 CONF = Path("conf")
 Model = TypeVar("Model", bound=BaseModel)
-PAST = {("model", "pad_mode"): "pad", ("model", "padding"): 1, ("model", "has_bias"): False,  # keys that are no more
+PAST = {("model", "pad_mode"): "pad", ("model", "padding"): 1, ("model", "has_bias"): False,  # removed keys
         ("model", "use_dropout"): False, ("model", "conv_dropout"): 0.2, ("model", "dense_dropout"): 0.5}
 
 

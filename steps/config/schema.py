@@ -18,7 +18,7 @@ class Strict(BaseModel):
         for key, part in value.items() if isinstance(value, dict) else ():
             field = cls.model_fields.get(key)
             if isinstance(part, bool) and field is not None and field.annotation is not bool:
-                raise ValueError(f"{key}: {part} is no value of it; put a word in quotation marks")
+                raise ValueError(f"{key}: {part} is not a value of it; put a word in quotation marks")
             if isinstance(part, str) and "\0" in part:
                 raise ValueError(f"{key}: a zero byte in {part!r}")
         return value
@@ -35,7 +35,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
 
 
 def distinct(values: list[Any]) -> list[Any]:
-    """The values. Raises ValueError where one is there twice."""
+    """The values. Raises ValueError if one is there twice."""
     if any(value in values[:number] for number, value in enumerate(values)):
         raise ValueError("the same value twice")
     return values

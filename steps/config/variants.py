@@ -146,7 +146,7 @@ def check_name(name: str, folder: Path) -> None:
     if not re.fullmatch(NAME, name):
         raise UserError(f"{path}: rename it: names have letters and digits of any script, with . _ - between them")
     if name in RESERVED and folder.name not in ("corpora", "features"):
-        raise UserError(f"{path}: rename the file: exp/{name}/ is no experiment's folder")
+        raise UserError(f"{path}: rename the file: exp/{name}/ is not an experiment's folder")
 
 
 def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Any:
@@ -158,8 +158,8 @@ def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Any:
     if not isinstance(value, dict) or not isinstance(value.get("base"), str):
         return value
     if not re.fullmatch(NAME, value["base"]):
-        raise UserError(f"{path}: base: {value['base']!r} is no name; write that of a file of {path.parent}, without "
-                        ".yaml")
+        raise UserError(f"{path}: base: {value['base']!r} is not a name; write that of a file of {path.parent}, "
+                        "without .yaml")
     base = path.with_name(f"{value['base']}.yaml")
     if len(above) >= MOST_BASES:
         raise UserError(f"{path}: base: more than {MOST_BASES} files, each on the base of the next; write fewer")
@@ -238,6 +238,6 @@ def _put(mapping: dict[str, Any], key: str, value: Any, where: Path) -> dict[str
     if rest:
         inner = mapping.get(head, {})
         if not isinstance(inner, dict):
-            raise UserError(f"{where}: {key}: {head} is no mapping in the base, but {inner!r}")
+            raise UserError(f"{where}: {key}: {head} is not a mapping in the base, but {inner!r}")
         value = _put(inner, rest, value, where)
     return {**mapping, head: value}

@@ -152,7 +152,7 @@ def _readable(path: str) -> str | io.BytesIO:
             return io.BytesIO(_from_archive(path))
         facts = os.stat(path)
         if not stat.S_ISREG(facts.st_mode):
-            raise UserError(f"{path}: not readable as audio: it is no file")
+            raise UserError(f"{path}: not readable as audio: it is not a file")
         if not facts.st_size:
             raise UserError(f"{path}: the file is empty")
         with open(path, "rb") as file:
@@ -228,7 +228,7 @@ def foreign_kind(path: str | os.PathLike) -> str | None:
 
 
 def _bytes(path: str | os.PathLike, begin: int, whence: int = os.SEEK_SET) -> bytes:
-    """128 bytes of a file; none where it cannot be read."""
+    """128 bytes of a file; none if it cannot be read."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         file.seek(begin, whence)
         return file.read(128)

@@ -209,7 +209,7 @@ def _warn_of_overlap(sets: dict[str, list[Utterance]]) -> None:
 
 
 def _identity(wav: str) -> str | tuple[int, bytes]:
-    """What is equal for two names of one file, and for two copies, by some of their bytes; the name if it is no file
+    """What is equal for two names of one file, and for two copies, by some of their bytes; the name if it is not a file
     or cannot be read."""
     size = _size(wav)
     if size < 0:

@@ -23,7 +23,7 @@ DELIMITERS = "\t", ";", ",", "|"
 _JSON = ("JSON, not a table; if its keys are columns, make a table of it, and name that: ./path.sh python -c \"import "
          "pandas; pandas.read_json('{0}', lines=LINES).to_csv('{0}.csv', index=False)\" (manifests of lhotse: lhotse "
          "kaldi export, and module: kaldi)")
-OTHERS = (  # what is no table in plain text, by its first bytes
+OTHERS = (  # what is not a table in plain text, by its first bytes
     (rb"PK\x03\x04|\xd0\xcf\x11\xe0", "a spreadsheet, not a table in plain text; save it as CSV UTF-8"),
     (rb"\x1f\x8b", "compressed by gzip; unpack it: gunzip {}"),
     (rb"\s*(<!doctype|<html|<\?xml)", "a page of the web, perhaps a server's error; download the table again"),

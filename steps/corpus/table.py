@@ -49,7 +49,7 @@ def read_speakers(path: Path, utts: Iterable[str]) -> dict[str, str]:
 
 
 def read_numbers(path: str | os.PathLike) -> dict[str, float]:
-    """A table of numbers above 0, such as utt2dur. Raises UserError as `read_table`, and for what is no such number."""
+    """A table of numbers above 0, such as utt2dur. Raises UserError as `read_table`, and for anything else."""
     table = read_table(path)
     refuse([f"{path}: {key}: {fault}; run the stage that writes it again" for key, value in table.items()
             if (fault := positive_fault(value))])
@@ -57,13 +57,13 @@ def read_numbers(path: str | os.PathLike) -> dict[str, float]:
 
 
 def positive_fault(value: str) -> str | None:
-    """The reason why a cell of a table is no number above 0; None if it is one."""
+    """The reason why a cell of a table is not a number above 0; None if it is one."""
     try:
         number = float(value) if value.isascii() and "_" not in value else None  # as C's strtod reads it
     except ValueError:
         number = None
     if number is None:
-        return f"{value!r} is no number"
+        return f"{value!r} is not a number"
     return None if 0 < number < float("inf") else f"{value} is not above 0"
 
 
@@ -225,7 +225,7 @@ def keep_mended(data_dir: Path, name: str, new_dir: Path) -> None:
     """Bring a `pinyin` that was mended by hand from data/<corpus>/<set> to the directory that will replace it.
 
     Utterances that are no longer there are dropped, and counted on stderr; of those that are new, `new_dir` has the
-    pinyin if the corpus ships it. Raises UserError if the file is no table of utterances and syllables.
+    pinyin if the corpus ships it. Raises UserError if the file is not a table of utterances and syllables.
     """
     pinyin = new_dir / "pinyin"
     ships_pinyin = pinyin.exists()

@@ -156,7 +156,7 @@ def text_fault(text: str) -> str | None:
 def _pinyin_fault(pinyin: str) -> str | None:
     for syllable in pinyin.split(" "):
         if not SYLLABLE.fullmatch(syllable):
-            return f"{syllable!r} is no tonal syllable; write such as zhong1, neutral tone 5, ü as v, one blank between"
+            return f"{syllable!r} is not a tonal syllable; write zhong1 guo2: neutral tone 5, ü as v, one blank between"
     return None
 
 

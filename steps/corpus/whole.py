@@ -134,14 +134,14 @@ def _samples(file: BinaryIO) -> tuple[int, int]:
 
 
 def _behind_samples(file: BinaryIO) -> bool:
-    """Whether bytes that are no chunk stand after the samples of a WAV, and more than a tag has."""
+    """Whether bytes that do not belong to a chunk stand after the samples of a WAV, and more than a tag has."""
     end = _samples(file)[1]
     file.seek(end + end % 2)
     return _size(file) - end > A_TAG and not CHUNK.match(file.read(4))
 
 
 def _ends_empty(file: BinaryIO) -> bool:
-    """Whether the second half of the samples of a WAV is of zeros, and so long that it is no pause."""
+    """Whether the second half of the samples of a WAV is of zeros, and so long that it is not a pause."""
     begin, end = _samples(file)
     half = (end - begin) // 2
     for length in (min(half, A_TAG), half):  # few are read of most files

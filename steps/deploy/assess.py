@@ -71,7 +71,7 @@ def _from_pinyin(text: str) -> ReadingAloud:
     if not written:
         raise UserError(f"text {text!r}: holds no syllable; write hanzi such as 你好, or pinyin such as ni3 hao3")
     if strange := re.search(r"\w+", RUN.sub(" ", text)):
-        raise UserError(f"text {text!r}: {strange[0]} is no part of a syllable; tones are 1 to 5, as in ni3 hao3")
+        raise UserError(f"text {text!r}: {strange[0]} is not a part of a syllable; tones are 1 to 5, as in ni3 hao3")
     try:
         syllables = [normalize(one if one[-1].isdigit() else from_marked(one.lower())) for one in written]
     except UserError as error:

@@ -29,7 +29,7 @@ NOT_MEASURED = 0.5  # the middle: where in a syllable its spike lies, as long as
 
 
 class OnnxModel:
-    """An exported directory at work. Needs no MindSpore.
+    """An exported directory at work. Does not need MindSpore.
 
     Attributes:
         tokens: the tokens, <blk> first.

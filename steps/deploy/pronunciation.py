@@ -116,8 +116,9 @@ def scores(assessment: Assessment) -> dict[str, float]:
     """Azure's scores of the whole, 0 to 100.
 
     Accuracy is the mean over the syllables that were said, completeness the share of the text's that were. Fluency is
-    the share of time between the first syllable and the last that is no pause (the phonation-time ratio, Cucchiarini et
-    al. 2000); one syllable has none. The whole is their mean, in which the lowest weighs three times as much.
+    the share of time between the first syllable and the last that is not a pause (the phonation-time ratio,
+    Cucchiarini et al. 2000); one syllable has none. The whole is their mean, in which the lowest weighs three times as
+    much.
     """
     said = [verdict.accuracy for verdict in assessment.verdicts if verdict.error != "Omission"]
     found = {"AccuracyScore": 100 * float(np.mean(said)) if said else 0.0,

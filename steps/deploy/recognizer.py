@@ -59,7 +59,7 @@ class Recognizer:
     Args:
         exp_dir: an experiment's directory, or an exported one.
         method: the search, as in decoding.
-        words: a list of one's own, for wfst to find nothing but its words.
+        words: a list of the user, for wfst to find nothing but its words.
     """
 
     def __init__(self, exp_dir: Path, method: str = "greedy", words: Path | None = None):

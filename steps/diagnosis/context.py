@@ -35,7 +35,7 @@ class Finding(NamedTuple):
     severity: Severity
     finding: str  # what is the case, in a sentence
     evidence: Sequence[str] = ()  # what that is judged from, in figures
-    remedy: str = ""  # what to do; empty if nothing need be done
+    remedy: str = ""  # what to do; empty if nothing must be done
     figures: Sequence[str] = ()  # SVG
 
     def as_dict(self) -> dict[str, Any]:

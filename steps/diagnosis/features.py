@@ -61,7 +61,7 @@ def judge_silent(feats: Feats, config: Features) -> Finding:
                 f"{percent(zeros.mean())} of frames are digital silence"]
     if silent:
         return Finding("silent", graded(len(silent) / len(feats), 0, 0.05), f"{len(silent)} of {len(feats)} utterances "
-                       f"hold next to no sound", [*evidence, few(silent)], "listen to them; " + AGAIN)
+                       f"hold almost no sound", [*evidence, few(silent)], "listen to them; " + AGAIN)
     if zeros.mean() > 0.3:
         return Finding("silent", "warning", f"{percent(zeros.mean())} of frames are digital silence", evidence,
                        "cut the silence off the recordings: it costs time and says nothing")
@@ -137,7 +137,7 @@ def judge_holes(feats: Feats, config: Features) -> Finding:
     share = float(at_floor[:, ~empty].mean()) if not empty.all() else 0.0
     quiet = float(np.quantile(sound[~at_floor], 0.25))  # where the recordings' own noise is
     if quiet < floor + ABOVE_FLOOR:
-        share = 0.0  # the floor lies in the recordings' own noise: where that ebbs is no hole
+        share = 0.0  # the floor lies in the recordings' own noise: where that ebbs is not a hole
     severity = graded(share, *HOLES)
     if severity == "ok" and empty.mean() <= SPARE:
         return Finding("holes", "ok", "the bins hold what sound there is")

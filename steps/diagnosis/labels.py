@@ -55,7 +55,7 @@ def judge_ids(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], toke
     severity = graded(share, RARE, MANY)
     different = len(set().union(*train.values()))
     return Finding("ids", severity, f"all {different} syllables of train have ids; {percent(share)} of dev's syllables "
-                   "are no token, and cannot be recognised", [_commonest(outside)] if outside else [],
+                   "are not tokens, and cannot be recognised", [_commonest(outside)] if outside else [],
                    "" if severity == "ok" else "set `tokens: all`, so that every syllable of Mandarin is a token, with "
                    "`model: {output: factored}`; or train on more text")
 

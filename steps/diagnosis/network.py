@@ -161,7 +161,7 @@ def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
         return Finding("logits", "error", "the network's outputs are NaN or infinite", evidence,
                        "see the checks of features and of layers; lower the learning rate")
     if off > 1e-3:
-        return Finding("logits", "error", "what decoding gets are no log-probabilities", evidence,
+        return Finding("logits", "error", "what decoding gets are not log-probabilities", evidence,
                        "put one log-softmax, over the tokens, after the network's output (steps/model/layers.py)")
     if logits.min() >= 0 and np.abs(logits.sum(axis=-1) - 1).max() < 1e-3:
         return Finding("logits", "error", "the network ends with a softmax, and the loss applies another", evidence,
@@ -257,7 +257,7 @@ def judge_alignment(log_probs: Mapping[str, np.ndarray], feats: Feats, model: Mo
     severity = graded(share, *MANY)
     if severity == "ok":
         return Finding("alignment", "ok", "syllables are emitted while they are spoken", evidence)
-    return Finding("alignment", severity, f"{percent(share)} of the syllables are emitted where nothing is spoken",
+    return Finding("alignment", severity, f"{percent(share)} of the syllables are emitted if nothing is spoken",
                    [*evidence, few(sorted({one.utt for one in silent}))],
                    "set `train: {sortagrad: 1}`: from short utterances CTC learns where a syllable is; let an output "
                    "frame see less, by `kernel: [1, 3]` in the last of model.blocks; then train again")

@@ -124,8 +124,8 @@ def _check_config(folder: Path, config: Features) -> None:
     other = [key for key in sorted(keys) if getattr(made, key) != getattr(config, key)]
     if other:
         raise UserError(f"{path}: {other[0]} is {getattr(made, other[0])!r} there, but the experiment has "
-                        f"{getattr(config, other[0])!r}; run stage 3 (features) again, or, if the features are to "
-                        "change, stage 4 (train)")
+                        f"{getattr(config, other[0])!r}; set it so in conf/features and run stage 3 (features) again, "
+                        "or, if it is to change, run stage 4 (train)")
 
 
 def having_features(pinyin: Mapping[str, list[str]], utts: Container[str], path: Path) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 Played faster, pitch and formants rise together, as of a smaller speaker (Ko et al. 2015, "Audio augmentation for speech
 recognition"). Another voice has pitch and formants of its own, by analysis and synthesis (WORLD, Morise et al. 2016).
-Rooms and noise are made up, so that nothing need be downloaded (as Ko et al. 2017 simulate them).
+Rooms and noise are generated, so that nothing must be downloaded (as Ko et al. 2017 simulate them).
 """
 
 import hashlib
@@ -64,7 +64,7 @@ class AudioStream(NamedTuple):
     blocks: Iterable[np.ndarray]  # float32 (samples,) each
     file_rate: int
     file_channels: int
-    inverted: bool  # the channels' mean would be next to nothing, so that the loudest is taken
+    inverted: bool  # the channels' mean would be almost nothing, so that the loudest is taken
     doubt: str | None  # what makes doubtful that the file is whole
     check: SampleCheck  # of its samples as they are in the file
 

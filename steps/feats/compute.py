@@ -268,7 +268,7 @@ def _extract(utt: str, path: str, config: Features, copy: Copy) -> Extracted:
 
 
 def read_wav_scp(path: Path) -> list[tuple[str, str]]:
-    """(utterance, path) in order. Raises UserError if stage 1 has not written it, and for what is no path."""
+    """(utterance, path) in order. Raises UserError if stage 1 has not written it, and for what is not a path."""
     if not path.exists():
         raise UserError(f"{path}: no such file; run stage 1 (prepare) first")
     wavs = list(read_table(path).items())

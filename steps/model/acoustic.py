@@ -159,8 +159,8 @@ class DevPass:
 
     Args:
         feats: normalised features by utterance.
-        pinyin: reference syllables by utterance. Syllables that are no token count as errors. Utterances that hold one,
-            or more syllables than CTC has frames for, have no part in the loss.
+        pinyin: reference syllables by utterance. Syllables that are not tokens count as errors. Utterances with such a
+            syllable, or with more syllables than CTC has frames for, have no part in the loss.
     """
 
     def __init__(self, log_probs: LogProbs, feats: Mapping[str, np.ndarray], pinyin: dict[str, list[str]],

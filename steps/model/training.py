@@ -248,7 +248,7 @@ def training_labels(pinyin: dict[str, list[str]], frames: Mapping[str, int], tok
                     config: Resolved) -> tuple[dict[str, list[int]], dict[str, str]]:
     """Token ids by utterance; and the utterances that cannot be trained on, with the reason for each.
 
-    Utterances without features are those that stage 3 skipped. Raises UserError for a syllable that is no token, and
+    Utterances without features are those that stage 3 skipped. Raises UserError for a syllable that is not a token, and
     where more than one utterance in ten would be left out.
     """
     ids = {token: number for number, token in enumerate(tokens)}

@@ -139,7 +139,7 @@ class Comparison(NamedTuple):
 
     @property
     def plain_rows(self) -> list[Row]:
-        """The rows that are no points of `sweeps`, which have tables of their own."""
+        """The rows that are not points of `sweeps`, which have tables of their own."""
         points = {row.label for rows in self.sweeps.values() for row in rows}
         return [row for row in self.rows if row.label not in points]
 

@@ -133,7 +133,7 @@ def _boundary(level: np.ndarray, expected: int, spike: int, before: int, frame_s
 
 
 FEATURELESS = "they have no features"
-UNKNOWN = "a syllable of theirs is no token of the model"
+UNKNOWN = "a syllable of theirs is not a token of the model"
 TOO_SHORT = "they have more syllables than the model leaves frames for"
 
 

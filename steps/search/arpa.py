@@ -78,7 +78,7 @@ def read_arpa(path: Path) -> NGram:
 
 
 def _numbered(path: Path, tables: list[dict[tuple[str, ...], tuple[float, float]]]) -> NGram:
-    """The model of n-grams that name their words. Raises UserError for a word that is no 1-gram."""
+    """The model of n-grams that name their words. Raises UserError for a word that is not a 1-gram."""
     ids = {word: number for number, (word,) in enumerate(tables[0])}
     try:
         return from_tables(list(ids), [(np.array([[ids[word] for word in words] for words in table],

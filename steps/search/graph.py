@@ -30,7 +30,7 @@ LM = "lm.json"  # what it was made of; it is written last
 GRAPH_AGAIN = "make the graph again (doit graph:<experiment>)"
 UNK = "<unk>"
 FIRST, LAST = ("<eps>", UNK), ("#0", "<s>", "</s>")  # of the output labels, around the words
-WORD = 1.0  # nats that each word costs beside its probability: lists of words know nothing of what stands together
+WORD = 1.0  # nats that each word costs beside its probability: lists of words do not know which words stand together
 UNKNOWN = 4.0  # nats that an unknown syllable costs beside the language model's <unk> and the choice of a syllable
 BEAM = 16.0  # as Kaldi's
 MAX_ACTIVE = 3000
@@ -70,7 +70,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
 
     Args:
         arpa: a language model over the words of `lexicon`, with <unk>.
-        lexicon: readings with a syllable that is no token are left out.
+        lexicon: readings with a syllable that is not a token are left out.
         tokens: the network's, the blank first.
         ctc: whether T is CTC's topology, for a network's output; else the graph reads one syllable a frame.
         unknown: whether any syllable may stand for a word that the lexicon lacks. It makes the search of short lists

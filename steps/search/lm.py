@@ -38,7 +38,7 @@ SAMPLE = 1_000_000  # words that stand for a word list as text
 POWERS = {"words": 1.0, "words, flattened": 0.5}  # of their counts: running text, vocabulary drills
 NEGLIGIBLE = 0.01  # weight below which a source is left out
 SENTENCE = 12.0  # words of a sentence, if there is no text to tell
-OWN_WEIGHTS = {"scale": 2.5, "blank_penalty": 2.0}  # of a list of one's own; chosen on dev of hsk_spoken
+OWN_WEIGHTS = {"scale": 2.5, "blank_penalty": 2.0}  # of a list of the user; chosen on dev of hsk_spoken
 Sentences = Sequence[Sequence[str]]
 
 
@@ -162,7 +162,7 @@ def _mixed(models: dict[str, NGram], dev: Sentences, prune: float) -> Mixed:
 
 
 def own_graph(words: Path, folder: Path, tokens: list[str], policy: Pinyin) -> Path:
-    """Make the decoding graph of a list of one's own, and of nothing but its words, in `folder`.
+    """Make the decoding graph of a list of the user, and of nothing but its words, in `folder`.
 
     Raises UserError for a list that is missing or malformed, and if no word has tokens for all its syllables.
     """

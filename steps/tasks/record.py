@@ -73,7 +73,7 @@ def _tell_interrupt(before, kind: type[BaseException], *rest) -> None:
 
 
 def _set_output() -> None:
-    """Let `doit list | head` end without a word, and names in hanzi be printed as \\u5f55 if the encoding has none.
+    """Let `doit list | head` end without a message, and names in hanzi be printed as \\u5f55 if the encoding has none.
 
     Ends the program with a message if there is no standard output: doit does not work without.
     """
@@ -102,7 +102,7 @@ def check_record(path: Path) -> None:
         check_writable(path)
         return
     if not path.is_file():
-        sys.exit(f"error: {path}, where doit notes what is done, is no file; move it away: mv {path} other")
+        sys.exit(f"error: {path}, where doit notes what is done, is not a file; move it away: mv {path} other")
     if not os.access(path, os.R_OK):
         sys.exit(f"error: {path}, where doit notes what is done, cannot be read: give yourself the right to")
     connection = sqlite3.connect(path)

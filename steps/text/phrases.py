@@ -77,9 +77,10 @@ class Phrases:
         return found
 
     def _cut_word(self, word: str) -> list[str]:
-        """A word that is no phrase in phrases and characters. It is cut into the fewest words, those with most of it in
-        phrases (ours count twice: 放风筝 is 放 and 风筝, not 放风 and 筝) or else the longest first; those of them that
-        are no phrases are cut again. A phrase of two characters that are doubled (欢欢乐乐) stays whole."""
+        """A word that is not a phrase, in phrases and characters. It is cut into the fewest words. Among such cuts the
+        one wins that has most of the word in phrases (ours count twice: 放风筝 is 放 and 风筝, not 放风 and 筝), else
+        the one whose first words are longest. Words that are not phrases are cut again. A phrase of two doubled
+        characters (欢欢乐乐) stays whole."""
         if _is_doubled(word) and self._is_phrase(word[::2], 1):
             return [word]
         if len(word) < 3 or self._prefixes.isdisjoint(map(operator.add, word, word[1:])):
@@ -110,7 +111,7 @@ class Phrases:
         return hanzi in self._extra or (hanzi in PHRASES_DICT and (words == 1 or len(hanzi) > 2))
 
     def _syllables(self, phrase: str) -> tuple[str, ...]:
-        """The reading of a phrase, or of each character of what is no phrase; empty for an unknown character."""
+        """The reading of a phrase, or of each character of what is not a phrase; empty for an unknown character."""
         if phrase in self._extra:
             return self._extra[phrase]
         if phrase in PHRASES_DICT:

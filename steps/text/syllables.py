@@ -35,18 +35,18 @@ def normalize(written: str) -> str:
     """The recipe's spelling of a syllable with or without a tone digit: lower case, v for ü, 5 for the neutral tone.
 
     `Lü4`, `lu:4` and `lv4` give `lv4`; `de`, `de0` and `de5` give `de5`; `r5` (as CC-CEDICT has erhua) gives `er5`;
-    `jv1` gives `ju1`. Raises UserError if `written` is no syllable of Mandarin.
+    `jv1` gives `ju1`. Raises UserError if `written` is not a syllable of Mandarin.
     """
     match = _WRITTEN.fullmatch(unicodedata.normalize("NFKC", written).lower().replace("ê", "ei"))
     if match is None:
-        raise UserError(f"{written!r} is no syllable; write pinyin with a tone digit, such as zhong1 or de5")
+        raise UserError(f"{written!r} is not a syllable; write pinyin with a tone digit, such as zhong1 or de5")
     base = match[1].replace("u:", "v").replace("ü", "v")
     base = re.sub(r"^([jqxy])v", r"\1u", "er" if base == "r" else base)
     base = re.sub(r"^([ln])ue$", r"\1ve", base)
     if base not in _bases() and base.removesuffix("r") in _bases():
         raise UserError(f"{written!r}: write 儿 as a syllable of its own: {base[:-1]}{match[2]} er5")
     if base not in _bases():
-        raise UserError(f"{written!r} is no syllable of Mandarin")
+        raise UserError(f"{written!r} is not a syllable of Mandarin")
     return base + (match[2] if match[2] not in ("", "0") else NEUTRAL)
 
 

@@ -115,14 +115,14 @@ def check_texts(directory: Path) -> None:
 
 
 def read_pinyin(path: Path) -> dict[str, list[str]]:
-    """A table of syllables by utterance, in the recipe's spelling. Raises UserError for what is no syllable."""
+    """A table of syllables by utterance, in the recipe's spelling. Raises UserError for what is not a syllable."""
     return {utt: _syllables(path, utt, value) for utt, value in read_table(path).items()}
 
 
 def written_syllables(line: str) -> list[str]:
     """The syllables of a line of pinyin, in the recipe's spelling.
 
-    Raises UserError for what is no syllable, and if tones are missing: a syllable without a digit has the neutral
+    Raises UserError for what is not a syllable, and if tones are missing: a syllable without a digit has the neutral
     tone only if that is common for it (de, zi), and if the line does not write it as 5 elsewhere.
     """
     written = line.split()

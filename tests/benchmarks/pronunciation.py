@@ -106,7 +106,7 @@ def main() -> None:
     utts = [utt for utt in pinyin if utt in feats and all(one in tally.parts.ids for one in pinyin[utt])]
     for utt, log_probs in track(model.log_probs((utt, feats[utt]) for utt in utts), len(utts), "scoring"):
         tally.add(log_probs, pinyin[utt])
-    print(f"{args.exp_dir} {args.set}: {len(utts)} of {len(pinyin)} utterances; in the others a syllable is no token")
+    print(f"{args.exp_dir} {args.set}: {len(utts)} of {len(pinyin)} utterances; the others have an unknown syllable")
     print("\n".join(tally.lines()))
 
 

@@ -26,7 +26,7 @@ REFUSED = {  # dotted keys to values
     "batch_size": {"train.batch_size": 10**12},
     "workers": {"train.workers": 10**6},
     "level": {"train.augment.level": float("inf")},
-    "level that is no number": {"train.augment.level": float("nan")},
+    "level that is not a number": {"train.augment.level": float("nan")},
     "learning_rate": {"train.optimizer.learning_rate": float("inf")},
     "a learning rate of 100": {"train.optimizer.learning_rate": 100},
     "clip_norm": {"train.optimizer.clip_norm": float("inf")},

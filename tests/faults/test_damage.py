@@ -127,9 +127,9 @@ RECORDS = {  # statements that make a database, or what is put in its place; wor
     "of bytes": ([TABLE, "insert into doit values ('prepare:mini', x'ff00')"], "is damaged; remove it"),
     "of lists": ([TABLE, "insert into doit values ('prepare:mini', '[]')"], "is damaged; remove it"),
     "of text": (lambda path: path.write_text("text\n" * 50), "is damaged; remove it"),
-    "a folder": (lambda path: path.mkdir(), "is no file; move it away"),
-    "a link to nowhere": (lambda path: path.symlink_to("nowhere/x"), "is no file; move it away"),
-    "a pipe": (lambda path: os.mkfifo(path), "is no file; move it away"),
+    "a folder": (lambda path: path.mkdir(), "is not a file; move it away"),
+    "a link to nowhere": (lambda path: path.symlink_to("nowhere/x"), "is not a file; move it away"),
+    "a pipe": (lambda path: os.mkfifo(path), "is not a file; move it away"),
 }
 
 

@@ -239,7 +239,7 @@ case("features: a floor above all speech", put("conf/features/fbank.yaml", "type
      "all frames have the same features")
 case("features: the size of a recording is another", sub("data/own/dev/utt2audio", r" \d", " 7"),
      "utt2audio: is not as it was written")
-case("features: a duration that is no number", bare("data/own/dev/utt2dur", sub, "0.4", "0,4"), "utt2dur: ")
+case("features: a duration that is not a number", bare("data/own/dev/utt2dur", sub, "0.4", "0,4"), "utt2dur: ")
 case("features: a duration that is infinite", bare("data/own/dev/utt2dur", sub, "0.4", "inf"), "utt2dur: ")
 case("features: a duration of a million years", bare("data/own/dev/utt2dur", sub, "0.4", "3e13"), "are free")
 case("features: a command in wav.scp", bare("data/own/dev/wav.scp", sub, " (.*)", " cat x |"), "wav.scp")
@@ -280,7 +280,7 @@ case("train: numbers of tokens in full-width digits", bare("data/own/lang/tokens
 case("train: a token of two words", bare("data/own/lang/tokens.txt", sub, " 1\n", " x 1\n"), "tokens.txt:2")
 case("train: more batches to an update than utterances",
      sub("conf/one.yaml", "  epochs: ", "  accum_grad: 6\n  epochs: "), "lower accum_grad or workers")
-case("train: a syllable that is no token", sub("data/own/train/pinyin", "ni3", "lv4"), "'lv4'")
+case("train: a syllable that is not a token", sub("data/own/train/pinyin", "ni3", "lv4"), "'lv4'")
 case("train: numbers of frames in words", bare(f"{FEATS}/train/utt2num_frames", sub, r" \d+", " many"),
      "utt2num_frames: ")
 case("train: numbers of frames that are negative", bare(f"{FEATS}/train/utt2num_frames", sub, r" \d+", " -5"),
@@ -489,7 +489,7 @@ case("serve: a port below 0", nothing, "exit 2", f"serve {EXPORT} --port -1")
 case("pronounce: a list without tabs", put("list.tsv", "a.wav 你好\n"), "list.tsv:1")
 case("pronounce: a list of nothing", put("list.tsv", "\n\n"), "holds no recording")
 case("pronounce: a text that cannot be read", nothing, "@@", f"pronounce {EXPORT} a.wav --text @@")
-case("pronounce: a syllable of no tone 7", nothing, "7 is no part", f"pronounce {EXPORT} a.wav --text 'ni7 hao3'")
+case("pronounce: a syllable of no tone 7", nothing, "7 is not a part", f"pronounce {EXPORT} a.wav --text 'ni7 hao3'")
 case("pronounce: a text of blanks", nothing, "holds no syllable", f"pronounce {EXPORT} a.wav --text '  '")
 case("pronounce: a page over a config", nothing, "must end in .html",
      f"pronounce {EXPORT} a.wav --text 你好 --html conf/one.yaml")

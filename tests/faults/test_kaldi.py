@@ -116,9 +116,9 @@ def test_texts_of_other_kinds(kaldi, old, new, said):
     assert said in kaldi.prepare()
 
 
-@pytest.mark.parametrize(("line", "said"), [("long 2 1", "2.0 to 1.0 s is no part"), ("long 0 9", "is no part"),
+@pytest.mark.parametrize(("line", "said"), [("long 2 1", "2.0 to 1.0 s is not a part"), ("long 0 9", "is not a part"),
                                             ("other 0 1", "no recording other"), ("long 0", "are wanted"),
-                                            ("long a b", "are wanted"), ("long nan 1", "is no part"),
+                                            ("long a b", "are wanted"), ("long nan 1", "is not a part"),
                                             ("long 0 1 A", "a channel's number, from 0, not 'long 0 1 A'"),
                                             ("long 0 1 1", "has 1 channels, and none of the number 1")])
 def test_segments_that_cannot_be(kaldi, line, said):

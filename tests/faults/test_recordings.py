@@ -147,9 +147,9 @@ def test_stage_3_names_it_or_leaves_it_out(project, name):
 def test_no_file_no_name_and_no_permission(project, monkeypatch):
     assert "no such file" in check_audio(str(project.own / "none.wav"))
     assert "no name of a file" in check_audio("a\0b.wav")
-    assert "it is no file" in check_audio(str(project.own))
+    assert "it is not a file" in check_audio(str(project.own))
     os.mkfifo(project.own / "pipe.wav")
-    assert "it is no file" in check_audio(str(project.own / "pipe.wav"))
+    assert "it is not a file" in check_audio(str(project.own / "pipe.wav"))
     (project.own / "link.wav").symlink_to("nowhere.wav")
     assert "it is a link to nowhere.wav, which is not there" in check_audio(str(project.own / "link.wav"))
     for number in (errno.EMFILE, errno.ESTALE):  # the machine's fault: `skip_bad` must not leave the recording out

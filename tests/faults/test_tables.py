@@ -33,7 +33,7 @@ READ = {  # what is read as PLAIN is: lines, encoding, end of lines, options
     "upper-case header": ([HEADER.upper(), *PLAIN[1:]], "utf-8", "\n", {}),
     "Common Voice's header": (["path,client_id,sentence,split", *PLAIN[1:]], "utf-8", "\n", {}),
     "a header in hanzi": (["音频,说话人,文本,集合", *PLAIN[1:]], "utf-8", "\n", {}),
-    "a header of one's own": (["a,b,c,d", *PLAIN[1:]], "utf-8", "\n",
+    "a header of the user": (["a,b,c,d", *PLAIN[1:]], "utf-8", "\n",
                               {"audio": "A", "speaker": "b", "text": "c", "set": "d"}),
     "empty lines and cells behind the end": ([HEADER + ",,", *(line + ",," for line in PLAIN[1:]), ",,,,,", ""],
                                              "utf-8", "\n", {}),
