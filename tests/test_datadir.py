@@ -219,7 +219,7 @@ def test_only_a_data_directory_or_an_empty_folder_is_replaced(data_dir, tmp_path
     os.mkfifo(tmp_path / "pipe")
     for target in ("home", "note", "pipe"):
         for write in (lambda path: subset(data_dir, path, ["anna-1"]), lambda path: combine([data_dir], path)):
-            with pytest.raises(UserError, match=f"{target}: is there, and is not a data directory"):
+            with pytest.raises(UserError, match=f"{target}: is there, but is not a data directory"):
                 write(tmp_path / target)
     assert (tmp_path / "home/letters").is_dir() and (tmp_path / "note").read_text() == "mine"
     assert (tmp_path / "pipe").is_fifo()

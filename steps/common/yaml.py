@@ -90,7 +90,8 @@ def _parse(absolute: Path, path: Path, mtime_ns: int, size: int) -> Any:
         _check_shape(text, path)
         return yaml.load(text, Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+        what = re.sub(r',? *in "<.*?>", line (\d+), column \d+:?', r" (line \1)", " ".join(str(error).split()))
+        raise UserError(f"{path}: not readable as YAML: {what}") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # of a date in month 13, of tags that do not fit
         raise UserError(f"{path}: holds a value that is not what it seems ({error}); put text in quotation marks, and "
                         "leave out tags (!!…)") from None

@@ -131,7 +131,7 @@ def read_corpus(name: str, conf: Path = CONF) -> Corpus:
     shared = {other: [part for part in sets if part in corpus.sets] for other, corpus in zip(names, parts, strict=True)}
     for other, corpus in zip(names, parts, strict=True):
         if corpus.pinyin != parts[0].pinyin:
-            raise UserError(f"{name}: {names[0]} and {other} differ in `pinyin`; combined, they must be read alike")
+            raise UserError(f"{name}: {names[0]} and {other} differ in `pinyin`; write the same in both")
     if not all(shared.values()) or len(shared) < len(names):
         raise UserError(f"{name}: the corpora must be different ones that each have a set in common with {names[0]}")
     return Corpus(module="combine", sets=sets, pinyin=parts[0].pinyin, options={"corpora": shared})
