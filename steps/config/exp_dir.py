@@ -41,7 +41,7 @@ def inputs(config: Resolved) -> dict[str, str]:
     try:
         return {str(path): sha256(path) for path in paths}
     except FileNotFoundError as error:
-        first = "run the stages before training"
+        first = f"run the stages before training (./path.sh doit train:{config.name} does so)"
         if Path(error.filename) in config.foreign_files:
             first = "train.init_from and train.ali name experiments that are done, or a .ckpt of one: finish that one"
         raise UserError(f"{error.filename}: no such file; {first} first") from None

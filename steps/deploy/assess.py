@@ -137,7 +137,7 @@ class TokenParts:
         self._columns = Parts(*(np.array(column) for column in zip(*parts, strict=True)))
 
     def same_but(self, syllable: str, part: str) -> np.ndarray:
-        """Which tokens (bool) have the parts of `syllable`, but perhaps another `part`. The blank never does."""
+        """Which tokens have the parts of `syllable`, but perhaps another `part`: bool (tokens,), never the blank."""
         wanted = split(syllable)
         others = [getattr(self._columns, name) == getattr(wanted, name) for name in PARTS if name != part]
         return np.logical_and.reduce(others)

@@ -195,7 +195,10 @@ def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence
 
 
 def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
-    """The likeliest calibration. Platt's targets lie a little off 0 and 1: with 0 and 1 it would have no bounds."""
+    """The likeliest calibration of `probabilities`, float (syllables,), by which are `right`, bool (syllables,).
+
+    Platt's targets lie a little off 0 and 1: with 0 and 1 the slope would have no bound.
+    """
     from scipy.optimize import minimize  # slow, and wanted by export alone
 
     x = logit(np.clip(probabilities, CLOSEST, 1 - CLOSEST))
@@ -214,7 +217,10 @@ def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
 
 
 def reliability(confidences: np.ndarray, right: np.ndarray) -> list[Bin]:
-    """The table: syllables of like confidence, and how many of them are right. Empty bins are left out."""
+    """The table: syllables of similar confidence, and how many of them are right. Empty bins are left out.
+
+    `confidences` are float (syllables,), `right` bool (syllables,).
+    """
     where = np.clip(np.searchsorted(BINS, confidences, side="right") - 1, 0, len(BINS) - 2)
     return [Bin(BINS[number], BINS[number + 1], int(mine.sum()), float(confidences[mine].mean()),
                 float(right[mine].mean()))
@@ -228,7 +234,7 @@ def calibration_error(table: list[Bin]) -> float:
 
 
 def out_of_fold(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Confidences by a calibration that has not seen them: each half's by the other's, so that a table is honest."""
+    """Confidences, float (syllables,), of each half by a calibration of the other half: a table of them is honest."""
     confidences = np.empty(len(probabilities))
     half = np.arange(len(probabilities)) % 2 == 0
     for mine in (half, ~half):
@@ -238,7 +244,7 @@ def out_of_fold(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def log_loss(confidences: np.ndarray, right: np.ndarray) -> float:
-    """Nats in all that it costs to tell which syllables are right."""
+    """The log loss of confidences, float (syllables,), for `right`, bool (syllables,): nats in total."""
     p = np.clip(confidences, CLOSEST, 1 - CLOSEST)
     return float(-np.log(np.where(right, p, 1 - p)).sum())
 

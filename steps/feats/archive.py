@@ -138,7 +138,7 @@ def having_features(pinyin: Mapping[str, list[str]], utts: Container[str], path:
 
 
 def dev_pinyin(config: Resolved, feats: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
-    """The syllables of dev's utterances that have features; how many have none is said.
+    """The syllables of dev by utterance, without utterances that have no features, which are counted on stderr.
 
     Raises UserError if none has any.
     """
@@ -209,7 +209,7 @@ def accumulate(stats: np.ndarray, feats: np.ndarray) -> None:
 
 
 def save_cmvn(path: str | os.PathLike, stats: np.ndarray) -> None:
-    """Write statistics as Kaldi's compute-cmvn-stats does: one binary double matrix."""
+    """Write statistics, float64 (2, bins + 1), as Kaldi's compute-cmvn-stats does: one binary double matrix."""
     with atomic_path(path) as beside:
         kio.DoubleMatrix(stats).write(str(beside), binary=True)
 

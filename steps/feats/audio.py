@@ -114,7 +114,7 @@ def _loudest_of_inverted(path: str | os.PathLike) -> int | None:
 
 
 def resampled(blocks: Iterable[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
-    """The blocks at another rate, the same as if they were resampled as a whole."""
+    """Blocks, float32 (samples,), at `rate` Hz as blocks at `wanted` Hz: as if the whole were resampled (soxr, HQ)."""
     resampler = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
     for block in blocks:
         yield resampler.resample_chunk(block)
@@ -134,13 +134,13 @@ VOICE_SHIFT_MS = 10.0  # between frames of analysis
 
 
 def level_speech(samples: np.ndarray, sample_rate: int, level_db: float) -> np.ndarray:
-    """`samples` scaled so that the level of speech is `level_db` (dBFS); digital silence stays as it is."""
+    """float32 `samples` (samples,) scaled so that the level of speech is `level_db` (dBFS). Digital silence stays."""
     level = speech_level(samples, sample_rate)
     return samples * np.float32(10 ** (level_db / 20) / level) if level > 0 else samples
 
 
 def speech_level(samples: np.ndarray, sample_rate: int) -> float:
-    """Root mean square of the frame at the quantile LOUD of all frames, full scale 1."""
+    """Root mean square of the frame at the quantile LOUD of all frames of `samples` (samples,), full scale 1."""
     length = min(len(samples), int(FRAME_S * sample_rate))
     frames = samples[:len(samples) // length * length].reshape(-1, length)
     energies = [np.square(frames[begin:begin + BLOCK].astype(np.float64)).mean(axis=1)
@@ -166,7 +166,10 @@ def perturb(samples: np.ndarray, sample_rate: int, copy: Copy, utt: str) -> np.n
 
 
 def change_voice(samples: np.ndarray, sample_rate: int, pitch: float, formants: float) -> np.ndarray:
-    """The same speech, as long as before, by a voice with `pitch` times the pitch and `formants` times the formants."""
+    """The same speech by a voice with `pitch` times the pitch and `formants` times the formants (WORLD).
+
+    `samples` float (samples,) → float64 (samples,), as long as before.
+    """
     from scipy.interpolate import interp1d  # here, as for fftconvolve below: it takes half a second to import
 
     wave = samples.astype(np.float64)
@@ -185,9 +188,10 @@ def change_voice(samples: np.ndarray, sample_rate: int, pitch: float, formants: 
 
 def reverberate(samples: np.ndarray, sample_rate: int, seconds: float, direct_db: float, rng: np.random.Generator
                 ) -> np.ndarray:
-    """Speech in a room: the direct sound, and behind it noise that decays by 60 dB in `seconds`, as long as before.
+    """Speech in a room: the direct sound, and after it noise that decays by 60 dB in `seconds`.
 
     Args:
+        samples: float (samples,); the result is as long.
         direct_db: energy of the direct sound over that of the noise.
     """
     from scipy.signal import fftconvolve  # a second, which recognition and most features need not wait for
@@ -205,6 +209,7 @@ def add_noise(samples: np.ndarray, sample_rate: int, snr_db: float, tilt: float,
     """Speech with steady noise, whose level is `snr_db` below that of speech.
 
     Args:
+        samples: float (samples,); the result is as long, float64.
         tilt: 0: white; 1: its amplitude falls in proportion to frequency, above 100 Hz.
     """
     spectrum = np.fft.rfft(rng.standard_normal(len(samples)))

@@ -31,7 +31,7 @@ def draw_time_factors(config: Augment, count: int, rng: np.random.Generator) -> 
 
 
 def warped_frames(frames: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Lengths after stretching by `factors`: int64, at least 1."""
+    """Lengths `frames`, int (count,), after stretching by `factors`, float (count,): int64 (count,), at least 1."""
     return np.maximum(1, np.rint(frames * factors)).astype(np.int64)
 
 

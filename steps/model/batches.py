@@ -63,9 +63,9 @@ def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_fra
                rng: np.random.Generator, parts: int = 1, short_first: bool = False) -> list[tuple[int, list[int]]]:
     """The batches of one epoch, as (padded length, positions in `lengths`), in random order or the short ones first.
 
-    Every utterance is in exactly one batch. What does not fill a batch of its bucket moves to the next longer one;
-    the last batch is filled up with utterances drawn again. A batch is made of `parts` equal ones, each of at most
-    `most_utts` utterances and `most_frames` padded frames.
+    `lengths` are the utterances' frames, int (utterances,). Every utterance is in exactly one batch. What does not fill
+    a batch of its bucket moves to the next longer one; the last batch is filled up with utterances drawn again. A batch
+    is made of `parts` equal ones, each of at most `most_utts` utterances and `most_frames` padded frames.
     """
     order = rng.permutation(len(lengths))
     padded = np.array([padded_length(int(frames), buckets) for frames in lengths])
@@ -235,7 +235,7 @@ def balanced(utts: list[str], speakers: Mapping[str, str], frames: Mapping[str, 
 
 
 def make_batch(feats: list[np.ndarray], labels: list[list[int]], length: int, most_labels: int, model: Model) -> Batch:
-    """Pad features with zeros (the mean, since they are normalised) to `length` frames, labels with 0."""
+    """Pad features, float32 (frames, bins) each, to `length` frames with zeros, their mean; pad labels with 0."""
     label_matrix = np.zeros((len(labels), most_labels), np.int32)
     for row, ids in zip(label_matrix, labels, strict=True):
         row[:len(ids)] = ids

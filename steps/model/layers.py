@@ -32,14 +32,14 @@ def set_device(target: str, log_dir: Path) -> None:
 
 
 class Add(nn.Cell):
-    """The sum of two equal shapes, in a residual unit."""
+    """The sum of two tensors of the same shape and type, in a residual unit."""
 
     def construct(self, x, y):
         return x + y
 
 
 class Fork(nn.Cell):
-    """x, twice: for the two branches of a residual unit."""
+    """A tensor, twice: for the two branches of a residual unit."""
 
     def construct(self, x):
         return x, x
@@ -49,6 +49,7 @@ class NormReLU(nn.BatchNorm2d):
     """Batch norm, then ReLU. Parameters are named as nn.BatchNorm2d's."""
 
     def construct(self, x):
+        """float32 (batch, channels, frames, bins) → the same shape."""
         return ops.relu(super().construct(x))
 
 
@@ -84,6 +85,7 @@ class Clip(nn.Cell):
         self.limit = limit
 
     def construct(self, grads):
+        """The gradients, a tuple of float32 tensors → (the clipped gradients, their norm before, a float32 scalar)."""
         squares = ()
         for grad in grads:
             squares += ((grad * grad).sum(),)
@@ -182,6 +184,7 @@ class Update(nn.Cell):
         self.clip = clip
 
     def construct(self, grads):
+        """The gradients, a tuple of float32 tensors → (a tensor that waits for the update, their norm)."""
         grads, norm = self.clip(grads)
         return self.optimizer(grads), norm
 
@@ -197,6 +200,7 @@ class TrainStep(nn.Cell):
         self.value_and_grad = ops.value_and_grad(objective, None, self.weights)
 
     def construct(self, feats, out_lengths, labels, label_lengths):
+        """The parts of a `steps.model.batches.Batch` → (loss in nats per label, gradient norm), float32 scalars."""
         loss, grads = self.value_and_grad(feats, out_lengths, labels, label_lengths)
         done, norm = self.update(grads)
         loss = ops.depend(loss, done)

@@ -130,6 +130,7 @@ class FactoredOutput(nn.Cell):
         self.bias = Parameter(initializer("zeros", (rows,), dtype.float32), name="bias")
 
     def construct(self, x):
+        """float32 (batch, frames, hidden) → logits, float32 (batch, frames, tokens)."""
         weight = self.sum_rows(self.weight, self.parts)
         bias = self.sum_rows(self.bias.expand_dims(1), self.parts)
         rows = self.product(x.reshape(-1, x.shape[-1]), weight) + bias.reshape(-1)
@@ -148,6 +149,7 @@ class ConvBlock(nn.Cell):
         self.cells_ = nn.SequentialCell(cells)
 
     def construct(self, x):
+        """(batch, channels, frames, bins) → (batch, channels, frames, bins), smaller by the strides."""
         return self.cells_(x)
 
 
@@ -173,6 +175,7 @@ class ResidualUnit(nn.Cell):
             self.shortcut = make.conv(in_channels, channels, stride, (1, 1))
 
     def construct(self, x):
+        """(batch, in_channels, frames, bins) → (batch, channels, frames, bins), smaller by the stride."""
         if self.projects:
             x, y = self.fork(self.norm1(x))
             x = self.shortcut(x)

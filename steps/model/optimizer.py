@@ -55,6 +55,7 @@ class AdamW(nn.AdamWeightDecay):
         self.decay = Tensor(np.array(self.group_weight_decay, np.float32))
 
     def construct(self, gradients):
+        """Update the parameters by their gradients, float32 tensors of the same shapes. Returns the rate."""
         rate, eps, decay = self.corrected()
         for i in range(len(self._parameters)):
             self.fused_opt(self._parameters[i], self.moments1[i], self.moments2[i], rate, self.beta1, self.beta2, eps,
@@ -112,9 +113,10 @@ class Muon(AdamW):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """A matrix with the same singular vectors, and singular values of about 1 (0.7 to 1.2, lower for very small ones).
+    """A float32 matrix (rows, columns) as one of the same singular vectors, with singular values of about 1.
 
-    Five steps of Newton and Schulz's iteration, with Jordan's coefficients.
+    Five steps of Newton and Schulz's iteration, with Jordan's coefficients. The values come to lie between 0.7 and 1.2,
+    those that were very small lower.
     """
     rows, columns = matrix.shape
     x = matrix if rows <= columns else matrix.T

@@ -37,7 +37,7 @@ class Workers:
         return self.rank == 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum of the workers' `values`, of the same shape on each: float32, the same bits on all workers.
+        """The sum of the workers' `values`, an array of any one shape: float32, the same bits on all workers.
 
         Returns when all workers have called it. With one worker, the sum is `values`.
         """
@@ -231,7 +231,7 @@ class Sums(nn.Cell):
 
 
 class Accumulate(nn.Cell):
-    """Adds the gradients and the loss of a micro-batch to the sums. Returns its loss."""
+    """Adds the gradients and the loss of a micro-batch, as of `TrainStep`, to the sums. Returns its loss, a scalar."""
 
     def __init__(self, objective: nn.Cell, sums: Sums):
         super().__init__()

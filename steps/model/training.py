@@ -217,7 +217,8 @@ def load_data(config: Resolved, tokens: list[str], workers: Workers
     """Read what is trained on.
 
     Returns this worker's batches, (the normalised features of dev by utterance, its syllables), and the training
-    utterances left out, with the reason for each.
+    utterances left out, with the reason for each. Raises UserError if files are missing or do not fit each other, and
+    if there are fewer utterances than an update takes.
     """
     train = config.experiment.train
     mean, std = mean_std(load_cmvn(config.cmvn))

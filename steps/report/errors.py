@@ -49,11 +49,13 @@ def operation(pair: Pair) -> str:
 
 
 def count(pairs: Iterable[Pair]) -> Counts:
+    """The operations of an alignment, counted."""
     operations = [operation(pair) for pair in pairs]
     return Counts(*(operations.count(name) for name in "CSID"))
 
 
 def total(counts: Iterable[Counts]) -> Counts:
+    """The sum of counts."""
     columns = list(zip(*counts, strict=True)) or [(0,)] * 4
     return Counts(*map(sum, columns))
 

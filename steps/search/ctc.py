@@ -42,7 +42,7 @@ def greedy(log_probs: np.ndarray) -> list[Emission]:
 
 
 def greedy_in_parts(parts: Iterable[np.ndarray]) -> list[Emission]:
-    """As `greedy`, of log-probabilities that come in parts, one after the other, of which one at a time is held."""
+    """As `greedy`, of log-probabilities in parts, float (frames, tokens), one after the other; one is in memory."""
     paths, tops = [], []
     for log_probs in parts:
         paths.append(log_probs.argmax(axis=1))

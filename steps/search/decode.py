@@ -51,12 +51,13 @@ def make_search(folder: Path, method: str, tokens: list[str], weights: Mapping[s
 
 
 def best_path(log_probs: np.ndarray) -> Best:
-    """The search of greedy decoding."""
+    """The search of greedy decoding over log-probabilities, float (frames, tokens)."""
     return Best(greedy(log_probs), [])
 
 
 def search_parts(search: Search, parts: Iterable[np.ndarray]) -> Best:
-    """The result of a search over log-probabilities that come in parts; greedy decoding holds one of them at a time."""
+    """The result of a search over log-probabilities in parts, float (frames, tokens) each. Greedy decoding holds one
+    part in memory at a time."""
     if search is best_path:
         return Best(greedy_in_parts(parts), [])
     return search(np.concatenate(list(parts)))
@@ -120,7 +121,7 @@ class Clocked(Iterator[np.ndarray]):
 
 
 def checked(utt: str, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """An utterance's log-probabilities as they are. Raises UserError if they are not numbers."""
+    """An utterance's log-probabilities, float (frames, tokens) each, unchanged. Raises UserError if one is NaN."""
     for log_probs in parts:
         if np.isnan(log_probs).any():
             raise UserError(f"utterance {utt}: the network's output is not a number; its training diverged, or the "

@@ -159,7 +159,7 @@ def mix(models: Sequence[NGram], weights: Sequence[float]) -> NGram:
 def best_weights(models: Sequence[NGram], sentences: Sequence[Sequence[str]]) -> list[float]:
     """The weights that minimise the perplexity of the mixture on a text, by EM (as SRILM's compute-best-mix).
 
-    Of a text without words, equal ones.
+    For a text without words they are equal.
     """
     weights = np.full(len(models), 1 / len(models))
     if not sentences:
@@ -172,7 +172,7 @@ def best_weights(models: Sequence[NGram], sentences: Sequence[Sequence[str]]) ->
 
 
 def cut(model: NGram, keep: list[np.ndarray]) -> NGram:
-    """The model without the n-grams that `keep` (bool, by order, from 2) says no to, and that no kept one needs."""
+    """The model without the n-grams that `keep`, bool (n-grams,) by order from 2, excludes and no kept one needs."""
     keep = [np.ones(len(model.words), bool), *(one.copy() for one in keep)]
     if all(one.all() for one in keep):
         return model
@@ -204,7 +204,7 @@ def with_backoffs(model: NGram) -> NGram:
 
 
 def suffixes(model: NGram, n: int) -> np.ndarray:
-    """For each n-gram of order n the row of its last n - 1 words."""
+    """For each n-gram of order n the row of its last n - 1 words: int64 (n-grams,)."""
     return model.rows(windows_in(model, n)[:, 1:])
 
 
@@ -218,7 +218,7 @@ def windows_in(model: NGram, n: int) -> np.ndarray:
 
 
 def distinct(windows: np.ndarray) -> np.ndarray:
-    """Different rows, sorted: as numpy's unique, which is slow with whole rows."""
+    """The different rows of int64 (number, n), sorted: as numpy's unique, which is slow with whole rows."""
     windows = windows[np.lexsort(windows.T[::-1])]
     return windows[np.concatenate([[True], (windows[1:] != windows[:-1]).any(axis=1)])] if len(windows) else windows
 

@@ -88,6 +88,7 @@ class Conv(nn.Cell):
         self.forward = operator("conv_forward", out_shape, lambda x, w, s: x, bprop)
 
     def construct(self, x):
+        """(batch, frames, bins, in) → (batch, frames / stride, bins / stride, out), both rounded up."""
         return self.forward(x, self.weight, self.stride)
 
 
@@ -124,6 +125,7 @@ class Norm(nn.Cell):
         self.infer = operator(f"{name}_infer", lambda x, *of_channels: x, lambda x, *of_channels: x, infer_bprop)
 
     def construct(self, x):
+        """(batch, frames, bins, channels) → the same shape."""
         if not self.training or self.use_batch_statistics is False:
             return self.infer(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
         # It also changes the moving averages. MindSpore does not know that, but nothing else in the graph reads them.
@@ -176,6 +178,7 @@ class Convert(nn.Cell):
         convert = self.convert = operator("convert", lambda x: x, other, bprop)
 
     def construct(self, x):
+        """Any shape, float32 or bfloat16 → the same shape in the other type."""
         return self.convert(x) if self.training else x
 
 
@@ -199,6 +202,7 @@ class MaxPool(nn.Cell):
         self.forward = operator("max_pool_forward", out_shape, lambda x, s: (x, ms.uint8), bprop)
 
     def construct(self, x):
+        """(batch, frames, bins, channels) → the same with frames and bins divided by `size`, rounded down."""
         return self.forward(x, self.size)[0]
 
 
