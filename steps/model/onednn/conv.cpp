@@ -15,7 +15,7 @@ using Key = std::vector<int64_t>;
 constexpr int64_t kShort = 8;  // bins of an output row
 constexpr int64_t kNarrowestSingle = 32, kNarrowestBFloat16 = 64;  // channels; bfloat16: for the weight gradient
 
-// A tensor in MindSpore's layout and in the primitive's, and the conversion between them; empty if they are equal.
+// A tensor in MindSpore's layout and in the primitive's, and the conversion between them; empty where they are equal.
 struct Tensor {
   memory::desc kept, wanted;
   dnnl::primitive reorder;
