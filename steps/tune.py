@@ -1,6 +1,6 @@
 """Weights of the language models in decoding, chosen on dev: exp/<experiment>/decode/tuning.json.
 
-A small grid for each method. Its lowest syllable error rate wins; that of greedy decoding stands beside it. Where the
+A small grid for each method. Its lowest syllable error rate wins; that of greedy decoding stands beside it. If the
 corpus is a combination, its parts have choices of their own, for sets such as aishell_sample/test: a part of sentences
 needs other weights than one of words, and more of the utterances may be words.
 """

@@ -46,7 +46,7 @@ class Resolved(Strict):
         return Path("data") / part if "/" in part else self.data_dir / part
 
     def set_feats(self, part: str, exp_dir: Path) -> Path:
-        """Where the features of a set are; those of another corpus stage 5 makes in `exp_dir`, as for training."""
+        """Where the features of a set are. Stage 5 makes those of another corpus in `exp_dir`, as for training."""
         return exp_dir / "feats" / set_file(part) if "/" in part else self.feature_dir / part
 
     @property

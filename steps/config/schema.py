@@ -124,7 +124,7 @@ class Features(Strict):
     floor_db: Decibels = -90.3  # white noise that nothing quieter is told from, dBFS
     level_db: Decibels | None = None  # dBFS that every utterance's speech is brought to; none: levels stay as recorded
     cmn_frames: at_most(10**6) = 0  # 0: the mean of train; else the utterance's, with train's as prior
-    copies: Annotated[tuple[Copy, ...], Field(max_length=100)] = ()  # of train; an utterance is heard in one, or as is
+    copies: Annotated[tuple[Copy, ...], Field(max_length=100)] = ()  # of train; each epoch takes one, or the original
     compress: bool = False  # Kaldi's one byte a value, a quarter of the space
     skip_bad: bool = False  # leave out audio that cannot be used, and list it, instead of stopping
 

@@ -169,7 +169,7 @@ def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, li
 
 
 def _tell_shared_speakers(sets: dict[str, list[Utterance]]) -> None:
-    """Say how many speakers of a set are in train, too. Where only some are, the set was perhaps meant to have none."""
+    """Say how many speakers of a set are in train, too. If only some are, the set was perhaps meant to have none."""
     trained = {each.spk for each in sets.get(TRAIN, ())}
     for part, utterances in sets.items():
         speakers = {each.spk for each in utterances}
@@ -177,7 +177,7 @@ def _tell_shared_speakers(sets: dict[str, list[Utterance]]) -> None:
         if shared and part != TRAIN:
             kind = "note" if len(shared) == len(speakers) else "warning"
             print(f"{kind}: speakers of {part} who are in {TRAIN}, too: {len(shared)} of {len(speakers)}, such as "
-                  f"{shared[0]}; results on them are of voices that training has heard", file=sys.stderr)
+                  f"{shared[0]}; results on them are of speakers who are in training", file=sys.stderr)
 
 
 def _warn_of_names(sets: dict[str, list[Utterance]]) -> None:

@@ -46,7 +46,7 @@ def read_rows(path: Path, delimiter: str | None = None, encoding: str | None = N
     Names are in half width, without invisible characters.
 
     Args:
-        delimiter: what parts cells. None: the one that a first line `sep=;` names, or the header has most of. Where it
+        delimiter: what parts cells. None: the one that a first line `sep=;` names, or the header has most of. If it
             is a tab, quotation marks are text like any other, unless the header has some; else they enclose cells, as
             RFC 4180 has it.
         encoding: as Python names it. None: UTF-8, or the one that a byte order mark tells.

@@ -12,7 +12,7 @@ LINE_SYLLABLES = 18  # of a subtitle, at most
 
 
 class Heard(NamedTuple):
-    """A recording and what was heard in it."""
+    """A recording and what was recognised in it."""
 
     name: str  # its path as given
     seconds: float

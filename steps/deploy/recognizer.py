@@ -24,7 +24,7 @@ from steps.search.lm import OWN_WEIGHTS, own_graph
 
 WINDOW_S = 20.0  # seconds of sound that the network sees at once
 CHUNK_S = 30.0  # of an utterance, if features are normalised by the utterance
-RECENT_S = 6.0  # of what was heard before, that normalises what is heard at once
+RECENT_S = 6.0  # of the sound before, by which sound that is recognised at once is normalised
 STREAM_S = 0.3  # the same, if syllables are needed at once
 PAUSE_S = 0.8  # without a syllable's spike: a phrase ends
 LONGEST_S = 30.0  # of a phrase
@@ -54,7 +54,7 @@ class Segment(NamedTuple):
 
 
 class Recognizer:
-    """A trained experiment that listens.
+    """A trained experiment that recognises sound.
 
     Args:
         exp_dir: an experiment's directory, or an exported one.
@@ -83,7 +83,7 @@ class Recognizer:
                 yield Phrase(syllables[0].begin, end, syllables, tuple(best.words))
 
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[str]:
-        """The syllables of the best path, each as soon as the network has heard it; "" if a pause has begun."""
+        """The syllables of the best path, each as soon as the network emits it; "" if a pause has begun."""
         parts = recent(self.model, blocks) if by_utterance(self.model) else windows(
             self.model, _frames(blocks, self.model.features), STREAM_S)
         pause = round(PAUSE_S / self.model.frame_shift_s)
@@ -139,8 +139,8 @@ def by_utterance(model: Model) -> bool:
 
 
 def chunks(model: Model, blocks: Iterable[np.ndarray]) -> Iterator[Part]:
-    """As `windows`, of a network that hears utterances: of sound that is longer than CHUNK_S, pieces cut where it is
-    quietest, each of which is an utterance."""
+    """As `windows`, for a network that takes whole utterances: sound longer than CHUNK_S is cut where it is quietest,
+    and each piece is an utterance."""
     config, rest = model.features, np.empty(0, np.float32)
     hop = frame_shift(config) * model.subsampling_factor  # samples of an output frame, which pieces are multiples of
     longest = int(CHUNK_S * config.sample_rate) // hop
@@ -158,8 +158,8 @@ def chunks(model: Model, blocks: Iterable[np.ndarray]) -> Iterator[Part]:
 
 
 def recent(model: Model, blocks: Iterable[np.ndarray]) -> Iterator[Part]:
-    """As `chunks`, at once: all that was heard in the last RECENT_S is the utterance. So its beginning is heard with
-    less, and the level and the mean change as the sound comes."""
+    """As `chunks`, at once: the last RECENT_S of sound are the utterance. The beginning is recognised with less sound,
+    and the level and the mean change as the sound comes."""
     config = model.features
     hop = frame_shift(config) * model.subsampling_factor
     kept = int(RECENT_S * config.sample_rate) // hop
@@ -191,7 +191,7 @@ def _utterance(model: Model, samples: np.ndarray, out_frames: int | None) -> Par
 def segments(parts: Iterable[Part], factor: int, pause: int, longest: int) -> Iterator[Segment]:
     """Cut the network's input and output into phrases; which they are does not depend on how they come in parts.
 
-    A cut lies in the middle of the first `pause` output frames whose best token is the blank. Where a phrase would
+    A cut lies in the middle of the first `pause` output frames whose best token is the blank. If a phrase would
     become longer than `longest`, it lies where the blank is likeliest in the phrase's second half. Silence between
     phrases is left out. `factor` is the number of input frames per output frame.
     """

@@ -239,7 +239,7 @@ def sweep_figure(scores: Mapping[float, float], configured: float, deaf: float, 
         axes = figure.subplots()
         axes.plot(list(scores), list(scores.values()), color=BLUE, marker="o", markersize=4)
         axes.axvline(configured, color="#c62828", linewidth=1, linestyle="--", label=f"configured: {configured:g}")
-        axes.axhline(deaf, color=FAINT, linewidth=1, linestyle=":", label=f"deaf: {deaf:.2f}")
+        axes.axhline(deaf, color=FAINT, linewidth=1, linestyle=":", label=f"plateau: {deaf:.2f}")
         axes.set(title=title, xlabel="learning rate", ylabel="nats per syllable", xscale="log", yscale="log")
         axes.legend(fontsize=7)
         return to_svg(figure, title)

@@ -122,7 +122,7 @@ HOLES = 0.02, 0.5  # share of values at the floor, in the other bins, of frames 
 
 
 def judge_holes(feats: Feats, config: Features) -> Finding:
-    """Where there is sound, no bin is digital silence. `feats` are as stored, (frames, bins) by utterance.
+    """If there is sound, no bin is digital silence. `feats` are as stored, (frames, bins) by utterance.
 
     Coders leave out what cannot be heard, and at low rates all high frequencies. Such values are at the floor, far
     below all others: they decide a bin's deviation, and the network learns them.

@@ -105,7 +105,7 @@ def _mono(path: str | os.PathLike, channel: int | None) -> Iterator[np.ndarray]:
 
 
 def _loudest_of_inverted(path: str | os.PathLike) -> int | None:
-    """The loudest channel where the channels cancel each other; None if they do not."""
+    """The loudest channel if the channels cancel each other; None if they do not."""
     energies, mean_energy = 0.0, 0.0
     for block in read_blocks(path):
         energies = energies + np.square(block, dtype=np.float64).sum(axis=0)

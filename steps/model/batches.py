@@ -260,7 +260,7 @@ def inference_batches(utts: Iterable[tuple[str, np.ndarray]], lengths: list[int]
     A group may hold fewer utterances than the batch size, which depends on the length alone.
 
     Args:
-        behind: the frames of padding that each utterance has at least. Where the network sees no further, the
+        behind: the frames of padding that each utterance has at least. If the network sees no further, the
             padded length never changes a result.
     """
     waiting: dict[int, list[tuple[str, np.ndarray]]] = {}

@@ -30,7 +30,7 @@ def _is_number(value: Any) -> bool:
 
 
 def is_measured(scores: Mapping[str, Any], rate: str) -> bool:
-    """Whether score.json has a rate; a tone error rate counts only where a syllable was right."""
+    """Whether score.json has a rate; a tone error rate counts only if a syllable was right."""
     judged = rate != "tone_error_rate" or any(map(any, scores.get("tone_confusion", [[1]])))
     return judged and scores.get(rate) is not None
 

@@ -156,7 +156,7 @@ LABEL_INCHES = 0.17  # between the middles of two syllables that stand upright
 
 def spectrogram(feats: np.ndarray, frame_shift_s: float, pairs: Sequence[Pair], times: Sequence[Timed],
                 title: str) -> str:
-    """An utterance's features, and below the time at which they were heard its reference and decoded syllables.
+    """An utterance's features, and below them its reference and decoded syllables, at the times of the decoded ones.
 
     A reference syllable stands above the decoded one that it was aligned to, a missed one between its neighbours.
 

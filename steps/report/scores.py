@@ -171,7 +171,7 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
     - syllable_error_rate: (ins + del + sub) / ref_tokens of `alignments`.
     - toneless_error_rate: the same with the tone digits taken off, aligned again, per reference syllable.
     - tone_error_rate: among the pairs of that second alignment whose bases are equal (tone_tokens of them), those whose
-      tones differ. Where the bases can be aligned in several ways, the one with the fewest wrong tones counts.
+      tones differ. If the bases can be aligned in several ways, the one with the fewest wrong tones counts.
     - sandhi_blind_error_rate: as syllable_error_rate, but see `sandhi_blind_errors`.
     - sentence_error_rate: utterances with any error, per utterance.
     - tone_confusion: the pairs of tone_error_rate, rows reference tones 1 to 5, columns hypothesis tones 1 to 5.

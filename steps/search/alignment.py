@@ -23,7 +23,7 @@ from steps.search.ctc import Acoustic, Emission, align
 
 
 class Timed(NamedTuple):
-    """A decoded syllable, where it was heard."""
+    """A decoded syllable with its time."""
 
     begin: float  # seconds
     duration: float  # seconds

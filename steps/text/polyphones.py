@@ -188,7 +188,7 @@ def _lstm(inputs: np.ndarray, real: np.ndarray, weight: np.ndarray, recurrent: n
           bias: np.ndarray) -> np.ndarray:
     """The states (time, text, units) of an LSTM over `inputs` (time, text, features); gates in the order i, f, g, o.
 
-    Where `real` (time, text, 1) is false, the state stays.
+    If `real` (time, text, 1) is false, the state stays.
     """
     gates = inputs @ weight.T + bias
     units = recurrent.shape[1]
