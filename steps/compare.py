@@ -267,8 +267,8 @@ def _sweep_plot(points: Sequence[Point], key: str, part: str) -> str:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.compare", description=__doc__)
     parser.add_argument("experiments", nargs="*", help="directories, names, sweeps or patterns such as 'mini*' (all of "
-                        "exp/); the first is what the others are compared with, unless it is a sweep or pattern: then, "
-                        "the best on dev is")
+                        "exp/); the others are compared with the first; if that is a sweep or pattern, with the best "
+                        "on dev")
     parser.add_argument("--sort", choices=list(SORT_KEYS), help="order of the rows, within a corpus")
     parser.add_argument("--json", action="store_true", help="print everything as JSON, and nothing else")
     parser.add_argument("--md", action="store_true", help="print the tables as Markdown, and nothing else")

@@ -1,9 +1,10 @@
 """Look for what may be wrong with an experiment, before a long training or after it: data, loss, network, rate.
 
-Writes exp/<experiment>/diagnosis.html and diagnosis.json, and says a line a check. A check of data or curves is a
-function `(Context) -> Finding`, plain numpy on what stages 1 to 4 wrote. A check that runs the network is a function
-`(Bench) -> Finding`; all of these share one `Bench`, which holds it compiled.
+Writes exp/<experiment>/diagnosis.html and diagnosis.json, and prints a line for each check.
 """
+
+# A check of data or curves is a function `(Context) -> Finding`, plain numpy on what stages 1 to 4 wrote. A check that
+# runs the network is a function `(Bench) -> Finding`; all of these share one `Bench`, which holds it compiled.
 
 import argparse
 import sys
@@ -100,7 +101,7 @@ def _call(name: str, check: Callable[[Any], Finding], of: Context | Bench) -> Fi
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m steps.diagnose", description=__doc__)
     parser.add_argument("experiment", help="conf/<experiment>.yaml, of which stages 1 to 3 are done")
-    parser.add_argument("--minutes", type=float, default=3.0, help="for the short trainings in all (3)")
+    parser.add_argument("--minutes", type=float, default=3.0, help="minutes for all short trainings together (3)")
     parser.add_argument("--strict", action="store_true", help="exit status 1 if a check finds an error")
     args = parser.parse_args()
     if not 0 < args.minutes <= MOST_MINUTES:

@@ -1,4 +1,4 @@
-"""Download a corpus into the folder that conf/corpora/<corpus>.yaml names. Run again, it goes on where it stopped."""
+"""Download a corpus into the folder that conf/corpora/<corpus>.yaml names, or go on with a download that stopped."""
 
 import argparse
 import hashlib

@@ -1,8 +1,8 @@
 """Pinyin to hanzi: lines of syllables (ni3 hao3, nǐ hǎo, ni hao) from a file or stdin; lines of hanzi to stdout.
 
 The graph of the general word list and of a newspaper is made at first use, in a minute, and kept in exp/hanzi.
-Words of your own, a text of sentences (hanzi, one a line) and a language model make it better if they are like what
-is to be written; exp/hanzi/own keeps the last graph made with such.
+Words of your own, a text of sentences (hanzi, one a line) and a language model improve the result if they are like
+what you write; exp/hanzi/own keeps the last graph made with such.
 """
 
 import argparse

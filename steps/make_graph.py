@@ -1,8 +1,8 @@
 """Language models and decoding graph of an experiment, exp/<experiment>/graph/: what `decode.lm` in conf/ names.
 
-syllables.arpa is for the prefix beam; words.arpa, graph.fst, words.txt and lexicon.txt are for wfst; lm.json tells what
-they were made from, and of each source its weight, which dev chose, the part of dev's words that it does not know, and
-its perplexity over the others.
+syllables.arpa is for the prefix beam; words.arpa, graph.fst, words.txt and lexicon.txt are for wfst; lm.json has
+their sources, and for each source its weight, which dev chose, the part of dev's words that it does not know, and its
+perplexity over the other words.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Shows how a training goes: MindInsight in an environment of its own."""
+"""Show how a training goes: MindInsight in an environment of its own."""
 
 import argparse
 import fcntl

@@ -1,6 +1,6 @@
 """Read text aloud: lines of hanzi from standard input, lines of tonal syllables to standard output.
 
-A line that cannot be read gives an empty line, and a message on standard error. With status 1 if there was one.
+A line that cannot be read gives an empty line, and a message on standard error; the exit status is then 1.
 """
 
 import argparse

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, help="recordings of --text")
     parser.add_argument("--text", help="what they read: hanzi (你好), or pinyin (ni3 hao3, nǐ hǎo)")
     parser.add_argument("--list", type=Path, help="in place of both: a file of `recording<TAB>text` lines")
-    parser.add_argument("--format", choices=("json", "txt"), default="json")
+    parser.add_argument("--format", choices=("json", "txt"), default="json", help="of the output (json)")
     parser.add_argument("--html", type=Path, help="also write a page with spectrograms and pitch contours")
     args = parser.parse_intermixed_args()
     if args.list and (args.files or args.text):

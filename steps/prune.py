@@ -1,6 +1,6 @@
-"""Remove what no result needs any more; say first what that is and how much, and remove it with --yes.
+"""List what no result needs any more, with its size; with --yes, remove it.
 
-It is all but the best checkpoints of finished trainings, trainings that others have replaced
+It removes all but the best checkpoints of finished trainings, trainings that others have replaced
 (exp/<experiment>/old.<date>), and features that no experiment names.
 """
 

@@ -177,10 +177,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("files", nargs="+", type=file_argument, metavar="FILE",
                         help="recordings, folders of them, or - for standard input: 16-bit PCM, or a whole file")
     parser.add_argument("--method", choices=METHODS, default="greedy",
-                        help="wfst gives hanzi; prefix and wfst want decode.methods, and doit tune:<experiment>")
+                        help="wfst gives hanzi; prefix and wfst need decode.methods and doit tune:<experiment>")
     parser.add_argument("--words", type=Path, help="wfst with these words alone: lines of a word, and if you like its "
                         "pinyin and its frequency in a million")
-    parser.add_argument("--format", choices=FORMATS, default="txt")
+    parser.add_argument("--format", choices=FORMATS, default="txt", help="of the output (txt)")
     parser.add_argument("--beside", action="store_true", help="write FILE's result beside it, not to stdout")
     parser.add_argument("--overwrite", action="store_true", help="with --beside: also if there is a file")
     parser.add_argument("--accents", action="store_true", help="nǐ hǎo in place of ni3 hao3")

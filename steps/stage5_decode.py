@@ -1,6 +1,6 @@
 """Stage 5: decode a set with an experiment's final.ckpt into pinyin, with times (ctm).
 
-The features of another corpus' set, which the experiment was not trained with, are made here, as its own were.
+If the set is of another corpus, its features are made here, with the experiment's own features config.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Weights of the language models in decoding, chosen on dev: exp/<experiment>/decode/tuning.json.
 
-A small grid for each method. Its lowest syllable error rate wins; that of greedy decoding stands beside it. If the
-corpus is a combination, its parts have choices of their own, for sets such as aishell_sample/test: a part of sentences
-needs other weights than one of words, and more of the utterances may be words.
+A small grid of weights is tried for each method, and the lowest syllable error rate wins. The file also has the rate of
+greedy decoding. If the corpus is a combination, weights are also chosen for each of its parts, for sets such as
+aishell_sample/test: sentences need other weights than words.
 """
 
 import argparse
