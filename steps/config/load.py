@@ -215,7 +215,7 @@ def check_known(value: Any, schema: type[Model], where: Path | str) -> tuple[Mod
     """`value`, which perhaps another version of the recipe wrote, as `schema`, and by dotted key what the schema lacks
     and means something else than today's recipe, as PAST has it.
 
-    Keys that `value` lacks get their defaults, and so do those that are null if the schema has no null any more.
+    Keys get their defaults if `value` lacks them, or if they are null and the schema has no null any more.
     Raises UserError as `load` does if anything else is wrong.
     """
     unknown: dict[str, Any] = {}

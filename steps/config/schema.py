@@ -69,7 +69,7 @@ SetName = Annotated[str, Field(pattern=f"^(?:{NAMES}/)?{NAME}$", max_length=300)
 class Pinyin(Strict):
     """How text is read aloud (stage 2); steps/text/tones.py and phrases.py say more."""
 
-    sandhi: Literal["citation", "lexical", "spoken"] = "citation"  # none; of 一 and 不 in the dictionary's words; all
+    sandhi: Literal["citation", "lexical", "spoken"] = "citation"  # lexical: 一 and 不 in words
     neutral_tone: Literal["citation", "spoken"] = "spoken"  # citation: if pypinyin's dictionary has it alone
     dictionary: Literal["corrected", "early"] = "corrected"  # early: as pypinyin first was, and THCHS-30 is labelled
     user_dict: str | None = None  # a file of `word syllable…` lines that win over every other source

@@ -86,7 +86,7 @@ class Variant(NamedTuple):
 
 
 def variant_names(conf: Path) -> list[str]:
-    """All experiments of conf/*.yaml and conf/sweeps/*.yaml; of a file that cannot be read, its own name."""
+    """All experiments of conf/*.yaml and conf/sweeps/*.yaml; the file's name, if it cannot be read."""
     names = []
     for path in [*yaml_files(conf), *yaml_files(conf / "sweeps")]:
         if path.name == "cluster.yaml":  # tells where to work

@@ -224,8 +224,8 @@ def doubtful(data_dir: Path, name: str) -> str:
 def keep_mended(data_dir: Path, name: str, new_dir: Path) -> None:
     """Bring a `pinyin` that was mended by hand from data/<corpus>/<set> to the directory that will replace it.
 
-    Utterances that are no longer there are dropped, and counted on stderr; of those that are new, `new_dir` has the
-    pinyin if the corpus ships it. Raises UserError if the file is not a table of utterances and syllables.
+    Utterances that are no longer there are dropped, and counted on stderr. `new_dir` has the pinyin of new utterances,
+    if the corpus ships it. Raises UserError if the file is not a table of utterances and syllables.
     """
     pinyin = new_dir / "pinyin"
     ships_pinyin = pinyin.exists()

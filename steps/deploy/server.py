@@ -44,7 +44,7 @@ class Error(BaseModel):
 
 
 class Health(BaseModel):
-    """That the server is alive, and with which model."""
+    """The answer of /healthz: that the server is alive, and its model."""
 
     status: Literal["ok"]
     experiment: str

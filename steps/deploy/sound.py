@@ -20,7 +20,7 @@ from steps.feats.audio import SampleCheck, resampled, stream_audio
 BLOCK_S = 10  # seconds of sound that a pipe is read by
 LIVE_S = 0.2  # and that are waited for, at most, where they are wanted as they come
 EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "avi", "caf", "wv", "tta")  # formats whose duration
-# FFmpeg reads; of others it guesses
+# FFmpeg reads; it guesses the duration of others
 MISSING_S = 0.5  # of a recording that may be missing at its end: more than what a codec adds or takes away
 SEEN = 8192  # bytes of a pipe by which a file is known
 TS_PACKET = 188  # bytes
@@ -93,7 +93,7 @@ def piped_sound(stream: io.BufferedReader, file_rate: int, channels: int, sample
         blocks = _pcm(stream, file_rate, channels, LIVE_S if live else BLOCK_S)
         return Sound(_at_rate(blocks, file_rate, sample_rate), None)
     if live:
-        raise UserError("standard input holds a file, not PCM; of arecord ask `-t raw -f S16_LE -r 16000 -c 1`")
+        raise UserError("standard input holds a file, not PCM; let arecord write PCM: `-t raw -f S16_LE -r 16000 -c 1`")
 
     def spooled_blocks() -> Iterator[np.ndarray]:
         with tempfile.NamedTemporaryFile(prefix="yinjie.") as spooled:

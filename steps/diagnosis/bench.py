@@ -234,7 +234,7 @@ class Bench:
         return path.name
 
     def utterances(self, part: str) -> list[Utterance]:
-        """Of a set, in order: those with frames enough for their labels, which the network must all know."""
+        """The utterances of a set, in order, with frames enough for their labels; the network must know all labels."""
         ids = {token: number for number, token in enumerate(self._tokens)}
         feats, pinyin = self.context.feats(part), self.context.pinyin(part)
         known = [Utterance(feats[utt], [ids[syllable] for syllable in pinyin[utt]]) for utt in feats

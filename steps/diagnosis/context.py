@@ -103,7 +103,7 @@ class Context:
         return {utt: int(n) for utt, n in read_numbers(self.config.feature_dir / part / "utt2num_frames").items()}
 
     def speakers(self, part: str) -> set[str]:
-        """Those of the set `part`."""
+        """The speakers of the set `part`."""
         path = self.config.data_dir / part / "utt2spk"
         return set(read_table(path).values()) if path.exists() else set()
 

@@ -272,7 +272,7 @@ class Spike(NamedTuple):
 
 
 def find_spikes(log_probs: Mapping[str, np.ndarray], feats: Feats, model: Model, config: Features) -> list[Spike]:
-    """Those of greedy decoding, each where its syllable is likeliest. Utterances with NaN are passed over."""
+    """The spikes of greedy decoding, each where its syllable is likeliest. Utterances with NaN are left out."""
     middle_of_first = sum(sight(model)) // 2
     found = []
     for utt, matrix in log_probs.items():

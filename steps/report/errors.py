@@ -61,7 +61,7 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 
 def rate(errors: float, of: float) -> float:
-    """`errors / of`; of nothing it is 0, and if there should have been nothing but errors came, infinite."""
+    """`errors / of`. If `of` is 0, it is 0 without errors, and infinite with some."""
     if of:
         return errors / of
     return float("inf") if errors else 0.0

@@ -33,7 +33,7 @@ class Verdict(NamedTuple):
     part: str
     difference: float  # of the syllable error rates, b's less a's
     probability: float | None  # that b beats a, of two single runs; None if it is refused
-    p_value: float | None  # of no difference: by the same bootstrap, two-sided; of several seeds by Welch's t-test
+    p_value: float | None  # of no difference: two-sided, by the same bootstrap, or by Welch's t-test over seeds
     said: str  # in words; if there is neither, why
 
 
@@ -223,7 +223,7 @@ class Place(NamedTuple):
 
 
 def most(way: str, changes: list[Change], number: int) -> list[Change]:
-    """Those with most errors less (`fixed`) or more (`broken`)."""
+    """The changes with the most errors less (`fixed`) or more (`broken`)."""
     sign = {"fixed": 1, "broken": -1}[way]
     found = (one for one in changes if sign * one.fixed > 0)
     return sorted(found, key=lambda one: (-sign * one.fixed, one.of, one.key))[:number]

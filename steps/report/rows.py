@@ -107,7 +107,7 @@ class Row:
 
     @property
     def short(self) -> str:
-        """The label; of a sweep's point without its keys, `lr 0.001, 20`."""
+        """The label; a sweep's point is without its keys: `lr 0.001, 20`."""
         name = self.runs[0].name
         return f"{name.sweep} {', '.join(name.point.values())}" if name.sweep else self.label
 

@@ -166,8 +166,8 @@ def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray
 
 
 def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, config: Features, facts: Mapping[str, Any]) -> None:
-    """Write pinyin, ctm and decode.json, which holds `facts`; of words, if there are any, text and ctm_words. An
-    earlier result is removed before."""
+    """Write pinyin, ctm and decode.json, which holds `facts`; text and ctm_words, if there are words. An earlier
+    result is removed before."""
     emissions = {utt: best.emissions for utt, best in decoded.found.items() if best.emissions}
     times = set_times(model, config, decoded.voices, emissions)[1] if emissions else {}
     remove_files(out_dir, (SUMS, *FILES, *OF_WORDS))

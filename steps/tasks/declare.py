@@ -105,7 +105,7 @@ def graph_files(config: Resolved) -> list[Path]:
 
 
 def heard_by_model(config: Resolved, part: str) -> list[Path]:
-    """A trained experiment, and the features of a set for it; of another corpus' set the audio, as stage 1 found it."""
+    """A trained experiment, and a set's features for it, or the audio of another corpus' set, as stage 1 found it."""
     trained = [EXP / config.name / file for file in ("final.ckpt", "config.yaml", "tokens.txt", "cmvn")]
     if "/" in part:
         return [*trained, *(config.set_data(part) / file for file in ("wav.scp", "utt2audio"))]

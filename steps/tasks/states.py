@@ -42,7 +42,7 @@ class Tasks:
         self._known: dict[str, State] = {}
 
     def state(self, name: str) -> State:
-        """How a task stands; of a group of tasks, the first of STATES that one of them is in."""
+        """The state of a task; the state of a group is the first of STATES that one of its tasks has."""
         if name not in self._known:
             self._known[name] = self._find_state(self.by_name[name])
         return self._known[name]

@@ -142,7 +142,7 @@ def distance_back(text: str, at: int) -> int:
 
 
 def able_liao(clause: Clause) -> dict[int, str]:
-    """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3, can, cannot; so is the first 了 in 终于了了."""
+    """了 in V不了 and V得了 (受不了, 去得了吗) is the verb liao3, can, cannot; the first 了 in 终于了了 also is."""
     if "了" not in clause.text:
         return {}
     found = {match.start(): "liao3" for match in re.finditer("(?<=[^除为罢])了(?=了(?!解|如|然|断))", clause.text)}

@@ -44,7 +44,7 @@ class Normalized(NamedTuple):
 
 def normalize(raw: str) -> Normalized:
     """Full-width forms narrowed, numbers with their units, dates and signs read as Mandarin (WeTextProcessing's rules),
-    punctuation cut out; whatever else is left is told in `unread`, and so are markers of noise.
+    punctuation cut out; `unread` has all that is left, and markers of noise.
     """
     narrow = unicodedata.normalize("NFKC", EXPONENT.sub(_raised, NO_TEXT.sub("\ufffd", raw)))
     if markers := MARKER.findall(narrow):
