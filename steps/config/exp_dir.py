@@ -124,7 +124,7 @@ class Progress(NamedTuple):
 
     epoch: int  # under way
     epochs: int
-    seconds_left: float | None  # counted from now, of updates alone; None before the first of them
+    seconds_left: float | None  # counted from now, of updates alone; None as long as all steps have compiled
     alive: bool  # whether the training still runs
 
 
