@@ -150,7 +150,6 @@ DAMAGES = {
     "that is a web page": lambda path: put(path, "<!DOCTYPE html>\n<html>404 Not Found</html>\n"),
     "nested deeply": lambda path: put(path, "[" * 50_000),
 }
-RIGHTLY = {"config.yaml that is a web page"}
 for number, (command, path) in enumerate(TEXTS):  # each file meets three of the six
     for what in [*DAMAGES, *DAMAGES][number % 6:][:3]:
         case(f"{command}: {Path(path).name} {what} ({number})", bare(path, DAMAGES[what]),
