@@ -111,8 +111,8 @@ def test_outputs():
     log_probs = log_softmax(LOGITS)
     assert objective.judge_logits(LOGITS, log_probs).severity == "ok"
     for logits, decoded, words in ((np.exp(log_probs), log_probs, "ends with a softmax"),
-                                   (np.maximum(LOGITS, 0), log_probs, "ReLU"), (LOGITS, LOGITS, "no log-probabilities"),
-                                   (LOGITS * np.nan, log_probs, "NaN")):
+                                   (np.maximum(LOGITS, 0), log_probs, "ReLU"),
+                                   (LOGITS, LOGITS, "not log-probabilities"), (LOGITS * np.nan, log_probs, "NaN")):
         finding = objective.judge_logits(logits, decoded)
         assert finding.severity == "error" and words in finding.finding
 
@@ -209,7 +209,7 @@ def test_judging_rates():
     assert sweep.judge_rate({1e-3: 0.02, 3e-3: 0.1}, 3e-3, 160, deaf=5.29).severity == "ok"  # both have learnt
     assert sweep.judge_rate({1e-3: 0.8, 3e-3: math.inf}, 3e-3, 160, deaf=5.29).severity == "error"
     assert "too low" in sweep.judge_rate({1e-4: 5.0, 3e-4: 1.0}, 1e-4, 160, deaf=5.29).finding
-    assert "no rate" in sweep.judge_rate({1e-3: 5.2, 3e-3: 5.3}, 1e-3, 160, deaf=5.29).finding
+    assert "none of the rates" in sweep.judge_rate({1e-3: 5.2, 3e-3: 5.3}, 1e-3, 160, deaf=5.29).finding
 
 
 @pytest.mark.parametrize(("configured", "good"), [(3.0, 0.01), (0.01, 0.01), (1e-6, 0.01), (0.3, 0.001)])

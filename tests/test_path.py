@@ -107,7 +107,7 @@ def test_mindinsight_and_doit(clone):
     (clone.folder / "steps/mindinsight.py").write_text("import sys; print(sys.argv[1:])")
     out, _ = clone.run("path.sh", "mindinsight", "exp/a b", "--port", "9")
     assert out == "['exp/a b', '--port', '9']\n"
-    assert "a word behind doit is empty" in clone.run("path.sh", "doit", "clean", "", status=2)[1]
+    assert "a word after doit is empty" in clone.run("path.sh", "doit", "clean", "", status=2)[1]
 
 
 def test_it_installs_again_when_the_lock_changes(clone):

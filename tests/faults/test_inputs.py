@@ -561,13 +561,13 @@ case("subset: utterances that are not there", put("utts", "nobody\n"), "utts: no
 case("subset: a list of nothing", put("utts", "\n"), "utts: no id in it")
 case("subset: into itself", nothing, "data/own/dev", "data_dir subset data/own/dev data/own/dev --first 1")
 for what, target, said in (("the folder of the corpora", "data", "replace what it is made from"),
-                           ("the folder of the experiments", "exp", "no data directory"),
-                           ("a config", "conf/one.yaml", "no data directory"), ("no name", "''", "replace what"),
+                           ("the folder of the experiments", "exp", "not a data directory"),
+                           ("a config", "conf/one.yaml", "not a data directory"), ("no name", "''", "replace what"),
                            ("the folder above", "..", "replace what"), ("this folder", ".", "replace what")):
     case(f"subset: into {what}", nothing, said, f"data_dir subset data/own/dev {target} --first 1")
-case("combine: into the folder of the experiments", nothing, "no data directory",
+case("combine: into the folder of the experiments", nothing, "not a data directory",
      "data_dir combine exp data/own/dev data/own/test")
-case("subset: into a pipe", lambda root: os.mkfifo(root / "pipe"), "no data directory",
+case("subset: into a pipe", lambda root: os.mkfifo(root / "pipe"), "not a data directory",
      "data_dir subset data/own/dev pipe --first 1")
 case("subset: over an earlier one", nothing, "", "data_dir subset data/own/dev data/own/test --first 1")
 case("combine: with itself", nothing, "", "data_dir combine data/new data/own/dev data/own/dev")
