@@ -21,8 +21,8 @@ DOUBLED = frozenset(
     "看试想说听问走坐等找写读学玩谈聊歇尝管帮洗吃喝穿用唱跳跑逛摸算查讲教笑睡晒动转练猜量拍擦扫收劝夸瞧瞅遛逗揉捏敲闻改补修催骂"
     "挠抱躺吹烤涮搅拌煮称认记背咬调拖铺叠挂搬抬推挪让躲避停养陪接送品掂捶按蹭搓涂抹评砍提润练摇伸踢扭招挥握眨跺耸抖踩换"
     "磕熬炖摘捡夹剪掏翻晾甩捅戳拧掰擀剁醒消解压降败租借挑扶梳盖"
-    "剃刻吸喊嚼塞填弄扒抄抓抠抽拆拼拿挖挤捂捆捞捣探插搁搂搞搭撑撒撕敷敬染浇漱炒炸烧煎熏熨照爬牵瞄磨站筛绕编耍蘸藏训议贴赶蹲递遮选钓"
-    "锯靠顶骑骗化量削")
+    "剃刻吸喊嚼塞填弄扒抄抓抠抽拆拼拿挖挤捂捆捞捣探插搁搂搞搭撑撒撕敷敬染浇漱炒炸烧煎熏熨照爬牵瞄磨站筛绕编耍蘸训议赶蹲递遮选钓"
+    "锯靠骑骗化量削")
 DOUBLED_BEFORE = re.compile(  # verbs here, something else elsewhere: 散散步, 点点头
     "散散[步心味]|松松[土口绑]|[透通]{2}[气风]|暖暖[身手胃]|热热[身菜饭]|弯弯腰|开开[窗门眼]|(?<!一)点点(?:[头名数菜]|$)|张张[嘴口]|把把[关脉]|"
     "鼓鼓[掌劲]|洒洒水|过过[瘾目]|出出[气主汗]|去去[火味]|比比(?![皆较])|拉拉[手关家]|缓缓(?:再|吧|$)|拜拜[年佛神]|画画图|"
@@ -240,7 +240,8 @@ def doubled_verbs(clause: Clause) -> list[int]:
     counted = [match.start() + 1 for match in COUNTED.finditer(text)]
     found = {match.start() + 1 for match in DOUBLED_BEFORE.finditer(text)} | {
         at for at in range(1, len(text)) if text[at] == text[at - 1] and text[at] in DOUBLED
-        and at not in listed and not MADE_OF_VERBS.match(text, at)}
+        and text[at] not in (text[at - 2 : at - 1], text[at + 1 : at + 2]) and at not in listed
+        and not MADE_OF_VERBS.match(text, at)}
     return counted + sorted(found - in_words)
 
 
