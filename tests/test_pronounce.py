@@ -49,7 +49,7 @@ def test_a_text_and_the_tones_that_count_as_right(text, accepted):
 
 
 @pytest.mark.parametrize("text,words", [
-    ("", "holds no syllable"), ("…", "holds no syllable"), ("ni hao", "without tones"), ("hello3", "no syllable"),
+    ("", "holds no syllable"), ("…", "holds no syllable"), ("ni hao", "without tones"), ("hello3", "not a syllable"),
     ("ni7 hao3", "7 is not a part"), ("ni33", "3 is not a part"), ("你😀", "no reading is known for"),
 ])
 def test_a_text_that_cannot_be_read(text, words):

@@ -178,7 +178,7 @@ def test_own_words(tmp_path):
 
 @pytest.mark.parametrize(("content", "message"), [
     ("", "no words"), ("行长 hang2\n", "2 characters but 1"), ("WiFi\n", "give its pinyin"),
-    ("你好 ni3 xx\n", "no syllable")])
+    ("你好 ni3 xx\n", "not a syllable")])
 def test_broken_own_words_are_told(tmp_path, content, message):
     (tmp_path / "words").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
