@@ -293,7 +293,7 @@ case("train: an ark of text", both(gone(f"{EXP}/final.ckpt"), bare(f"{FEATS}/dev
      "run stage 3")
 case("train: cmvn of text", bare(f"{FEATS}/cmvn", put, "\xff" * 100), "cmvn: ")
 case("train: dev's pinyin is that of train", both(gone(f"{EXP}/final.ckpt"),
-     copy_of("data/own/dev/pinyin", "data/own/train/pinyin")), "dev/pinyin: none of its 5 utterances")
+     copy_of("data/own/dev/pinyin", "data/own/train/pinyin")), "dev/pinyin: none of its utterances has features")
 for part in ("dev", "train"):
     case(f"train: half of {part}'s features without a list of checksums", both(gone(f"{EXP}/final.ckpt"),
          bare(f"{FEATS}/{part}/feats.ark", half)), f"{part}/feats.scp: ")
@@ -301,12 +301,13 @@ case("train: numbers of frames of fewer utterances", both(gone(f"{EXP}/final.ckp
      f"{FEATS}/train/utt2num_frames", change, lambda old: old[: old.index(b"\n") + 1])), "has other utterances than")
 OTHER_BINS = sub("conf/features/fbank.yaml", "num_bins: 8", "num_bins: 9")
 OTHER_MADE = bare(f"{FEATS}/features.yaml", sub, "low_freq: 0.0", "low_freq: 100.0")
-case("train: features of another config", OTHER_BINS, "features.yaml: num_bins is 8 there, where 9 is wanted")
+case("train: features of another config", OTHER_BINS, "features.yaml: num_bins is 8 there, but the experiment has 9")
 for command in ("decode", "align", "export", "diagnose"):
-    case(f"{command}: features of another config", OTHER_MADE, "features.yaml: low_freq is 100.0 there, where 0.0")
+    case(f"{command}: features of another config", OTHER_MADE,
+         "features.yaml: low_freq is 100.0 there, but the experiment has 0.0")
 case("decode: features read otherwise", bare(f"{FEATS}/features.yaml", sub, "compress: false", "compress: true"), "")
 case("tune: dev's pinyin of another set", copy_of("data/own/dev/pinyin", "data/own/train/pinyin"),
-     "dev/pinyin: none of its 5 utterances has features")
+     "dev/pinyin: none of its utterances has features")
 case("diagnose: dev's pinyin of another set", copy_of("data/own/dev/pinyin", "data/own/train/pinyin"), "exit 1",
      "diagnose one --strict")
 case("diagnose: numbers of frames in words", bare(f"{FEATS}/dev/utt2num_frames", sub, r" \d+", " many"), "exit 1",
