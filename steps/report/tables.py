@@ -114,12 +114,11 @@ def rate_cell(value: Value | None) -> str:
 def _verdict_cell(verdict: Verdict | None, name_it: bool) -> str:
     if verdict is None:
         return ""
-    against = f" ({verdict.a})" if name_it else ""
     if verdict.p_value is None:
         return "see notes"
     p_value = f"p = {verdict.p_value:.3f}" if verdict.p_value >= LEAST_P else f"p < {LEAST_P}"
     better = "" if verdict.probability is None else f"P(better) {100 * verdict.probability:.1f} %, "
-    return f"{better}{p_value}{against}"
+    return better + p_value + (f" ({verdict.a})" if name_it else "")
 
 
 def facts_table(rows: Sequence[Row]) -> Table:
