@@ -250,8 +250,9 @@ def test_slow_and_large_uploads_are_cut_off(model, tmp_path):
         with connect(address) as unsaid:
             unsaid.sendall(head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"))
             with contextlib.suppress(OSError):
-                for _ in range(20):
-                    unsaid.sendall(b"2000\r\n" + b"a" * 0x2000 + b"\r\n")
+                part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+                for content in (part, *[b"a" * 0x2000] * 20):
+                    unsaid.sendall(b"%x\r\n%b\r\n" % (len(content), content))
             assert b" 413 " in unsaid.recv(1000)
         model.delay_s = 1.0
         answer = httpx.post(f"{address}/v1/audio/transcriptions", files={"file": ("a.wav", wav(0.5))}, timeout=20)
