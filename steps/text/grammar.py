@@ -44,7 +44,7 @@ MODALS = (  # before 得, must; before 得了, no verb
 PRIZES = re.compile("[第冠亚季奖金银铜满高病癌一]|这(?!么)|感冒")  # behind 得了, what one gets
 ENDS = re.compile("$|[吗吧呢么的这那你我他她谁多啊]")  # behind V得了, can
 ATTAINED = "睡猜逮"  # 睡着, 猜着: always attained; the others with 了 behind alone: 找着了
-ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用抢捞赶轮排占"
+ATTAINED_WITH_LE = "找够买抓捉碰见遇借摸点烧打犯数用抢捞赶轮排占赚挣讨骗"
 NAMING = tuple(
     "展称选评定列视变化分改设誉译作转升降折推拜尊奉封引传合换立授认判沦贬演成聘指解当扩增减缩并名划拆夷结俗喻")
 WHOM = tuple("我你您他她它咱谁何此这那")  # behind 为, for
@@ -161,14 +161,15 @@ def able_liao(clause: Clause) -> dict[int, str]:
 
 def _is_able(clause: Clause, before: Token, at: int) -> bool:
     """Whether 得了 at `at` is after a verb, and nothing that one gets is after it."""
+    if before.end > at + 1:  # one word: 干得了
+        return ENDS.match(clause.text, at + 2) is not None
     if before.hanzi in (*MODALS, "考试", "比赛") or PRIZES.match(clause.text, at + 2):
         return False
     if before.hanzi == "快" and "能" not in clause.text:  # 饭快得了
         return False
     if before.tag == "v" and len(before.hanzi) > 1 and before.end == at:
         return True
-    verb = before.tag[0] in "vag" if before.end == at else before.end > at + 1
-    return verb and ENDS.match(clause.text, at + 2) is not None
+    return before.tag[0] in "vagz" and before.end == at and ENDS.match(clause.text, at + 2) is not None
 
 
 def _word_at(clause: Clause, at: int) -> Token | None:
@@ -180,9 +181,11 @@ def attained_zhao(clause: Clause) -> dict[int, str]:
     (就着了), is zhao2."""
     if "着" not in clause.text:
         return {}
-    pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆痕调]|边[际沿])|[{ATTAINED}]着|[吓烫碰伤]着(?=孩子|人|[我你他她小老])|"
-               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|没[{ATTAINED_WITH_LE}]着(?:$|过|[人你我他她谁]|什么|东西)|"
-               "[就又也没都火灯炉房]子?着(?=了|起来)|就着$|"
+    pattern = (f"(?<=.)[不得]着(?![急手想落重眼陆痕调色装墨笔]|边[际沿])|[{ATTAINED}]着|"
+               f"[吓烫碰伤]着(?=孩子|人|[我你他她小老])|"
+               f"[{ATTAINED_WITH_LE}]着(?:了|[^，的]{{1,4}}了$)|"
+               f"没[{ATTAINED_WITH_LE}]着(?:$|过|[人你我他她谁]|什么|东西|钱|便宜|好处)|"
+               "[就又也没都火灯炉房库柴车烛煤楼]子?着(?=了|起来)|就着$|"
                "别[饿冻累吓烫伤碰摔晒热呛噎]着(?=$|了|孩子)|[蒙吓累冻饿]着(?=了)|着(?=了魔)|打着(?=火(?:$|了|没))|着(?=过[一两几]?[次回场]?火)|还着$")
     return {match.start() + match[0].index("着"): "zhao2" for match in re.finditer(pattern, clause.text)}
 
