@@ -11,12 +11,12 @@ import pytest
 from steps.common.errors import UserError
 from steps.config.schema import Features
 from steps.deploy.assess import TokenParts, assess, reading_aloud
-from steps.deploy.demo import _dictionary, write_demo
+from steps.deploy.demo import _dictionary, front_end, write_demo
 from steps.deploy.model import Calibration
 from steps.deploy.onnx_model import onnx_model
 from steps.deploy.pronounce_page import pitch
 from steps.deploy.pronunciation import without_pauses
-from steps.feats.compute import compute_feats, noise_energy
+from steps.feats.compute import compute_feats
 from steps.model.checkpoints import named_parameters
 from steps.model.network import out_frames
 from steps.search.alignment import boundaries, voice_of
@@ -57,7 +57,7 @@ def test_fbank_equals_kaldi_native_fbank(changes):
     config = FBANK.model_copy(update=changes)
     samples = np.concatenate([voice(), np.zeros(3000, np.float32), 1e-4 * voice(0.2, 1)])
     found = run_js("({samples, config}) => fbank(levelled(samples, config), config)",
-                   {"samples": samples.astype(float), "config": {**config.model_dump(), "floor": noise_energy(config)}})
+                   {"samples": samples.astype(float), "config": front_end(config)})
     expected = compute_feats(samples, config)
     assert (found["frames"], found["bins"]) == expected.shape
     np.testing.assert_allclose(np.reshape(found["data"], expected.shape), expected, atol=1e-3)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import kaldi_native_fbank as knf
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -14,10 +15,11 @@ from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.config.load import Resolved
+from steps.config.schema import Features
 from steps.deploy.model import NOT_MEASURED, Calibration
 from steps.deploy.onnx_model import ROUND, length_steps, right_reach
 from steps.deploy.pronounce_page import PAGES
-from steps.feats.compute import noise_energy
+from steps.feats.compute import fbank_options, noise_energy, window
 from steps.model.network import time_reduction
 from steps.report.page import environment
 from steps.text.phrases import Phrases, read_entries, weak_entries
@@ -45,7 +47,7 @@ def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: lis
     weights, description = _network(model, config, *statistics)
     description |= {
         "experiment": config.name,
-        "features": {**config.features.model_dump(mode="json"), "floor": noise_energy(config.features)},
+        "features": front_end(config.features),
         "tokens": tokens,
         "parts": [["", "", ""], *(list(split(token)) for token in tokens[1:])],
         "reduction": time_reduction(config.experiment.model),
@@ -63,6 +65,15 @@ def write_demo(path: Path, model: onnx.ModelProto, config: Resolved, tokens: lis
 def has_demo(config: Resolved) -> bool:
     """Whether a page can be made of an experiment's model: its front end is written in JavaScript for fbank alone."""
     return config.features.type == "fbank" and config.features.sample_rate == 16000
+
+
+def front_end(config: Features) -> dict[str, Any]:
+    """What the page computes fbank by: config, floor, window, and each mel filter's first bin and weights."""
+    options = fbank_options(config)
+    matrix = knf.MelBanks(options.mel_opts, options.frame_opts).get_matrix()  # (bins, bins of the FFT)
+    filters = [{"first": int((row > 0).argmax()), "weights": np.trim_zeros(row).tolist()} for row in matrix]
+    return {**config.model_dump(mode="json"), "floor": noise_energy(config), "taper": window(config).tolist(),
+            "filters": filters}
 
 
 def _json(value: Any) -> str:

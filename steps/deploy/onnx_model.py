@@ -29,6 +29,9 @@ EPSILON = 1e-5  # of MindSpore's batch norm
 OPSET, IR_VERSION = 13, 8  # old enough for every ONNX Runtime that is in use
 
 
+Constant = np.ndarray | list[int] | float | int  # Python's integers become int64, its floats float32
+
+
 class Graph:
     """An ONNX graph that grows node by node."""
 
@@ -36,24 +39,20 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def add(self, op: str, *inputs: str, **attributes) -> str:
-        """Append a node. Returns the name of its output."""
-        name = f"{op.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [name], name, **attributes))
+    def add(self, op: str, *inputs: str | Constant, name: str = "", **attributes) -> str:
+        """Append a node. Inputs are names of other nodes' outputs, or constants. Returns the name of its output."""
+        name = name or f"{op.lower()}_{len(self.nodes)}"
+        names = [one if isinstance(one, str) else self._constant(one) for one in inputs]
+        self.nodes.append(helper.make_node(op, names, [name], name, **attributes))
         return name
 
-    def constant(self, value: np.ndarray | list | float | int) -> str:
-        """A constant; Python's integers become int64, its floats float32. Returns its name."""
+    def _constant(self, value: Constant) -> str:
         array = np.asarray(value)
         if not isinstance(value, np.ndarray):
             array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
-
-    def arithmetic(self, op: str, left: str, right: int) -> str:
-        """A node with an integer for its second input."""
-        return self.add(op, left, self.constant(right))
 
 
 class Layers:
@@ -118,27 +117,22 @@ class Layers:
         weight = self._weights[f"{prefix}.weight"]
         bias = np.zeros(len(weight), np.float32)
         if norm:
-            scale, shift = self._scale_shift(norm)
-            weight, bias = weight * scale[:, None, None, None], shift
+            gamma, beta, mean, variance = (array.astype(np.float64) for array in self._of_norm(norm))
+            scale = gamma / np.sqrt(variance + EPSILON)
+            weight, bias = weight * scale[:, None, None, None], beta - mean * scale
         pads = 2 * [size // 2 for size in kernel]  # before and after
-        constants = [self._graph.constant(array.astype(np.float32)) for array in (weight, bias)]
-        return self._graph.add("Conv", x, *constants, kernel_shape=list(kernel), strides=list(stride), pads=pads)
+        return self._graph.add("Conv", x, weight.astype(np.float32), bias.astype(np.float32),
+                               kernel_shape=list(kernel), strides=list(stride), pads=pads)
 
     def _norm(self, x: str, prefix: str) -> str:
         """A batch norm that has no convolution before it."""
-        names = ("gamma", "beta", "moving_mean", "moving_variance")
-        constants = [self._graph.constant(self._weights[f"{prefix}.{name}"]) for name in names]
-        return self._graph.add("BatchNormalization", x, *constants, epsilon=EPSILON)
+        return self._graph.add("BatchNormalization", x, *self._of_norm(prefix), epsilon=EPSILON)
 
-    def _scale_shift(self, prefix: str) -> tuple[np.ndarray, np.ndarray]:
-        gamma, beta, mean, variance = (self._weights[f"{prefix}.{name}"].astype(np.float64)
-                                       for name in ("gamma", "beta", "moving_mean", "moving_variance"))
-        scale = gamma / np.sqrt(variance + EPSILON)
-        return scale, beta - mean * scale
+    def _of_norm(self, prefix: str) -> list[np.ndarray]:
+        return [self._weights[f"{prefix}.{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")]
 
     def _affine(self, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
-        product = self._graph.add("MatMul", x, self._graph.constant(weight.T))
-        return self._graph.add("Add", product, self._graph.constant(bias))
+        return self._graph.add("Add", self._graph.add("MatMul", x, weight.T), bias)
 
 
 def onnx_model(config: Resolved, tokens: list[str], weights: Mapping[str, np.ndarray], mean: np.ndarray,
@@ -151,17 +145,23 @@ def onnx_model(config: Resolved, tokens: list[str], weights: Mapping[str, np.nda
     """
     model, bins, graph = config.experiment.model, config.features.num_bins, Graph()
     layers = Layers(graph, model, weights)
-    x = layers.stack(graph.add("Unsqueeze", _input(graph, config, mean, std), graph.constant([1])))
+    x = layers.stack(graph.add("Unsqueeze", _input(graph, config, mean, std), [1]))
     width = model.blocks[-1].channels * out_sizes(model, 1 << 20, bins)[1]
-    x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 2, 3, 1]), graph.constant([0, 0, width]))
+    x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 2, 3, 1]), [0, 0, width])
     x = graph.add("LogSoftmax", layers.output(layers.dense(x), tokens), axis=-1)
-    lens = _out_lens(graph, model)
-    longest = graph.add("ReduceMax", lens, axes=[0], keepdims=1)
-    graph.nodes.append(helper.make_node("Identity", [lens], ["log_probs_lens"]))
-    graph.nodes.append(helper.make_node("Slice", [x, graph.constant([0]), longest, graph.constant([1])],
-                                        ["log_probs"], "log_probs"))
-    made = helper.make_model(_graph_proto(graph, bins, len(tokens)), opset_imports=[helper.make_opsetid("", OPSET)],
-                             ir_version=IR_VERSION, producer_name="yinjie")
+    lens = "x_lens"
+    for added, divisor in length_steps(model):  # `steps.model.network.out_frames` of it
+        lens = graph.add("Div", graph.add("Add", lens, added), divisor)
+    lens = graph.add("Max", lens, 0, name="log_probs_lens")
+    graph.add("Slice", x, [0], graph.add("ReduceMax", lens, axes=[0], keepdims=1), [1], name="log_probs")
+    value = helper.make_tensor_value_info
+    proto = helper.make_graph(
+        graph.nodes, "yinjie",
+        [value("x", TensorProto.FLOAT, ["batch", "frames", bins]), value("x_lens", TensorProto.INT64, ["batch"])],
+        [value("log_probs", TensorProto.FLOAT, ["batch", "out_frames", len(tokens)]),
+         value("log_probs_lens", TensorProto.INT64, ["batch"])], graph.constants)
+    made = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
+                             producer_name="yinjie")
     helper.set_model_props(made, {
         "model_type": "wenet_ctc",
         "vocab_size": str(len(tokens)),
@@ -172,49 +172,29 @@ def onnx_model(config: Resolved, tokens: list[str], weights: Mapping[str, np.nda
     return made
 
 
-def _graph_proto(graph: Graph, bins: int, tokens: int) -> onnx.GraphProto:
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "frames", bins]),
-              helper.make_tensor_value_info("x_lens", TensorProto.INT64, ["batch"])]
-    outputs = [helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["batch", "out_frames", tokens]),
-               helper.make_tensor_value_info("log_probs_lens", TensorProto.INT64, ["batch"])]
-    return helper.make_graph(graph.nodes, "yinjie", inputs, outputs, graph.constants)
-
-
 def _input(graph: Graph, config: Resolved, mean: np.ndarray, std: np.ndarray) -> str:
     """`x` floored as stage 3 floors it (others' front ends do not), normalised, and after each utterance's end as
     many zeros as the network sees there: the least that makes a multiple of ROUND, as `steps.model.batches` pads."""
     x = "x"
     if config.features.type == "fbank":
-        x = graph.add("Max", x, graph.constant(float(np.log(noise_energy(config.features)))))
-    frames = graph.add("Gather", graph.add("Shape", "x"), graph.constant(1))
-    positions = graph.add("Range", graph.constant(0), frames, graph.constant(1))
-    within = graph.add("Less", positions, graph.add("Unsqueeze", "x_lens", graph.constant([1])))
-    keep = graph.add("Unsqueeze", graph.add("Cast", within, to=TensorProto.FLOAT), graph.constant([2]))
+        x = graph.add("Max", x, float(np.log(noise_energy(config.features))))
+    frames = graph.add("Gather", graph.add("Shape", "x"), 1)
+    within = graph.add("Less", graph.add("Range", 0, frames, 1), graph.add("Unsqueeze", "x_lens", [1]))
+    keep = graph.add("Unsqueeze", graph.add("Cast", within, to=TensorProto.FLOAT), [2])
     offset = _mean(graph, x, keep, mean, config.features.cmn_frames)
-    x = graph.add("Mul", graph.add("Div", graph.add("Sub", x, offset), graph.constant(std)), keep)
-    rounded = graph.arithmetic("Add", frames, right_reach(config.experiment.model) + ROUND - 1)
-    rounded = graph.arithmetic("Mul", graph.arithmetic("Div", rounded, ROUND), ROUND)
-    behind = graph.add("Reshape", graph.add("Sub", rounded, frames), graph.constant([1]))
-    pads = graph.add("Concat", graph.constant([0, 0, 0, 0]), behind, graph.constant([0]), axis=0)
-    return graph.add("Pad", x, pads)
+    x = graph.add("Mul", graph.add("Div", graph.add("Sub", x, offset), std), keep)
+    padded = graph.add("Add", frames, right_reach(config.experiment.model) + ROUND - 1)
+    rounded = graph.add("Mul", graph.add("Div", padded, ROUND), ROUND)
+    behind = graph.add("Reshape", graph.add("Sub", rounded, frames), [1])
+    return graph.add("Pad", x, graph.add("Concat", [0, 0, 0, 0], behind, [0], axis=0))
 
 
-def _mean(graph: Graph, x: str, keep: str, mean: np.ndarray, cmn_frames: int) -> str:
+def _mean(graph: Graph, x: str, keep: str, mean: np.ndarray, cmn_frames: int) -> str | np.ndarray:
     """The mean that `steps.feats.archive.apply_cmvn` subtracts: (bins,), or (batch, 1, bins) with one an utterance."""
     if not cmn_frames:
-        return graph.constant(mean)
-    axis = graph.constant([1])
-    total = graph.add("Add", graph.add("ReduceSum", graph.add("Mul", x, keep), axis), graph.constant(cmn_frames * mean))
-    return graph.add("Div", total, graph.add("Add", graph.add("ReduceSum", keep, axis),
-                                             graph.constant(float(cmn_frames))))
-
-
-def _out_lens(graph: Graph, model: Model) -> str:
-    """`steps.model.network.out_frames` of `x_lens`."""
-    lens = "x_lens"
-    for added, divisor in length_steps(model):
-        lens = graph.arithmetic("Div", graph.arithmetic("Add", lens, added), divisor)
-    return graph.arithmetic("Max", lens, 0)
+        return mean
+    total = graph.add("Add", graph.add("ReduceSum", graph.add("Mul", x, keep), [1]), cmn_frames * mean)
+    return graph.add("Div", total, graph.add("Add", graph.add("ReduceSum", keep, [1]), float(cmn_frames)))
 
 
 def length_steps(model: Model) -> list[tuple[int, int]]:

@@ -10,8 +10,8 @@ import numpy as np
 import pyworld
 import soundfile
 
-from steps.deploy.assess import PARTS, part_score, wrong_parts
-from steps.deploy.pronunciation import Assessment, Recorded, scores
+from steps.deploy.assess import PARTS, Heard, part_score, wrong_parts
+from steps.deploy.pronunciation import Assessment, Recorded, Span, scores
 from steps.report.page import environment
 from steps.text.syllables import accented, split
 
@@ -49,8 +49,8 @@ def _utterance(recorded: Recorded, tokens: list[str]) -> dict[str, Any]:
         "audio": data_uri("audio/wav", wav.getvalue()),
         "picture": data_uri("image/png", png.getvalue()),
         "pitch": _contours(pitch(recorded.samples, recorded.sample_rate), width / assessment.duration),
-        "strip": list(_strip(assessment, tokens, width / assessment.duration)),
-        "rows": [_row(assessment, one, tokens) for one in assessment.heard],
+        "rows": [_row(assessment, *both, tokens, width / assessment.duration)
+                 for both in zip(assessment.heard, assessment.spans, strict=True)],
     }
 
 
@@ -66,37 +66,22 @@ def _contours(hertz: np.ndarray, pixels: float) -> list[str]:
                      for at in stretch) for stretch in stretches if len(stretch) > 2]
 
 
-def _strip(assessment: Assessment, tokens: list[str], pixels: float):
-    for one, span in zip(assessment.heard, assessment.spans, strict=True):
-        if span is None:
-            continue
-        said = accented(tokens[one.token])
-        place = {"begin": f"{span.begin:.3f}", "x": round(span.begin * pixels, 1),
-                 "width": round((span.end - span.begin) * pixels, 1),
-                 "middle": round((span.begin + span.end) / 2 * pixels, 1)}
-        if one.target is None:
-            yield {**place, "grapheme": "+", "accent": said, "said": "", "accuracy": "", "error": "Insertion"}
-            continue
-        target, verdict = assessment.reading.targets[one.target], assessment.verdicts[one.target]
-        wrong = verdict.error == "Mispronunciation"
-        yield {**place, "grapheme": target.grapheme, "accent": accented(target.syllable), "said": said if wrong else "",
-               "accuracy": f"{100 * verdict.accuracy:.0f}", "error": verdict.error}
-
-
-def _row(assessment: Assessment, one, tokens: list[str]) -> dict[str, Any]:
+def _row(assessment: Assessment, one: Heard, span: Span | None, tokens: list[str], pixels: float) -> dict[str, Any]:
+    """A syllable's row in the table, and its place in the picture, if it was said, at `pixels` a second."""
+    place = span and {"begin": f"{span.begin:.3f}", "x": round(span.begin * pixels, 1),
+                      "width": round((span.end - span.begin) * pixels, 1),
+                      "middle": round((span.begin + span.end) / 2 * pixels, 1)}
+    row = {"place": place, "said": accented(tokens[one.token]) if one.token else "", "cells": [None] * 4}
     if one.target is None:
-        return {"grapheme": "+", "accent": "", "said": accented(tokens[one.token]), "error": "Insertion", "wrong": [],
-                "cells": [None] * 4}
+        return {**row, "grapheme": "+", "accent": "", "error": "Insertion", "wrong": []}
     target, verdict = assessment.reading.targets[one.target], assessment.verdicts[one.target]
-    wanted = split(target.syllable)
-    cells: list[int | None] = [None] * 4
     if verdict.error != "Omission":
-        cells = [*(round(100 * part_score(target, verdict, part)) for part in PARTS), round(100 * verdict.accuracy)]
-        if not wanted.initial and not verdict.heard.initial:
-            cells[0] = None
-    return {"grapheme": target.grapheme, "accent": accented(target.syllable), "error": verdict.error,
-            "wrong": wrong_parts(target, verdict), "said": accented(verdict.said) if verdict.said else "",
-            "cells": cells}
+        row["cells"] = [*(round(100 * part_score(target, verdict, part)) for part in PARTS),
+                        round(100 * verdict.accuracy)]
+        if not split(target.syllable).initial and not verdict.heard.initial:
+            row["cells"][0] = None
+    return {**row, "grapheme": target.grapheme, "accent": accented(target.syllable), "error": verdict.error,
+            "wrong": wrong_parts(target, verdict)}
 
 
 def pitch(samples: np.ndarray, sample_rate: int) -> np.ndarray:

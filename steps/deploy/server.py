@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,10 +21,11 @@ from steps.deploy.assess import reading_aloud
 from steps.deploy.formats import Heard, srt, txt, vtt
 from steps.deploy.limits import Gate, Limits, Workers, error_json
 from steps.deploy.pronunciation import Judge, azure
-from steps.deploy.recognizer import Phrase, Recognizer
+from steps.deploy.recognizer import Recognizer
 from steps.deploy.sound import open_sound
 
 LONGEST_TEXT = 500  # characters
+BLOCK = 1 << 16  # samples that are recognised between two looks at whether the client is there
 NO_PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Yinjie</title></head><body>
 <p>The server is at work: <a href="/docs">/docs</a>. There is no demo.html; export the experiment.</p></body></html>"""
 
@@ -67,47 +69,38 @@ class Service:
 
     def transcribe(self, upload: UploadFile, check: Callable[[], None]) -> Heard:
         """The transcription of a sound. Raises HTTPException for sound that is unreadable or too long."""
-        samples = 0
-        with self._sound(upload, self._limits.sound_s, check) as blocks:
+        samples = self._samples(upload, check)
 
-            def counted() -> Iterator[np.ndarray]:
-                nonlocal samples
-                for block in blocks:
-                    samples += len(block)
-                    yield block
+        def blocks() -> Iterator[np.ndarray]:
+            for begin in range(0, len(samples), BLOCK):
+                check()
+                yield samples[begin:begin + BLOCK]
 
-            phrases: list[Phrase] = list(self.recognizer.phrases(counted()))
-        return Heard("upload", samples / self.recognizer.model.features.sample_rate, phrases)
+        seconds = len(samples) / self.recognizer.model.features.sample_rate
+        return Heard("upload", seconds, list(self.recognizer.phrases(blocks())))
 
     def pronounce(self, upload: UploadFile, text: str, check: Callable[[], None]) -> dict[str, Any]:
         """How `text` was read. Raises HTTPException as `transcribe`, and UserError if the text does not fit."""
         reading = reading_aloud(text)
-        with self._sound(upload, self._limits.sound_s, check) as blocks:
-            samples = np.concatenate(list(blocks))
-        return azure(self.judge.samples("upload", samples, reading).assessment, self.judge.tokens)
+        recorded = self.judge.samples("upload", self._samples(upload, check), reading)
+        return azure(recorded.assessment, self.judge.tokens)
 
-    @contextlib.contextmanager
-    def _sound(self, upload: UploadFile, longest_s: float, check: Callable[[], None]) -> Iterator[Iterator[np.ndarray]]:
-        """The blocks of an upload, in a file whose name is ours; it is removed at the end."""
-        path, rate = self._folder / uuid.uuid4().hex, self.recognizer.model.features.sample_rate
+    def _samples(self, upload: UploadFile, check: Callable[[], None]) -> np.ndarray:
+        """The samples of an upload, by way of a file whose name is ours."""
+        path, rate, longest_s = self._folder / uuid.uuid4().hex, self.judge.features.sample_rate, self._limits.sound_s
         too_long = HTTPException(413, f"the recording is longer than {longest_s:.0f} s; cut it into parts")
-
-        def blocks() -> Iterator[np.ndarray]:
-            sound, samples = open_sound(path, rate), 0
+        try:
+            with path.open("wb") as file:
+                shutil.copyfileobj(upload.file, file)
+            sound, blocks = open_sound(path, rate), []
             if sound.seconds is not None and sound.seconds > longest_s:
                 raise too_long
             for block in sound.blocks:
                 check()
-                samples += len(block)
-                if samples > longest_s * rate:
+                blocks.append(block)
+                if sum(map(len, blocks)) > longest_s * rate:
                     raise too_long
-                yield block
-
-        try:
-            with path.open("wb") as file:
-                while content := upload.file.read(1 << 20):
-                    file.write(content)
-            yield blocks()
+            return np.concatenate(blocks)
         except UserError as error:
             message = str(error).replace(f"{path}: ", "the upload: ").replace(str(path), "FILE")  # as in ffmpeg -i FILE
             raise HTTPException(400, message) from None

@@ -1,5 +1,6 @@
 "use strict";
-// Kaldi's log mel filterbank, as steps/feats makes it, and the pitch contour.
+// Kaldi's log mel filterbank, as steps/feats makes it, with the window and the filters that steps/deploy/demo.py has of
+// kaldi-native-fbank; and the pitch contour.
 
 const FULL_SCALE = 32768;
 
@@ -30,48 +31,14 @@ function fft(real, imag) {
   }
 }
 
-function windowFunction(kind, length) {
-  const found = new Float64Array(length);
-  for (let i = 0; i < length; i++) {
-    const cos = Math.cos(2 * Math.PI * i / (length - 1));
-    found[i] = {
-      hamming: () => 0.54 - 0.46 * cos,
-      hanning: () => 0.5 - 0.5 * cos,
-      povey: () => Math.pow(0.5 - 0.5 * cos, 0.85),
-      rectangular: () => 1,
-      blackman: () => 0.42 - 0.5 * cos + 0.08 * Math.cos(4 * Math.PI * i / (length - 1)),
-    }[kind]();
-  }
-  return found;
-}
-
-/** The triangles of Kaldi's mel filters: for each bin the first bin of the FFT and the weights from there on. */
-function melFilters(config, size) {
-  const mel = hertz => 1127 * Math.log(1 + hertz / 700);
-  const nyquist = config.sample_rate / 2;
-  const high = config.high_freq > 0 ? config.high_freq : nyquist + config.high_freq;
-  const low = mel(config.low_freq), step = (mel(high) - low) / (config.num_bins + 1);
-  return Array.from({length: config.num_bins}, (_, bin) => {
-    const left = low + bin * step, centre = left + step, right = centre + step;
-    let first = -1;
-    const weights = [];
-    for (let k = 0; k < size / 2; k++) {
-      const at = mel(k * config.sample_rate / size);
-      if (at <= left || at >= right) continue;
-      if (first < 0) first = k;
-      weights.push(at <= centre ? (at - left) / step : (right - at) / step);
-    }
-    return {first: Math.max(first, 0), weights};
-  });
-}
-
 /** The sample that stands at i where the sound is mirrored at its ends. */
 function mirrored(i, length) {
   while (i < 0 || i >= length) i = i < 0 ? -1 - i : 2 * length - 1 - i;
   return i;
 }
 
-/** Log mel energies of samples (full scale 1) at the config's rate: {frames, bins, data (frames × bins)}. */
+/** Log mel energies of samples (full scale 1) at the config's rate: {frames, bins, data (frames × bins)}. A filter has the
+ * first bin of the FFT that it weighs, and the weights from there on. */
 function fbank(samples, config) {
   const length = Math.floor(config.sample_rate * config.frame_length_ms * 0.001);
   const shift = Math.floor(config.sample_rate * config.frame_shift_ms * 0.001);
@@ -81,8 +48,7 @@ function fbank(samples, config) {
   const before = config.snip_edges ? 0 : Math.floor(length / 2) - Math.floor(shift / 2);
   let size = 1;
   while (size < length) size *= 2;
-  const taper = windowFunction(config.window, length), filters = melFilters(config, size);
-  const bins = config.num_bins, data = new Float32Array(frames * bins);
+  const {taper, filters} = config, bins = config.num_bins, data = new Float32Array(frames * bins);
   const real = new Float64Array(size), imag = new Float64Array(size), power = new Float64Array(size / 2);
   for (let frame = 0; frame < frames; frame++) {
     real.fill(0);

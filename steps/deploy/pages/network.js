@@ -16,16 +16,19 @@ function runNetwork(model, features) {
   return {frames: Math.max(0, frames), tokens, data: last.data.subarray(0, Math.max(0, frames) * tokens)};
 }
 
-function byLastAxis(operation) {
-  return ([x, constant]) => {
-    const width = constant.data.length, data = new Float32Array(x.data.length);
-    for (let i = 0; i < data.length; i++) data[i] = operation(x.data[i], constant.data[i % width]);
+/** An operation on each value and the one of y that stands there: of its last axis, or of the same shape. */
+function byValue(operation) {
+  return ([x, y]) => {
+    const width = y.data.length, data = new Float32Array(x.data.length);
+    for (let i = 0; i < data.length; i++) data[i] = operation(x.data[i], y.data[i % width]);
     return {shape: x.shape, data};
   };
 }
 
 const OPERATORS = {
-  Max: byLastAxis((a, b) => Math.max(a, b)),
+  Max: byValue((a, b) => Math.max(a, b)),
+  Add: byValue((a, b) => a + b),
+  Relu: ([x]) => ({shape: x.shape, data: x.data.map(value => Math.max(value, 0))}),
 
   /** As apply_cmvn in steps/feats/archive.py: the mean is that of training, or the utterance's with that as prior. */
   Normalize([x, mean, std], node) {
@@ -36,19 +39,6 @@ const OPERATORS = {
       const offset = node.cmn_frames ? total / (frames + node.cmn_frames) : mean.data[bin];
       for (let i = bin; i < data.length; i += bins) data[i] = (x.data[i] - offset) / std.data[bin];
     }
-    return {shape: x.shape, data};
-  },
-
-  Add([x, y]) {
-    if (y.data.length !== x.data.length) return byLastAxis((a, b) => a + b)([x, y]);
-    const data = new Float32Array(x.data.length);
-    for (let i = 0; i < data.length; i++) data[i] = x.data[i] + y.data[i];
-    return {shape: x.shape, data};
-  },
-
-  Relu([x]) {
-    const data = new Float32Array(x.data.length);
-    for (let i = 0; i < data.length; i++) data[i] = x.data[i] > 0 ? x.data[i] : 0;
     return {shape: x.shape, data};
   },
 
