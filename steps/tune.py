@@ -111,7 +111,7 @@ def _tell(method: str, best: Mapping[str, float], of_greedy: float) -> None:
 
 
 def _tokens(search: Search, matrix: np.ndarray) -> list[int]:
-    return [one.token for one in search(matrix).emissions]
+    return [one.token for one in search([matrix]).emissions]
 
 
 def _error_rates(decode: Callable[[np.ndarray], list[int]], tokens: list[str], log_probs: Mapping[str, np.ndarray],

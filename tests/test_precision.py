@@ -98,11 +98,11 @@ def test_parameters_keep_their_names_and_types():
 def test_float16_trains_as_float32_does():
     """On the CPU, which is slow at it: the whole network, from its convolutions to CTC."""
     import mindspore as ms
-    from mindspore import nn
+    from mindspore import amp, nn
 
     from steps.model.layers import CTCObjective, StockLayers
     from steps.model.network import DFCNN
-    from steps.model.parallel import AccumulatedStep, loss_scaler, with_precision
+    from steps.model.parallel import AccumulatedStep, keep_with, with_precision
 
     ms.set_context(mode=ms.GRAPH_MODE)
     model = Model(blocks=[{"channels": 8, "layers": 1, "pool": 2}], dense=[16], output="factored")
@@ -111,7 +111,7 @@ def test_float16_trains_as_float32_does():
         ms.set_seed(1)
         network = with_precision(DFCNN(model, 5, ["<blk>", "ba1", "guo2", "ma4"], kernels), precision)
         optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
-        scaler = loss_scaler(optimizer) if precision == "amp" else None
+        scaler = keep_with(optimizer, amp.DynamicLossScaler(2.0**16, 2, 1000)) if precision == "amp" else None
         step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros=2, workers=1,
                                scaler=scaler)
         step.set_train(True)

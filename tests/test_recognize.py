@@ -28,12 +28,12 @@ from steps.config.load import load_resolved
 from steps.deploy.formats import FORMATS, Heard
 from steps.deploy.model import Calibration, OnnxModel, calibration_error, fit, load_model, out_of_fold, reliability
 from steps.deploy.onnx_model import read_network
-from steps.deploy.recognizer import Phrase, Recognizer, _frames, segments, windows
+from steps.deploy.recognizer import Phrase, Recognizer, segments, windows
 from steps.deploy.sound import open_sound, piped_sound
 from steps.export import export
 from steps.feats.archive import load_cmvn, mean_std
 from steps.feats.audio import read_audio
-from steps.feats.compute import compute_feats
+from steps.feats.compute import compute_feats, stream_feats
 from steps.model.acoustic import AcousticModel
 from steps.model.checkpoints import named_parameters, save_weights
 from steps.search.alignment import Timed
@@ -96,7 +96,7 @@ def test_windows_equal_the_whole_bit_by_bit(model, frames, window_s):
 
 def test_no_frame_at_all(model):
     with pytest.raises(UserError, match="shorter than a frame of 25 ms"):
-        list(windows(model, _frames([np.empty(0, np.float32)], model.features), 1.0))
+        list(windows(model, stream_feats([np.empty(0, np.float32)], model.features), 1.0))
 
 
 @settings(deadline=None)

@@ -28,26 +28,41 @@ MOST_CONTEXT = 10**6
 NOT_MEASURED = 0.5  # the middle: where in a syllable its spike lies, as long as dev has not told
 
 
-class OnnxModel:
-    """An exported directory at work. Does not need MindSpore.
+class Model:
+    """A trained network at work.
 
     Attributes:
         tokens: the tokens, <blk> first.
         features: what the front end must compute.
-        frame_shift_s: seconds per output frame.
+        facts: all of export.json, or the experiment's name and the next three.
         subsampling_factor: input frames per output frame.
         left_context, right_context: input frames that output frame i sees before and after i × subsampling_factor.
-        facts: all of export.json.
+        frame_shift_s: seconds per output frame.
     """
+
+    def __init__(self, tokens: list[str], features: Features, facts: dict[str, Any]):
+        self.tokens, self.features, self.facts = tokens, features, facts
+        self.subsampling_factor, self.left_context, self.right_context = (facts[key] for key in CONTEXTS)
+        self.frame_shift_s = self.subsampling_factor * features.frame_shift_ms / 1000
+
+    def one(self, feats: np.ndarray) -> np.ndarray:
+        """Raw features float32 (frames, bins) → log-probabilities float32 (out_frames, tokens)."""
+        raise NotImplementedError
+
+    def log_probs(self, utts: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+        """As `steps.model.acoustic.AcousticModel.log_probs`, one by one."""
+        return ((utt, self.one(feats)) for utt, feats in utts)
+
+
+class OnnxModel(Model):
+    """An exported directory at work. Does not need MindSpore."""
 
     def __init__(self, folder: Path, facts: dict[str, Any] | None = None):
         import onnxruntime
 
-        self.facts = read_facts(folder) if facts is None else facts
-        self.tokens = read_tokens(folder / "tokens.txt")
         noted = read_json(folder / "features.json", f"; {EXPORT_AGAIN}", EXPORT_AGAIN)
-        self.features = check_known(noted, Features, folder / "features.json")[0]
-        _share(self)
+        super().__init__(read_tokens(folder / "tokens.txt"), check_known(noted, Features, folder / "features.json")[0],
+                         read_facts(folder) if facts is None else facts)
         model = folder / "model.onnx"
         try:
             self._session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
@@ -55,36 +70,24 @@ class OnnxModel:
             raise UserError(f"{model}: not readable as a network ({str(error)[:100]}); {EXPORT_AGAIN}") from None
 
     def one(self, feats: np.ndarray) -> np.ndarray:
-        """Raw features float32 (frames, bins) → log-probabilities float32 (out_frames, tokens)."""
         lens = np.array([len(feats)], np.int64)
         return self._session.run(["log_probs"], {"x": feats[None], "x_lens": lens})[0][0]
 
-    def log_probs(self, utts: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-        """As `steps.model.acoustic.AcousticModel.log_probs`, one by one."""
-        return ((utt, self.one(feats)) for utt, feats in utts)
 
-
-class MindSporeModel:
-    """A trained experiment that is not exported, as `OnnxModel`."""
+class MindSporeModel(Model):
+    """A trained experiment that is not exported."""
 
     def __init__(self, exp_dir: Path):
         from steps.model.acoustic import AcousticModel  # seconds
         from steps.model.network import contexts
 
         self._model = AcousticModel(exp_dir)
-        self.tokens = self._model.tokens
-        self.features = self._model.config.features
-        self.facts = {"experiment": self._model.config.name, **contexts(self._model.config.experiment.model)}
-        _share(self)
+        config = self._model.config
+        super().__init__(self._model.tokens, config.features,
+                         {"experiment": config.name, **contexts(config.experiment.model)})
 
     def one(self, feats: np.ndarray) -> np.ndarray:
         return next(self._model.log_probs([("", feats)]))[1]
-
-    def log_probs(self, utts: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-        return self._model.log_probs(utts)
-
-
-Model = OnnxModel | MindSporeModel
 
 
 def load_model(exp_dir: Path) -> Model:
@@ -116,12 +119,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {', '.join(lacking)}: not there, or not possible; {EXPORT_AGAIN}")
     check_sums(folder, EXPORT_AGAIN)
     return facts
-
-
-def _share(model: Model) -> None:
-    model.subsampling_factor = model.facts["subsampling_factor"]
-    model.left_context, model.right_context = model.facts["left_context"], model.facts["right_context"]
-    model.frame_shift_s = model.subsampling_factor * model.features.frame_shift_ms / 1000
 
 
 CLOSEST = 1e-6  # that a probability may come to 0 and 1

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from steps.common.errors import UserError
 from steps.config.load import load_resolved
-from steps.config.schema import Features, Pinyin
+from steps.config.schema import Pinyin
 from steps.deploy.model import NOT_MEASURED, Calibration, Model, load_model
 from steps.feats.compute import compute_feats, frame_length, frame_shift, num_frames, stream_feats
 from steps.search.alignment import Timed, timed, voice_of
@@ -76,7 +75,7 @@ class Recognizer:
         frame_shift_s = self.model.frame_shift_s
         for segment in segments(self._heard(blocks), self.model.subsampling_factor, round(PAUSE_S / frame_shift_s),
                                 round(LONGEST_S / frame_shift_s)):
-            best = self._search(segment.log_probs)
+            best = self._search([segment.log_probs])
             if best.emissions:
                 syllables = self._timed(segment, best.emissions)
                 end = syllables[-1].begin + syllables[-1].duration
@@ -85,7 +84,7 @@ class Recognizer:
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[str]:
         """The syllables of the best path, each as soon as the network emits it; "" if a pause has begun."""
         parts = recent(self.model, blocks) if by_utterance(self.model) else windows(
-            self.model, _frames(blocks, self.model.features), STREAM_S)
+            self.model, stream_feats(blocks, self.model.features), STREAM_S)
         pause = round(PAUSE_S / self.model.frame_shift_s)
         last, quiet = BLANK, pause
         for _, log_probs in parts:
@@ -110,7 +109,7 @@ class Recognizer:
     def _heard(self, blocks: Iterable[np.ndarray]) -> Iterator[Part]:
         if by_utterance(self.model):
             return chunks(self.model, blocks)
-        return windows(self.model, _frames(blocks, self.model.features), WINDOW_S)
+        return windows(self.model, stream_feats(blocks, self.model.features), WINDOW_S)
 
     def _timed(self, segment: Segment, found: list[Emission]) -> list[Timed]:
         config, factor = self.model.features, self.model.subsampling_factor
@@ -121,16 +120,6 @@ class Recognizer:
         begin = segment.first * self.model.frame_shift_s
         return [one._replace(begin=begin + one.begin, confidence=self._calibration(one.confidence))
                 for one in timed(found, voice, self.model.tokens, self._place, factor, config.frame_shift_ms)]
-
-
-def _frames(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
-    """As `stream_feats`. Raises UserError if there is no frame at all."""
-    count = 0
-    for part in stream_feats(blocks, config):
-        count += len(part)
-        yield part
-    if not count:
-        raise UserError(f"shorter than a frame of {config.frame_length_ms:g} ms")
 
 
 def by_utterance(model: Model) -> bool:

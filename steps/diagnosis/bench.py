@@ -7,7 +7,6 @@ back to their start for each check. The precision is float32.
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 import mindspore as ms
@@ -86,6 +85,7 @@ class Bench:
 
     Attributes:
         network: with the weights that training begins with, and what has run since `reset`.
+        trained: the checkpoint that training has left, of this network: its file's name; None if there is none.
         batches: the data of short trainings, not augmented.
 
     Raises UserError if no utterance's labels fit.
@@ -109,6 +109,7 @@ class Bench:
         self._gradient_norms = GradientNorms(self._step.objective, self.network.trainable_params())
         self._inference = Inference(self.network)
         self._start = {name: value.asnumpy().copy() for name, value in self._step.parameters_and_names()}
+        self.trained = self._read_trained()
 
     @property
     def batch(self) -> Batch:
@@ -158,16 +159,15 @@ class Bench:
 
     def log_probs(self, feats: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
         """What the trained network says of at most `most` utterances, as far as they fit the bench's shape."""
-        length = self.batch.feats.shape[1]
+        size, length = self.batch.feats.shape[:2]
         utts = [utt for utt, matrix in feats.items() if len(matrix) <= length][:most] or list(feats)[:most]
-        self._load_trained()
+        self.load()
         heard = {}
-        for begin in range(0, len(utts), BATCH):
-            group = utts[begin:begin + BATCH]
-            cut = [feats[utt][:length] for utt in group]
-            rows = self.inference(Batch(stack(cut, length, len(self.batch.feats)), None, None, None))
-            heard |= {utt: row[:out_frames(self._model, len(matrix))] for utt, matrix, row in
-                      zip(group, cut, rows, strict=False)}
+        for begin in range(0, len(utts), size):
+            cut = {utt: feats[utt][:length] for utt in utts[begin:begin + size]}
+            rows = self.inference(Batch(stack(list(cut.values()), length, size), None, None, None))
+            heard |= {utt: row[:out_frames(self._model, len(matrix))]
+                      for (utt, matrix), row in zip(cut.items(), rows, strict=False)}
         self.reset()
         return heard
 
@@ -202,36 +202,29 @@ class Bench:
             ms.set_context(mode=ms.GRAPH_MODE)
         return seen
 
-    @cached_property
-    def trained(self) -> str | None:
-        """The checkpoint that training has left, of this network: its file's name. None if there is none."""
-        try:
-            return self._load_trained()
-        except UserError:
-            return None
-        finally:
-            self.reset()
-
     def load(self) -> None:
         """Load the trained weights if there are any, or set the weights back to the start."""
         self.reset()
-        if self.trained:
-            self._load_trained()
+        for name, value in named_parameters(self.network).items():
+            if self.trained:
+                value.set_data(Tensor(self._trained_weights[name]))
 
-    def _load_trained(self) -> str | None:
+    def _read_trained(self) -> str | None:
         folder = self.context.exp_dir
         checkpoints = Checkpoints(folder / "checkpoints")
-        latest = checkpoints.latest()
-        if (folder / "final.ckpt").exists():
-            path = folder / "final.ckpt"
-        elif latest:
+        path, latest = folder / "final.ckpt", checkpoints.latest()
+        if not path.exists():
+            if latest is None:
+                return None
             path = checkpoints.weights_of(latest)
-        else:
+        try:
+            facts = load_weights(path, named_parameters(self.network))
+        except UserError:
             return None
-        facts = load_weights(path, named_parameters(self.network))
-        if facts.get("tokens_sha256", tokens_hash(self._tokens)) != tokens_hash(self._tokens):
-            raise UserError(f"{path}: its tokens are others")
-        return path.name
+        self._trained_weights = {name: value.asnumpy().copy() for name, value in named_parameters(self.network).items()}
+        self.reset()
+        same = facts.get("tokens_sha256", tokens_hash(self._tokens)) == tokens_hash(self._tokens)
+        return path.name if same else None
 
     def utterances(self, part: str) -> list[Utterance]:
         """The utterances of a set, in order, with frames enough for their labels; the network must know all labels."""

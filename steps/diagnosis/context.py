@@ -140,23 +140,15 @@ def spread_sample(names: list[str], most: int) -> list[str]:
 
 COLOURS = ("#9ecae1", "#4292c6", "#0b5cad", "#f59f00", "#c62828", "#8e24aa", "#2e7d32")
 COLUMNS = 4
-
-
 KEPT = 5000  # values of a batch
 
 
 class Activations(NamedTuple):
-    """Behind one ReLU.
+    """Behind one ReLU."""
 
-    Attributes:
-        values: float32 (some,), evenly taken from all values.
-        alive: bool (channels,): whether a channel was above 0 anywhere.
-        finite: whether all values were.
-    """
-
-    values: np.ndarray
-    alive: np.ndarray
-    finite: bool
+    values: np.ndarray  # float32 (some,), evenly taken from all values
+    alive: np.ndarray  # bool (channels,): whether a channel was above 0 anywhere
+    finite: bool  # whether all values were
 
     def joined(self, other: "Activations") -> "Activations":
         return Activations(np.concatenate([self.values, other.values]), self.alive | other.alive,

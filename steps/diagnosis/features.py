@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+import kaldi_native_fbank as knf
 import numpy as np
+from scipy.stats import median_abs_deviation
 
 from steps.common.errors import UserError
 from steps.config.schema import Features
@@ -106,7 +108,7 @@ def judge_scale(feats: Feats) -> Finding:
 def _odd_levels(feats: Feats, evidence: list[str]) -> Finding:
     levels = {utt: float(matrix.mean()) for utt, matrix in feats.items()}
     middle = np.median(list(levels.values()))
-    spread = 1.4826 * np.median(np.abs(np.array(list(levels.values())) - middle))
+    spread = median_abs_deviation(list(levels.values()), scale="normal")
     odd = [utt for utt, level in levels.items() if not abs(level - middle) < max(2.0, HEADROOM * spread)]
     evidence.append(f"levels of utterances: median {middle:.2f}, deviation {spread:.2f} (robust)")
     if not odd:
@@ -168,8 +170,8 @@ def floor_at(level: float, config: Features) -> float:
 def upper_frequency(bin_: int, config: Features) -> float:
     """The frequency (Hz) at which the mel filter of a bin ends."""
     high = config.high_freq + (config.sample_rate / 2 if config.high_freq <= 0 else 0)
-    low, high = (1127 * np.log1p(frequency / 700) for frequency in (config.low_freq, high))
-    return float(700 * np.expm1((low + (high - low) * (bin_ + 2) / (config.num_bins + 1)) / 1127))
+    low, high = map(knf.MelBanks.mel_scale, (config.low_freq, high))
+    return knf.MelBanks.inverse_mel_scale(low + (high - low) * (bin_ + 2) / (config.num_bins + 1))
 
 
 LISTENED = 60  # recordings

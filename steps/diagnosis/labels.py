@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 
 from steps.config.schema import Model
@@ -52,8 +53,7 @@ def judge_ids(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], toke
         return Finding("ids", "error", f"{len(empty)} utterances of train have no syllable", [few(empty)], again)
     outside = _outside(dev, known)
     share = outside.total() / max(1, sum(map(len, dev.values())))
-    severity = graded(share, RARE, MANY)
-    different = len(set().union(*train.values()))
+    severity, different = graded(share, RARE, MANY), len(set().union(*train.values()))
     return Finding("ids", severity, f"all {different} syllables of train have ids; {percent(share)} of dev's syllables "
                    "are not tokens, and cannot be recognised", [_commonest(outside)] if outside else [],
                    "" if severity == "ok" else "set `tokens: all`, so that every syllable of Mandarin is a token, with "
@@ -204,11 +204,8 @@ def judge_set_tokens(train: Mapping[str, list[str]], dev: Mapping[str, list[str]
 def divergence(one: list[list[str]], other: list[list[str]]) -> float:
     """Jensen and Shannon's divergence of two lists of syllable sequences, in bits: 0 to 1."""
     counts = [Counter(syllable for line in lines for syllable in line) for lines in (one, other)]
-    names = sorted(set(counts[0]) | set(counts[1]))
-    p, q = (np.array([count[name] for name in names]) / max(1, count.total()) for count in counts)
-    middle = (p + q) / 2
-    entropy = [-np.sum(x[x > 0] * np.log2(x[x > 0])) for x in (middle, p, q)]
-    return float(entropy[0] - (entropy[1] + entropy[2]) / 2)
+    names = counts[0] | counts[1]
+    return float(jensenshannon(*([count[name] for name in names] for count in counts), base=2) ** 2)
 
 
 def check_overlap(context: Context) -> Finding:

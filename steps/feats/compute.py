@@ -135,7 +135,7 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
 
     `samples` are float32 (samples,), or blocks of such. With `level_db` they are first scaled to that level, for which
     they are held in memory. Frame t begins t × frame_shift_ms after the first sample (`num_frames` says more). Raises
-    UserError if there is none, and if a feature is NaN or infinite.
+    UserError as `stream_feats` does.
     """
     if config.level_db is not None:
         whole = samples if isinstance(samples, np.ndarray) else np.concatenate([*samples, np.zeros(0, np.float32)])
@@ -145,15 +145,11 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
     else:
         blocks = samples
     feats, done = np.empty((0, config.num_bins), np.float32), 0
-    for part in PARTS[config.type](blocks, config):
-        if not np.isfinite(part).all():
-            raise UserError("its features are NaN or infinite; the samples are too large")
+    for part in stream_feats(blocks, config):
         if done + len(part) > len(feats):  # grown in place: of hours, a second copy would take gigabytes
             feats.resize((done + len(part) + done // 8, config.num_bins), refcheck=False)
         feats[done:done + len(part)] = part
         done += len(part)
-    if not done:
-        raise UserError(f"the audio is shorter than a frame of {config.frame_length_ms:g} ms")
     feats.resize((done, config.num_bins), refcheck=False)
     return feats
 
@@ -161,9 +157,17 @@ def compute_feats(samples: np.ndarray | Iterable[np.ndarray], config: Features) 
 def stream_feats(blocks: Iterable[np.ndarray], config: Features) -> Iterator[np.ndarray]:
     """Features of audio that comes in blocks, as `compute_feats` takes them: float32 (frames, num_bins) each.
 
-    Together they are what `compute_feats` makes of the whole, bit by bit, if there is no `level_db`.
+    Together they are what `compute_feats` makes of the whole, bit by bit, if there is no `level_db`. Raises UserError
+    if there is no frame, and if a feature is NaN or infinite.
     """
-    return PARTS[config.type](blocks, config)
+    empty = True
+    for part in PARTS[config.type](blocks, config):
+        if not np.isfinite(part).all():
+            raise UserError("its features are NaN or infinite; the samples are too large")
+        empty = False
+        yield part
+    if empty:
+        raise UserError(f"the audio is shorter than a frame of {config.frame_length_ms:g} ms")
 
 
 def check_config(config: Features, where: str) -> None:
@@ -234,7 +238,7 @@ def extract_set(data_dir: Path, out_dir: Path, config: Features, jobs: int | Non
 def _extract_all(wavs: list[tuple[str, str]], seconds: dict[str, float], config: Features, jobs: int | None,
                  copy: Copy) -> Iterator[Extracted]:
     """Features of all utterances, in order."""
-    extract = functools.partial(extract_chunk, config=config, copy=copy)
+    extract = functools.partial(_extract_chunk, config=config, copy=copy)
     for alone, group in itertools.groupby(wavs, lambda pair: seconds.get(pair[0], 0.0) > LONG_S):
         some = list(group)
         size = 1 if alone else CHUNK
@@ -242,26 +246,22 @@ def _extract_all(wavs: list[tuple[str, str]], seconds: dict[str, float], config:
         yield from itertools.chain.from_iterable(map(extract, chunks) if alone else ordered_map(extract, chunks, jobs))
 
 
-def extract_chunk(wavs: list[tuple[str, str]], config: Features, copy: Copy) -> list[Extracted]:
-    """Features of some (utt, path) pairs. Raises UserError for the first bad one unless config.skip_bad."""
+def _extract_chunk(wavs: list[tuple[str, str]], config: Features, copy: Copy) -> list[Extracted]:
     return [_extract(utt, path, config, copy) for utt, path in wavs]
 
 
 def _extract(utt: str, path: str, config: Features, copy: Copy) -> Extracted:
     try:
         audio = stream_audio(path, config.sample_rate)
-        try:
-            if copy == AS_RECORDED:
-                feats = compute_feats(audio.blocks, config)
-            else:
-                samples = np.concatenate(list(audio.blocks))
-                feats = compute_feats(perturb(samples, config.sample_rate, copy, utt), config)
-        except UserError as error:
-            raise UserError(str(error) if path in str(error) else f"{path}: {error}") from None
+        samples = audio.blocks
+        if copy != AS_RECORDED:
+            samples = perturb(np.concatenate(list(samples)), config.sample_rate, copy, utt)
+        feats = compute_feats(samples, config)
     except UserError as error:
+        wrong = str(error) if path in str(error) else f"{path}: {error}"
         if config.skip_bad:
-            return Extracted(utt, None, str(error))
-        raise UserError(f"utterance {utt}: {error}; mend or remove it, or leave such files out "
+            return Extracted(utt, None, wrong)
+        raise UserError(f"utterance {utt}: {wrong}; mend or remove it, or leave such files out "
                         "by `skip_bad: true` in conf/features") from None
     doubt = audio.check.doubt or (INVERTED if audio.inverted else audio.doubt or "")
     return Extracted(utt, feats, "", audio.file_rate, audio.file_channels, doubt)

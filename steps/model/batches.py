@@ -5,6 +5,7 @@ its own length alone, so its result does not depend on the other utterances of i
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,8 +36,7 @@ def choose_buckets(lengths: np.ndarray, count: int) -> list[int]:
             total = cost[used - 1, :end] + rounded[end - 1] * (before[end] - before[:end])
             origin[used, end] = np.argmin(total)
             cost[used, end] = total[origin[used, end]]
-    chosen = []
-    end = len(rounded)
+    chosen, end = [], len(rounded)
     for used in range(count, 0, -1):
         chosen.append(int(rounded[end - 1]))
         end = origin[used, end]
@@ -45,9 +45,8 @@ def choose_buckets(lengths: np.ndarray, count: int) -> list[int]:
 
 def padded_length(frames: int, buckets: list[int]) -> int:
     """The length that an utterance of `frames` is padded to: its bucket's, or one of a coarse grid beyond them."""
-    for bucket in buckets:
-        if frames <= bucket:
-            return bucket
+    if frames <= buckets[-1]:
+        return next(bucket for bucket in buckets if frames <= bucket)
     longest = float(buckets[-1])
     while longest < frames:
         longest *= BEYOND
@@ -95,8 +94,7 @@ def read_buckets(exp_dir: Path) -> list[int]:
         buckets = json.loads(utf8_text(path, if_not_utf8="; train again"))
     except (ValueError, RecursionError):
         buckets = None
-    whole = isinstance(buckets, list) and all(type(one) is int and 0 < one < LONGEST for one in buckets)
-    if not whole or not buckets:
+    if not (isinstance(buckets, list) and buckets and all(type(one) is int and 0 < one < LONGEST for one in buckets)):
         raise UserError(f"{path}: not the lengths of a training's batches; train again")
     return buckets
 
@@ -226,9 +224,9 @@ def balanced(utts: list[str], speakers: Mapping[str, str], frames: Mapping[str, 
     A speaker's share of the epoch's frames is in proportion to its share of all, to the power of 1 - `balance`. The
     epoch is as long as all `utts` together.
     """
-    by_speaker: dict[str, list[str]] = {}
+    by_speaker = defaultdict(list)
     for utt in utts:
-        by_speaker.setdefault(speakers[utt], []).append(utt)
+        by_speaker[speakers[utt]].append(utt)
     has = {speaker: sum(frames[utt] for utt in own) for speaker, own in by_speaker.items()}
     scale = sum(has.values()) / sum(count ** (1 - balance) for count in has.values())
     return [(own, max(1, round(len(own) * scale * has[speaker] ** -balance))) for speaker, own in by_speaker.items()]
@@ -263,15 +261,16 @@ def inference_batches(utts: Iterable[tuple[str, np.ndarray]], lengths: list[int]
         behind: the frames of padding that each utterance has at least. If the network sees no further, the
             padded length never changes a result.
     """
-    waiting: dict[int, list[tuple[str, np.ndarray]]] = {}
+    waiting: defaultdict[int, list[tuple[str, np.ndarray]]] = defaultdict(list)  # by padded length
+
+    def batch(length: int) -> tuple[list[str], list[np.ndarray], int, int]:
+        names, feats = zip(*waiting.pop(length), strict=True)
+        return list(names), list(feats), length, batch_size(length, most_utts, most_frames)
+
     for utt, feats in utts:
         length = padded_length(len(feats) + behind, lengths)
-        size = batch_size(length, most_utts, most_frames)
-        group = waiting.setdefault(length, [])
-        group.append((utt, feats))
-        if len(group) == size:
-            yield [name for name, _ in group], [matrix for _, matrix in group], length, size
-            del waiting[length]
-    for length, group in waiting.items():
-        size = batch_size(length, most_utts, most_frames)
-        yield [name for name, _ in group], [matrix for _, matrix in group], length, size
+        waiting[length].append((utt, feats))
+        if len(waiting[length]) == batch_size(length, most_utts, most_frames):
+            yield batch(length)
+    for length in list(waiting):
+        yield batch(length)

@@ -132,9 +132,12 @@ def kernels_for(experiment: Experiment) -> tuple[str, str]:
     asked = experiment.train.kernels
     if asked == "stock":
         return "stock", "train.kernels says so"
-    obstacle = _obstacle(experiment)
-    if obstacle is None:
+    if experiment.device != "CPU":
+        obstacle = f"device: {experiment.device} has operators of its own"
+    elif available():
         return "onednn", "built, and fit for this network"
+    else:
+        obstacle = reason()
     if asked == "onednn":
         raise UserError(f"train.kernels: onednn: {obstacle}")
     return "stock", obstacle
@@ -149,12 +152,6 @@ def describe_kernels(experiment: Experiment) -> str:
 def layer_maker(experiment: Experiment):
     """The factory of the layers of the experiment's network: StockLayers or OnednnLayers."""
     return StockLayers() if kernels_for(experiment)[0] == "stock" else OnednnLayers()
-
-
-def _obstacle(experiment: Experiment) -> str | None:
-    if experiment.device != "CPU":
-        return f"device: {experiment.device} has operators of its own"
-    return None if available() else reason()
 
 
 class CTCObjective(nn.Cell):

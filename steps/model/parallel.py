@@ -135,11 +135,6 @@ def with_precision(network: DFCNN, precision: str) -> nn.Cell:
     return network
 
 
-def loss_scaler(optimizer: nn.Optimizer) -> amp.DynamicLossScaler:
-    """A dynamic loss scale, kept with the optimizer's state."""
-    return keep_with(optimizer, amp.DynamicLossScaler(FIRST_SCALE, FACTOR, WINDOW))
-
-
 def keep_with(optimizer: nn.Optimizer, scaler: amp.DynamicLossScaler) -> amp.DynamicLossScaler:
     """Make the state of `scaler` a part of the optimizer's, so that a resumed training goes on with it."""
     optimizer.insert_param_to_cell("scaler_value", scaler.scale_value)
@@ -184,12 +179,12 @@ class UnscaledUpdate(nn.Cell):
 
 def make_step(objective: nn.Cell, optimizer: nn.Optimizer, clip: nn.Cell, train: Train, workers: Workers) -> nn.Cell:
     """The cell that updates the weights by this worker's share of a batch, and returns loss and gradient norm."""
+    scaler = None
     if train.precision == "amp":
-        scaler = loss_scaler(optimizer)
-        return AccumulatedStep(objective, optimizer, clip, train.accum_grad, workers.count, scaler)
-    if train.accum_grad == 1 and workers.count == 1:
+        scaler = keep_with(optimizer, amp.DynamicLossScaler(FIRST_SCALE, FACTOR, WINDOW))
+    elif train.accum_grad == workers.count == 1:
         return TrainStep(objective, optimizer, clip)
-    return AccumulatedStep(objective, optimizer, clip, train.accum_grad, workers.count)
+    return AccumulatedStep(objective, optimizer, clip, train.accum_grad, workers.count, scaler)
 
 
 class AccumulatedStep(nn.Cell):

@@ -18,7 +18,7 @@ from steps.config.schema import Features
 from steps.corpus.table import read_numbers
 from steps.feats.archive import FeatureReader
 from steps.search.alignment import Voice, ctm_lines, set_times, timed_words, voice_of
-from steps.search.ctc import Acoustic, Emission, align, greedy, greedy_in_parts, without_sure_blanks
+from steps.search.ctc import Acoustic, align, greedy_in_parts, without_sure_blanks
 from steps.search.graph import GRAPH_AGAIN, LM, Best, Graph, GraphSearch
 from steps.search.prefix import SyllableLm, prefix_search
 from steps.text.syllables import tokens_hash
@@ -30,11 +30,11 @@ TUNE_AGAIN = "run ./path.sh doit tune:{}"
 TUNING = Path("decode/tuning.json")  # in an experiment's directory
 WEIGHTS = {"prefix": ("weight", "insertion"), "wfst": ("scale", "blank_penalty")}  # that dev chooses
 LONG_S = 60.0  # of an utterance, from which on the network runs in windows: an hour would take gigabytes
-Search = Callable[[np.ndarray], Best]
+Search = Callable[[Iterable[np.ndarray]], Best]  # of an utterance's log-probabilities, float (frames, tokens), in parts
 
 
 def make_search(folder: Path, method: str, tokens: list[str], weights: Mapping[str, float]) -> Search:
-    """A search from log-probabilities, float (frames, tokens), to syllables and, by wfst, words.
+    """A search from log-probabilities to syllables and, by wfst, words. Greedy holds one part in memory at a time.
 
     Args:
         folder: what `steps.make_graph` wrote; greedy needs none.
@@ -44,23 +44,21 @@ def make_search(folder: Path, method: str, tokens: list[str], weights: Mapping[s
         return best_path
     _check_tokens(folder, tokens)
     if method == "wfst":
-        return GraphSearch(Graph.read(folder), tokens, **weights)
+        graph_search = GraphSearch(Graph.read(folder), tokens, **weights)
+        return lambda parts: graph_search(np.concatenate(list(parts)))
     lm = SyllableLm(folder / "syllables.arpa", tokens, weights["weight"], weights["insertion"])
-    return lambda log_probs: Best(_timed(log_probs, list(prefix_search(
-        log_probs[without_sure_blanks(log_probs)], lm)[0].tokens)), [])
+
+    def search(parts: Iterable[np.ndarray]) -> Best:
+        log_probs = np.concatenate(list(parts))
+        likeliest = prefix_search(log_probs[without_sure_blanks(log_probs)], lm)[0].tokens
+        return Best(align(log_probs, list(likeliest)) or [] if likeliest else [], [])
+
+    return search
 
 
-def best_path(log_probs: np.ndarray) -> Best:
-    """The search of greedy decoding over log-probabilities, float (frames, tokens)."""
-    return Best(greedy(log_probs), [])
-
-
-def search_parts(search: Search, parts: Iterable[np.ndarray]) -> Best:
-    """The result of a search over log-probabilities in parts, float (frames, tokens) each. Greedy decoding holds one
-    part in memory at a time."""
-    if search is best_path:
-        return Best(greedy_in_parts(parts), [])
-    return search(np.concatenate(list(parts)))
+def best_path(parts: Iterable[np.ndarray]) -> Best:
+    """The search of greedy decoding."""
+    return Best(greedy_in_parts(parts), [])
 
 
 def _check_tokens(folder: Path, tokens: list[str]) -> None:
@@ -70,10 +68,6 @@ def _check_tokens(folder: Path, tokens: list[str]) -> None:
     made_for = read_json(path, "", GRAPH_AGAIN).get("tokens_sha256") if path.exists() else None
     if made_for not in (None, tokens_hash(tokens)):
         raise UserError(f"{path}: made for a network with other tokens than tokens.txt has; {GRAPH_AGAIN}")
-
-
-def _timed(log_probs: np.ndarray, tokens: list[int]) -> list[Emission]:
-    return (align(log_probs, tokens) or []) if tokens else []
 
 
 def chosen_weights(exp_dir: Path, method: str, part: str = "") -> dict[str, float]:
@@ -158,7 +152,7 @@ def decode_set(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray
     found = {}
     for utt, parts in track(heard(), len(feats), what):
         before, parts = time.perf_counter(), Clocked(checked(utt, parts))
-        found[utt] = search_parts(search, parts)
+        found[utt] = search(parts)
         searching += time.perf_counter() - before - parts.seconds
     if len(found) != len(feats):
         raise RuntimeError(f"{what}: {len(feats)} utterances went into the network, {len(found)} came out")

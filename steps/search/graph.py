@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -80,8 +81,12 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     ids = {token: number for number, token in enumerate(tokens) if number != BLANK}
     kept = [(one.word, syllables, cost) for one in lexicon for syllables, cost in one.readings.items()
             if all(syllable in ids for syllable in syllables)]
-    _tell_left_out([one.word for one in lexicon], {word for word, _, _ in kept}, folder)
-    words = [*FIRST, *sorted({word for word, _, _ in kept}), *LAST]
+    known = {word for word, _, _ in kept}
+    left_out = [one.word for one in lexicon if one.word not in known]
+    if left_out:
+        print(f"{folder}: {len(left_out)} of {len(lexicon)} words are left out, such as {left_out[0]}: each of their "
+              "readings has a syllable that is not among the network's tokens", file=sys.stderr)
+    words = [*FIRST, *sorted(known), *LAST]
     write_lines(folder / "words.txt", (f"{word} {number}" for number, word in enumerate(words)))
     write_lines(folder / "lexicon.txt", (" ".join([word, *syllables]) for word, syllables, _ in kept))
     labels = {word: number for number, word in enumerate(words)}
@@ -98,13 +103,6 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     with atomic_path(folder / "graph.fst") as path:
         graph.write(str(path))
     write_sums(folder, GRAPH_FILES)
-
-
-def _tell_left_out(words: Sequence[str], kept: set[str], folder: Path) -> None:
-    left_out = [word for word in words if word not in kept]
-    if left_out:
-        print(f"{folder}: {len(left_out)} of {len(words)} words are left out, such as {left_out[0]}: each of their "
-              "readings has a syllable that is not among the network's tokens", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -137,19 +135,16 @@ def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping
     """L, sorted by output labels, and the labels of its disambiguation symbols (as Kaldi's add_lex_disambig.pl)."""
     begins = {syllables[:end] for _, syllables, _ in entries for end in range(1, len(syllables))}
     alone = {(syllable,) for syllable in ids if unknown}  # of unknown words, which are the last homophone each
-    number_of: dict[Syllables, int] = {}
+    number_of: Counter[Syllables] = Counter()
     first = len(ids) + 3  # label of #0 after the blank's and all tokens', which start from 1; those of #1, #2 … follow
     arcs = [f"0 0 {first} {words['#0']}"]
-    state, most = 0, 0
+    state = 0
     spellings = [*entries, *((UNK, syllables, -UNKNOWN - math.log(len(ids))) for syllables in sorted(alone))]
-    homophones: dict[Syllables, int] = {}
-    for _, syllables, _ in spellings:
-        homophones[syllables] = homophones.get(syllables, 0) + 1
+    homophones = Counter(syllables for _, syllables, _ in spellings)
     for word, syllables, log_prob in spellings:
         chain = [ids[syllable] + 1 for syllable in syllables]
         if homophones[syllables] > 1 or syllables in begins:
-            number_of[syllables] = number_of.get(syllables, 0) + 1
-            most = max(most, number_of[syllables])
+            number_of[syllables] += 1
             chain.append(first + number_of[syllables])
         before = 0
         for at, label in enumerate(chain):
@@ -159,7 +154,7 @@ def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping
             before = after
     fst = _compile(arcs)
     kaldifst.arcsort(fst, "olabel")
-    return fst, list(range(first, first + most + 1))
+    return fst, list(range(first, first + max(number_of.values(), default=0) + 1))
 
 
 def _ctc_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:

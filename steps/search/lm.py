@@ -21,6 +21,7 @@ from steps.search.ngram import (
     Fit,
     Level,
     NGram,
+    add_up,
     best_weights,
     cut,
     fit,
@@ -187,14 +188,14 @@ def adjusted_counts(sentences: Iterable[Sequence[str]], words: list[str], order:
     of different words that stand before them. Unknown words count as <unk>.
     """
     windows = windows_of(sentences, words, order)
-    windows, counts = _add_up(windows, np.ones(len(windows), np.int64))
+    windows, counts = add_up(windows, np.ones(len(windows), np.int64))
     found = []
     for n in range(order, 0, -1):
         whole = windows[:, 0] >= 0
         found.append((windows[whole], counts[whole]))
         shorter = windows[:, 1:]
         # An n-gram that begins with <s> stands after -1 alone: its occurrences are kept.
-        windows, counts = _add_up(shorter, np.where(whole, 1, counts)) if n > 1 else (shorter, counts)
+        windows, counts = add_up(shorter, np.where(whole, 1, counts)) if n > 1 else (shorter, counts)
     return found[::-1]
 
 
@@ -244,16 +245,6 @@ def _discounts(adjusted: np.ndarray) -> np.ndarray:
     if any(not 0 <= value <= number for number, value in enumerate(found, 1)):
         return np.array([0, *FALLBACK])
     return np.array([0, *found])
-
-
-def _add_up(windows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Different windows, sorted, with the sums of their counts."""
-    if len(windows) == 0:
-        return windows, counts
-    order = np.lexsort(windows.T[::-1])
-    windows, counts = windows[order], counts[order]
-    begins = np.flatnonzero(np.concatenate([[True], (windows[1:] != windows[:-1]).any(axis=1)]))
-    return windows[begins], np.add.reduceat(counts, begins)
 
 
 def without_unknown(model: NGram) -> NGram:

@@ -219,8 +219,17 @@ def windows_in(model: NGram, n: int) -> np.ndarray:
 
 def distinct(windows: np.ndarray) -> np.ndarray:
     """The different rows of int64 (number, n), sorted: as numpy's unique, which is slow with whole rows."""
-    windows = windows[np.lexsort(windows.T[::-1])]
-    return windows[np.concatenate([[True], (windows[1:] != windows[:-1]).any(axis=1)])] if len(windows) else windows
+    return add_up(windows, np.zeros(len(windows), np.int64))[0]
+
+
+def add_up(windows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different windows, sorted, with the sums of their counts."""
+    if len(windows) == 0:
+        return windows, counts
+    order = np.lexsort(windows.T[::-1])
+    windows, counts = windows[order], counts[order]
+    begins = np.flatnonzero(np.concatenate([[True], (windows[1:] != windows[:-1]).any(axis=1)]))
+    return windows[begins], np.add.reduceat(counts, begins)
 
 
 def _find(level: Level, history: np.ndarray, word: np.ndarray, size: int) -> np.ndarray:

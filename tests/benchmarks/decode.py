@@ -46,7 +46,7 @@ def main() -> None:
     for method in METHODS:
         search = make_search(exp_dir / "graph", method, model.tokens, chosen_weights(exp_dir, method))
         begin = time.process_time()
-        hyps = {utt: [model.tokens[one.token] for one in search(matrix).emissions] for utt, matrix in output.items()}
+        hyps = {utt: [model.tokens[one.token] for one in search([matrix]).emissions] for utt, matrix in output.items()}
         spent = (time.process_time() - begin) / seconds
         rate = syllable_error_rate({utt: refs[utt] for utt in hyps}, hyps)
         print(f"{method:16} {100 * rate:6.2f} % {spent:.5f} s a second")
