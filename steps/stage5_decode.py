@@ -49,7 +49,7 @@ def decode(args: argparse.Namespace, config: Resolved) -> None:
     model = AcousticModel(args.exp_dir)
     checkpoint_hash = sha256(args.exp_dir / "final.ckpt")  # of what was read, whatever happens to it meanwhile
     if on_cluster() and not args.words:
-        decoded = decode_in_parts(args.exp_dir, feature_dir, args.method, args.set)
+        decoded = decode_in_parts(AcousticModel, args.exp_dir, feature_dir, args.method, args.set)
     else:
         search = asked_search(args, config, model.tokens, weights)
         decoded = decode_set(model, config.features, feats, search, f"decoding {args.set}")

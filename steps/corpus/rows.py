@@ -81,8 +81,7 @@ def read_rows(path: Path, delimiter: str | None = None, encoding: str | None = N
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[Row]:
-    """The rows of a table that has the columns `names`. Raises UserError as `read_rows` does, and if one is missing.
-    """
+    """The rows of a table that has the columns `names`. Raises UserError as `read_rows` does, and if one is missing."""
     header, rows = read_rows(path)
     missing = [name for name in names if name not in header]
     if missing:

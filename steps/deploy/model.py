@@ -60,9 +60,10 @@ class OnnxModel(Model):
     def __init__(self, folder: Path, facts: dict[str, Any] | None = None):
         import onnxruntime
 
+        facts = read_facts(folder) if facts is None else facts
         noted = read_json(folder / "features.json", f"; {EXPORT_AGAIN}", EXPORT_AGAIN)
-        super().__init__(read_tokens(folder / "tokens.txt"), check_known(noted, Features, folder / "features.json")[0],
-                         read_facts(folder) if facts is None else facts)
+        features, _ = check_known(noted, Features, folder / "features.json")
+        super().__init__(read_tokens(folder / "tokens.txt"), features, facts)
         model = folder / "model.onnx"
         try:
             self._session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])

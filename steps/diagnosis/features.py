@@ -33,8 +33,7 @@ def judge_finite(feats: Iterable[tuple[str, np.ndarray]]) -> Finding:
 
 def judge_constant(feats: Feats) -> Finding:
     """Features change over time, in every bin. Bins that never change in any utterance, and utterances that never
-    change in any bin.
-    """
+    change in any bin."""
     deviations = {utt: np.nanstd(matrix, axis=0) for utt, matrix in feats.items()}
     everything = np.concatenate(list(feats.values()))
     bins = np.flatnonzero(np.nanstd(everything, axis=0) < STILL)
@@ -52,8 +51,7 @@ def judge_constant(feats: Feats) -> Finding:
 
 def judge_silent(feats: Feats, config: Features) -> Finding:
     """There is sound in every recording. Utterances whose loudest frames are hardly above digital silence, and frames
-    that are digital silence.
-    """
+    that are digital silence."""
     floor = feature_floor(config)
     loudest = {utt: np.quantile(np.nan_to_num(matrix.mean(axis=1), nan=floor), 0.95) for utt, matrix in feats.items()}
     silent = [utt for utt, level in loudest.items() if level < floor + ABOVE_FLOOR]
@@ -77,8 +75,7 @@ def feature_floor(config: Features) -> float:
 
 def judge_clipped(feats: Feats) -> Finding:
     """Features are not cut off at a highest value. The share of values that equal their utterance's highest one: of
-    continuous values, one an utterance does.
-    """
+    continuous values, one an utterance does."""
     shares = {utt: float(np.mean(matrix >= np.nanmax(matrix))) for utt, matrix in feats.items()}
     clipped = [utt for utt, share in shares.items() if share > 0.002 and share * feats[utt].size > 3
                and np.nanstd(feats[utt]) > STILL]
@@ -93,8 +90,7 @@ def judge_clipped(feats: Feats) -> Finding:
 
 def judge_scale(feats: Feats) -> Finding:
     """Normalised features have mean 0 and deviation 1 in every bin; no utterance stands far off. `feats` are
-    normalised.
-    """
+    normalised."""
     everything = np.concatenate(list(feats.values())).astype(np.float64)
     mean, std = np.nanmean(everything, axis=0), np.nanstd(everything, axis=0)
     evidence = [f"normalised bins have means from {mean.min():.2f} to {mean.max():.2f} and deviations from "

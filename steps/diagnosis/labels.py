@@ -70,8 +70,7 @@ def _commonest(counts: Counter) -> str:
 
 def judge_lengths(frames: Mapping[str, int], labels: Mapping[str, list], model: Model) -> Finding:
     """CTC has a path: no utterance has more labels than the network leaves frames. `frames` of the features and
-    `labels` (ids or syllables) by utterance.
-    """
+    `labels` (ids or syllables) by utterance."""
     utts = [utt for utt in labels if utt in frames]
     have = np.array([out_frames(model, frames[utt]) for utt in utts])
     need = np.array([frames_needed(labels[utt]) for utt in utts])
@@ -99,8 +98,7 @@ CHANCE = 3.0  # standard deviations of a correlation that is none
 
 def judge_match(frames: Mapping[str, int], labels: Mapping[str, list]) -> Finding:
     """Audio and text are of the same utterances: who says more syllables needs more time. `frames` of the features and
-    `labels` (ids or syllables) by utterance.
-    """
+    `labels` (ids or syllables) by utterance."""
     utts = [utt for utt in labels if utt in frames]
     lengths, counts = np.array([frames[utt] for utt in utts]), np.array([len(labels[utt]) for utt in utts])
     if len(utts) < FEWEST or not np.ptp(counts) or not np.ptp(lengths):
@@ -155,8 +153,7 @@ def _quantiles(values: np.ndarray) -> str:
 
 def judge_set_levels(train: Feats, dev: Feats) -> Finding:
     """Features of dev, normalised as train's, have train's level and spectrum. Both normalised by train's statistics.
-    Differences are in standard deviations of train.
-    """
+    Differences are in standard deviations of train."""
     spectra = [np.stack([matrix.mean(axis=0) for matrix in feats.values()]) for feats in (train, dev)]
     tilt = np.median(spectra[1], axis=0) - np.median(spectra[0], axis=0)
     level = float(np.median(spectra[1].mean(axis=1)) - np.median(spectra[0].mean(axis=1)))
@@ -175,8 +172,7 @@ def judge_set_levels(train: Feats, dev: Feats) -> Finding:
 
 def judge_set_tokens(train: Mapping[str, list[str]], dev: Mapping[str, list[str]]) -> Finding:
     """Syllables are as frequent in dev as in train. Jensen and Shannon's divergence, against that of random splits of
-    the same utterances.
-    """
+    the same utterances."""
     utts = [*train.values(), *dev.values()]
     found = divergence(utts[:len(train)], utts[len(train):])
     rng = np.random.default_rng(0)

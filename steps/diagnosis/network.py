@@ -151,8 +151,7 @@ CLOSE = 2e-3  # relative; float32 on a device is within 1e-4
 
 def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
     """The network ends with logits, and its inference with log-probabilities that sum to 1. (batch, frames, tokens)
-    both: what the network gives, and what decoding gets.
-    """
+    both: what the network gives, and what decoding gets."""
     sums = np.exp(log_probs.astype(np.float64)).sum(axis=-1)
     off = float(np.abs(sums - 1).max())
     evidence = [f"each frame's probabilities sum to 1 within {off:.1e}",
@@ -174,8 +173,7 @@ def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
 
 def judge_loss(value: float, logits: np.ndarray, batch: Batch) -> Finding:
     """The loss that training minimises is CTC's. `value` is the compiled loss of `batch`, in nats per label; `logits`
-    (batch, frames, tokens) the network's.
-    """
+    (batch, frames, tokens) the network's."""
     expected = _normalised(logits, batch)
     evidence = [f"compiled {value:.4f}, in float64 {expected:.4f} nats per label"]
     if abs(value - expected) <= CLOSE * max(1.0, abs(expected)):

@@ -229,8 +229,7 @@ WHITE = 3.0  # standard deviations above the mean; as many below are black
 
 class Summary(ms.Callback):
     """Writes loss, gradient norm and learning rate every few steps, dev's results after each epoch, and first of all
-    some examples as the network sees them. Must come behind the callbacks that keep `step_log` and the history.
-    """
+    some examples as the network sees them. Must come behind the callbacks that keep `step_log` and the history."""
 
     def __init__(self, training: Training, step_log: StepLog):
         super().__init__()

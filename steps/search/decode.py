@@ -180,32 +180,33 @@ def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, config: Feat
 PART = 256  # utterances: some seconds of work
 
 
-def decode_in_parts(exp_dir: Path, feature_dir: Path, method: str, part: str) -> Decoded:
+def decode_in_parts(load: Callable[[Path], Acoustic], exp_dir: Path, feature_dir: Path, method: str, part: str
+                    ) -> Decoded:
     """What `decode_set` makes of the features in `feature_dir`, those of the set `part`, with the parts' seconds added
-    up.
+    up. `load` gives the model of an experiment's directory.
 
     An utterance's result does not depend on the others of its batch (`steps.model.batches`), so not on the parts.
     """
     frames = read_numbers(feature_dir / "utt2num_frames")
     utts = sorted(frames, key=lambda utt: -frames[utt])  # alike lengths share batches, and the longest come first
     parts = [utts[begin:begin + PART] for begin in range(0, len(utts), PART)]
-    results = ordered_map(functools.partial(_decode_part, exp_dir, feature_dir / "feats.scp", method, part), parts)
-    done = list(track(results, len(parts), f"decoding {part}, in parts"))
+    decode = functools.partial(_decode_part, load, exp_dir, feature_dir / "feats.scp", method, part)
+    done = list(track(ordered_map(decode, parts), len(parts), f"decoding {part}, in parts"))
     found = {utt: best for one in done for utt, best in one.found.items()}
     voices = {utt: voice for one in done for utt, voice in one.voices.items()}
     return Decoded(dict(sorted(found.items())), voices, sum(one.frames for one in done),
                    sum(one.seconds for one in done), sum(one.search_seconds for one in done))
 
 
-def _decode_part(exp_dir: Path, scp: Path, method: str, part: str, utts: list[str]) -> Decoded:
-    model, feats, search = _at_work(exp_dir, scp, method, part)
+def _decode_part(load: Callable[[Path], Acoustic], exp_dir: Path, scp: Path, method: str, part: str,
+                 utts: list[str]) -> Decoded:
+    model, feats, search = _at_work(load, exp_dir, scp, method, part)
     return decode_set(model, load_resolved(exp_dir).features, {utt: feats[utt] for utt in utts}, search, "decoding")
 
 
 @functools.cache  # for all parts that a process gets
-def _at_work(exp_dir: Path, scp: Path, method: str, part: str) -> tuple[Acoustic, FeatureReader, Search]:
-    from steps.model.acoustic import AcousticModel  # MindSpore takes seconds to import
-
-    model = AcousticModel(exp_dir)
+def _at_work(load: Callable[[Path], Acoustic], exp_dir: Path, scp: Path, method: str, part: str
+             ) -> tuple[Acoustic, FeatureReader, Search]:
+    model = load(exp_dir)
     search = make_search(exp_dir / "graph", method, model.tokens, chosen_weights(exp_dir, method, part))
     return model, FeatureReader(scp), search

@@ -1,6 +1,5 @@
 """Language models for decoding, from word lists and text: over words for graphs, over syllables for the prefix beam;
-and their estimation by interpolated modified Kneser-Ney, and their pruning.
-"""
+and their estimation by interpolated modified Kneser-Ney, and their pruning."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
