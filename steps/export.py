@@ -50,11 +50,9 @@ def export(exp_dir: Path) -> Path:
     from steps.deploy.demo import has_demo, write_demo
     from steps.deploy.model import OnnxModel, measure, table_lines
     from steps.deploy.onnx_model import onnx_model, read_network, write_mindir  # MindSpore takes seconds to import
-    from steps.model.checkpoints import named_parameters
 
     network = read_network(exp_dir, config, tokens)
-    weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
-    model = onnx_model(config, tokens, weights, mean, std)
+    model = onnx_model(config, tokens, network, mean, std)
     with folder_beside(exp_dir) as beside:
         (beside / "model.onnx").write_bytes(model.SerializeToString())
         write_mindir(beside / "model.mindir", network, config, mean, std)

@@ -17,7 +17,6 @@ from steps.deploy.onnx_model import onnx_model
 from steps.deploy.pronounce_page import pitch
 from steps.deploy.pronunciation import without_pauses
 from steps.feats.compute import compute_feats
-from steps.model.checkpoints import named_parameters
 from steps.model.network import out_frames
 from steps.search.alignment import boundaries, voice_of
 from steps.search.ctc import align, edits, greedy
@@ -149,9 +148,8 @@ def small_page(path, kind, features=FBANK, std=3):
     """The demo of a network with random weights. Returns its config and its ONNX model."""
     config = experiment(KINDS[kind]).model_copy(update={"features": features})
     network = random_network(config, TOKENS, features.num_bins)
-    weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
     statistics = np.linspace(7, 9, features.num_bins, dtype=np.float32), np.full(features.num_bins, std, np.float32)
-    model = onnx_model(config, TOKENS, weights, *statistics)
+    model = onnx_model(config, TOKENS, network, *statistics)
     write_demo(path, model, config, TOKENS, statistics, {"spike_place": 0.4})
     return config, model
 

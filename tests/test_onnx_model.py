@@ -49,8 +49,7 @@ def random_network(config: Resolved, tokens: list[str], bins: int) -> DFCNN:
 
 
 def exported(config, tokens, network, mean, std) -> onnxruntime.InferenceSession:
-    weights = {name: parameter.asnumpy() for name, parameter in named_parameters(network).items()}
-    model = onnx_model(config, tokens, weights, mean, std)
+    model = onnx_model(config, tokens, network, mean, std)
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 

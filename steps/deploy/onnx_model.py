@@ -8,7 +8,7 @@ MINDIR is made of MindSpore's own operators.
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import mindspore as ms
@@ -18,14 +18,23 @@ from mindspore import nn, ops
 from onnx import TensorProto, helper, numpy_helper
 
 from steps.config.load import Resolved
-from steps.config.schema import Block, Model
+from steps.config.schema import Model
 from steps.feats.compute import noise_energy
 from steps.model.batches import ROUND
 from steps.model.checkpoints import load_weights, named_parameters
-from steps.model.layers import Inference, StockLayers
-from steps.model.network import DFCNN, convolutions, out_sizes, right_reach, syllable_parts, time_reduction
+from steps.model.layers import Inference, NormReLU, StockLayers
+from steps.model.network import (
+    DFCNN,
+    ConvBlock,
+    FactoredOutput,
+    ResidualUnit,
+    convolutions,
+    out_sizes,
+    right_reach,
+    syllable_parts,
+    time_reduction,
+)
 
-EPSILON = 1e-5  # of MindSpore's batch norm
 OPSET, IR_VERSION = 13, 8  # old enough for every ONNX Runtime that is in use
 
 
@@ -55,100 +64,76 @@ class Graph:
         return name
 
 
-class Layers:
-    """The layers of `steps.model.network`, by the places of its cells: `weights` are its parameters by name."""
-
-    def __init__(self, graph: Graph, model: Model, weights: Mapping[str, np.ndarray]):
-        self._graph = graph
-        self._model = model
-        self._weights = weights
-
-    def stack(self, x: str) -> str:
-        """The convolutions: (batch, 1, frames, bins) → (batch, channels, out_frames, out_bins)."""
-        model, cell = self._model, 0
-        for number, block in enumerate(model.blocks):
-            if block.residual:
-                shapes = convolutions(block)
-                for (stride, kernel1), (_, kernel2) in zip(shapes[::2], shapes[1::2], strict=True):
-                    x = self._unit(x, f"stack.{cell}", stride, kernel1, kernel2)
-                    cell += 1
-                if number + 1 == len(model.blocks) or not model.blocks[number + 1].residual:
-                    x = self._graph.add("Relu", self._norm(x, f"stack.{cell}"))
-                    cell += 1
-            else:
-                x = self._block(x, f"stack.{cell}.cells_", block)
-                cell += 1
-            if block.pool != (1, 1):
-                x = self._graph.add("MaxPool", x, kernel_shape=list(block.pool), strides=list(block.pool))
-                cell += 1
-        return self._norm(x, f"stack.{cell}") if model.final_norm else x
-
-    def dense(self, x: str) -> str:
-        """The dense layers: (batch, out_frames, width) → the last one's."""
-        for number in range(len(self._model.dense)):
-            x = self._graph.add("Relu", self._affine(x, self._weights[f"dense.{number}.weight"],
-                                                     self._weights[f"dense.{number}.bias"]))
-        return x
-
-    def output(self, x: str, tokens: list[str]) -> str:
-        """Logits: (batch, out_frames, width) → (batch, out_frames, tokens)."""
-        weight, bias = self._weights["output.weight"], self._weights["output.bias"]
-        if self._model.output == "factored":
-            parts = syllable_parts(tokens)
-            weight, bias = weight[parts].sum(axis=0), bias[parts].sum(axis=0)
-        return self._affine(x, weight, bias)
-
-    def _unit(self, x: str, prefix: str, stride: tuple[int, int], kernel1: tuple[int, int],
-              kernel2: tuple[int, int]) -> str:
-        y = self._graph.add("Relu", self._norm(x, f"{prefix}.norm1"))
-        if f"{prefix}.shortcut.weight" in self._weights:
-            x = self._conv(y, f"{prefix}.shortcut", stride, (1, 1))
-        y = self._graph.add("Relu", self._conv(y, f"{prefix}.conv1", stride, kernel1, f"{prefix}.norm2"))
-        return self._graph.add("Add", x, self._conv(y, f"{prefix}.conv2", (1, 1), kernel2))
-
-    def _block(self, x: str, prefix: str, block: Block) -> str:
-        for number, (stride, kernel) in enumerate(convolutions(block)):
-            x = self._conv(x, f"{prefix}.{2 * number}", stride, kernel, f"{prefix}.{2 * number + 1}")
-            x = self._graph.add("Relu", x)
-        return x
-
-    def _conv(self, x: str, prefix: str, stride: tuple[int, int], kernel: tuple[int, int], norm: str = "") -> str:
-        """A convolution, the batch norm after it made part of its weights."""
-        weight = self._weights[f"{prefix}.weight"]
-        bias = np.zeros(len(weight), np.float32)
-        if norm:
-            gamma, beta, mean, variance = (array.astype(np.float64) for array in self._of_norm(norm))
-            scale = gamma / np.sqrt(variance + EPSILON)
-            weight, bias = weight * scale[:, None, None, None], beta - mean * scale
-        pads = 2 * [size // 2 for size in kernel]  # before and after
-        return self._graph.add("Conv", x, weight.astype(np.float32), bias.astype(np.float32),
-                               kernel_shape=list(kernel), strides=list(stride), pads=pads)
-
-    def _norm(self, x: str, prefix: str) -> str:
-        """A batch norm that has no convolution before it."""
-        return self._graph.add("BatchNormalization", x, *self._of_norm(prefix), epsilon=EPSILON)
-
-    def _of_norm(self, prefix: str) -> list[np.ndarray]:
-        return [self._weights[f"{prefix}.{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")]
-
-    def _affine(self, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
-        return self._graph.add("Add", self._graph.add("MatMul", x, weight.T), bias)
+def _cells(graph: Graph, x: str, cells: Iterable[nn.Cell]) -> str:
+    """Cells of `DFCNN.stack`, one after the other: (batch, channels, frames, bins) → the same axes."""
+    for cell in cells:
+        if isinstance(cell, ConvBlock):
+            layers = list(cell.cells_.cells())
+            for conv, norm in zip(layers[::2], layers[1::2], strict=True):
+                x = graph.add("Relu", _conv(graph, x, conv, norm))
+        elif isinstance(cell, ResidualUnit):
+            y = graph.add("Relu", _norm(graph, x, cell.norm1))
+            if cell.projects:
+                x = _conv(graph, y, cell.shortcut)
+            y = graph.add("Relu", _conv(graph, y, cell.conv1, cell.norm2))
+            x = graph.add("Add", x, _conv(graph, y, cell.conv2))
+        elif isinstance(cell, nn.MaxPool2d):
+            x = graph.add("MaxPool", x, kernel_shape=list(cell.kernel_size), strides=list(cell.kernel_size))
+        else:
+            x = _norm(graph, x, cell)
+            x = graph.add("Relu", x) if isinstance(cell, NormReLU) else x
+    return x
 
 
-def onnx_model(config: Resolved, tokens: list[str], weights: Mapping[str, np.ndarray], mean: np.ndarray,
-               std: np.ndarray) -> onnx.ModelProto:
+def _conv(graph: Graph, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> str:
+    """A convolution, the batch norm after it made part of its weights."""
+    weight = conv.weight.asnumpy()
+    bias = np.zeros(len(weight), np.float32)
+    if norm:
+        gamma, beta, mean, variance = (array.astype(np.float64) for array in _arrays(norm))
+        scale = gamma / np.sqrt(variance + norm.eps)
+        weight, bias = weight * scale[:, None, None, None], beta - mean * scale
+    pads = 2 * [size // 2 for size in conv.kernel_size]  # before and after
+    return graph.add("Conv", x, weight.astype(np.float32), bias.astype(np.float32),
+                     kernel_shape=list(conv.kernel_size), strides=list(conv.stride), pads=pads)
+
+
+def _norm(graph: Graph, x: str, norm: nn.BatchNorm2d) -> str:
+    """A batch norm that has no convolution before it."""
+    return graph.add("BatchNormalization", x, *_arrays(norm), epsilon=norm.eps)
+
+
+def _arrays(norm: nn.BatchNorm2d) -> list[np.ndarray]:
+    return [one.asnumpy() for one in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)]
+
+
+def _dense(graph: Graph, x: str, network: DFCNN, tokens: list[str]) -> str:
+    """The dense layers and the output: (batch, out_frames, width) → logits (batch, out_frames, tokens)."""
+    def affine(x: str, weight: np.ndarray, bias: np.ndarray) -> str:
+        return graph.add("Add", graph.add("MatMul", x, weight.T), bias)
+
+    for cell in network.dense.cells():
+        x = graph.add("Relu", affine(x, cell.weight.asnumpy(), cell.bias.asnumpy()))
+    weight, bias = network.output.weight.asnumpy(), network.output.bias.asnumpy()
+    if isinstance(network.output, FactoredOutput):
+        parts = syllable_parts(tokens)
+        weight, bias = weight[parts].sum(axis=0), bias[parts].sum(axis=0)
+    return affine(x, weight, bias)
+
+
+def onnx_model(config: Resolved, tokens: list[str], network: DFCNN, mean: np.ndarray, std: np.ndarray
+               ) -> onnx.ModelProto:
     """The model of an experiment.
 
     Args:
-        weights: the network's parameters by name, as `steps.model.checkpoints.named_parameters` has them.
+        network: of MindSpore's own operators, as `read_network` gives it.
         mean, std: of each bin in training, float32 (bins,).
     """
     model, bins, graph = config.experiment.model, config.features.num_bins, Graph()
-    layers = Layers(graph, model, weights)
-    x = layers.stack(graph.add("Unsqueeze", _input(graph, config, mean, std), [1]))
+    x = _cells(graph, graph.add("Unsqueeze", _input(graph, config, mean, std), [1]), network.stack.cells())
     width = model.blocks[-1].channels * out_sizes(model, 1 << 20, bins)[1]
     x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 2, 3, 1]), [0, 0, width])
-    x = graph.add("LogSoftmax", layers.output(layers.dense(x), tokens), axis=-1)
+    x = graph.add("LogSoftmax", _dense(graph, x, network, tokens), axis=-1)
     lens = "x_lens"
     for added, divisor in length_steps(model):  # `steps.model.network.out_frames` of it
         lens = graph.add("Div", graph.add("Add", lens, added), divisor)
