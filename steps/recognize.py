@@ -95,7 +95,7 @@ def check_beside(paths: list[Path], kind: str, overwrite: bool) -> None:
 
 def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -> None:
     """Recognize a recording and write what was heard. Raises UserError if it is not readable."""
-    from steps.deploy.formats import FORMATS, Heard
+    from steps.deploy.formats import FORMATS, Transcript
     from steps.text.syllables import accented
 
     sound, samples, rate = open_sound(recognizer, path, args), 0, recognizer.model.features.sample_rate
@@ -112,7 +112,7 @@ def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -
     if args.accents:
         phrases = [phrase._replace(syllables=[one._replace(syllable=accented(one.syllable))
                                               for one in phrase.syllables]) for phrase in phrases]
-    heard = Heard(str(path), samples / rate, phrases)
+    heard = Transcript(str(path), samples / rate, phrases)
     written = FORMATS[args.format](heard)
     if args.beside:
         with atomic_open(beside(path, args.format)) as file:

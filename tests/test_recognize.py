@@ -25,7 +25,7 @@ from steps import recognize
 from steps.common.errors import UserError
 from steps.common.files import write_json
 from steps.config.load import load_resolved
-from steps.deploy.formats import FORMATS, Heard
+from steps.deploy.formats import FORMATS, Transcript
 from steps.deploy.model import Calibration, OnnxModel, calibration_error, fit, load_model, out_of_fold, reliability
 from steps.deploy.onnx_model import read_network
 from steps.deploy.recognizer import Phrase, Recognizer, segments, windows
@@ -201,7 +201,7 @@ def test_no_model(tmp_path):
 
 PHRASES = [Phrase(0.5, 1.1, [Timed(0.5, 0.25, "ni3", 0.9), Timed(0.75, 0.35, "hao3", 0.8)]),
            Phrase(3661.5, 3662.0004, [Timed(3661.5, 0.5004, "lv4", 0.7)])]
-HEARD = Heard("a b.wav", 3663.0, PHRASES)
+HEARD = Transcript("a b.wav", 3663.0, PHRASES)
 
 
 def test_formats():
@@ -219,7 +219,7 @@ def test_formats():
 def test_hanzi_where_there_are_words():
     phrase = Phrase(0.0, 4.4, [Timed(i * 0.2, 0.5 if i == 10 else 0.2, "ma1", 1.0) for i in range(21)],
                     (("一二三四五六七", 7), ("八九", 2), ("十一二", 3), ("三四五六七八九十一", 9)))
-    heard = Heard("a", 5.0, [phrase])
+    heard = Transcript("a", 5.0, [phrase])
     assert FORMATS["txt"](heard) == "一二三四五六七八九十一二三四五六七八九十一\n"
     assert json.loads(FORMATS["json"](heard))["phrases"][0]["words"][1] == {
         "word": "八九", "begin": 1.4, "end": 1.8, "confidence": 1.0}
@@ -250,7 +250,7 @@ def test_praats_tiers_fill_the_recording():
 
 def test_long_phrases_become_several_subtitles():
     syllables = [Timed(i * 0.2, 0.3 if i == 11 else 0.2, "ma1", 1.0) for i in range(40)]
-    lines = FORMATS["srt"](Heard("a", 9.0, [Phrase(0, 8.1, syllables)])).split("\n\n")[:-1]
+    lines = FORMATS["srt"](Transcript("a", 9.0, [Phrase(0, 8.1, syllables)])).split("\n\n")[:-1]
     counts = [len(line.split("\n")[2].split()) for line in lines]
     assert sum(counts) == 40 and max(counts) <= 18 and counts[0] == 12
 

@@ -320,6 +320,6 @@ def test_the_command_serves_on_loopback_until_it_is_stopped(tmp_path):
 
 
 def test_verbose_json_is_json(model):
-    heard = server.Heard("x", 1.0, [])
+    heard = server.Transcript("x", 1.0, [])
     assert json.loads(json.dumps(server.verbose_json(heard)))["words"] == []
     assert Path(serve.__file__).name == "serve.py"

@@ -95,7 +95,7 @@ def _with_third_tone(forms: tuple[str, ...], behind: str) -> tuple[str, ...]:
     return forms
 
 
-class Heard(NamedTuple):
+class Spoken(NamedTuple):
     """A syllable of the text, or one that was said beside it."""
 
     target: int | None  # its number in the text; None: inserted
@@ -193,13 +193,13 @@ def _changed(said: list[int], changes: list[_Change]) -> list[int]:
     return edited
 
 
-def match(said: list[int], reading: ReadingAloud, parts: TokenParts) -> list[Heard]:
+def match(said: list[int], reading: ReadingAloud, parts: TokenParts) -> list[Spoken]:
     """Which syllable of the text each one that was said stands for, by the least edit distance.
 
     Right forms cost nothing, others 1/2 and a third for each part that differs; what is left out or inserted costs 1.
     """
     pairs = cheapest_alignment(reading.targets, [parts.tokens[token] for token in said], _cost, 1.0)
-    return [Heard(row, BLANK if column is None else said[column]) for row, column in pairs]
+    return [Spoken(row, BLANK if column is None else said[column]) for row, column in pairs]
 
 
 def _cost(target: Target, syllable: str) -> float:
@@ -208,8 +208,8 @@ def _cost(target: Target, syllable: str) -> float:
     return 0.5 + sum(a != b for a, b in zip(split(target.syllable), split(syllable), strict=True)) / 3
 
 
-def judge(reading: ReadingAloud, heard: list[Heard], found: Edits,
-          parts: TokenParts) -> tuple[list[Heard], list[Verdict]]:
+def judge(reading: ReadingAloud, heard: list[Spoken], found: Edits,
+          parts: TokenParts) -> tuple[list[Spoken], list[Verdict]]:
     """The verdict on each syllable of the text; `found` are the edits of what was said (`listen`, `match`).
 
     Returns also `heard`, in which a syllable that is right is the likeliest of the forms that are.
@@ -258,7 +258,7 @@ def labels_of(reading: ReadingAloud, parts: TokenParts) -> list[int]:
     return [parts.ids[target.syllable] for target in reading.targets]
 
 
-def assess(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenParts) -> tuple[list[Heard], list[Verdict]]:
+def assess(log_probs: np.ndarray, reading: ReadingAloud, parts: TokenParts) -> tuple[list[Spoken], list[Verdict]]:
     """The spoken syllables of an utterance, and the verdict on each syllable of the text.
 
     Raises UserError as `labels_of`, and if the text does not fit into the recording.

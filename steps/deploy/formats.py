@@ -11,7 +11,7 @@ from steps.search.alignment import Timed, ctm_line, timed_words
 LINE_SYLLABLES = 18  # of a subtitle, at most
 
 
-class Heard(NamedTuple):
+class Transcript(NamedTuple):
     """A recording and what was recognised in it."""
 
     name: str  # its path as given
@@ -19,12 +19,12 @@ class Heard(NamedTuple):
     phrases: list[Phrase]
 
 
-def txt(heard: Heard) -> str:
+def txt(heard: Transcript) -> str:
     """A line a phrase."""
     return "".join(f"{phrase.text}\n" for phrase in heard.phrases)
 
 
-def one_json(heard: Heard) -> str:
+def one_json(heard: Transcript) -> str:
     """One line: the recording, its text, and each syllable, and word, with its times in seconds and its confidence."""
     return json.dumps({
         "file": heard.name,
@@ -45,28 +45,28 @@ def _timed(kind: str, found: list[Timed]) -> list[dict[str, str | float]]:
              "confidence": round(one.confidence, 4)} for one in found]
 
 
-def ctm(heard: Heard) -> str:
+def ctm(heard: Transcript) -> str:
     """NIST's: `file channel begin duration syllable confidence`; the file's name has no blanks."""
     name = "_".join(heard.name.split())
     return "".join(f"{ctm_line(name, one)}\n" for phrase in heard.phrases for one in phrase.syllables)
 
 
-def srt(heard: Heard) -> str:
+def srt(heard: Transcript) -> str:
     """SubRip subtitles."""
     return "".join(f"{number}\n{cue}" for number, cue in enumerate(_cues(heard, ","), 1))
 
 
-def vtt(heard: Heard) -> str:
+def vtt(heard: Transcript) -> str:
     """WebVTT subtitles."""
     return "".join(["WEBVTT\n\n", *_cues(heard, ".")])
 
 
-def _cues(heard: Heard, point: str) -> Iterator[str]:
+def _cues(heard: Transcript, point: str) -> Iterator[str]:
     return (f"{_clock(line.begin, point)} --> {_clock(line.end, point)}\n{line.text}\n\n"
             for line in _lines(heard.phrases))
 
 
-def textgrid(heard: Heard) -> str:
+def textgrid(heard: Transcript) -> str:
     """Praat's, with a tier of phrases, one of words if there are some, and one of syllables; each fills the whole
     recording, as Praat wants it."""
     tiers = {"phrases": [(phrase.begin, phrase.end, phrase.text) for phrase in heard.phrases]}
@@ -88,7 +88,7 @@ def textgrid(heard: Heard) -> str:
     return "\n".join(lines) + "\n"
 
 
-FORMATS: dict[str, Callable[[Heard], str]] = {"txt": txt, "json": one_json, "ctm": ctm, "srt": srt, "vtt": vtt,
+FORMATS: dict[str, Callable[[Transcript], str]] = {"txt": txt, "json": one_json, "ctm": ctm, "srt": srt, "vtt": vtt,
                                               "TextGrid": textgrid}
 
 

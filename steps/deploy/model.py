@@ -161,7 +161,7 @@ def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
     place = align_set(model, config, feats, pinyin, "aligning dev").place
     found = track(model.log_probs((utt, feats[utt]) for utt in feats), len(feats), "decoding dev")
     emissions = {utt: greedy(log_probs) for utt, log_probs in found}
-    probabilities, right = judge(emissions, pinyin, model.tokens)
+    probabilities, right = outcomes(emissions, pinyin, model.tokens)
     folded = out_of_fold(probabilities, right)
     pays = log_loss(folded, right) < log_loss(probabilities, right)
     raw, table = reliability(probabilities, right), reliability(folded if pays else probabilities, right)
@@ -176,8 +176,8 @@ def measure(model: Acoustic, config: Features, feats: Mapping[str, np.ndarray],
     }
 
 
-def judge(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence[str]],
-          tokens: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def outcomes(emissions: Mapping[str, list[Emission]], pinyin: Mapping[str, Sequence[str]],
+             tokens: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """The probabilities of all decoded syllables, float (syllables,), and whether each is right, bool (syllables,).
 
     A syllable is right if the alignment of least edits pairs it with its equal.

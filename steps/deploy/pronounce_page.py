@@ -10,7 +10,7 @@ import numpy as np
 import pyworld
 import soundfile
 
-from steps.deploy.assess import PARTS, Heard, part_score, wrong_parts
+from steps.deploy.assess import PARTS, Spoken, part_score, wrong_parts
 from steps.deploy.pronunciation import Assessment, Recorded, Span, scores
 from steps.report.page import environment
 from steps.text.syllables import accented, split
@@ -66,7 +66,7 @@ def _contours(hertz: np.ndarray, pixels: float) -> list[str]:
                      for at in stretch) for stretch in stretches if len(stretch) > 2]
 
 
-def _row(assessment: Assessment, one: Heard, span: Span | None, tokens: list[str], pixels: float) -> dict[str, Any]:
+def _row(assessment: Assessment, one: Spoken, span: Span | None, tokens: list[str], pixels: float) -> dict[str, Any]:
     """A syllable's row in the table, and its place in the picture, if it was said, at `pixels` a second."""
     place = span and {"begin": f"{span.begin:.3f}", "x": round(span.begin * pixels, 1),
                       "width": round((span.end - span.begin) * pixels, 1),

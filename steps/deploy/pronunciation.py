@@ -9,7 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
-from steps.deploy.assess import PARTS, Heard, ReadingAloud, Target, TokenParts, Verdict, assess, part_score, wrong_parts
+from steps.deploy.assess import (
+    PARTS,
+    ReadingAloud,
+    Spoken,
+    Target,
+    TokenParts,
+    Verdict,
+    assess,
+    part_score,
+    wrong_parts,
+)
 from steps.deploy.model import NOT_MEASURED, Model
 from steps.deploy.sound import open_sound
 from steps.feats.compute import compute_feats
@@ -34,7 +44,7 @@ class Assessment(NamedTuple):
     """An utterance, assessed."""
 
     reading: ReadingAloud
-    heard: list[Heard]
+    heard: list[Spoken]
     verdicts: list[Verdict]
     spans: list[Span | None]  # of `heard`; None if nothing was said
     duration: float  # seconds

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from steps.common.errors import UserError
 from steps.deploy.assess import reading_aloud
-from steps.deploy.formats import Heard, srt, txt, vtt
+from steps.deploy.formats import Transcript, srt, txt, vtt
 from steps.deploy.limits import Gate, Limits, Workers, error_json
 from steps.deploy.pronunciation import Judge, azure
 from steps.deploy.recognizer import Recognizer
@@ -67,7 +67,7 @@ class Service:
         self._limits = limits
         self._folder = folder
 
-    def transcribe(self, upload: UploadFile, check: Callable[[], None]) -> Heard:
+    def transcribe(self, upload: UploadFile, check: Callable[[], None]) -> Transcript:
         """The transcription of a sound. Raises HTTPException for sound that is unreadable or too long."""
         samples = self._samples(upload, check)
 
@@ -77,7 +77,7 @@ class Service:
                 yield samples[begin:begin + BLOCK]
 
         seconds = len(samples) / self.recognizer.model.features.sample_rate
-        return Heard("upload", seconds, list(self.recognizer.phrases(blocks())))
+        return Transcript("upload", seconds, list(self.recognizer.phrases(blocks())))
 
     def pronounce(self, upload: UploadFile, text: str, check: Callable[[], None]) -> dict[str, Any]:
         """How `text` was read. Raises HTTPException as `transcribe`, and UserError if the text does not fit."""
@@ -189,7 +189,7 @@ def _add_routes(app: FastAPI, exp_dir: Path) -> None:
         return JSONResponse(await service.workers.run(request, lambda check: service.pronounce(file, text, check)))
 
 
-def verbose_json(heard: Heard) -> dict[str, Any]:
+def verbose_json(heard: Transcript) -> dict[str, Any]:
     """OpenAI's verbose_json: a segment for each phrase, a word for each syllable, times in seconds."""
     return {
         "task": "transcribe",
@@ -206,5 +206,5 @@ def verbose_json(heard: Heard) -> dict[str, Any]:
     }
 
 
-def _text(heard: Heard) -> str:
+def _text(heard: Transcript) -> str:
     return " ".join(one.syllable for phrase in heard.phrases for one in phrase.syllables)
