@@ -76,7 +76,7 @@ def find_audio(folder: Path, suffix: str = ".wav") -> dict[str, str]:
 
 def walk(folder: Path) -> Iterator[str]:
     """Paths of all files below a folder, folders that are links gone into, each folder once. What macOS leaves beside
-    files (._a.wav) is none of them.
+    files (._a.wav) is left out.
 
     Raises UserError for a folder that cannot be read, and for a link that leads nowhere, unless it is hidden, as an
     editor's locks are.
@@ -102,7 +102,7 @@ def _unreadable(error: OSError) -> None:
 
 
 def beside_them(wavs: Iterable[str]) -> None:
-    """Say on stderr how many audio files lie in the same folders as `wavs`, and are none of them."""
+    """Say on stderr how many other audio files lie in the folders of `wavs`."""
     used = set(wavs)
     there = [os.path.join(folder, name) for folder in sorted({os.path.dirname(wav) for wav in used})
              if os.path.isdir(folder) for name in os.listdir(folder)
@@ -141,7 +141,7 @@ def load_module(name: str) -> ModuleType:
 
 
 def module_options(module: ModuleType, corpus: Corpus, name: str) -> Strict:
-    """The corpus' `options:`, checked against the module's own schema; if it has none, there may be none."""
+    """The corpus' `options:`, checked against the module's own schema; a module without a schema has no options."""
     return check(corpus.options, getattr(module, "Options", Strict), f"{CONF / 'corpora' / name}.yaml: options")
 
 
@@ -226,7 +226,7 @@ def _identity(wav: str) -> str | tuple[int, bytes]:
 
 
 def _size(wav: str) -> int:
-    """Bytes of a file; -1 if it is none, or cannot be looked at."""
+    """Bytes of a file; -1 for a folder or the like, and if it cannot be looked at."""
     with contextlib.suppress(OSError, ValueError):
         facts = os.stat(wav)
         return facts.st_size if stat.S_ISREG(facts.st_mode) else -1

@@ -280,7 +280,7 @@ def _frame(content: bytes, begin: int) -> Frame | None:
 
 
 def _tag(content: bytes, frame: Frame) -> int | None:
-    """The number of frames that the tag in a frame tells, 0 if it tells none; None if the frame is audio."""
+    """The number of frames that the tag in a frame names, 0 if it names no number; None if the frame is audio."""
     begin = frame.begin + frame.tag
     if content[begin : begin + 4] not in TAGS:
         return None

@@ -146,8 +146,8 @@ class TokenParts:
 def listen(log_probs: np.ndarray, labels: list[int]) -> tuple[list[int], Edits]:
     """The spoken token ids, as near to `labels` as the sound allows; and their edits.
 
-    From the text on, the edits of one syllable that make it likelier by DOUBT are made, until there is none. On hsk's
-    dev, of what is right 3 % are beaten by so much, of what is wrong 98 % (tests/benchmarks/pronunciation.py).
+    From the text on, the edits of one syllable that make it likelier by DOUBT are made, until no such edit is left. On
+    hsk's dev, of what is right 3 % are beaten by so much, of what is wrong 98 % (tests/benchmarks/pronunciation.py).
 
     Args:
         log_probs: float (frames, tokens), natural logarithms of probabilities, token 0 the blank.

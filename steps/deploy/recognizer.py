@@ -123,7 +123,7 @@ class Recognizer:
 
 
 def by_utterance(model: Model) -> bool:
-    """Whether the features are normalised by the level or the mean of all that is heard, so that windows are none."""
+    """Whether level or mean of the whole utterance normalise the features: then no window is like the whole."""
     return model.features.level_db is not None or model.features.cmn_frames > 0
 
 

@@ -93,7 +93,7 @@ def judge_lengths(frames: Mapping[str, int], labels: Mapping[str, list], model: 
 
 
 FEWEST = 50  # utterances of which a correlation tells something
-CHANCE = 3.0  # standard deviations of a correlation that is none
+CHANCE = 3.0  # standard deviations that the correlation of unrelated numbers may reach
 
 
 def judge_match(frames: Mapping[str, int], labels: Mapping[str, list]) -> Finding:

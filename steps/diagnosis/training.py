@@ -253,7 +253,7 @@ NORM_BATCH = range(8, 33)  # utterances
 
 
 def check_norm(bench: Bench) -> Finding:
-    """Batch norm's averages fit short and long utterances, each of which training batches with its like."""
+    """Batch norm's averages fit short and long utterances; in training a batch holds utterances of like length."""
     if bench.trained is None:
         return Finding("batch norm", "skipped", UNTRAINED)
     utts = sorted(bench.utterances("dev"), key=lambda utt: len(utt.feats))

@@ -34,7 +34,7 @@ class Audio(NamedTuple):
 
 
 class SampleCheck:
-    """Passes blocks of samples on, and tells after the last one what no speech is like."""
+    """Passes blocks of samples on. After the last one, `doubt` says whether they can be speech."""
 
     def __init__(self, blocks: Iterator[np.ndarray]):
         self._blocks, self._count, self._energy = blocks, 0, 0.0

@@ -50,7 +50,7 @@ def noise_energy(config: Features) -> float:
     """Energy that white noise of `floor_db` has in a bin of the FFT: the floor of all features.
 
     By default the noise is of one 16-bit step, which Kaldi's default dither leaves in digital silence; without it that
-    would be minus infinity. A higher floor fills the holes that mp3 and its like cut into a spectrogram. Nothing is
+    would be minus infinity. A higher floor fills the holes that mp3 and other coders cut into a spectrogram. Nothing is
     random here.
     """
     deviation = FULL_SCALE * 10 ** (config.floor_db / 20)

@@ -37,8 +37,8 @@ def write_arpa(path: Path, model: NGram) -> None:
 
 
 def read_arpa(path: Path) -> NGram:
-    """Read an ARPA file. Raises UserError, with the line, if it is none, if it is cut short, and if an n-gram is
-    there twice."""
+    """Read an ARPA file. Raises UserError, with the line, for another format, a file that is cut short, and an n-gram
+    that is there twice."""
     check_is_file(path)
     tables: list[dict[tuple[str, ...], tuple[float, float]]] = []  # by order: log10 of probability, of backoff weight
     sizes: list[int] = []  # as the head has them

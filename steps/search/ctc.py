@@ -291,7 +291,7 @@ def _where_it_matters(enter: np.ndarray, leave: np.ndarray, emitted: np.ndarray)
     left = highest[1:] + leave[1:]
     by_begin = entered + np.maximum.accumulate(left[::-1])[::-1]
     by_end = np.maximum.accumulate(entered) + left
-    best = by_end.max(initial=-np.inf)  # of a recording of a frame, there may be none
+    best = by_end.max(initial=-np.inf)  # a recording of one frame may have no run
     if best == -np.inf:
         return best, slice(0, 0)
     first = int(np.argmax(by_begin >= best - NEGLIGIBLE))

@@ -95,7 +95,7 @@ def build_graph(folder: Path, arpa: Path, lexicon: Sequence[Readings], tokens: l
     graph = kaldifst.compose(lexicon_fst, grammar)
     del lexicon_fst, grammar
     kaldifst.determinize_star(graph, use_log=True)
-    if ctc:  # else it takes longer than all the rest, for half of a small file
+    if ctc:  # without T the graph is small, and this takes longer than all the rest
         kaldifst.minimize_encoded(graph)
     kaldifst.arcsort(graph, "ilabel")
     topology = _ctc_fst(list(ids.values()), marks) if ctc else _plain_fst(list(ids.values()), marks)
@@ -160,7 +160,7 @@ def _lexicon_fst(entries: Sequence[tuple[str, Syllables, float]], words: Mapping
 def _ctc_fst(tokens: Sequence[int], marks: Sequence[int]) -> kaldifst.StdVectorFst:
     """T: state 0 after blanks, one state after each token. A token's repetition needs a blank between.
 
-    A string a state, for T has millions of arcs.
+    T has millions of arcs: one string holds all arcs of a state.
     """
     blank = BLANK + 1
     to_token = [f"{state} {token + 1} {token + 1}\n" for state, token in enumerate(tokens, 1)]

@@ -37,7 +37,7 @@ UNKNOWN = 1e-3  # share of words that a word list lacks
 SAMPLE = 1_000_000  # words that stand for a word list as text
 POWERS = {"words": 1.0, "words, flattened": 0.5}  # of their counts: running text, vocabulary drills
 NEGLIGIBLE = 0.01  # weight below which a source is left out
-SENTENCE = 12.0  # words of a sentence, if there is no text to tell
+SENTENCE = 12.0  # words of a sentence, if there is no text to count them in
 OWN_WEIGHTS = {"scale": 2.5, "blank_penalty": 2.0}  # of a list of the user; chosen on dev of hsk_spoken
 Sentences = Sequence[Sequence[str]]
 

@@ -28,7 +28,7 @@ OWN = 100.0  # words in a million of a user's word whose line gives no frequency
 RARE = 0.02  # part of a character's readings that each reading is at least
 BEFORE_THIRD = 0.2  # part of all words that stand before a third tone
 POLICIES = (Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early"),
-            Pinyin(sandhi="citation", neutral_tone="spoken", dictionary="corrected"))  # both are heard and written
+            Pinyin(sandhi="citation", neutral_tone="spoken", dictionary="corrected"))  # people speak and write both
 NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 Syllables = tuple[str, ...]
 
@@ -104,7 +104,7 @@ def read_own_words(path: Path) -> OwnWords:
     """Lines of a word in hanzi, its pinyin (else the dictionary's), and how often it occurs in a million words (else
     100): `微雨`, `行长 hang2 zhang3`, `行长 hang2 zhang3 250`. # begins a comment. Lines of one word add readings.
 
-    Raises UserError if it is missing or a line is none of these.
+    Raises UserError if it is missing, and for any other line.
     """
     counts: dict[str, int] = {}
     readings: defaultdict[str, set[Syllables]] = defaultdict(set)
