@@ -19,7 +19,7 @@ from steps.config.load import Resolved, dump
 from steps.corpus.table import read_numbers
 from steps.corpus.write import read_pinyin
 from steps.report.errors import TONES, Counts, confusion_kind, count, rate
-from steps.report.experiment import Mistakes, Results, Scored, advice, find_mistakes
+from steps.report.experiment import Results, Scored, advice, find_mistakes
 from steps.report.page import BLUE, FAINT, STYLE, Heard, Shown, percent, render, to_svg, tone_rate, translated
 from steps.report.scores import confusions
 
@@ -53,7 +53,7 @@ def _counts_and_seconds(config: Resolved, data_dir: Path) -> tuple[Counter, dict
     return Counter(one for syllables in training.values() for one in syllables), seconds
 
 
-def report_page(results: Results, heard: Heard | None, mistakes: Mistakes | None) -> str:
+def report_page(results: Results, heard: Heard | None, mistakes: Mapping[str, pd.DataFrame] | None) -> str:
     """The report's HTML. `heard` and `mistakes` are of the main set, where anything is scored."""
     config, env, main = results.config, results.env, results.main
     facts = [f"corpus {config.experiment.corpus}", f"features {config.experiment.features}",
@@ -127,12 +127,11 @@ def _badness(utt: str, counts: Counts) -> tuple:
     return (rate(counts.errors, length), length if counts.errors else -length, utt)
 
 
-def _mistake_tables(found: Mistakes) -> list[tuple[str, list[tuple]]]:
+def _mistake_tables(found: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[tuple]]]:
     """(what its groups have in common, rows) of each table of mistakes."""
-    tables = [("times in training", found.by_seen), ("place in the utterance", found.by_place),
-              ("speaking rate", found.by_tempo), *found.by_part.items()]
-    return [(kind, [(translated(group.name), percent(group.rate), group.errors, group.deletions, group.syllables)
-                    for group in groups]) for kind, groups in tables if groups]
+    return [(kind, [(translated(name), percent(errors / syllables), errors, deletions, syllables)
+                    for name, syllables, errors, deletions in groups.itertuples()])
+            for kind, groups in found.items() if len(groups)]
 
 
 def _speakers(main: Scored) -> list[tuple]:

@@ -109,7 +109,7 @@ def recognize(recognizer, path: Path, args: argparse.Namespace, several: bool) -
     phrases = list(named(path, recognizer.phrases(with_progress(blocks(), sound.seconds, rate, path))))
     if sound.check and sound.check.doubt:
         print(f"warning: {path}: {sound.check.doubt}", file=sys.stderr)
-    if args.accents:
+    if args.marks:
         phrases = [phrase._replace(syllables=[one._replace(syllable=accented(one.syllable))
                                               for one in phrase.syllables]) for phrase in phrases]
     heard = Transcript(str(path), samples / rate, phrases)
@@ -131,7 +131,7 @@ def stream(recognizer, path: Path, args: argparse.Namespace, several: bool) -> N
     at_begin = True
     for syllable in named(path, recognizer.stream(open_sound(recognizer, path, args).blocks)):
         if syllable:
-            shown = accented(syllable) if args.accents else syllable
+            shown = accented(syllable) if args.marks else syllable
             print(shown if at_begin else f" {shown}", end="", flush=True)
         elif not at_begin:
             print(flush=True)
@@ -183,7 +183,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--format", choices=FORMATS, default="txt", help="of the output (txt)")
     parser.add_argument("--beside", action="store_true", help="write FILE's result beside it, not to stdout")
     parser.add_argument("--overwrite", action="store_true", help="with --beside: also if there is a file")
-    parser.add_argument("--accents", action="store_true", help="nǐ hǎo in place of ni3 hao3")
+    parser.add_argument("--marks", "--accents", action="store_true", help="nǐ hǎo in place of ni3 hao3")
     parser.add_argument("--stream", action="store_true", help="print syllables while the sound comes in")
     parser.add_argument("--rate", type=int, default=16000, help="of PCM from standard input, in Hz")
     parser.add_argument("--channels", type=int, default=1, help="of PCM from standard input")

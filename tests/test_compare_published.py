@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from compared import make_run, noisy, some_references
+from compared import make_run, noisy, some_references, write_decoding
 from stub_project import ROOT, Project
 
 from steps import compare
@@ -98,6 +98,12 @@ def test_publishing_again_changes_nothing(publish):
     before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
     publish()
     assert before == [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
+
+
+def test_rows_are_of_greedy_decoding_alone(publish):
+    write_decoding(Path("exp/a"), "test", "prefix", REFS, noisy(REFS, 0.05, 1))
+    publish()
+    assert list(results()) == ["a", "b"] and results()["a"]["syllables"].startswith("27.")
 
 
 def test_a_row_stays_while_its_experiment_is_elsewhere(publish):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.report.errors import EPS, count, total
-from steps.report.experiment import SEEN, Group, advice, find_mistakes
+from steps.report.experiment import advice, find_mistakes
 from steps.report.page import chinese
 
 SYLLABLES = ["ma1", "ma3", "shi4", "zhang1", "yi1", "er4"]
@@ -18,32 +18,35 @@ PAIRS = st.lists(st.tuples(st.sampled_from([*SYLLABLES, EPS]), st.sampled_from([
 def test_groups_hold_every_reference_syllable_once(alignments):
     found = find_mistakes(alignments, Counter({"ma1": 3, "shi4": 500}), dict.fromkeys(alignments, 2.0))
     counts = total(count(pairs) for pairs in alignments.values())
-    assert found.all == Group("all", counts.ref_tokens, counts.substitutions + counts.deletions, counts.deletions)
-    for groups in (found.by_seen, found.by_place, found.by_tempo):
-        assert [sum(column) for column in zip(*(group[1:] for group in groups), strict=True)] == (
-            list(found.all[1:]) if groups else [])
-    for groups in found.by_part.values():
-        assert sum(group.syllables for group in groups) == counts.ref_tokens
-        assert counts.deletions <= sum(group.errors for group in groups) <= found.all.errors
+    whole = {"syllables": counts.ref_tokens, "errors": counts.substitutions + counts.deletions,
+             "deletions": counts.deletions}
+    for kind in ("times in training", "place in the utterance", "speaking rate"):
+        assert found[kind].sum().to_dict() == whole
+    for part in ("initial", "final", "tone"):
+        assert found[part]["syllables"].sum() == counts.ref_tokens
+        assert counts.deletions <= found[part]["errors"].sum() <= whole["errors"]
 
 
 def test_parts_places_tempos_and_times_in_training():
     alignments = {"slow": [("ma1", "ma3"), (EPS, "er4"), ("shi4", "si4"), ("zhang1", "zhang1")],
                   "fast": [("ma1", EPS), ("zhang1", "zhan1"), ("er4", "er4")]}
     found = find_mistakes(alignments, Counter({"ma1": 4, "shi4": 5}), {"slow": 3.0, "fast": 0.5})
-    assert {group.name: group.errors for group in found.by_part["initial"]} == {"m": 1, "sh": 1, "zh": 0, "–": 0}
-    assert {group.name: group.errors for group in found.by_part["tone"]} == {"1": 2, "4": 0}
-    assert [group[:3] for group in found.by_place] == [("first", 2, 2), ("second", 2, 2), ("last", 2, 0)]
-    assert [group[:3] for group in found.by_seen] == [("never", 3, 1), ("1 to 4", 2, 2), ("5 to 19", 1, 1)]
-    assert [(group.name, group.deletions) for group in found.by_tempo] == [("slowest quarter", 0),
-                                                                          ("fastest quarter", 1)]
+    assert found["initial"]["errors"].to_dict() == {"m": 1, "sh": 1, "zh": 0, "–": 0}
+    assert found["tone"]["errors"].to_dict() == {"1": 2, "4": 0}
+    assert rows(found["place in the utterance"]) == [("first", 2, 2, 1), ("second", 2, 2, 0), ("last", 2, 0, 0)]
+    assert rows(found["times in training"]) == [("never", 3, 1, 0), ("1 to 4", 2, 2, 1), ("5 to 19", 1, 1, 0)]
+    assert rows(found["speaking rate"]) == [("slowest quarter", 3, 2, 0), ("fastest quarter", 3, 2, 1)]
+
+
+def rows(table):
+    return list(table.itertuples(name=None))
 
 
 def test_without_durations_and_training():
     found = find_mistakes({"a": [("ma1", "ma1")]}, Counter(), {})
-    assert found.by_tempo == [] and [group.name for group in found.by_place] == ["alone"]
-    assert [group.name for group in found.by_seen] == [SEEN[0][1]]
-    assert find_mistakes({}, Counter(), {}).all.rate == 0
+    assert rows(found["speaking rate"]) == [] and rows(found["place in the utterance"]) == [("alone", 1, 0, 0)]
+    assert rows(found["times in training"]) == [("never", 1, 0, 0)]
+    assert all(rows(table) == [] for table in find_mistakes({}, Counter(), {}).values())
 
 
 def test_advice_names_what_stands_out_alone():

@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from steps.common.errors import UserError
 from steps.common.files import read_json
 from steps.config.exp_dir import read_history
 from steps.config.load import load_known
-from steps.report.errors import EPS, Pair, operation
+from steps.report.errors import EPS, Pair
 from steps.report.scores import read_per_utt
 from steps.search.alignment import Timed, read_ctm
 from steps.text.syllables import Parts, split
@@ -131,7 +131,7 @@ class Results:
         return (sets.index(one.scores["set"]) if one.scores["set"] in sets else len(sets), one.name)
 
 
-SEEN = [(0, "never"), (1, "1 to 4"), (5, "5 to 19"), (20, "20 to 99"), (100, "100 and more")]  # times in training
+SEEN = {"never": 0, "1 to 4": 1, "5 to 19": 5, "20 to 99": 20, "100 and more": 100}  # times in training, at least
 PLACES = ["alone", "first", "second", "in between", "last"]
 TEMPOS = ["slowest quarter", "second", "third", "fastest quarter"]
 SHOWN_PARTS = 12  # initials, finals or tones, those with the most errors
@@ -139,64 +139,44 @@ FEWEST = 20  # syllables that a group must have to be mentioned
 WORSE = 1.3  # times the error rate of all syllables: then a group is mentioned, if chance does not explain it
 
 
-class Said(NamedTuple):
-    """A reference syllable, what became of it, and where it stands."""
+def find_mistakes(alignments: Mapping[str, list[Pair]], training: Counter, seconds: Mapping[str, float]
+                  ) -> dict[str, pd.DataFrame]:
+    """The reference syllables of a decoded set in groups, by times in training, place in the utterance, speaking rate,
+    initial, final and tone.
 
-    ref: str
-    hyp: str  # EPS if it was left out
-    seen: int  # times in training
-    place: str
-    tempo: str  # empty if the utterance's duration is not known
-
-
-class Group(NamedTuple):
-    """The reference syllables of one kind."""
-
-    name: str
-    syllables: int
-    errors: int
-    deletions: int
-
-    @property
-    def rate(self) -> float:
-        """Substitutions and deletions per syllable; insertions belong to no syllable."""
-        return self.errors / self.syllables if self.syllables else 0.0
-
-
-class Mistakes(NamedTuple):
-    """Groups of the reference syllables by several properties, without those that have no syllable."""
-
-    all: Group
-    by_part: dict[str, list[Group]]  # initial, final, tone: the groups with the most errors in that part
-    by_seen: list[Group]
-    by_place: list[Group]
-    by_tempo: list[Group]
-
-
-def find_mistakes(alignments: Mapping[str, list[Pair]], training: Counter, seconds: Mapping[str, float]) -> Mistakes:
-    """The mistakes of a decoded set.
+    Each table has a row a group: `syllables`, how many of them are `errors` (insertions belong to no syllable), and how
+    many of those are `deletions`. A syllable left out is wrong in initial, final and tone.
 
     Args:
         alignments: (ref, hyp) pairs by utterance.
         training: how often training has each syllable.
         seconds: durations by utterance, as far as they are known.
     """
-    said = list(_said(alignments, training, seconds))
-    return Mistakes(_group("all", said),
-                    {part: _by_part(said, part) for part in Parts._fields},
-                    _grouped(said, [name for _, name in SEEN], lambda one: _seen_name(one.seen)),
-                    _grouped(said, PLACES, lambda one: one.place),
-                    _grouped(said, TEMPOS, lambda one: one.tempo))
+    said = pd.DataFrame(_said(alignments, seconds), columns=["ref", "hyp", "place", "tempo"], dtype=object)
+    left_out, wrong = said["hyp"] == EPS, said["hyp"] != said["ref"]
+    seen = pd.cut(said["ref"].map(training).astype(int), [*SEEN.values(), math.inf], right=False, labels=list(SEEN))
+    found = {"times in training": _grouped(seen, wrong, left_out),
+             "place in the utterance": _grouped(pd.Categorical(said["place"], PLACES), wrong, left_out),
+             "speaking rate": _grouped(pd.Categorical(said["tempo"], TEMPOS), wrong, left_out)}
+    heard = said["hyp"].where(~left_out)
+    for part in Parts._fields:
+        name, other = (one.map(lambda syllable, part=part: getattr(split(syllable), part) or "–", na_action="ignore")
+                       for one in (said["ref"], heard))
+        groups = _grouped(name, name != other, left_out)
+        found[part] = groups.sort_values("errors", ascending=False, kind="stable").head(SHOWN_PARTS)
+    return found
 
 
-def _said(alignments: Mapping[str, list[Pair]], training: Counter, seconds: Mapping[str, float]) -> Iterator[Said]:
+def _said(alignments: Mapping[str, list[Pair]], seconds: Mapping[str, float]
+          ) -> Iterator[tuple[str, str, str, str | None]]:
+    """Each reference syllable, what became of it, and the names of its place and tempo."""
     counts = {utt: sum(ref != EPS for ref, _ in pairs) for utt, pairs in alignments.items()}
     rates = {utt: count / seconds[utt] for utt, count in counts.items() if count and seconds.get(utt, 0) > 0}
     limits = np.quantile(list(rates.values()), [0.25, 0.5, 0.75]) if rates else []
     for utt, pairs in alignments.items():
-        tempo = TEMPOS[int(np.searchsorted(limits, rates[utt], side="right"))] if utt in rates else ""
+        tempo = TEMPOS[int(np.searchsorted(limits, rates[utt], side="right"))] if utt in rates else None
         for number, (ref, hyp) in enumerate(pair for pair in pairs if pair[0] != EPS):
-            yield Said(ref, hyp, training[ref], _place(number, counts[utt]), tempo)
+            yield ref, hyp, _place(number, counts[utt]), tempo
 
 
 def _place(number: int, count: int) -> str:
@@ -205,72 +185,52 @@ def _place(number: int, count: int) -> str:
     return "first" if number == 0 else "last" if number == count - 1 else "second" if number == 1 else "in between"
 
 
-def _seen_name(times: int) -> str:
-    return [name for least, name in SEEN if times >= least][-1]
-
-
-def _group(name: str, said: Iterable[Said]) -> Group:
-    operations = Counter(operation((one.ref, one.hyp)) for one in said)
-    return Group(name, operations.total(), operations.total() - operations["C"], operations["D"])
-
-
-def _grouped(said: list[Said], names: list[str], kind: Callable[[Said], str]) -> list[Group]:
-    groups = [_group(name, [one for one in said if kind(one) == name]) for name in names]
-    return [group for group in groups if group.syllables]
-
-
-def _by_part(said: list[Said], part: str) -> list[Group]:
-    """How often each initial, final or tone is wrong; a syllable left out is wrong in all parts."""
-    syllables, errors, deletions = Counter(), Counter(), Counter()
-    for one in said:
-        name = getattr(split(one.ref), part)
-        syllables[name] += 1
-        deletions[name] += one.hyp == EPS
-        errors[name] += one.hyp == EPS or getattr(split(one.hyp), part) != name
-    groups = [Group(name or "–", syllables[name], errors[name], deletions[name]) for name in syllables]
-    return sorted(groups, key=lambda group: (-group.errors, group.name))[:SHOWN_PARTS]
+def _grouped(names: pd.Series | pd.Categorical, wrong: pd.Series, left_out: pd.Series) -> pd.DataFrame:
+    counts = pd.DataFrame({"syllables": 1, "errors": wrong, "deletions": left_out}, dtype=int)
+    return counts.groupby(names, observed=True).sum()
 
 
 Advice = tuple[str, dict[str, Any]]  # a sentence with names in braces, and their values
 
 
-def advice(found: Mistakes) -> list[Advice]:
+def advice(found: Mapping[str, pd.DataFrame]) -> list[Advice]:
     """Advice on the next step: a sentence for each group that has far more errors than all have."""
-    whole, said = found.all, []
-    rare = _joined(group for group in found.by_seen if group.name in ("never", "1 to 4"))
+    whole, said = found["times in training"].sum(), []
+    rare = _joined(found["times in training"], "never", "1 to 4")
     if _stands_out(rare, whole):
         said.append(("Syllables that training has fewer than 5 times are wrong in {rate} of cases ({errors} errors): "
                      "splice utterances (augment.splice), which draws rare syllables more often, or add text with "
                      "them.", _values(rare)))
-    fast = _joined(group for group in found.by_tempo if group.name == "fastest quarter")
+    fast = _joined(found["speaking rate"], "fastest quarter")
     if _stands_out(fast, whole):
         said.append(("Fast speech is wrong in {rate} of cases, {deletions} of {errors} left out: let augment.time_warp "
                      "and the features' copies reach to faster speech.", _values(fast)))
     for name in ("first", "last"):
-        edge = _joined(group for group in found.by_place if group.name == name)
+        edge = _joined(found["place in the utterance"], name)
         if _stands_out(edge, whole):
             said.append((f"The {name} syllable of an utterance is wrong in {{rate}} of cases: look at the silence "
                          "around it, and whether the recordings are cut off.", _values(edge)))
-    if whole.errors >= FEWEST and whole.deletions * 2 > whole.errors:
+    if whole["errors"] >= FEWEST and whole["deletions"] * 2 > whole["errors"]:
         said.append(("More than half of the errors are syllables left out: train longer, or let the network emit more "
-                     "often (smaller strides in frames).", _values(whole)))
-    tones = sum(group.errors for group in found.by_part["tone"])
-    others = max(sum(group.errors for group in found.by_part[part]) for part in ("initial", "final"))
-    if whole.errors >= FEWEST and tones > others:
+                     "often (smaller strides in frames).", {}))
+    tones, *others = (found[part]["errors"].sum() for part in ("tone", "initial", "final"))
+    if whole["errors"] >= FEWEST and tones > max(others):
         said.append(("Tones are wrong more often than initials or finals ({errors} times): let the network see more "
                      "frames (kernel), and augment.freq_warp less.", {"errors": tones}))
     return said
 
 
-def _joined(groups: Iterable[Group]) -> Group:
-    groups = list(groups)
-    return Group("", *(sum(getattr(group, name) for group in groups) for name in ("syllables", "errors", "deletions")))
+def _joined(groups: pd.DataFrame, *names: str) -> pd.Series:
+    return groups[groups.index.isin(names)].sum()
 
 
-def _stands_out(group: Group, whole: Group) -> bool:
-    expected = group.syllables * whole.rate
-    return group.syllables >= FEWEST and group.errors > max(WORSE * expected, expected + 2 * math.sqrt(expected))
+def _stands_out(group: pd.Series, whole: pd.Series) -> bool:
+    if group["syllables"] < FEWEST:
+        return False
+    expected = group["syllables"] * whole["errors"] / whole["syllables"]
+    return group["errors"] > max(WORSE * expected, expected + 2 * math.sqrt(expected))
 
 
-def _values(group: Group) -> dict[str, Any]:
-    return {"rate": f"{100 * group.rate:.1f} %", "errors": group.errors, "deletions": group.deletions}
+def _values(group: pd.Series) -> dict[str, Any]:
+    return {"rate": f"{100 * group['errors'] / group['syllables']:.1f} %", "errors": group["errors"],
+            "deletions": group["deletions"]}

@@ -213,7 +213,7 @@ Rows = dict[str, dict[str, str]]  # by experiment: cells by column
 
 
 def publish(found: Comparison) -> list[str]:
-    """Write the rows of `found` into conf/RESULTS.md, and short ones of the experiments that the README names into it.
+    """Write the rows of greedy decoding into conf/RESULTS.md, and of those that the README names short ones into it.
 
     Returns sentences on rows that were left out. Raises UserError if one of the files has no place for a table.
     """
@@ -221,13 +221,14 @@ def publish(found: Comparison) -> list[str]:
     before = RESULTS.read_text(encoding="utf-8")
     rows = read_results(before)
     said = []
-    for row in found.rows:
-        origin = _origin(row.label)
+    for row in (row for row in found.rows if row.method == "greedy"):
+        name = row.label.removesuffix(" (greedy)")  # as if it were decoded by no other method
+        origin = _origin(name)
         why = _not_of_conf(row) if origin in known else ""
         if why:
-            said.append(f"{RESULTS}: not {row.label}: {why}")
+            said.append(f"{RESULTS}: not {name}: {why}")
         elif origin in known:
-            rows[row.label] = _cells(row, known[origin])
+            rows[name] = _cells(name, row, known[origin])
     rows = {name: cells for name, cells in rows.items() if _origin(name) in known}
     readme = README.read_text(encoding="utf-8")
     _write(RESULTS, with_results(before, rows, COLUMNS, RESULTS))
@@ -252,15 +253,15 @@ def _not_of_conf(row: Row) -> str:
 
 
 def _origin(label: str) -> str:
-    """The file of conf/ that a row comes from: of `mini (prefix)` mini, of the sweep's point `lr@train.epochs=2` lr."""
+    """The file of conf/ that a row comes from: of the sweep's point `lr@epochs-2` lr."""
     return label.split(" (")[0].split("@")[0]
 
 
-def _cells(row: Row, config: Path) -> dict[str, str]:
+def _cells(name: str, row: Row, config: Path) -> dict[str, str]:
     first_line = config.read_text(encoding="utf-8").partition("\n")[0]
     test = row.main_set
     others = ", ".join(f"{part} {100 * row.value(part, SER).mean:.2f}" for part in row.sets if "/" in part)
-    cells = [row.label, first_line.removeprefix("#").strip() if first_line.startswith("#") else "",
+    cells = [name, first_line.removeprefix("#").strip() if first_line.startswith("#") else "",
              row.first.config.experiment.corpus, rate_cell(row.value("dev", SER)),
              *(rate_cell(row.value(test, rate)) for rate in RATES), others, weights_cell(row),
              minutes_cell(row), f"{row.real_time_factor:.4f}", row.commit, row.date]
