@@ -16,7 +16,7 @@ from steps.config.schema import Corpus, Strict
 from steps.corpus.find import corpus_root, find_audio, named_root
 from steps.corpus.rows import half_width, pair, read_columns, read_lines
 from steps.corpus.write import Utterance, set_of
-from steps.download import Archive, fetch_all
+from steps.download import Archive
 
 COMMIT = "4e69bf1a29621515d4a21ef6c2458335e6f86e24"
 REPOSITORY = f"kaldi-asr-aishell-sample-{COMMIT}"
@@ -34,18 +34,16 @@ class Options(Strict):
     test_speaker: str | None = None  # such as S0252: test is all of it, train and dev are of the others alone
 
 
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch the repository at one commit into `root`, and check that all clips and texts are there."""
-    fetch_all([Archive(f"https://github.com/QianZ423/kaldi-asr-aishell-sample/archive/{COMMIT}.tar.gz", None, None,
-                       REPOSITORY, check=check_clips)], Path(corpus.root))
-
-
 def check_clips(folder: Path) -> None:
     """Raises UserError if the extracted repository lacks clips or texts."""
     found = {suffix: len(list(folder.glob(f"{FOLDER}/*{suffix}"))) for suffix in (".wav", ".txt")}
     if set(found.values()) != {CLIPS}:
         raise UserError(f"{folder.name}/{FOLDER}: {found['.wav']} .wav and {found['.txt']} .txt, but {CLIPS} of each "
                         "are expected; remove the archive and run again")
+
+
+ARCHIVES = [Archive(f"https://github.com/QianZ423/kaldi-asr-aishell-sample/archive/{COMMIT}.tar.gz", None, None,
+                    REPOSITORY, check=check_clips)]
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

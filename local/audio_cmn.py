@@ -15,7 +15,7 @@ from steps.common.errors import UserError
 from steps.config.schema import Corpus, Strict
 from steps.corpus.find import corpus_root
 from steps.corpus.write import Utterance, set_of
-from steps.download import Archive, fetch_all, tree_hash
+from steps.download import Archive, tree_hash
 from steps.text.syllables import normalize
 
 COMMIT = "ff9ed3d0c631195bd2c06f39450f3264c7124040"
@@ -32,16 +32,14 @@ class Options(Strict):
     quality: Literal["96k", "64k", "24k-abr", "18k-abr"] = "24k-abr"  # the syllables are not there at 96k
 
 
-def download(corpus: Corpus, options: Options) -> None:
-    """Fetch the project's files at one commit into `root`, and check them by git's hash."""
-    fetch_all([Archive(f"https://github.com/hugolpz/audio-cmn/archive/{COMMIT}.tar.gz", None, None, FOLDER,
-                       check=check_tree)], Path(corpus.root))
-
-
 def check_tree(folder: Path) -> None:
     """Raises UserError if the files are not those of the commit, byte for byte."""
     if tree_hash(folder) != TREE:
         raise UserError(f"{folder.name}: the files are not those of that commit; remove the archive and run again")
+
+
+ARCHIVES = [Archive(f"https://github.com/hugolpz/audio-cmn/archive/{COMMIT}.tar.gz", None, None, FOLDER,
+                    check=check_tree)]
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:

@@ -19,17 +19,13 @@ SPEAKER = slice(16)  # of client_id's 128 digits
 COLUMNS = ("client_id", "path", "sentence")
 
 
-class Options(Strict):
-    """`options:` of conf/corpora/common_voice.yaml: there are none."""
-
-
-def download(corpus: Corpus, options: Options) -> None:
+def download(corpus: Corpus, options: Strict) -> None:
     """Mozilla hands a link out to those who agree to its terms: there is nothing that a program may fetch."""
     raise UserError("Common Voice is downloaded by hand: choose Chinese (China) at "
                     "https://commonvoice.mozilla.org/datasets, extract it, and let `root` be the folder zh-CN in it")
 
 
-def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
+def prepare(corpus: Corpus, options: Strict, data_dir: Path) -> dict[str, list[Utterance]]:
     """The sets that the config names: each a .tsv file of the release (train, dev, test, validated, other)."""
     root = corpus_root(corpus, "zh-CN", "clips")
     return {name: read_set(root, name, corpus.skip_bad) for name in corpus.sets}

@@ -29,11 +29,7 @@ SPEAKER = "seedlingo"
 TONED = re.compile(r".*[1-4]")  # 教1.mp3 and 教4.mp3: the text of both is 教, read in two ways
 
 
-class Options(Strict):
-    """`options:` of conf/corpora/seedlingo.yaml: none."""
-
-
-def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
+def prepare(corpus: Corpus, options: Strict, data_dir: Path) -> dict[str, list[Utterance]]:
     """The set test. If several words share a recording, such as 他 and 她, the first word is its text."""
     root = named_root(corpus, f"the folder that {WORDS} or {PACKED} lies in")
     if (root / PACKED).exists():

@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import AfterValidator
 
@@ -59,16 +59,6 @@ class Options(Strict):
     set: str | None = None
 
 
-class Columns(NamedTuple):
-    """The names that a table's columns have; None for those that it does not have."""
-
-    audio: str
-    speaker: str | None
-    text: str | None
-    pinyin: str | None
-    set: str | None
-
-
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
     """The sets that the table's set column names, or train, dev and test by speaker. Raises UserError naming lines."""
     root = named_root(corpus, "the folder that the table's paths start from")
@@ -84,8 +74,8 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     refuse_or_leave_out(faults, corpus.skip_bad, len(rows), f"rows of {path}")
     if not read:
         raise UserError(f"{path}: no usable row in it")
-    utterances = with_ids(path, root, read, columns.speaker is None)
-    cells = [(row.line, half_width(row.cells[columns.set])) for row, _ in read] if columns.set else []
+    utterances = with_ids(path, root, read, columns["speaker"] is None)
+    cells = [(row.line, half_width(row.cells[columns["set"]])) for row, _ in read] if columns["set"] else []
     sets = named_sets(path, cells, corpus.sets) if cells and not all_train(path, cells, corpus.sets) else \
         drawn_sets(path, utterances)
     prepared: dict[str, list[Utterance]] = {}
@@ -95,8 +85,8 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     return prepared
 
 
-def find_columns(path: Path, header: Sequence[str], options: Options) -> Columns:
-    """What the table's columns are. Raises UserError if one is missing."""
+def find_columns(path: Path, header: Sequence[str], options: Options) -> dict[str, str | None]:
+    """The table's columns by role, None for those that it lacks. Raises UserError if one is missing that it needs."""
     found = {role: find_column(path, header, getattr(options, role), names, role) for role, names in NAMES.items()}
     missing = [] if found["audio"] else ["audio"]
     if not found["text"] and not found["pinyin"]:
@@ -105,18 +95,19 @@ def find_columns(path: Path, header: Sequence[str], options: Options) -> Columns
         raise UserError(f"{path}:1: no column {', '.join(missing)}; its first line, which is to name the columns, has "
                         f"{', '.join(header)}. `options` in conf/corpora/ can name them otherwise, such as "
                         f"{{audio: {header[0]}}}")
-    return Columns(**found)
+    return found
 
 
-def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
+def read_utterance(row: Row, columns: dict[str, str | None], root: Path) -> Utterance:
     """A row as an utterance whose id is still to be made. Raises UserError for cells that are not what they should be.
     """
-    audio, text, pinyin = (row.cells[name] if name else "" for name in (columns.audio, columns.text, columns.pinyin))
-    for name in (columns.audio, columns.speaker, columns.set):
-        if name and not row.cells[name]:
-            raise UserError(f"nothing in column {name}")
+    cells = {role: row.cells[name] if name else "" for role, name in columns.items()}
+    audio, text, pinyin = cells["audio"], cells["text"], cells["pinyin"]
+    for role in ("audio", "speaker", "set"):
+        if columns[role] and not cells[role]:
+            raise UserError(f"nothing in column {columns[role]}")
     if not (text or pinyin):
-        raise UserError(f"nothing in column {' or '.join(filter(None, (columns.text, columns.pinyin)))}")
+        raise UserError(f"nothing in column {' or '.join(filter(None, (columns['text'], columns['pinyin'])))}")
     text = half_width(text)
     fault = text_fault(text) if text else None
     if fault:
@@ -131,8 +122,7 @@ def read_utterance(row: Row, columns: Columns, root: Path) -> Utterance:
     if straight.exists() and wav.exists() and straight.samefile(wav):
         wav = straight
     syllables = " ".join(written_syllables(half_width(pinyin)))
-    speaker = half_width(row.cells[columns.speaker]) if columns.speaker else ""
-    return Utterance("", speaker, str(wav), text, syllables or None)
+    return Utterance("", half_width(cells["speaker"]), str(wav), text, syllables or None)
 
 
 def with_ids(path: Path, root: Path, read: Sequence[tuple[Row, Utterance]], alone: bool) -> list[Utterance]:

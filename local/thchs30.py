@@ -40,7 +40,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     """Train, dev, test and dev_official, with the corpus' own pinyin. The neutral tone, unmarked there, is 5."""
     root = corpus_root(corpus, FOLDER, "data")
     official = {name: [read_utterance(root, stem) for stem in _stems(root / name)] for name in ("train", "dev", "test")}
-    sentences = {each.text: share_of(_characters(each.text)) for each in official["train"]}
+    sentences = {each.text: share_of(each.text.replace(" ", "")) for each in official["train"]}
     return {
         "train": [each for each in official["train"] if sentences[each.text] >= options.dev_share],
         "dev": [each for each in official["train"] if sentences[each.text] < options.dev_share],
@@ -75,7 +75,3 @@ def _stems(folder: Path) -> list[str]:
     stems = sorted(name.removesuffix(".wav") for name in os.listdir(folder) if name.endswith(".wav"))
     refuse([f"{folder / stem}.wav: not named as A11_0.wav is" for stem in stems if not NAME.fullmatch(stem)])
     return stems
-
-
-def _characters(text: str) -> str:
-    return text.replace(" ", "")

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 from steps.common.checksums import SUMS, write_sums
 from steps.common.errors import UserError, counted, run
@@ -38,8 +37,7 @@ def main() -> None:
         except UserError as error:
             raise UserError(f"{error}\n`python -m steps.data_dir fix {args.dir}` drops what is unusable") from None
     elif args.act == "fix":
-        fixed = fix(args.dir, args.audio)
-        print(*fixed.said, f"{args.dir}: kept {fixed.kept} of {fixed.total}", sep="\n")
+        print(*fix(args.dir, args.audio), sep="\n")
         print(f"{args.dir}: valid, {validate(args.dir, 'no')}")
     elif args.act == "subset":
         print(f"{args.target}: {subset(args.source, args.target, choose(args))}")
@@ -123,20 +121,12 @@ BACKUP = ".backup"  # as Kaldi's fix_data_dir.sh calls it
 REQUIRED = ("wav.scp", "utt2spk")
 
 
-class Fixed(NamedTuple):
-    """The outcome of mending a data directory."""
-
-    kept: int
-    total: int
-    said: list[str]  # what was dropped or rewritten, and why
-
-
-def fix(data_dir: Path, audio: Audio = "header") -> Fixed:
+def fix(data_dir: Path, audio: Audio = "header") -> list[str]:
     """Rewrite a directory's tables: UTF-8, LF, sorted, unique, text in half width, the same utterances in all of them.
 
     Drops utterances that a table lacks, or with an unusable value or audio. The files as they were go to `.backup`.
-    Raises UserError if nothing would be left, and if no dropping helps (utterances that do not sort as their
-    speakers do).
+    Returns what was dropped or rewritten, and why; the last line says how many utterances were kept. Raises UserError
+    if nothing would be left, and if no dropping helps (utterances that do not sort as their speakers do).
     """
     for name in REQUIRED:
         if not (data_dir / name).exists():
@@ -166,7 +156,7 @@ def fix(data_dir: Path, audio: Audio = "header") -> Fixed:
     _write(data_dir, kept, said)
     if (data_dir / SUMS).exists():
         write_sums(data_dir, SUMMED)
-    return Fixed(len(kept["utt2spk"]), total, said)
+    return [*said, f"{data_dir}: kept {len(kept['utt2spk'])} of {total}"]
 
 
 def _read(path: Path, said: list[str]) -> dict[str, str]:

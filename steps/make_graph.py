@@ -9,7 +9,6 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from steps.common.checksums import AGAIN, check_sums, forget_sums, write_sums
 from steps.common.errors import counted, run
@@ -25,12 +24,7 @@ from steps.search.words import POLICIES, Readings, only_hanzi, readings_of, with
 from steps.text.syllables import read_tokens, tokens_hash
 from steps.text.transcripts import read_texts, transcribe, transcribe_file
 
-
-class Text(NamedTuple):
-    """Sentences as words and as syllables."""
-
-    words: list[list[str]]
-    syllables: list[list[str]]
+Text = tuple[list[list[str]], list[list[str]]]  # sentences as words, and as syllables
 
 
 def main() -> None:
@@ -49,7 +43,7 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     lm, policy = config.experiment.decode.lm, config.corpus.pinyin
     texts = {name: _of_set(config, TRAIN) if name == TRAIN else _of_file(Path(name), policy) for name in lm.text}
     words, syllables = ({name: text[part] for name, text in texts.items()} for part in range(2))
-    dev = _of_set(config, "dev")
+    dev_words, dev_syllables = _of_set(config, "dev")
     models = {name: read_model(Path(name), tokens[1:]) for name in lm.arpa}
     of_words = {name: model for name, model in models.items() if {*model.words}.isdisjoint(tokens)}
     of_syllables = {name: model for name, model in models.items() if name not in of_words}
@@ -64,12 +58,12 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     (folder / LM).unlink(missing_ok=True)
     told = {"lm": lm.model_dump(mode="json"), "tokens_sha256": tokens_hash(tokens)}
     if "prefix" in config.experiment.decode.methods:
-        mixed = syllable_lm(tokens[1:], lexicon, counts, syllables, dev.syllables, sentence_length(words.values()),
+        mixed = syllable_lm(tokens[1:], lexicon, counts, syllables, dev_syllables, sentence_length(words.values()),
                             lm.order, of_syllables, lm.prune)
         write_arpa(folder / "syllables.arpa", mixed.model)
         told["syllables"] = _facts(mixed)
     if "wfst" in config.experiment.decode.methods:
-        mixed = word_lm(lexicon, counts, words, dev.words, lm.order, of_words, lm.prune)
+        mixed = word_lm(lexicon, counts, words, dev_words, lm.order, of_words, lm.prune)
         write_arpa(folder / "words.arpa", mixed.model)
         build_graph(folder, folder / "words.arpa", lexicon, tokens)
         told["words"] = _facts(mixed)
@@ -83,12 +77,12 @@ def _of_set(config: Resolved, part: str) -> Text:
     pinyin = read_pinyin(folder / "pinyin")
     readings = transcribe({utt: text for utt, text in read_texts(folder, pinyin).items() if text},
                           config.corpus.pinyin)
-    return Text([one.written for one in readings if one.words], list(pinyin.values()))
+    return [one.written for one in readings if one.words], list(pinyin.values())
 
 
 def _of_file(path: Path, policy: Pinyin) -> Text:
     read = transcribe_file(path, policy, "; mend decode.lm.text in the experiment's yaml")
-    return Text([one.written for one in read], [one.syllables for one in read])
+    return [one.written for one in read], [one.syllables for one in read]
 
 
 def _facts(mixed: Mixed) -> dict:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +17,7 @@ from steps.common.errors import UserError, counted, run
 from steps.common.files import megabytes
 from steps.common.parallel import track
 from steps.corpus.table import doubtful
-from steps.tasks.states import Standing, about, survey
+from steps.tasks.states import about, survey
 
 STYLES = {"done": "green", "running": "bold cyan", "failed": "bold red", "interrupted": "red", "stale": "yellow",
           "never run": "dim"}
@@ -44,7 +45,7 @@ def main() -> None:
         raise UserError(f"no experiment is called {' or '.join(args.names)}; there are {', '.join(dodo.EXPERIMENTS)}")
     standing = survey(vars(dodo), wanted, [f"report:{name}" for name in wanted] if args.names else None)
     if args.json:
-        print(json.dumps({**standing._asdict(), "broken": dodo.BROKEN_EXPERIMENTS}, ensure_ascii=False, indent=2))
+        print(json.dumps({**standing, "broken": dodo.BROKEN_EXPERIMENTS}, ensure_ascii=False, indent=2))
     else:
         show(standing, Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH))
 
@@ -70,16 +71,16 @@ def verify() -> None:
     print(f"{counted(len(listed), 'folder')} of results: all files are as they were written")
 
 
-def show(standing: Standing, console: Console) -> None:
+def show(standing: dict[str, Any], console: Console) -> None:
     """Print the table, the reasons under it, and what `doit` would do."""
-    stages = list(dict.fromkeys(stage for found in standing.experiments.values() for stage in found["stages"]))
+    stages = list(dict.fromkeys(stage for found in standing["experiments"].values() for stage in found["stages"]))
     table = Table(box=None, pad_edge=False)
     table.add_column("experiment", overflow="fold")
     for title in (*stages, "disk"):
         table.add_column(title, no_wrap=True)
-    not_begun = [name for name, found in standing.experiments.items()
+    not_begun = [name for name, found in standing["experiments"].items()
                  if all(stage["state"] == "never run" for stage in found["stages"].values())]
-    for name, found in standing.experiments.items():
+    for name, found in standing["experiments"].items():
         if name in not_begun:
             continue
         states = [found["stages"][stage]["state"] if stage in found["stages"] else "never run" for stage in stages]
@@ -89,14 +90,15 @@ def show(standing: Standing, console: Console) -> None:
         console.print(table)
     if not_begun:
         console.print(f"not begun: {', '.join(not_begun)}", markup=False, soft_wrap=True)
-    shared = sum(standing.features.values())
+    shared = sum(standing["features"].values())
     if shared:
         console.print(f"features: {megabytes(shared)}", markup=False)
-    if standing.compare != "never run":
-        console.print(f"compare: [{STYLES[standing.compare]}]{standing.compare}[/]")
-    for name, task in standing.tasks.items():
+    compare = standing["compare"]
+    if compare != "never run":
+        console.print(f"compare: [{STYLES[compare]}]{compare}[/]")
+    for name, task in standing["tasks"].items():
         show_task(name, task, console)
-    console.print(f"\n{sentence(standing.now)}", markup=False, soft_wrap=True)
+    console.print("\n" + sentence(standing["now"]), markup=False, soft_wrap=True)
 
 
 def show_task(name: str, task: dict, console: Console) -> None:

@@ -164,9 +164,9 @@ def test_fix_drops_what_is_unusable_and_says_why(data_dir):
     edit(data_dir / "text", "anna-1 你 好\n", "")
     edit(data_dir / "utt2dur", "anna-2 0.4", "anna-2 0")
     Path(read_table(data_dir / "wav.scp")["bert-1"]).write_bytes(b"")
-    fixed = fix(data_dir)
-    assert (fixed.kept, fixed.total) == (1, 4)
-    said = "\n".join(fixed.said)
+    *said, kept = fix(data_dir)
+    assert kept == f"{data_dir}: kept 1 of 4"
+    said = "\n".join(said)
     for reason in ("anna-1: not in text", "anna-2: utt2dur: 0 is not above 0", "dropped bert-1: "):
         assert reason in said
     assert validate(data_dir).utterances == 1
@@ -178,15 +178,14 @@ def test_fix_mends_gbk_bom_crlf_order_duplicates_and_width(data_dir):
     rows = ["bert-2 Ｋ 好", "anna-1 你 好", "anna-1 你", "anna-2 你 好", "bert-1 你\u3000好"]
     (data_dir / "text").write_bytes("\r\n".join(rows).encode("gb18030"))
     (data_dir / "utt2dur").write_text((data_dir / "utt2dur").read_text(), encoding="utf-8-sig")
-    fixed = fix(data_dir)
-    assert fixed.kept == fixed.total == 4
+    assert fix(data_dir)[-1] == f"{data_dir}: kept 4 of 4"
     assert read_table(data_dir / "text") == {"anna-1": "你 好", "anna-2": "你 好", "bert-1": "你 好", "bert-2": "K 好"}
     validate(data_dir)
 
 
 def test_fix_leaves_a_valid_directory_as_it_is(data_dir):
     before = {path.name: path.read_bytes() for path in data_dir.iterdir()}
-    assert fix(data_dir).said == []
+    assert fix(data_dir) == [f"{data_dir}: kept 4 of 4"]
     assert before == {path.name: path.read_bytes() for path in data_dir.iterdir() if path.is_file()}
 
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypinyin import Style, pinyin
 
-from local import espeak, mini, mini_sentences
+from local import espeak, mini
 from local.espeak import Speech, phonemes, speak
 from steps.common.errors import UserError
 from steps.config.load import check, load_corpus
@@ -27,7 +27,7 @@ from steps.config.schema import Corpus
 ROOT = Path(__file__).parent.parent
 SMALL = mini.Options(utterances={"train": 12, "dev": 5, "test": 5})
 CORPUS = Corpus(module="mini")
-LEXICON = mini_sentences.lexicon()
+LEXICON = mini.lexicon()
 CHUNKS = [list(LEXICON)[begin: begin + 8] for begin in range(0, len(LEXICON), 8)]
 SYLLABLES = {syllable for syllables in LEXICON.values() for syllable in syllables}
 ESPEAK_TONES = {"1": "55", "2": "35", "3": "214", "4": "51", "5": "11"}
@@ -37,11 +37,11 @@ STATEFUL = ["cmn+f1", "cmn+f2", "cmn+klatt4", "cmn+m1", "cmn+sandro", "cmn+victo
 # what is said
 
 def test_grammar_and_lexicon_hold_the_same_words():
-    alternatives = " ".join(mini_sentences.GRAMMAR.values()).replace("|", " ").split()
+    alternatives = " ".join(mini.GRAMMAR.values()).replace("|", " ").split()
     words = {word for word in alternatives if not word.startswith("<")}
     assert words == set(LEXICON)
-    assert {word.strip("<>") for word in alternatives if word.startswith("<")} | set(mini_sentences.KINDS) == set(
-        mini_sentences.GRAMMAR)
+    assert {word.strip("<>") for word in alternatives if word.startswith("<")} | set(mini.KINDS) == set(
+        mini.GRAMMAR)
 
 
 def test_pinyin_is_a_reading_of_every_hanzi():
@@ -59,7 +59,7 @@ def test_vocabulary_is_of_the_intended_size_and_third_tone_sandhi_hides_nothing(
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 2**31))
 def test_sentences_are_short_and_no_syllable_is_rare(seed):
-    sentences = mini_sentences.draw_sentences(1000, random.Random(seed))
+    sentences = mini.draw_sentences(1000, random.Random(seed))
     counts = Counter(syllable for sentence in sentences for syllable in sentence.pinyin.split())
     assert set(counts) == SYLLABLES
     assert min(counts.values()) >= 15
@@ -68,7 +68,7 @@ def test_sentences_are_short_and_no_syllable_is_rare(seed):
 
 
 def test_sentence_shows_words_and_syllables():
-    sentence = mini_sentences.Sentence(("打开", "灯"), (("da3", "kai1"), ("deng1",)))
+    sentence = mini.Sentence(("打开", "灯"), (("da3", "kai1"), ("deng1",)))
     assert (sentence.text, sentence.pinyin) == ("打开 灯", "da3 kai1 deng1")
 
 

@@ -92,14 +92,14 @@ def cheapest(ref, hyp):
 @given(st.lists(syllable, max_size=5), st.lists(syllable, max_size=5))
 def test_base_alignment_is_the_best_of_all(ref, hyp):
     assert sides(align_bases(ref, hyp)) == (ref, hyp)
-    tones = count_tones([(ref, hyp)])
+    tones = count_tones(ref, hyp)
     assert (tones.base_errors, tones.wrong_tones) == cheapest(ref, hyp)
 
 
 @given(utterance, utterance)
 def test_base_errors_are_kaldialigns(ref, hyp):
     bases = kaldialign.edit_distance([one[:-1] for one in ref], [one[:-1] for one in hyp])
-    assert count_tones([(ref, hyp)]).base_errors == bases["total"]
+    assert count_tones(ref, hyp).base_errors == bases["total"]
 
 
 @pytest.mark.parametrize(("ref", "hyp", "base_errors", "right_bases", "wrong_tones"), [
@@ -113,12 +113,12 @@ def test_base_errors_are_kaldialigns(ref, hyp):
     ("shi4", "", 1, 0, 0),
 ])
 def test_tones_by_hand(ref, hyp, base_errors, right_bases, wrong_tones):
-    tones = count_tones([(ref.split(), hyp.split())])
+    tones = count_tones(ref.split(), hyp.split())
     assert (tones.base_errors, tones.right_bases, tones.wrong_tones) == (base_errors, right_bases, wrong_tones)
 
 
 def test_tone_confusion_has_rows_of_reference_tones():
-    tones = count_tones([(["ma1", "ma3", "ni3"], ["ma4", "ma3", "ni5"])])
+    tones = count_tones(["ma1", "ma3", "ni3"], ["ma4", "ma3", "ni5"])
     assert tones.matrix == [[0, 0, 0, 1, 0], [0] * 5, [0, 0, 1, 0, 1], [0] * 5, [0] * 5]
 
 
@@ -190,7 +190,7 @@ def test_intervals_of_the_other_rates_are_those_of_a_bootstrap():
     rng = np.random.default_rng(11)
     refs, hyps = noisy_set(150, 0.2, rng)
     rates = error_rates(refs, hyps, {utt: edit_alignment(refs[utt], hyps[utt]) for utt in refs})
-    by_utt = [count_tones([(refs[utt], hyps[utt])]) for utt in refs]
+    by_utt = [count_tones(refs[utt], hyps[utt]) for utt in refs]
     drawn = rng.integers(0, len(refs), (20_000, len(refs)))
     columns = {"toneless_error_rate": ([one.base_errors for one in by_utt], [one.ref_tokens for one in by_utt]),
                "tone_error_rate": ([one.wrong_tones for one in by_utt], [one.right_bases for one in by_utt]),

@@ -16,7 +16,7 @@ from tiny_corpus import EXPERIMENT as TINY
 from tiny_corpus import write_tiny
 
 from steps.config.load import load_experiment
-from steps.tasks.states import Estimates
+from steps.tasks.states import estimate
 
 
 class StatusProject(Project):
@@ -280,7 +280,7 @@ def test_durations_come_from_earlier_runs(finished):
 def test_histories_that_tell_no_durations(finished, monkeypatch, table):
     finished.write("exp/mini/train.csv", table)
     monkeypatch.chdir(finished.folder)
-    assert Estimates([], {"mini": load_experiment("mini")}).seconds("train:mini") is None
+    assert estimate(["train:mini"], [], {"mini": load_experiment("mini")}) == {"train:mini": None}
 
 
 def test_broken_configs_and_unknown_names(finished):

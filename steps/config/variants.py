@@ -78,13 +78,6 @@ def parse_name(name: str) -> Parsed:
     return Parsed(group, seed, sweep, dict(part.split("-", 1) for part in assignments.split(",")))
 
 
-class Variant(NamedTuple):
-    """An experiment: the file that it is written in, and what it holds, checked."""
-
-    where: Path
-    experiment: Experiment
-
-
 def variant_names(conf: Path) -> list[str]:
     """All experiments of conf/*.yaml and conf/sweeps/*.yaml; the file's name, if it cannot be read."""
     names = []
@@ -98,8 +91,11 @@ def variant_names(conf: Path) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def read_variant(name: str, conf: Path) -> Variant:
-    """An experiment by its name. Raises UserError if a file is wrong or makes no such experiment."""
+def read_variant(name: str, conf: Path) -> tuple[Path, Experiment]:
+    """The file that an experiment is written in, and the experiment.
+
+    Raises UserError if a file is wrong or makes no such experiment.
+    """
     stem = name.partition("@")[0]
     own, sweep = conf / f"{stem}.yaml", conf / "sweeps" / f"{stem}.yaml"
     if own.exists() and sweep.exists():
@@ -112,7 +108,7 @@ def read_variant(name: str, conf: Path) -> Variant:
     for key, new in changes[name].items():
         value = _put(value, key, new, where)
     own = {key: part for key, part in value.items() if key not in ("seeds", "base")}
-    return Variant(where, check(own, Experiment, where))
+    return where, check(own, Experiment, where)
 
 
 def families(names: Iterable[str]) -> dict[str, list[str]]:

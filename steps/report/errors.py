@@ -186,29 +186,18 @@ def cheapest_alignment(ref: Sequence[One], hyp: Sequence[Other], cost: Callable[
     return pairs[::-1]
 
 
-def count_tones(refs_and_hyps: Iterable[tuple[Sequence[str], Sequence[str]]]) -> ToneCounts:
-    """Count base and tone errors over (reference, hypothesis) utterances, each aligned by `align_bases`."""
-    ref_tokens = base_errors = 0
-    confusion: Counter[tuple[str, str]] = Counter()
-    for ref, hyp in refs_and_hyps:
-        ref_tokens += len(ref)
-        pairs = [(syllable, syllable) for syllable in ref] if ref == hyp else align_bases(ref, hyp)
-        for ref_syllable, hyp_syllable in pairs:
-            ref_base, ref_tone = split_tone(ref_syllable)
-            hyp_base, hyp_tone = split_tone(hyp_syllable)
-            if ref_base == hyp_base:
-                confusion[ref_tone, hyp_tone] += 1
-            else:
-                base_errors += 1
-    wrong = sum(number for (ref_tone, hyp_tone), number in confusion.items() if ref_tone != hyp_tone)
-    return ToneCounts(ref_tokens, base_errors, confusion.total(), wrong, confusion)
+def count_tones(ref: Sequence[str], hyp: Sequence[str]) -> ToneCounts:
+    """The base and tone errors of an utterance, aligned by `align_bases`."""
+    pairs = zip(ref, ref, strict=True) if ref == hyp else align_bases(ref, hyp)
+    split = [(split_tone(one), split_tone(other)) for one, other in pairs]
+    confusion = Counter((ref_tone, tone) for (ref_base, ref_tone), (base, tone) in split if ref_base == base)
+    wrong = sum(number for (ref_tone, tone), number in confusion.items() if ref_tone != tone)
+    return ToneCounts(len(ref), len(split) - confusion.total(), confusion.total(), wrong, confusion)
 
 
-def add_tones(counts: Iterable[ToneCounts]) -> ToneCounts:
-    counts = list(counts)
-    confusion: Counter[tuple[str, str]] = Counter()
-    for one in counts:
-        confusion.update(one.confusion)
+def add_tones(counts: Sequence[ToneCounts]) -> ToneCounts:
+    """The sum of counts."""
+    confusion = sum((one.confusion for one in counts), Counter())
     return ToneCounts(*(sum(one[place] for one in counts) for place in range(4)), confusion)
 
 

@@ -180,7 +180,7 @@ def error_rates(refs: Mapping[str, Sequence[str]], hyps: Mapping[str, Sequence[s
     by_utt = [count(pairs) for pairs in alignments.values()]
     blind = [sandhi_blind_errors(pairs) for pairs in alignments.values()]
     counts = total(by_utt)
-    tones_by_utt = [count_tones([(refs[utt], hyps[utt])]) for utt in alignments]
+    tones_by_utt = [count_tones(refs[utt], hyps[utt]) for utt in alignments]
     tones = add_tones(tones_by_utt)
     return {
         "scoring": SCORING,

@@ -177,13 +177,13 @@ class Recorder(ConsoleReporter):
             for path, state in self._read.pop(task.name).items():
                 Globals.dep_manager._set(task.name, path, state)
             _write()
-            succeeded(task)
+            note(task, "done")
 
     def add_failure(self, task, fail) -> None:
         super().add_failure(task, fail)
         _write()  # else the database stays locked until this doit ends
         if task.executed and not isinstance(fail, Busy):
-            failed(task)
+            note(task, "failed")
 
 
 @functools.cache
@@ -230,18 +230,17 @@ def log_path(task) -> Path:
     return folder / "log" / f"{'.'.join(words)}.log"
 
 
-def begun(task) -> None:
-    _note(task, {"state": "running", "begin": time.time(), "process": this_process()})
-
-
-def succeeded(task) -> None:
-    """Note that a task has ended well, and how long it took."""
-    begin = _read(task).get("begin", time.time())
-    _note(task, {"state": "done", "begin": begin, "seconds": round(time.time() - begin, 3)})
-
-
-def failed(task) -> None:
-    _note(task, {"state": "failed", "begin": _read(task).get("begin", time.time())})
+def note(task, state: str) -> None:
+    """Note that a task is now "running", "done" or "failed", and how long it took when it last ended well."""
+    if not task.targets:  # a broken config's
+        return
+    before, now = _read(task), time.time()
+    begin = now if state == "running" else before.get("begin", now)
+    facts = {"task": task.name, "state": state, "begin": begin,
+             "seconds": round(now - begin, 3) if state == "done" else before.get("seconds"),
+             **({"process": this_process()} if state == "running" else {})}
+    with contextlib.suppress(OSError):  # the run itself tells what is wrong with the disk
+        write_json(log_path(task).with_suffix(".json"), facts)
 
 
 def last_run(task) -> Run | None:
@@ -275,11 +274,3 @@ def _read(task) -> dict[str, Any]:
         return noted if isinstance(noted, dict) else {}
     except (OSError, ValueError):
         return {}
-
-
-def _note(task, facts: dict[str, Any]) -> None:
-    if not task.targets:
-        return
-    with contextlib.suppress(OSError):  # the run itself tells what is wrong with the disk
-        seconds = {"seconds": _read(task).get("seconds")}  # outlives runs that failed
-        write_json(log_path(task).with_suffix(".json"), {"task": task.name, **seconds, **facts})

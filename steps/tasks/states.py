@@ -136,75 +136,63 @@ def about(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
-class Estimates:
-    """Durations, learned from all tasks' last complete runs and from the epochs in exp/*/train.csv."""
+def estimate(names: Iterable[str], tasks: Iterable, experiments: dict[str, Resolved]) -> dict[str, float | None]:
+    """Seconds that each of `names` will take; None if nothing like it has ever run.
 
-    def __init__(self, tasks: Iterable, experiments: dict[str, Resolved]):
-        self._experiments = experiments
-        self._own: dict[str, float] = {}
-        by_stage: dict[str, list[float]] = {}
-        for task in tasks:
-            run = record.last_run(task)
-            if run is not None and run.seconds is not None:
-                self._own[task.name] = run.seconds
-                by_stage.setdefault(_stage(task.name), []).append(run.seconds)
-        self._usual = {stage: statistics.median(seconds) for stage, seconds in by_stage.items()}
-        self._epoch = {name: seconds for name in experiments if (seconds := self._seconds_per_epoch(name))}
-
-    def seconds(self, name: str) -> float | None:
-        """How long a task will take; None if nothing like it has ever run."""
-        if _stage(name) == "train":
-            return self._training(name.partition(":")[2])
-        return self._own.get(name, self._usual.get(_stage(name)))
-
-    def _training(self, name: str) -> float | None:
-        """By the experiment's own epochs, else by those of experiments on the same corpus and features."""
-        config = self._experiments.get(name)
-        if config is None:
-            return None
-        alike = [seconds for other, seconds in self._epoch.items()
-                 if self._experiments[other].feature_dir == config.feature_dir]
-        rate = self._epoch.get(name) or (statistics.median(alike) if alike else None)
-        return None if rate is None else rate * (config.experiment.train.epochs - self._epochs_done(config))
-
-    def _epochs_done(self, config: Resolved) -> int:
-        """The epochs that an unfinished training of this config need not repeat."""
-        exp_dir = EXP / config.name
-        if (exp_dir / "final.ckpt").exists():
-            return 0
-        try:
-            same = shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
-            rows = read_history(exp_dir)
-        except UserError:
-            return 0
-        return min(rows[-1]["epoch"], config.experiment.train.epochs) if same and rows else 0
-
-    def _seconds_per_epoch(self, name: str) -> float | None:
-        try:
-            rows = read_history(EXP / name)
-        except UserError:
-            return None
-        last = rows[-1] if rows else {}
-        known = last.get("epoch", 0) > 0 and math.isfinite(last.get("seconds", math.nan))
-        return last["seconds"] / last["epoch"] if known else None
+    A training takes what its epochs in train.csv took, or else those of experiments on the same corpus and features.
+    Another task takes what it took the last time, or else the median of its stage.
+    """
+    own = {task.name: run.seconds for task in tasks if (run := record.last_run(task)) and run.seconds is not None}
+    by_stage: dict[str, list[float]] = {}
+    for name, seconds in own.items():
+        by_stage.setdefault(name.partition(":")[0], []).append(seconds)
+    epoch = {name: seconds for name in experiments if (seconds := _seconds_per_epoch(EXP / name))}
+    found = {}
+    for name in names:
+        stage, _, experiment = name.partition(":")
+        if stage != "train":
+            found[name] = own.get(name, _median(by_stage.get(stage)))
+            continue
+        config = experiments.get(experiment)
+        alike = [epoch[other] for other in epoch if config and experiments[other].feature_dir == config.feature_dir]
+        rate = epoch.get(experiment, _median(alike))
+        found[name] = None if rate is None else rate * _epochs_left(config)
+    return found
 
 
-def _stage(name: str) -> str:
-    return name.partition(":")[0]
+def _median(values: list[float] | None) -> float | None:
+    return statistics.median(values) if values else None
 
 
-class Standing(NamedTuple):
-    """The table of steps.status, as JSON can hold it."""
+def _epochs_left(config: Resolved) -> int:
+    """The epochs to train: all, unless an unfinished training of this config goes on."""
+    exp_dir, epochs = EXP / config.name, config.experiment.train.epochs
+    if (exp_dir / "final.ckpt").exists():
+        return epochs
+    try:
+        same = shapes_weights(load_known(exp_dir)[0]) == shapes_weights(config)
+        rows = read_history(exp_dir)
+    except UserError:
+        return epochs
+    return max(0, epochs - rows[-1]["epoch"]) if same and rows else epochs
 
-    experiments: dict[str, dict[str, Any]]  # by name: `stages` (by name: their `state` and `tasks`) and `bytes`
-    compare: str  # the state of what puts all experiments side by side
-    tasks: dict[str, dict[str, Any]]  # by name: `state`, `why` (a list of sentences) and `todo`
-    features: dict[str, int]  # bytes by directory
-    now: dict[str, Any]  # the `command`, the `tasks` it would run, about how many `seconds`, the `unknown` of them
+
+def _seconds_per_epoch(exp_dir: Path) -> float | None:
+    try:
+        rows = read_history(exp_dir)
+    except UserError:
+        return None
+    last = rows[-1] if rows else {}
+    known = last.get("epoch", 0) > 0 and math.isfinite(last.get("seconds", math.nan))
+    return last["seconds"] / last["epoch"] if known else None
 
 
-def survey(dodo: dict[str, Any], experiments: list[str], goals: list[str] | None) -> Standing:
-    """Look at `experiments`, and at what `doit` would do for `goals`; None means doit's default tasks."""
+def survey(dodo: dict[str, Any], experiments: list[str], goals: list[str] | None) -> dict[str, Any]:
+    """How `experiments` stand, and what `doit` would do for `goals` (None: its default tasks), as JSON can hold it.
+
+    Keys: `experiments` by name, with their `stages` (by name: `state` and `tasks`) and `bytes`; `compare`, the state of
+    what puts all side by side; `tasks` by name (`state`, `why`, `todo`); `features`, bytes by directory; `now`.
+    """
     tasks = Tasks(dodo)
     found, states = {}, {}
     for name in experiments:
@@ -216,18 +204,19 @@ def survey(dodo: dict[str, Any], experiments: list[str], goals: list[str] | None
             stage["tasks"].append(task)
         found[name] = {"stages": stages, "bytes": disk_usage(EXP / name)}
     states[COMPARE] = tasks.state(COMPARE)
-    features = {str(path): disk_usage(path)
-                for path in sorted({dodo["EXPERIMENTS"][name].feature_dir for name in experiments})}
-    described = {name: {"state": state.name, "why": state.why, "todo": state.todo} for name, state in states.items()}
-    return Standing(found, states[COMPARE].name, described, features, _now(tasks, dodo, goals))
+    features = sorted({dodo["EXPERIMENTS"][name].feature_dir for name in experiments})
+    return {"experiments": found, "compare": states[COMPARE].name,
+            "tasks": {name: {"state": state.name, "why": state.why, "todo": state.todo}
+                      for name, state in states.items()},
+            "features": {str(path): disk_usage(path) for path in features}, "now": _now(tasks, dodo, goals)}
 
 
 def _now(tasks: Tasks, dodo: dict[str, Any], goals: list[str] | None) -> dict[str, Any]:
+    """The `command`, the `tasks` that it would run, in about how many `seconds`, and those of `unknown` duration."""
     command = " ".join(["./path.sh doit", *(goals or [])])
     wanted = tasks.upstream(goals or [name for name in dodo["DOIT_CONFIG"]["default_tasks"] if name in tasks.by_name])
     would_run = [task for task in wanted if tasks.state(task).name not in ("done", "running")]
-    estimates = Estimates(tasks.by_name.values(), dodo["EXPERIMENTS"])
-    seconds = {task: estimates.seconds(task) for task in would_run}
+    seconds = estimate(would_run, tasks.by_name.values(), dodo["EXPERIMENTS"])
     known = [value for value in seconds.values() if value is not None]
     return {"command": command, "tasks": would_run, "seconds": round(sum(known), 1),
             "unknown": [task for task, value in seconds.items() if value is None]}

@@ -60,7 +60,7 @@ class Step(BaseAction):
     def _run(self, path, variables: dict[str, str], handle: int) -> TaskFailed | None:
         first = self is self.task.actions[0]
         if first:
-            record.begun(self.task)
+            record.note(self.task, "running")
         with open(path, "wb" if first else "ab", buffering=0) as log:
             log.write(f"{record.HEADING}{time.strftime('%Y-%m-%d %H:%M:%S')} python {self!r}\n".encode())
             status = run_child(self.words, log, variables, (handle,))

@@ -86,7 +86,7 @@ def test_taken(project, case):
     load_experiment("own")
 
 
-@pytest.mark.parametrize("module", ["espeak", "mini_sentences", "os.path", "../steps/align", "none", ""])
+@pytest.mark.parametrize("module", ["espeak", "polyphones", "os.path", "../steps/align", "none", ""])
 def test_modules_that_are_not_of_a_corpus(project, module):
     project.configure(module, {})
     assert "odule" in project.prepare()
