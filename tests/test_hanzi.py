@@ -16,7 +16,7 @@ def newspaper(monkeypatch):
 
 @pytest.fixture
 def writer(tmp_path, monkeypatch):
-    few = {"我": 900, "我们": 800, "是": 700, "事": 300, "中国": 500, "人": 400, "中": 100, "国": 90, "的": 999}
+    few = {"我": 900, "我们": 800, "是": 700, "事": 300, "中国": 500, "人": 400, "中": 100, "国": 90, "的": 999, "有": 600}
     monkeypatch.setattr(words, "general_words", lambda: few)
     hanzi.general_graph(tmp_path, None, None)
     return hanzi.Writer(tmp_path)
@@ -26,6 +26,7 @@ def writer(tmp_path, monkeypatch):
     ("wo3 men5 shi4 zhong1 guo2 ren2", "我们是中国人"), ("wo men shi zhong guo ren", "我们是中国人"),
     ("Wǒ men", "我们"), ("wo3men5, shi4 Zhong1-guo2 de ren2!", "我们，是中国的人！"),
     ("wo men shi4 ren2", "我们是人"),  # tones are missing
+    ("wo2 you3 ren2", "我有人"), ("ren2 you3 ren2 you3", "人有人有"),  # tones as spoken
     ("lu:4 nü3 lǜ", "lv4nv3lv4"),  # syllables without a message stay pinyin
     ("3.5 ren2 (shi4)", "3.5人（是）"), ("我 shi4", "我是"), ("", ""), (" \t", "")])
 def test_lines(writer, line, expected):

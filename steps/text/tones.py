@@ -145,7 +145,7 @@ def sandhi_blind(syllables: Sequence[str]) -> list[str]:
     小老虎 xiao2 lao2 hu3); yi and bu before a tone that sandhi answers to are yi1 and bu4.
     """
     found = list(syllables)
-    third = False  # whether a third tone follows in this row of second and third tones
+    raised = before_third(syllables)
     for at in reversed(range(len(found))):
         base, tone = found[at][:-1], found[at][-1]
         behind = found[at + 1][-1] if at + 1 < len(found) else ""
@@ -153,8 +153,18 @@ def sandhi_blind(syllables: Sequence[str]) -> list[str]:
             found[at] = "yi1"
         elif base == "bu" and tone == "2" and behind == "4":
             found[at] = "bu4"
-        if tone == "3":
-            found[at] = base + ("2" if third else "3")
-            third = True
-        third = third and tone in "23"
+        elif at in raised:
+            found[at] = base + "2"
+    return found
+
+
+def before_third(syllables: Sequence[str]) -> set[int]:
+    """The places in rows of second and third tones before a row's last third tone: a second tone that is heard there
+    may be a third one."""
+    found, third = set(), False  # whether a third tone follows in this row
+    for at in reversed(range(len(syllables))):
+        tone = syllables[at][-1]
+        if third and tone in "23":
+            found.add(at)
+        third = tone == "3" or (third and tone == "2")
     return found
