@@ -16,7 +16,8 @@ def newspaper(monkeypatch):
 
 @pytest.fixture
 def writer(tmp_path, monkeypatch):
-    few = {"我": 900, "我们": 800, "是": 700, "事": 300, "中国": 500, "人": 400, "中": 100, "国": 90, "的": 999, "有": 600}
+    few = {"我": 900, "我们": 800, "是": 700, "事": 300, "中国": 500, "人": 400, "中": 100, "国": 90, "的": 999,
+           "有": 600}
     monkeypatch.setattr(words, "general_words", lambda: few)
     hanzi.general_graph(tmp_path, None, None)
     return hanzi.Writer(tmp_path)
