@@ -11,7 +11,7 @@ from steps.text.grammar import DIGITS, MODALS, NO_TOKEN, Clause, Token
 DEGREES = tuple("很真太好更越不多最极挺特非十有比像跟如连飞那这")  # of 很 … 十分, 有点, 飞快: how it is done
 AT_LEAST = ("起码", "至少", "最少", "恐怕", "大概", "估计")  # before 得 and a number: what is needed
 GAINED = re.compile(  # what one gets, in 得奖, 得第一, 得感冒
-    "[了到奖冠第病癌分铜名利钱感零几糖抑胜罪此]|[肺胃](?![都也里一像疼痛直要])|过(?![来去])|两(?![面腿眼手脚腮耳])|金(?![黄灿])|银(?!白)|流感|满分|高分|一等|一块|一枚|一分|一百|一次|民心|天下")
+    "[了到奖冠第病癌分铜名利钱感零几糖抑胜罪此]|[肺胃](?![都也里一像疼痛直要])|过(?![来去])|两(?![面腿眼手脚腮耳])|金(?![黄灿])|银(?!白)|流感|满分|高分|[好善恶][报果终]|一等|一块|一枚|一分|一百|一次|民心|天下")
 OBJECTS = (  # of verbs: 开车得有驾照
     *"车病饭门班学课会书钱家票机酒烟澡觉婚房事菜站校店院楼电话戏球题字国烧冒号证信货款费税水汤药针泳山照牌棋鱼琴舞床脸牙妆礼假队架债约",
     "生意", "恋爱", "考试", "面试", "快递", "跑步", "散步", "健身", "出差", "工作", "旅游", "旅行", "洗手", "洗头",
@@ -23,7 +23,7 @@ THINGS_FIRST = ("花", "锁")  # nouns at the beginning of a clause, behind 这�
 WITH = ("这么", "这样", "有", "跟", "和", "向", "把", "被", "从", "对")  # behind a noun and 得: 方案得跟客户商量
 HOW = ("一手", "一口", "一身", "一脸", "一副", "一头", "一塌", "一干", "一清")  # 弹得一手好琴, 忘得一干二净
 VERBS_TOO = (  # of the nouns: 气得说不出话
-    *"病气处按烙裁卷换炸嗅画数量学问估藏飞流化肿闲旱锈涝赛种牧耕施传卡照结",
+    *"病气处按烙裁卷换炸嗅画数量学问估藏飞流化肿闲旱锈涝赛种牧耕施传卡照结扇",
     "话说", "歌唱", "布置", "装饰", "设计", "表演", "演奏", "翻译", "描写", "刻画")
 QUALITIES = re.compile(  # adjectives that jieba may take for something else: 热情得让人不好意思
     "天[黑亮]|头[晕疼痛]|心[慌疼酸]|[火痛热美香酸辣咸圆方空富帅酷精鲜假灵野静闲麻平晚多]|安静|宁静|文静|美丽|伤心|精彩|冷清|整齐|马虎|细心|礼貌|客气|热情|和气|可怕|单调|"
@@ -126,7 +126,7 @@ def _is_gained(place: Place) -> bool:  # 得了奖, 得冠军, 儿子得过奖, 
 
 def _is_must(place: Place) -> bool:  # 我得走, 还得走, 明天得走, 一斤得三毛, 每个月得还
     ahead = place.ahead
-    counted = ahead.tag in ("m", "q") and ahead.hanzi[-1] not in DIGITS
+    counted = ahead.tag in ("m", "q") and ahead.hanzi[-1] not in (*DIGITS, "种")
     return ahead is NO_TOKEN or counted or ahead.hanzi in (*MODALS, "了") or ahead.tag[0] == "r" or (
         ahead.tag in TIMES and ahead.hanzi[-1] not in "来和")
 
