@@ -161,15 +161,13 @@ def summary(assessment: Assessment, tokens: list[str]) -> str:
 
 def azure(assessment: Assessment, tokens: list[str]) -> dict[str, Any]:
     """The JSON. Beside Azure's fields each syllable has ErrorType, Said and Accepted, each phoneme Part and Said."""
-    words = [_word(assessment, number) for number in range(len(assessment.reading.words))]
-    places = [max((at for at, one in enumerate(assessment.heard)
-                   if one.target is not None and assessment.reading.targets[one.target].word == number), default=-1)
-              for number in range(len(words))]
-    for at, one in reversed(list(enumerate(assessment.heard))):
+    words, numbers = [], [target.word for target in assessment.reading.targets]
+    for one, span in zip(assessment.heard, assessment.spans, strict=True):
         if one.target is None:
-            words.insert(sum(place < at for place in places), {
-                "Word": tokens[one.token], **_times(assessment.spans[at]),
-                "PronunciationAssessment": {"ErrorType": "Insertion"}})
+            words.append({"Word": tokens[one.token], **_times(span),
+                          "PronunciationAssessment": {"ErrorType": "Insertion"}})
+        elif numbers[one.target] not in numbers[one.target + 1:]:  # a word's last syllable
+            words.append(_word(assessment, numbers[one.target]))
     begin, end = _extent(assessment.spans)
     return {
         "RecognitionStatus": "Success",

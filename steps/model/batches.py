@@ -4,13 +4,13 @@ Every batch has one of a few shapes, and the network is compiled once for each. 
 its own length alone, so its result does not depend on the other utterances of its batch.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
 
 from steps.common.errors import UserError
 from steps.common.files import utf8_text
@@ -85,18 +85,16 @@ def plan_epoch(lengths: np.ndarray, buckets: list[int], most_utts: int, most_fra
 
 
 LONGEST = 10**7  # frames of an utterance, a day
+BUCKETS = TypeAdapter(Annotated[list[Annotated[int, Field(gt=0, lt=LONGEST)]], Field(min_length=1)])
 
 
 def read_buckets(exp_dir: Path) -> list[int]:
     """The padded lengths (frames) that the experiment was trained with. Raises UserError if they are not there."""
     path = exp_dir / "buckets.json"
     try:
-        buckets = json.loads(utf8_text(path, if_not_utf8="; train again"))
-    except (ValueError, RecursionError):
-        buckets = None
-    if not (isinstance(buckets, list) and buckets and all(type(one) is int and 0 < one < LONGEST for one in buckets)):
-        raise UserError(f"{path}: not the lengths of a training's batches; train again")
-    return buckets
+        return BUCKETS.validate_json(utf8_text(path, if_not_utf8="; train again"), strict=True)
+    except ValidationError:
+        raise UserError(f"{path}: not the lengths of a training's batches; train again") from None
 
 
 class Batch(NamedTuple):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.common.errors import UserError
-from steps.common.files import atomic_open, check_is_file
+from steps.common.files import atomic_open, check_is_file, utf8_lines
 from steps.search.ngram import NGram, from_tables
 
 ROUNDING = 1e-3  # by which the logarithm of a probability may be above 0
@@ -39,33 +39,27 @@ def write_arpa(path: Path, model: NGram) -> None:
 def read_arpa(path: Path) -> NGram:
     """Read an ARPA file. Raises UserError, with the line, for another format, a file that is cut short, and an n-gram
     that is there twice."""
-    check_is_file(path)
     tables: list[dict[tuple[str, ...], tuple[float, float]]] = []  # by order: log10 of probability, of backoff weight
     sizes: list[int] = []  # as the head has them
-    number, whole = 0, False
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                number += 1
-                if not tables and line.startswith("ngram "):
-                    sizes.append(int(line.partition("=")[2]))
-                elif line.startswith("\\end\\"):
-                    whole = True
-                    break
-                elif line.strip() == f"\\{len(tables) + 1}-grams:":
-                    tables.append({})
-                elif line.startswith("\\") and not line.startswith("\\data\\"):
-                    raise ValueError
-                elif tables and line.strip():
-                    words, numbers = _arpa_entry(line.split(), len(tables))
-                    if tables[-1].setdefault(words, numbers) is not numbers:
-                        raise UserError(f"{path}:{number}: {' '.join(words)} is there twice; keep one of the lines")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not utf-8, which an ARPA file is; convert it, or name another") from None
-    except ValueError:
-        raise UserError(f"{path}:{number}: not a line of an ARPA file; name a model in ARPA's format") from None
+    whole = False
+    lines = utf8_lines(path, if_not_utf8=", which an ARPA file is; convert it, or name another")
+    for number, line in enumerate(lines, 1):
+        try:
+            if not tables and line.startswith("ngram "):
+                sizes.append(int(line.partition("=")[2]))
+            elif line.startswith("\\end\\"):
+                whole = True
+                break
+            elif line.strip() == f"\\{len(tables) + 1}-grams:":
+                tables.append({})
+            elif line.startswith("\\") and not line.startswith("\\data\\"):
+                raise ValueError
+            elif tables and line.strip():
+                words, numbers = _arpa_entry(line.split(), len(tables))
+                if tables[-1].setdefault(words, numbers) is not numbers:
+                    raise UserError(f"{path}:{number}: {' '.join(words)} is there twice; keep one of the lines")
+        except ValueError:
+            raise UserError(f"{path}:{number}: not a line of an ARPA file; name a model in ARPA's format") from None
     if not tables:
         raise UserError(f"{path}: no \\1-grams: in it; name a model in ARPA's format")
     found = [len(table) for table in tables]
