@@ -152,16 +152,16 @@ def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, li
     """
     module = load_module(corpus.module)
     found = module.prepare(corpus, module_options(module, corpus, name), corpus_dir)
-    if not isinstance(found, dict) or not all(isinstance(each, Utterance) for part in found.values() for each in part):
+    if not isinstance(found, dict) or not all(isinstance(each, Utterance) for some in found.values() for each in some):
         raise UserError(f"local/{corpus.module}.py: prepare must return {{set: [Utterance, …]}}")
-    for part in corpus.sets:
-        if not found.get(part):
-            raise UserError(f"conf/corpora/{name}.yaml: sets: {part}: there is no such set, or it is empty; "
+    for set_name in corpus.sets:
+        if not found.get(set_name):
+            raise UserError(f"conf/corpora/{name}.yaml: sets: {set_name}: there is no such set, or it is empty; "
                             f"local/{corpus.module}.py finds {', '.join(key for key in found if found[key]) or 'none'}")
-    for part in found.keys() - set(corpus.sets):
-        print(f"{counted(len(found[part]), 'utterance')} of the set {part}: not used, as `sets` does not name it",
-              file=sys.stderr)
-    sets = {part: sorted(found[part]) for part in corpus.sets}
+    for set_name in found.keys() - set(corpus.sets):
+        print(f"{counted(len(found[set_name]), 'utterance')} of the set {set_name}: not used, as `sets` does not name "
+              "it", file=sys.stderr)
+    sets = {set_name: sorted(found[set_name]) for set_name in corpus.sets}
     _warn_of_overlap(sets)
     _warn_of_names(sets)
     _tell_shared_speakers(sets)
@@ -171,19 +171,19 @@ def find_utterances(corpus: Corpus, name: str, corpus_dir: Path) -> dict[str, li
 def _tell_shared_speakers(sets: dict[str, list[Utterance]]) -> None:
     """Say how many speakers of a set are in train, too. If only some are, the set was perhaps meant to have none."""
     trained = {each.spk for each in sets.get(TRAIN, ())}
-    for part, utterances in sets.items():
+    for set_name, utterances in sets.items():
         speakers = {each.spk for each in utterances}
         shared = sorted(speakers & trained)
-        if shared and part != TRAIN:
+        if shared and set_name != TRAIN:
             kind = "note" if len(shared) == len(speakers) else "warning"
-            print(f"{kind}: speakers of {part} who are in {TRAIN}, too: {len(shared)} of {len(speakers)}, such as "
+            print(f"{kind}: speakers of {set_name} who are in {TRAIN}, too: {len(shared)} of {len(speakers)}, such as "
                   f"{shared[0]}; results on them are of speakers who are in training", file=sys.stderr)
 
 
 def _warn_of_names(sets: dict[str, list[Utterance]]) -> None:
     """Say how many recordings are called as another utterance is: where lists that were sorted in different ways are
     put side by side, the texts are those of others."""
-    called = [(each.utt, Path(each.wav).stem) for part in sets.values() for each in part]
+    called = [(each.utt, Path(each.wav).stem) for utterances in sets.values() for each in utterances]
     utts = {utt for utt, _ in called}
     wrong = [(utt, stem) for utt, stem in called if stem != utt and stem in utts]
     if wrong:
@@ -193,15 +193,15 @@ def _warn_of_names(sets: dict[str, list[Utterance]]) -> None:
 
 def _warn_of_overlap(sets: dict[str, list[Utterance]]) -> None:
     """Say which recordings are there twice, also by links and copies: results on what was trained on mean nothing."""
-    sizes = Counter(_size(each.wav) for part in sets.values() for each in part)
+    sizes = Counter(_size(each.wav) for utterances in sets.values() for each in utterances)
     first: dict[str | tuple[int, bytes], tuple[str, str]] = {}
     shared: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for part, utterances in sets.items():
+    for set_name, utterances in sets.items():
         for each in utterances:
             known = _identity(each.wav) if sizes[_size(each.wav)] > 1 else each.wav
-            before, utt = first.setdefault(known, (part, each.utt))
-            if (before, utt) != (part, each.utt):
-                shared.setdefault((before, part), []).append((utt, each.utt))
+            before, utt = first.setdefault(known, (set_name, each.utt))
+            if (before, utt) != (set_name, each.utt):
+                shared.setdefault((before, set_name), []).append((utt, each.utt))
     for (one, other), utts in shared.items():
         where = f"twice in {one}" if one == other else f"both in {one} and in {other}"
         print(f"warning: {where}: {counted(len(utts), 'recording')}, such as {' and '.join(dict.fromkeys(utts[0]))}",

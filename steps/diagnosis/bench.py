@@ -226,10 +226,10 @@ class Bench:
         same = facts.get("tokens_sha256", tokens_hash(self._tokens)) == tokens_hash(self._tokens)
         return path.name if same else None
 
-    def utterances(self, part: str) -> list[Utterance]:
+    def utterances(self, set_name: str) -> list[Utterance]:
         """The utterances of a set, in order, with frames enough for their labels; the network must know all labels."""
         ids = {token: number for number, token in enumerate(self._tokens)}
-        feats, pinyin = self.context.feats(part), self.context.pinyin(part)
+        feats, pinyin = self.context.feats(set_name), self.context.pinyin(set_name)
         known = [Utterance(feats[utt], [ids[syllable] for syllable in pinyin[utt]]) for utt in feats
                  if utt in pinyin and ids.keys() >= set(pinyin[utt])]
         return [utt for utt in known if labels_fit(len(utt.feats), utt.labels, self._model)]

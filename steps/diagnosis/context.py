@@ -76,7 +76,7 @@ class Context:
         self.minutes = minutes
         self.pinyin = cache(self._pinyin)
         self.frames = cache(self._frames)
-        self.raw_feats = cache(lambda part: dict(self.stream(part, SAMPLE)))  # (frames, bins), as stored
+        self.raw_feats = cache(lambda set_name: dict(self.stream(set_name, SAMPLE)))  # (frames, bins), as stored
         self.feats = cache(self._feats)
 
     @cached_property
@@ -92,33 +92,33 @@ class Context:
             tokens = [BLANK, *sorted({*tokens, *all_syllables()} - {BLANK})]
         return tokens
 
-    def _pinyin(self, part: str) -> dict[str, list[str]]:
-        """Syllables by utterance of the set `part`, of those that have features. Raises UserError if none has."""
-        path = self.config.data_dir / part / "pinyin"
-        frames = self.frames(part)
+    def _pinyin(self, set_name: str) -> dict[str, list[str]]:
+        """Syllables by utterance of a set, of those that have features. Raises UserError if none has."""
+        path = self.config.data_dir / set_name / "pinyin"
+        frames = self.frames(set_name)
         return having_features(read_pinyin(path), frames, path)
 
-    def _frames(self, part: str) -> dict[str, int]:
-        """Feature frames by utterance of the set `part`. Raises UserError if stage 3 has not run."""
-        return {utt: int(n) for utt, n in read_numbers(self.config.feature_dir / part / "utt2num_frames").items()}
+    def _frames(self, set_name: str) -> dict[str, int]:
+        """Feature frames by utterance of a set. Raises UserError if stage 3 has not run."""
+        return {utt: int(n) for utt, n in read_numbers(self.config.feature_dir / set_name / "utt2num_frames").items()}
 
-    def speakers(self, part: str) -> set[str]:
-        """The speakers of the set `part`."""
-        path = self.config.data_dir / part / "utt2spk"
+    def speakers(self, set_name: str) -> set[str]:
+        """The speakers of a set."""
+        path = self.config.data_dir / set_name / "utt2spk"
         return set(read_table(path).values()) if path.exists() else set()
 
-    def stream(self, part: str, most: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Features as stored, one utterance after the other, of at most `most` of the set `part`."""
-        reader = FeatureReader(self.config.feature_dir / part / "feats.scp", self.config.features)
+    def stream(self, set_name: str, most: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Features as stored, one utterance after the other, of at most `most` of a set."""
+        reader = FeatureReader(self.config.feature_dir / set_name / "feats.scp", self.config.features)
         for utt in spread_sample(list(reader), most):
             yield utt, reader[utt]
 
-    def _feats(self, part: str) -> dict[str, np.ndarray]:
+    def _feats(self, set_name: str) -> dict[str, np.ndarray]:
         """`raw_feats` normalised, as the network gets them."""
         mean, std = self.mean_std
         cmn_frames = self.config.features.cmn_frames
         return {utt: apply_cmvn(feats, mean, std, cmn_frames).astype(np.float32)
-                for utt, feats in self.raw_feats(part).items()}
+                for utt, feats in self.raw_feats(set_name).items()}
 
     @cached_property
     def mean_std(self) -> tuple[np.ndarray, np.ndarray]:

@@ -118,8 +118,8 @@ RESAMPLINGS = 20
 def check_set_lengths(context: Context) -> Finding:
     """Utterances of dev are as long as those of train, and are spoken as fast."""
     lengths, rates = [], []
-    for part in ("train", "dev"):
-        frames, pinyin = context.frames(part), context.pinyin(part)
+    for set_name in ("train", "dev"):
+        frames, pinyin = context.frames(set_name), context.pinyin(set_name)
         lengths.append(np.array([frames[utt] for utt in pinyin]))
         rates.append(np.array([frames[utt] / max(1, len(pinyin[utt])) for utt in pinyin]))
     return judge_set_lengths(*lengths, *rates)

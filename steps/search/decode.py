@@ -70,7 +70,7 @@ def _check_tokens(folder: Path, tokens: list[str]) -> None:
         raise UserError(f"{path}: made for a network with other tokens than tokens.txt has; {GRAPH_AGAIN}")
 
 
-def chosen_weights(exp_dir: Path, method: str, part: str = "") -> dict[str, float]:
+def chosen_weights(exp_dir: Path, method: str, set_name: str = "") -> dict[str, float]:
     """What dev chose for a method; none for greedy. For a set that names its corpus, as aishell_sample/test does, what
     that corpus' part of dev chose, if it has one. Raises UserError if dev has not been asked."""
     if method == "greedy":
@@ -79,7 +79,7 @@ def chosen_weights(exp_dir: Path, method: str, part: str = "") -> dict[str, floa
     check_sums(path.parent, again, [path.name] if path.exists() else [])
     try:
         found = read_json(path, "", again)[method] if path.exists() else {}
-        best = found.get("by_corpus", {}).get(part.rpartition("/")[0], found.get("best"))
+        best = found.get("by_corpus", {}).get(set_name.rpartition("/")[0], found.get("best"))
         weights = {key: float(best[key]) for key in WEIGHTS[method]}
     except (AttributeError, KeyError, TypeError, ValueError):
         weights = {}
@@ -180,33 +180,33 @@ def write_decoded(out_dir: Path, decoded: Decoded, model: Acoustic, config: Feat
 PART = 256  # utterances: some seconds of work
 
 
-def decode_in_parts(load: Callable[[Path], Acoustic], exp_dir: Path, feature_dir: Path, method: str, part: str
+def decode_in_parts(load: Callable[[Path], Acoustic], exp_dir: Path, feature_dir: Path, method: str, set_name: str
                     ) -> Decoded:
-    """What `decode_set` makes of the features in `feature_dir`, those of the set `part`, with the parts' seconds added
-    up. `load` gives the model of an experiment's directory.
+    """What `decode_set` makes of the features in `feature_dir`, those of `set_name`, with the parts' seconds added up.
+    `load` gives the model of an experiment's directory.
 
     An utterance's result does not depend on the others of its batch (`steps.model.batches`), so not on the parts.
     """
     frames = read_numbers(feature_dir / "utt2num_frames")
     utts = sorted(frames, key=lambda utt: -frames[utt])  # alike lengths share batches, and the longest come first
     parts = [utts[begin:begin + PART] for begin in range(0, len(utts), PART)]
-    decode = functools.partial(_decode_part, load, exp_dir, feature_dir / "feats.scp", method, part)
-    done = list(track(ordered_map(decode, parts), len(parts), f"decoding {part}, in parts"))
+    decode = functools.partial(_decode_part, load, exp_dir, feature_dir / "feats.scp", method, set_name)
+    done = list(track(ordered_map(decode, parts), len(parts), f"decoding {set_name}, in parts"))
     found = {utt: best for one in done for utt, best in one.found.items()}
     voices = {utt: voice for one in done for utt, voice in one.voices.items()}
     return Decoded(dict(sorted(found.items())), voices, sum(one.frames for one in done),
                    sum(one.seconds for one in done), sum(one.search_seconds for one in done))
 
 
-def _decode_part(load: Callable[[Path], Acoustic], exp_dir: Path, scp: Path, method: str, part: str,
+def _decode_part(load: Callable[[Path], Acoustic], exp_dir: Path, scp: Path, method: str, set_name: str,
                  utts: list[str]) -> Decoded:
-    model, feats, search = _at_work(load, exp_dir, scp, method, part)
+    model, feats, search = _at_work(load, exp_dir, scp, method, set_name)
     return decode_set(model, load_resolved(exp_dir).features, {utt: feats[utt] for utt in utts}, search, "decoding")
 
 
 @functools.cache  # for all parts that a process gets
-def _at_work(load: Callable[[Path], Acoustic], exp_dir: Path, scp: Path, method: str, part: str
+def _at_work(load: Callable[[Path], Acoustic], exp_dir: Path, scp: Path, method: str, set_name: str
              ) -> tuple[Acoustic, FeatureReader, Search]:
     model = load(exp_dir)
-    search = make_search(exp_dir / "graph", method, model.tokens, chosen_weights(exp_dir, method, part))
+    search = make_search(exp_dir / "graph", method, model.tokens, chosen_weights(exp_dir, method, set_name))
     return model, FeatureReader(scp), search
