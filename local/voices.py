@@ -21,23 +21,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from local.ttskit import (
-    HOP,
-    MD5,
-    MEN,
-    SAMPLE_RATE,
-    SIZE,
-    UNSPOKEN,
-    URL,
-    WOMEN,
-    Networks,
-    Speech,
-    read_networks,
-    speak,
-    symbols,
-    vocode,
-    voice,
-)
+from local import ttskit
 from steps.common.errors import UserError
 from steps.common.files import atomic_open, remove_others, utf8_lines
 from steps.common.parallel import ordered_map, track
@@ -79,7 +63,7 @@ class Plan(NamedTuple):
     def utt(self) -> str:
         """The speaker, the kind of voice, and a hash of the plan, so that a recording that is there is not made again.
         """
-        men = {name in MEN for name in self.voices}
+        men = {name in ttskit.MEN for name in self.voices}
         kind = "mixed" if len(men) == 2 else "men" if men == {True} else "women"
         return f"{SPK}-{kind}-{hashlib.sha256(repr(tuple(self)).encode()).hexdigest()[:12]}"
 
@@ -88,7 +72,7 @@ def download(corpus: Corpus, options: Options) -> None:
     """Fetch the package's wheel into `root`, and check it."""
     root = Path(corpus.root)
     root.mkdir(parents=True, exist_ok=True)
-    print(f"{fetch(Archive(URL, SIZE, MD5, ''), root)}: downloaded")
+    print(f"{fetch(Archive(ttskit.URL, ttskit.SIZE, ttskit.MD5, ''), root)}: downloaded")
 
 
 def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[Utterance]]:
@@ -125,7 +109,7 @@ def draw_plans(options: Options, policy: Pinyin) -> list[Plan]:
     readings = transcribe(texts, policy.model_copy(update={"sandhi": "spoken"}))
     return [Plan(texts[reading.utt], tuple(reading.syllables), *draw_voice(draw)) for reading in readings
             if len(reading.syllables) == len(texts[reading.utt])
-            and not any(syllable[:-1] in UNSPOKEN for syllable in reading.syllables)]
+            and not any(syllable[:-1] in ttskit.UNSPOKEN for syllable in reading.syllables)]
 
 
 def read_clauses(text: str | None) -> list[str]:
@@ -138,7 +122,7 @@ def read_clauses(text: str | None) -> list[str]:
 
 def draw_voice(draw: random.Random) -> tuple[tuple[str, str], float]:
     """Two voices, and the first one's share."""
-    groups = [MEN, WOMEN]
+    groups = [ttskit.MEN, ttskit.WOMEN]
     draw.shuffle(groups)
     first, second = draw.choice(groups[0]), draw.choice(groups[0] if draw.random() < ALIKE else groups[1])
     share = draw.choice(SHARES)
@@ -161,28 +145,29 @@ def _record(root: Path, wav_dir: Path, batch: list[Plan]) -> None:
     networks = _networks(root)
     rng = np.random.default_rng(list(hashlib.sha256("".join(plan.utt for plan in batch).encode()).digest()[:8]))
     voices = np.stack([_mixture(plan) for plan in batch])
-    ids = np.array([symbols(plan.syllables) for plan in batch])
-    for path, plan, speech in zip(paths, batch, speak(networks.mellotron, ids, voices, rng, MOST_FRAMES), strict=True):
+    ids = np.array([ttskit.symbols(plan.syllables) for plan in batch])
+    spoken = ttskit.speak(networks.mellotron, ids, voices, rng, MOST_FRAMES)
+    for path, plan, speech in zip(paths, batch, spoken, strict=True):
         if speech is None or not went_well(speech, len(plan.syllables)) or path.exists():
             continue
-        samples = soxr.resample(vocode(networks.melgan, speech.mel), SAMPLE_RATE, OUT_RATE)
+        samples = soxr.resample(ttskit.vocode(networks.melgan, speech.mel), ttskit.SAMPLE_RATE, OUT_RATE)
         with atomic_open(path, "wb") as file:
             soundfile.write(file, samples, OUT_RATE, subtype="PCM_16", format="WAV")
 
 
 def _mixture(plan: Plan) -> np.ndarray:
-    first, second = map(voice, plan.voices)
+    first, second = map(ttskit.voice, plan.voices)
     return (plan.share * first + (1 - plan.share) * second).astype(np.float32)
 
 
-def went_well(speech: Speech, syllables: int) -> bool:
+def went_well(speech: ttskit.Speech, syllables: int) -> bool:
     """Whether the attention passed nearly all syllables up to the last one, in a plausible time."""
-    seconds = len(speech.mel) * HOP / SAMPLE_RATE / syllables
+    seconds = len(speech.mel) * ttskit.HOP / ttskit.SAMPLE_RATE / syllables
     heard = {symbol // 4 for symbol in speech.path.tolist()} & set(range(syllables))  # four symbols a syllable
     return SECONDS_A_SYLLABLE[0] < seconds < SECONDS_A_SYLLABLE[1] and syllables - 1 in heard and \
         len(heard) >= HEARD * syllables
 
 
 @functools.cache
-def _networks(root: Path) -> Networks:
-    return read_networks(root)
+def _networks(root: Path) -> ttskit.Networks:
+    return ttskit.read_networks(root)

@@ -20,22 +20,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from steps.common.errors import UserError, run
 from steps.common.files import atomic_open, remove_leftovers, write_json, write_lines
-from steps.report import paired
+from steps.report import paired, tables
 from steps.report.errors import EPS, Pair
 from steps.report.page import STYLE, Heard, percent, render, spectrogram, to_svg
 from steps.report.rows import EXP, SER, SORT_KEYS, Row, find_runs, is_one, open_run
-from steps.report.tables import (
-    BEATS_SAID,
-    ERRORS_SAID,
-    Point,
-    as_markdown,
-    make_console,
-    publish,
-    show,
-    sort_value,
-    sweep_points,
-    tables,
-)
 from steps.search.alignment import Timed
 
 MOST_PAIRS = 3  # of experiments whose changes are shown
@@ -59,7 +47,7 @@ def main() -> None:
     if args.md:
         print("\n".join(markdown(found)))
         return
-    show(found, make_console())
+    tables.show(found, tables.make_console())
     page = args.html or page_path(args.experiments)
     remove_leftovers(page.parent, [page.with_suffix(suffix).name for suffix in (".md", ".json", ".html")])
     html = compare_page(found)
@@ -69,13 +57,13 @@ def main() -> None:
         file.write(html)
     print(f"{page}: the same with curves and what changed", file=sys.stderr)
     if args.publish:
-        print("".join(f"{line}\n" for line in publish(found)), end="", file=sys.stderr)
+        print("".join(f"{line}\n" for line in tables.publish(found)), end="", file=sys.stderr)
 
 
 def markdown(found: paired.Comparison) -> list[str]:
     lines = []
-    for table in tables(found):
-        lines += [f"### {table.title}", "", *as_markdown(table), ""]
+    for table in tables.tables(found):
+        lines += [f"### {table.title}", "", *tables.as_markdown(table), ""]
     return [*lines, *(f"- {note}" for note in found.notes),
             *(f"- left out: {one.path}: {one.problem}" for one in found.left_out)]
 
@@ -88,19 +76,22 @@ def page_path(words: Sequence[str]) -> Path:
     return EXP / f"{'_'.join(['compare', *names])}.html"
 
 
-def syllable_picture(heard: Heard, place: paired.Place) -> str:
-    """A syllable that was decoded correctly, among its neighbours, as SVG; empty if features or times are gone."""
+def syllable_picture(heard: Heard, utt: str, index: int) -> str:
+    """Reference syllable `index` of an utterance, which was decoded correctly, among its neighbours, as SVG.
+
+    Empty if features or times are gone.
+    """
     try:
-        pairs, times = heard.scored.alignments[place.utt], heard.scored.times_of(place.utt)
-        feats = heard.feats[place.utt]
+        pairs, times = heard.scored.alignments[utt], heard.scored.times_of(utt)
+        feats = heard.feats[utt]
     except (UserError, KeyError):
         return ""
-    some_pairs, some_times = _around(pairs, times, place.index)
+    some_pairs, some_times = _around(pairs, times, index)
     shift = heard.frame_shift_s
     first = max(0, int((some_times[0].begin - MARGIN_S) / shift))
     last = int((some_times[-1].begin + some_times[-1].duration + MARGIN_S) / shift) + 1
     moved = [one._replace(begin=one.begin - first * shift) for one in some_times]
-    return spectrogram(feats[first:last], shift, some_pairs, moved, f"Spectrogram of a part of {place.utt}")
+    return spectrogram(feats[first:last], shift, some_pairs, moved, f"Spectrogram of a part of {utt}")
 
 
 def _around(pairs: list[Pair], times: list[Timed], index: int) -> tuple[list[Pair], list[Timed]]:
@@ -119,8 +110,8 @@ def compare_page(found: paired.Comparison) -> str:
              if (row.runs[0].path / "report.html").exists()}
     curves = all_curves(found.rows)
     return render(
-        "compare.html", tables=tables(found) if found.rows else [], links=links, errors_said=ERRORS_SAID,
-        beats_said=BEATS_SAID, curves=Markup(curves) if curves else "",
+        "compare.html", tables=tables.tables(found) if found.rows else [], links=links, errors_said=tables.ERRORS_SAID,
+        beats_said=tables.BEATS_SAID, curves=Markup(curves) if curves else "",
         lists=[("Notes", found.notes), ("Left out", [f"{run.path}: {run.problem}" for run in found.left_out])],
         sweeps=[(sweep, [Markup(svg) for svg in sweep_plots(points)]) for sweep, points in found.sweeps.items()],
         too_many=len(pairs) > MOST_PAIRS, changes=[_change(a, b) for a, b in pairs] if len(pairs) <= MOST_PAIRS else [])
@@ -165,11 +156,11 @@ def _syllables(a: Heard, b: Heard, changes: list[paired.Change]) -> list[tuple[s
     for way in WAYS:
         wrong, right = (a, b) if way == "fixed" else (b, a)
         for one in paired.most(way, changes, SHOWN_PICTURES):
-            place = paired.example(wrong.scored, right.scored, one.key)
-            picture = syllable_picture(right, place)
+            utt, index = paired.example(wrong.scored, right.scored, one.key)
+            picture = syllable_picture(right, utt, index)
             if picture:
                 which = "second" if way == "fixed" else "first"
-                shown.append((f"{one.key}, {way}: the {which} experiment decodes it correctly in {place.utt}",
+                shown.append((f"{one.key}, {way}: the {which} experiment decodes it correctly in {utt}",
                               Markup(picture)))
     return shown
 
@@ -237,18 +228,18 @@ def sweep_plots(rows: Sequence[Row]) -> list[str]:
     """A figure for each key that a sweep varies: the syllable error rate on dev (or what was scored in its place)
     against the key's values. Lines join the points that agree in all other keys; bars are the spread over seeds.
     """
-    points = sweep_points(rows)
+    points = tables.sweep_points(rows)
     part = "dev" if all("dev" in row.sets for row in rows) else rows[0].main_set
     return [_sweep_plot([point for point in points if point.row.value(part, SER)], key, part)
             for key in points[0].values]
 
 
-def _sweep_plot(points: Sequence[Point], key: str, part: str) -> str:
-    lines: dict[str, list[Point]] = {}
+def _sweep_plot(points: Sequence[tables.Point], key: str, part: str) -> str:
+    lines: dict[str, list[tables.Point]] = {}
     for point in points:
         others = ", ".join(f"{other} {value}" for other, value in point.values.items() if other != key)
         lines.setdefault(others, []).append(point)
-    places = sorted({point.values[key] for point in points}, key=sort_value)
+    places = sorted({point.values[key] for point in points}, key=tables.sort_value)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.0))
         axes = figure.subplots(gridspec_kw={"left": 0.14, "right": 0.97, "top": 0.91, "bottom": 0.17})

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from steps.common.checksums import AGAIN, SUMS, TRAINED, check_sums, write_sums
-from steps.common.errors import UserError, run
+from steps.common.errors import run
 from steps.common.files import check_no_folders, remove_files, sha256, write_json, write_lines
 from steps.common.process import git_commit, output_lock
-from steps.config.load import Resolved, load_resolved
+from steps.config.exp_dir import finished_training
+from steps.config.load import Resolved
 from steps.corpus.write import folder_beside, read_pinyin
 from steps.feats.archive import FeatureReader, load_cmvn, mean_std
 from steps.search.decode import TUNE_AGAIN, TUNING
@@ -25,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m steps.export", description=__doc__)
     parser.add_argument("exp_dir", type=Path, help="an experiment's directory, such as exp/mini")
     args = parser.parse_args()
-    load_resolved(args.exp_dir)  # before anything is written there
+    finished_training(args.exp_dir, "train")  # before anything is written there
     with output_lock(args.exp_dir, "export"):
         out_dir = export(args.exp_dir)
     print(f"{out_dir}: {', '.join(FILES)}")
@@ -38,9 +39,7 @@ def export(exp_dir: Path) -> Path:
 
     Raises UserError if the training has not ended.
     """
-    config = load_resolved(exp_dir)
-    if not (exp_dir / "final.ckpt").exists():
-        raise UserError(f"{exp_dir}/final.ckpt: no such file; run stage 4 (train) to its end first")
+    config = finished_training(exp_dir, "train")
     check_sums(exp_dir, AGAIN.format("4 (train)"), TRAINED)
     tokens = read_tokens(exp_dir / "tokens.txt")
     mean, std = mean_std(load_cmvn(exp_dir / "cmvn"))

@@ -207,8 +207,8 @@ def test_changes_add_up(heard_a, heard_b):
     assert sum(one.errors_b for one in syllables) == totals[1].substitutions + totals[1].deletions
     assert {one.key: one.of for one in syllables} == {"ma1": 2, "ma3": 2, "shi4": 4}
     for one in most("fixed", syllables, 3):
-        place = example(a, b, one.key)
-        assert FOUR[place.utt][place.index] == one.key
+        utt, index = example(a, b, one.key)
+        assert FOUR[utt][index] == one.key
     assert {one.key for one in most("fixed", syllables, 9)}.isdisjoint(one.key for one in most("broken", syllables, 9))
 
 

@@ -197,7 +197,7 @@ def test_plans_are_a_function_of_the_options():
 def corpus(tmp_path, monkeypatch) -> Corpus:
     """A corpus whose networks say nothing but noise of the right length, and fail for one sentence."""
     monkeypatch.setenv("YINJIE_NJ", "1")
-    monkeypatch.setattr(local.voices, "read_networks", lambda root: types.SimpleNamespace(mellotron=None, melgan=None))
+    monkeypatch.setattr(local.ttskit, "read_networks", lambda root: types.SimpleNamespace(mellotron=None, melgan=None))
     local.voices._networks.cache_clear()
 
     def speak(net, ids, voices, rng, most_frames):
@@ -205,8 +205,8 @@ def corpus(tmp_path, monkeypatch) -> Corpus:
         speech = Speech(np.zeros((len(path), 80), np.float32), path)
         return [None if row[0] == local.ttskit.IDS["sh"] else speech for row in ids]
 
-    monkeypatch.setattr(local.voices, "speak", speak)
-    monkeypatch.setattr(local.voices, "vocode", lambda net, mel: np.full(256 * len(mel), 0.1, np.float32))
+    monkeypatch.setattr(local.ttskit, "speak", speak)
+    monkeypatch.setattr(local.ttskit, "vocode", lambda net, mel: np.full(256 * len(mel), 0.1, np.float32))
     lines = ("今天天气很好。我们去公园！", "三个字", "十四是十四 yes", "这一句太长太长太长太长太长太长太长了",
              "今天天气很好")
     (tmp_path / "text").write_text("\n".join(lines))

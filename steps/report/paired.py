@@ -215,13 +215,6 @@ class Change(NamedTuple):
         return self.errors_a - self.errors_b
 
 
-class Place(NamedTuple):
-    """A reference syllable in a set."""
-
-    utt: str
-    index: int  # among the utterance's reference syllables
-
-
 def most(way: str, changes: list[Change], number: int) -> list[Change]:
     """The changes with the most errors less (`fixed`) or more (`broken`)."""
     sign = {"fixed": 1, "broken": -1}[way]
@@ -254,13 +247,13 @@ def by_syllable(a: Scored, b: Scored) -> list[Change]:
     return [Change(ref, *numbers) for ref, numbers in sorted(counts.items())]
 
 
-def example(wrong: Scored, right: Scored, syllable: str) -> Place:
-    """The first place where `syllable` was decoded correctly in the one and not in the other."""
+def example(wrong: Scored, right: Scored, syllable: str) -> tuple[str, int]:
+    """The first utterance, and place in its reference, where `right` alone decodes `syllable` correctly."""
     for utt in wrong.alignments:
         both = zip(heard(wrong.alignments[utt]), heard(right.alignments[utt]), strict=True)
         for index, ((ref, bad), (_, good)) in enumerate(both):
             if ref == good == syllable != bad:
-                return Place(utt, index)
+                return utt, index
     raise KeyError(syllable)
 
 
