@@ -36,9 +36,9 @@ ON_DATA: dict[str, Callable[[Context], Finding]] = {
     "set levels": lambda of: labels.judge_set_levels(of.feats("train"), of.feats("dev")),
     "set tokens": lambda of: labels.judge_set_tokens(of.pinyin("train"), of.pinyin("dev")),
     "overlap": labels.check_overlap,
-    "divergence": lambda of: training.judge_course("divergence", training.judge_divergence, of.history),
-    "oscillation": lambda of: training.judge_course("oscillation", training.judge_oscillation, of.history),
-    "plateau": lambda of: training.judge_course("plateau", training.judge_plateau, of.history),
+    "divergence": lambda of: training.judge_course(training.judge_divergence, of.history),
+    "oscillation": lambda of: training.judge_course(training.judge_oscillation, of.history),
+    "plateau": lambda of: training.judge_course(training.judge_plateau, of.history),
 }
 ON_NETWORK: dict[str, Callable[[Bench], Finding]] = {
     "loss": lambda of: network.judge_loss(of.loss(), of.logits(), of.batch),
@@ -83,19 +83,20 @@ def run_checks(context: Context) -> Iterator[Finding]:
             bench = Bench(context)
         except UserError as error:
             obstacles = ["network"]
-            yield Finding("network", "error", str(error))
+            yield Finding("error", str(error), check="network")
     for name, check in ON_NETWORK.items():
         if obstacles:
-            yield Finding(name, "skipped", f"cannot be run before the error of {', '.join(obstacles)} is mended")
+            why = f"cannot be run before the error of {', '.join(obstacles)} is mended"
+            yield Finding("skipped", why, check=name)
         else:
             yield _call(name, check, bench)
 
 
 def _call(name: str, check: Callable[[Any], Finding], of: Context | Bench) -> Finding:
     try:
-        return check(of)
+        return check(of)._replace(check=name)
     except UserError as error:
-        return Finding(name, "error", str(error))
+        return Finding("error", str(error), check=name)
 
 
 def parse_args() -> argparse.Namespace:

@@ -280,7 +280,7 @@ def test_what_ran_before_leaves_no_trace(bench):
 
 
 def test_an_error_in_the_data_spares_the_network_its_checks(context, monkeypatch):
-    monkeypatch.setitem(diagnose.ON_DATA, "ids", lambda context: Finding("ids", "error", "planted"))
+    monkeypatch.setitem(diagnose.ON_DATA, "ids", lambda context: Finding("error", "planted"))
     found = {finding.check: finding for finding in diagnose.run_checks(context)}
     assert all(found[name].severity == "skipped" and "ids" in found[name].finding for name in diagnose.ON_NETWORK)
 

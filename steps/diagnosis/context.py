@@ -25,18 +25,18 @@ Severity = Literal["ok", "warning", "error", "skipped"]
 
 
 class Finding(NamedTuple):
-    """A check's result, in words for the user of the recipe.
+    """A check's result, in words for the user of the recipe. `steps.diagnose` gives it the check's name.
 
     A `warning` is likely to cost accuracy, an `error` makes training fail or its result worthless; `skipped` says why
     a check could not be made.
     """
 
-    check: str
     severity: Severity
     finding: str  # what is the case, in a sentence
     evidence: Sequence[str] = ()  # what that is judged from, in figures
     remedy: str = ""  # what to do; empty if nothing must be done
     figures: Sequence[str] = ()  # SVG
+    check: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For diagnosis.json: all but the pictures."""

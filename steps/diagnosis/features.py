@@ -26,8 +26,8 @@ def judge_finite(feats: Iterable[tuple[str, np.ndarray]]) -> Finding:
     finite = {utt: bool(np.isfinite(matrix).all()) for utt, matrix in feats}
     broken = [utt for utt, fine in finite.items() if not fine]
     if not broken:
-        return Finding("finite", "ok", f"no NaN or infinity in the features of {len(finite)} utterances examined")
-    return Finding("finite", "error", f"{len(broken)} of {len(finite)} utterances examined have features that are NaN "
+        return Finding("ok", f"no NaN or infinity in the features of {len(finite)} utterances examined")
+    return Finding("error", f"{len(broken)} of {len(finite)} utterances examined have features that are NaN "
                    "or infinite", [few(broken)], AGAIN)
 
 
@@ -39,11 +39,11 @@ def judge_constant(feats: Feats) -> Finding:
     bins = np.flatnonzero(np.nanstd(everything, axis=0) < STILL)
     utts = [utt for utt, deviation in deviations.items() if np.nanmax(deviation) < STILL]
     if not len(bins) and not utts:
-        return Finding("constant", "ok", f"all {everything.shape[1]} bins and all utterances change over time")
+        return Finding("ok", f"all {everything.shape[1]} bins and all utterances change over time")
     evidence = [f"bins {few([str(one) for one in bins])}"] if len(bins) else []
     evidence += [f"utterances {few(utts)}"] if utts else []
     worst = max(len(bins) / everything.shape[1], len(utts) / len(feats))
-    return Finding("constant", "error" if worst >= 0.2 else "warning",
+    return Finding("error" if worst >= 0.2 else "warning",
                    f"{len(bins)} of {everything.shape[1]} bins and {len(utts)} of {len(feats)} utterances are constant",
                    evidence, "bins: high_freq and num_bins must lie within what the recordings hold (8 kHz audio has "
                    "nothing above 4 kHz); utterances: " + AGAIN)
@@ -60,12 +60,12 @@ def judge_silent(feats: Feats, config: Features) -> Finding:
                 f"{np.median(list(loudest.values())):.1f} in the median utterance",
                 f"{percent(zeros.mean())} of frames are digital silence"]
     if silent:
-        return Finding("silent", graded(len(silent) / len(feats), 0, 0.05), f"{len(silent)} of {len(feats)} utterances "
+        return Finding(graded(len(silent) / len(feats), 0, 0.05), f"{len(silent)} of {len(feats)} utterances "
                        f"hold almost no sound", [*evidence, few(silent)], "listen to them; " + AGAIN)
     if zeros.mean() > 0.3:
-        return Finding("silent", "warning", f"{percent(zeros.mean())} of frames are digital silence", evidence,
+        return Finding("warning", f"{percent(zeros.mean())} of frames are digital silence", evidence,
                        "cut the silence off the recordings: it costs time and says nothing")
-    return Finding("silent", "ok", f"there is sound in all of {len(feats)} utterances", evidence)
+    return Finding("ok", f"there is sound in all of {len(feats)} utterances", evidence)
 
 
 def feature_floor(config: Features) -> float:
@@ -81,8 +81,8 @@ def judge_clipped(feats: Feats) -> Finding:
                and np.nanstd(feats[utt]) > STILL]
     share = len(clipped) / len(feats)
     if not clipped:
-        return Finding("features clipped", "ok", "no utterance's features are cut off at a highest value")
-    return Finding("features clipped", "error" if share > 0.2 else "warning",
+        return Finding("ok", "no utterance's features are cut off at a highest value")
+    return Finding("error" if share > 0.2 else "warning",
                    f"the features of {len(clipped)} of {len(feats)} utterances are cut off at a highest value",
                    [f"{utt}: {percent(shares[utt])} of values are {np.nanmax(feats[utt]):.3g}" for utt in clipped[:3]],
                    "compute the features again, without a limit; `compress: false` shows whether compression did it")
@@ -96,7 +96,7 @@ def judge_scale(feats: Feats) -> Finding:
     evidence = [f"normalised bins have means from {mean.min():.2f} to {mean.max():.2f} and deviations from "
                 f"{std.min():.2f} to {std.max():.2f}"]
     if np.abs(mean).max() > 0.5 or std.max() > 2 or np.median(std) < 0.5:
-        return Finding("scale", "error", "normalised features do not have mean 0 and deviation 1: the CMVN statistics "
+        return Finding("error", "normalised features do not have mean 0 and deviation 1: the CMVN statistics "
                        "are not of these features", evidence, "run stage 3 (features) again, whole")
     return _odd_levels(feats, evidence)
 
@@ -108,8 +108,8 @@ def _odd_levels(feats: Feats, evidence: list[str]) -> Finding:
     odd = [utt for utt, level in levels.items() if not abs(level - middle) < max(2.0, HEADROOM * spread)]
     evidence.append(f"levels of utterances: median {middle:.2f}, deviation {spread:.2f} (robust)")
     if not odd:
-        return Finding("scale", "ok", "normalised features have mean 0 and deviation 1", evidence)
-    return Finding("scale", graded(len(odd) / len(feats), 0, 0.1), f"{len(odd)} of {len(feats)} utterances are on "
+        return Finding("ok", "normalised features have mean 0 and deviation 1", evidence)
+    return Finding(graded(len(odd) / len(feats), 0, 0.1), f"{len(odd)} of {len(feats)} utterances are on "
                    "another scale than the rest", [*evidence, *(f"{utt}: {levels[utt]:.2f}" for utt in odd[:3])],
                    "look for recordings at another level, in another format, or without speech; " + AGAIN)
 
@@ -129,7 +129,7 @@ def judge_holes(feats: Feats, config: Features) -> Finding:
     everything = np.concatenate(list(feats.values()))
     sound = everything[everything.max(axis=1) > floor + ABOVE_FLOOR]
     if not len(sound):
-        return Finding("holes", "skipped", "there is no sound in the utterances examined")
+        return Finding("skipped", "there is no sound in the utterances examined")
     at_floor = sound < floor + 0.01
     empty = at_floor.mean(axis=0) > EMPTY
     share = float(at_floor[:, ~empty].mean()) if not empty.all() else 0.0
@@ -138,7 +138,7 @@ def judge_holes(feats: Feats, config: Features) -> Finding:
         share = 0.0  # the floor lies in the recordings' own noise: where that ebbs is not a hole
     severity = graded(share, *HOLES)
     if severity == "ok" and empty.mean() <= SPARE:
-        return Finding("holes", "ok", "the bins hold what sound there is")
+        return Finding("ok", "the bins hold what sound there is")
     evidence, remedies = [f"the floor is {floor:.1f} (floor_db: {config.floor_db:g})"], []
     if empty.mean() > SPARE:
         names = ", ".join(map(str, np.flatnonzero(empty)))
@@ -150,7 +150,7 @@ def judge_holes(feats: Feats, config: Features) -> Finding:
     if severity != "ok":
         evidence.append(f"{percent(share)} of the values of the other bins are at the floor while there is sound")
         remedies.append(f"floor_db: {floor_at(quiet, config):.0f}")
-    return Finding("holes", "warning" if severity == "ok" else severity,
+    return Finding("warning" if severity == "ok" else severity,
                    f"{int(empty.sum())} of {len(empty)} bins are empty, {percent(share)} of the rest is holes, as mp3 "
                    "and lower sample rates leave them", evidence,
                    f"use features with {', '.join(remedies)} (conf/features/fbank_mp3.yaml is an example)"
@@ -180,7 +180,7 @@ def check_audio(context: Context) -> Finding:
     """A sample of train's recordings is not clipped, silent, offset or of too low a sample rate."""
     table = context.config.data_dir / "train" / "wav.scp"
     if not table.exists():
-        return Finding("audio", "skipped", f"{table} is not there")
+        return Finding("skipped", f"{table} is not there")
     paths = read_table(table)
     recordings, gone = {}, []
     for utt in spread_sample(list(paths), LISTENED):
@@ -189,7 +189,7 @@ def check_audio(context: Context) -> Finding:
         except UserError as error:
             gone.append(str(error))
     if not recordings:
-        return Finding("audio", "skipped", "none of the recordings examined can be read any more", gone[:1])
+        return Finding("skipped", "none of the recordings examined can be read any more", gone[:1])
     return judge_audio(recordings, context.config.features.sample_rate)
 
 
@@ -210,11 +210,10 @@ def judge_audio(recordings: Mapping[str, Audio], sample_rate: int) -> Finding:
     evidence = [f"peaks of {len(recordings)} recordings: median {np.median(peaks):.2f}, highest {max(peaks):.2f} of "
                 "full scale"]
     if not found:
-        return Finding("audio", "ok", f"{len(recordings)} recordings examined are sound", evidence)
+        return Finding("ok", f"{len(recordings)} recordings examined are sound", evidence)
     said = "; ".join(f"{percent(len(utts) / len(recordings))} of recordings {what}" for utts, what, _ in found)
     severity = "error" if any(len(utts) > len(recordings) / 2 for utts, _, _ in found) else "warning"
-    return Finding("audio", severity, said,
-                   [*evidence, *(f"{what}: {few(utts)}" for utts, what, _ in found)],
+    return Finding(severity, said, [*evidence, *(f"{what}: {few(utts)}" for utts, what, _ in found)],
                    "; ".join(remedy for _, _, remedy in found))
 
 

@@ -25,18 +25,18 @@ def judge_blank(lines: list[str]) -> Finding:
     fields = [line.split() for line in lines]
     unfit = [line for line, words in zip(lines, fields, strict=True) if len(words) != 2 or not words[1].isdigit()]
     if unfit:
-        return Finding("blank", "error", "tokens.txt is not a table of tokens and ids", [f"{unfit[0]!r}"], remedy)
+        return Finding("error", "tokens.txt is not a table of tokens and ids", [f"{unfit[0]!r}"], remedy)
     ids = {token: int(number) for token, number in fields}
     if ids.get(BLANK) != 0:
         where = f"{BLANK} has id {ids[BLANK]}" if BLANK in ids else f"there is no {BLANK}"
-        return Finding("blank", "error", "the blank is not token 0: CTC would take the token that is for silence",
+        return Finding("error", "the blank is not token 0: CTC would take the token that is for silence",
                        [where, f"id 0: {few([token for token, number in ids.items() if number == 0])}"], remedy)
     strange = [" ".join(words) for place, words in enumerate(fields) if words[1] != str(place)]
     if strange or len(ids) < len(fields):
-        return Finding("blank", "error", f"the ids of tokens.txt are not 0 to {len(fields) - 1} in order: the network "
+        return Finding("error", f"the ids of tokens.txt are not 0 to {len(fields) - 1} in order: the network "
                        f"has {len(fields)} outputs, and ids beyond them are read out of bounds",
                        [few(strange) or "a token is there twice"], remedy)
-    return Finding("blank", "ok", f"{BLANK} is token 0 of {len(ids)}")
+    return Finding("ok", f"{BLANK} is token 0 of {len(ids)}")
 
 
 def judge_ids(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], tokens: list[str]) -> Finding:
@@ -46,15 +46,15 @@ def judge_ids(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], toke
     again = "run stage 2 (lexicon) again, which makes tokens.txt from train/pinyin"
     if unknown:
         utt = next(utt for utt, syllables in train.items() if not known.issuperset(syllables))
-        return Finding("ids", "error", f"{len(unknown)} different syllables of train have no id in tokens.txt",
+        return Finding("error", f"{len(unknown)} different syllables of train have no id in tokens.txt",
                        [_commonest(unknown), f"such as in utterance {utt}"], again)
     empty = [utt for utt, syllables in train.items() if not syllables]
     if empty:
-        return Finding("ids", "error", f"{len(empty)} utterances of train have no syllable", [few(empty)], again)
+        return Finding("error", f"{len(empty)} utterances of train have no syllable", [few(empty)], again)
     outside = _outside(dev, known)
     share = outside.total() / max(1, sum(map(len, dev.values())))
     severity, different = graded(share, RARE, MANY), len(set().union(*train.values()))
-    return Finding("ids", severity, f"all {different} syllables of train have ids; {percent(share)} of dev's syllables "
+    return Finding(severity, f"all {different} syllables of train have ids; {percent(share)} of dev's syllables "
                    "are not tokens, and cannot be recognised", [_commonest(outside)] if outside else [],
                    "" if severity == "ok" else "set `tokens: all`, so that every syllable of Mandarin is a token, with "
                    "`model: {output: factored}`; or train on more text")
@@ -80,13 +80,12 @@ def judge_lengths(frames: Mapping[str, int], labels: Mapping[str, list], model: 
     evidence = [f"the network leaves one frame in {reduction}", "output frames for each label: median "
                 f"{np.median(ratio):.1f}, lowest hundredth {np.quantile(ratio, 0.01):.1f}"]
     if not short:
-        return Finding("labels fit", "ok", f"all of {len(utts)} utterances have frames enough for their labels",
-                       evidence)
+        return Finding("ok", f"all of {len(utts)} utterances have frames enough for their labels", evidence)
     worst = min(short, key=lambda utt: out_frames(model, frames[utt]) - frames_needed(labels[utt]))
     evidence += [f"{worst}: {len(labels[worst])} labels need {frames_needed(labels[worst])} frames, there are "
                  f"{out_frames(model, frames[worst])}", few(short)]
     severity = "error" if len(short) > TOO_SHORT * len(utts) else "warning"
-    return Finding("labels fit", severity, f"{len(short)} of {len(utts)} utterances have more labels than the network "
+    return Finding(severity, f"{len(short)} of {len(utts)} utterances have more labels than the network "
                    f"leaves frames: CTC's cost would be infinite, so training leaves them out", evidence,
                    "take a pool or stride in frames out of model.blocks; if few utterances are concerned, check "
                    "that their audio and text belong together")
@@ -102,13 +101,13 @@ def judge_match(frames: Mapping[str, int], labels: Mapping[str, list]) -> Findin
     utts = [utt for utt in labels if utt in frames]
     lengths, counts = np.array([frames[utt] for utt in utts]), np.array([len(labels[utt]) for utt in utts])
     if len(utts) < FEWEST or not np.ptp(counts) or not np.ptp(lengths):
-        return Finding("labels match", "ok", "too few utterances, or too much alike, to tell by their lengths")
+        return Finding("ok", "too few utterances, or too much alike, to tell by their lengths")
     correlation = float(np.corrcoef(lengths, counts)[0, 1])
     evidence = [f"of {len(utts)} utterances; chance alone reaches {CHANCE / len(utts) ** 0.5:.2f}"]
     told = f"frames and syllables of an utterance correlate by {correlation:.2f}"
     if correlation > CHANCE / len(utts) ** 0.5:
-        return Finding("labels match", "ok", told, evidence)
-    return Finding("labels match", "error", f"{told}: long recordings have no more syllables than short ones", evidence,
+        return Finding("ok", told, evidence)
+    return Finding("error", f"{told}: long recordings have no more syllables than short ones", evidence,
                    "the text probably belongs to other recordings: compare some of wav.scp with text by listening")
 
 
@@ -134,8 +133,8 @@ def judge_set_lengths(train: np.ndarray, dev: np.ndarray, train_rate: np.ndarray
                 f"the distributions' distance is {distance:.2f} (0: the same, 1: disjoint)"]
     severity = graded(max(distance, 10 * beyond), 0.35, 0.85)
     if severity == "ok":
-        return Finding("set lengths", "ok", "dev's utterances are as long as train's", evidence)
-    return Finding("set lengths", severity, f"dev's utterances are not as long as train's; {percent(beyond)} are "
+        return Finding("ok", "dev's utterances are as long as train's", evidence)
+    return Finding(severity, f"dev's utterances are not as long as train's; {percent(beyond)} are "
                    "longer than any of train", evidence,
                    "dev must be drawn like what the recognizer is for; split the corpus "
                    "again, or cut long recordings; if frames a syllable differ, check that dev's text is its own")
@@ -164,8 +163,8 @@ def judge_set_levels(train: Feats, dev: Feats) -> Finding:
     worst = max(abs(level), 0.6 * float(np.abs(tilt).max()), 2 * abs(float(np.log(dynamics[1] / dynamics[0]))))
     severity = graded(worst, 0.75, 1.5)
     if severity == "ok":
-        return Finding("set levels", "ok", "dev's features have train's level and spectrum", evidence)
-    return Finding("set levels", severity, "dev was recorded at another level or over another channel than train",
+        return Finding("ok", "dev's features have train's level and spectrum", evidence)
+    return Finding(severity, "dev was recorded at another level or over another channel than train",
                    evidence, "bring the recordings to one level; make training robust: augment.level, freq_warp and "
                    "freq_masks; or train on recordings like dev's")
 
@@ -191,8 +190,8 @@ def judge_set_tokens(train: Mapping[str, list[str]], dev: Mapping[str, list[str]
                 f"at most {max(chance):.3f}", "more frequent in dev: " + ", ".join(shares)]
     severity = graded(excess, 0.1, 0.4)
     if severity == "ok":
-        return Finding("set tokens", "ok", "syllables are as frequent in dev as in train", evidence)
-    return Finding("set tokens", severity, "dev's syllables are not distributed as train's", evidence,
+        return Finding("ok", "syllables are as frequent in dev as in train", evidence)
+    return Finding(severity, "dev's syllables are not distributed as train's", evidence,
                    "split the corpus at random (by sentence or speaker), or train on text like dev's; "
                    "`output: factored` shares what rare syllables have in common")
 
@@ -214,17 +213,16 @@ def judge_overlap(train: Mapping[str, list[str]], dev: Mapping[str, list[str]], 
     """Utterances in both sets; sentences (of four syllables or more) that train has, too, in the same voices or not."""
     same = sorted(set(train) & set(dev))
     if same:
-        return Finding("overlap", "error", f"{len(same)} utterances are in train and in dev", same[:3],
+        return Finding("error", f"{len(same)} utterances are in train and in dev", same[:3],
                        "split the corpus again: what training has seen says nothing about its errors")
     seen = {tuple(line) for line in train.values()}
     long = [tuple(line) for line in dev.values() if len(line) >= 4]
     share = sum(line in seen for line in long) / max(1, len(long))
     evidence = [f"{percent(share)} of dev's sentences (of four syllables or more) are in train"]
     if share < 0.5:
-        return Finding("overlap", "ok", "dev has utterances and sentences of its own", evidence)
+        return Finding("ok", "dev has utterances and sentences of its own", evidence)
     if not same_speakers:
-        return Finding("overlap", "ok", "dev has voices of its own, though most of its sentences are in train, too",
-                       evidence)
-    return Finding("overlap", "warning", "most of dev's sentences are in train, too, and in the same voices: a "
+        return Finding("ok", "dev has voices of its own, though most of its sentences are in train, too", evidence)
+    return Finding("warning", "most of dev's sentences are in train, too, and in the same voices: a "
                    "network that remembers them looks better than it is", evidence,
                    "take a dev set with sentences of its own from train, as local/thchs30.py does")

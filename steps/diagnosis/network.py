@@ -44,7 +44,7 @@ EARLY = 3  # epochs in which saying nothing is what CTC always begins with
 def check_output(bench: Bench) -> Finding:
     """The trained network recognises different syllables, about as many as there are."""
     if bench.trained is None:
-        return Finding("output", "skipped", UNTRAINED)
+        return Finding("skipped", UNTRAINED)
     context = bench.context
     pinyin = context.pinyin("dev")
     feats = {utt: matrix for utt, matrix in context.feats("dev").items() if utt in pinyin}
@@ -63,17 +63,17 @@ def judge_output(log_probs: Mapping[str, np.ndarray], pinyin: Mapping[str, list[
     early = "; in the first epochs CTC always begins so: wait" if epochs <= EARLY else ""
     severity = "warning" if early else "error"
     if empty > 0.5 or counts.total() < 0.2 * spoken:
-        return Finding("output", severity, "the network answers with blanks alone" + early, evidence,
+        return Finding(severity, "the network answers with blanks alone" + early, evidence,
                        "if it stays so: see the checks of loss and overfit; then lower the rate (sweep), lengthen "
                        "warmup_steps, and leave more frames a label (fewer pools or strides in frames)")
     top = counts.most_common(1)[0][1] / counts.total()
     if top > 0.5 and len({tuple(pinyin[utt]) for utt in log_probs}) > 1 and len(counts) < 10:
-        return Finding("output", severity, f"one syllable makes up {percent(top)} of the network's answers" + early,
+        return Finding(severity, f"one syllable makes up {percent(top)} of the network's answers" + early,
                        evidence, "features that say nothing (see their checks), or a rate far too high (see the sweep)")
     if counts.total() > 2 * spoken:
-        return Finding("output", "warning", "the network recognises more than twice the syllables that were spoken",
+        return Finding("warning", "the network recognises more than twice the syllables that were spoken",
                        evidence, "does the text hold all that is spoken? do lengths of dev and train differ?")
-    return Finding("output", "ok", "the network recognises different syllables, about as many as were spoken", evidence)
+    return Finding("ok", "the network recognises different syllables, about as many as were spoken", evidence)
 
 
 VANISHED = 1e-4  # of the largest layer's gradient
@@ -98,12 +98,12 @@ def judge_relus(activations: Mapping[str, Activations]) -> Finding:
                 f"values above 0: {percent(min(passed))} to {percent(max(passed))} by layer"]
     broken = [name for name, layer in activations.items() if not layer.finite]
     if broken:
-        return Finding("relus", "error", f"activations are NaN or infinite from layer {broken[0]} on", evidence,
+        return Finding("error", f"activations are NaN or infinite from layer {broken[0]} on", evidence,
                        "see the checks of features; lower the learning rate")
     severity = graded(dead[worst], 0.5, 0.9)
     if severity == "ok":
-        return Finding("relus", "ok", f"the ReLUs of all {len(dead)} layers are alive", evidence)
-    return Finding("relus", severity, f"{percent(dead[worst])} of the channels of {worst} are dead: 0 whatever comes",
+        return Finding("ok", f"the ReLUs of all {len(dead)} layers are alive", evidence)
+    return Finding(severity, f"{percent(dead[worst])} of the channels of {worst} are dead: 0 whatever comes",
                    evidence, "lower the learning rate or lengthen warmup_steps (large steps kill ReLUs for good), then "
                    "train again; keep batch norm before them; before training: check the scale of the features")
 
@@ -128,22 +128,22 @@ def judge_gradients(norms: Mapping[str, tuple[float, float]], clip_norm: float) 
                 f"largest in {largest} ({gradients[largest]:.2g}), smallest in {smallest} ({gradients[smallest]:.2g})"]
     if not np.isfinite(total):
         bad = next(name for name, (gradient, _) in norms.items() if not np.isfinite(gradient))
-        return Finding("gradients", "error", f"the gradient of {bad} is NaN or infinite", evidence,
+        return Finding("error", f"the gradient of {bad} is NaN or infinite", evidence,
                        "see the checks of features and of the loss")
     if gradients[largest] == 0:
-        return Finding("gradients", "error", "there is no gradient at all", evidence, "see the check of the loss")
+        return Finding("error", "there is no gradient at all", evidence, "see the check of the loss")
     vanished = [name for name, gradient in gradients.items() if gradient < VANISHED * gradients[largest]]
     if vanished:
         severity = "error" if len(vanished) > len(gradients) / 4 else "warning"
-        return Finding("gradients", severity,
+        return Finding(severity,
                        f"gradients vanish in {len(vanished)} of {len(gradients)} layers, such as {vanished[0]}",
                        evidence, "take residual blocks, keep batch norm in every layer, lessen the depth; see "
                        "the check of ReLUs")
     first, *_, last = gradients.values()
     if total > EXPLODED or first > EXPLODED * max(last, 1e-12):
-        return Finding("gradients", "warning" if clip_norm else "error", "gradients explode towards the input",
+        return Finding("warning" if clip_norm else "error", "gradients explode towards the input",
                        evidence, "set clip_norm (5), keep batch norm in every layer, check the scale of the features")
-    return Finding("gradients", "ok", f"gradients reach all {len(gradients)} layers", evidence)
+    return Finding("ok", f"gradients reach all {len(gradients)} layers", evidence)
 
 
 CLOSE = 2e-3  # relative; float32 on a device is within 1e-4
@@ -157,18 +157,18 @@ def judge_logits(logits: np.ndarray, log_probs: np.ndarray) -> Finding:
     evidence = [f"each frame's probabilities sum to 1 within {off:.1e}",
                 f"logits lie between {logits.min():.2f} and {logits.max():.2f}"]
     if not np.isfinite(logits).all():
-        return Finding("logits", "error", "the network's outputs are NaN or infinite", evidence,
+        return Finding("error", "the network's outputs are NaN or infinite", evidence,
                        "see the checks of features and of layers; lower the learning rate")
     if off > 1e-3:
-        return Finding("logits", "error", "what decoding gets are not log-probabilities", evidence,
+        return Finding("error", "what decoding gets are not log-probabilities", evidence,
                        "put one log-softmax, over the tokens, after the network's output (steps/model/layers.py)")
     if logits.min() >= 0 and np.abs(logits.sum(axis=-1) - 1).max() < 1e-3:
-        return Finding("logits", "error", "the network ends with a softmax, and the loss applies another", evidence,
+        return Finding("error", "the network ends with a softmax, and the loss applies another", evidence,
                        "take the softmax off the network's output")
     if logits.min() >= 0:
-        return Finding("logits", "error", "the network ends with a ReLU: no token can get a logit below 0", evidence,
+        return Finding("error", "the network ends with a ReLU: no token can get a logit below 0", evidence,
                        "take the activation off the output layer (activation=None)")
-    return Finding("logits", "ok", "the network gives logits, decoding log-probabilities", evidence)
+    return Finding("ok", "the network gives logits, decoding log-probabilities", evidence)
 
 
 def judge_loss(value: float, logits: np.ndarray, batch: Batch) -> Finding:
@@ -177,13 +177,13 @@ def judge_loss(value: float, logits: np.ndarray, batch: Batch) -> Finding:
     expected = _normalised(logits, batch)
     evidence = [f"compiled {value:.4f}, in float64 {expected:.4f} nats per label"]
     if abs(value - expected) <= CLOSE * max(1.0, abs(expected)):
-        return Finding("loss", "ok", "the loss is CTC's, to float32's accuracy", evidence)
+        return Finding("ok", "the loss is CTC's, to float32's accuracy", evidence)
     named = [(what, remedy) for what, remedy, flawed in MISTAKES
              if abs(value - flawed(logits, batch)) <= CLOSE * max(1.0, abs(value))]
     if named:
-        return Finding("loss", "error", f"the loss is not CTC's: {named[0][0]}", [*evidence, "that mistake gives just "
+        return Finding("error", f"the loss is not CTC's: {named[0][0]}", [*evidence, "that mistake gives just "
                        "the compiled value"], named[0][1])
-    return Finding("loss", "error", "the loss is not CTC's, nor any that a common mistake would make", evidence,
+    return Finding("error", "the loss is not CTC's, nor any that a common mistake would make", evidence,
                    "check steps/model/layers.py by `pytest tests/test_ctc.py`; nn.CTCLoss takes log-probabilities "
                    "(frames, batch, tokens), blank 0, and every utterance's own length")
 
@@ -232,7 +232,7 @@ def check_alignment(bench: Bench) -> Finding:
     network learns whole words, and fails on words that it does not know.
     """
     if bench.trained is None:
-        return Finding("alignment", "skipped", UNTRAINED)
+        return Finding("skipped", UNTRAINED)
     context = bench.context
     log_probs = bench.log_probs(context.feats("dev"), most=64)
     return judge_alignment(log_probs, context.raw_feats("dev"), context.config.experiment.model,
@@ -243,7 +243,7 @@ def judge_alignment(log_probs: Mapping[str, np.ndarray], feats: Feats, model: Mo
     """`log_probs` (output frames, tokens) by utterance, blank 0; `feats` (frames, bins) as stored."""
     found = find_spikes(log_probs, feats, model, config)
     if len(found) < FEW:
-        return Finding("alignment", "skipped", f"{len(found)} syllables are too few to tell where they are emitted")
+        return Finding("skipped", f"{len(found)} syllables are too few to tell where they are emitted")
     first, last = sight(model)
     reach = (last - first) // 2
     silent = [spike for spike in found if spike.away > NEAR * time_reduction(model)]
@@ -254,8 +254,8 @@ def judge_alignment(log_probs: Mapping[str, np.ndarray], feats: Feats, model: Mo
                 f"an output frame sees {(last - first + 1) * config.frame_shift_ms / 1000:.2f} s"]
     severity = graded(share, *MANY)
     if severity == "ok":
-        return Finding("alignment", "ok", "syllables are emitted while they are spoken", evidence)
-    return Finding("alignment", severity, f"{percent(share)} of the syllables are emitted if nothing is spoken",
+        return Finding("ok", "syllables are emitted while they are spoken", evidence)
+    return Finding(severity, f"{percent(share)} of the syllables are emitted if nothing is spoken",
                    [*evidence, few(sorted({one.utt for one in silent}))],
                    "set `train: {sortagrad: 1}`: from short utterances CTC learns where a syllable is; let an output "
                    "frame see less, by `kernel: [1, 3]` in the last of model.blocks; then train again")

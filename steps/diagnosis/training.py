@@ -29,13 +29,13 @@ FEW_STEPS = 500  # updates; mini begins to recognise after about 150
 COLUMNS = "steps", "train_loss", "dev_loss", "dev_ser", "grad_norm"  # of train.csv
 
 
-def judge_course(name: str, judge: Callable[[pd.DataFrame], Finding], history: pd.DataFrame) -> Finding:
-    """The check `name` of train.csv, if it has the columns that `judge` wants."""
+def judge_course(judge: Callable[[pd.DataFrame], Finding], history: pd.DataFrame) -> Finding:
+    """A check of train.csv, if it has the columns that `judge` wants."""
     if not len(history):
-        return Finding(name, "skipped", "no epoch of training is done yet: train.csv is not there")
+        return Finding("skipped", "no epoch of training is done yet: train.csv is not there")
     lacking = [column for column in COLUMNS if column not in history]
     if lacking:
-        return Finding(name, "skipped", f"train.csv has no {', '.join(lacking)}: another program wrote it")
+        return Finding("skipped", f"train.csv has no {', '.join(lacking)}: another program wrote it")
     return judge(history)
 
 
@@ -46,24 +46,22 @@ def judge_divergence(history: pd.DataFrame) -> Finding:
     remedy = ("lower train.optimizer.learning_rate to a third (the sweep below shows which rates work), lengthen "
               "warmup_steps, keep clip_norm above 0; and see what the checks of features say")
     if len(bad):
-        return Finding("divergence", "error", f"the training loss is not finite from epoch {bad.iloc[0]} on", [],
-                       remedy)
+        return Finding("error", f"the training loss is not finite from epoch {bad.iloc[0]} on", [], remedy)
     best = int(losses.argmin())
     climb = losses[-1] / losses[best] - 1
     norms = history["grad_norm"]
     evidence = [f"training loss: lowest {losses[best]:.3f} in epoch {best + 1}, last {losses[-1]:.3f}",
                 f"gradient norm: median {norms.median():.2f}, last {norms.iloc[-1]:.2f}"]
     if best < len(losses) - 1 and climb > 0.5 and losses[-1] - losses[best] > 0.05:
-        return Finding("divergence", "error", f"the training loss climbed by {percent(climb)} above its lowest",
-                       evidence, remedy)
-    return Finding("divergence", "ok", "the training loss has not climbed again", evidence)
+        return Finding("error", f"the training loss climbed by {percent(climb)} above its lowest", evidence, remedy)
+    return Finding("ok", "the training loss has not climbed again", evidence)
 
 
 def judge_oscillation(history: pd.DataFrame) -> Finding:
     """How often the training loss rises from an epoch to the next, and dev's by much, after the first two."""
     rows = history.iloc[2:]
     if len(rows) < ENOUGH:
-        return Finding("oscillation", "skipped", f"after {len(history)} epochs it cannot be told yet")
+        return Finding("skipped", f"after {len(history)} epochs it cannot be told yet")
     train, dev = (np.diff(np.log(rows[name].to_numpy(float))) for name in ("train_loss", "dev_loss"))
     rises, jumps = float(np.mean(train > np.log1p(RISE))), float(np.mean(dev > np.log(1.5)))
     evidence = [f"the training loss rose by more than {percent(RISE)} in {percent(rises)} of epochs",
@@ -71,9 +69,9 @@ def judge_oscillation(history: pd.DataFrame) -> Finding:
                 f"ups and downs of the training loss: {np.abs(train).sum():.2f} in all for a net change of "
                 f"{train.sum():+.2f} (logarithms)"]
     if rises < 0.2 and jumps < 0.2:
-        return Finding("oscillation", "ok", "the loss falls steadily", evidence)
+        return Finding("ok", "the loss falls steadily", evidence)
     severity = "error" if max(rises, jumps) > 0.35 and np.abs(train).sum() > 3 * abs(train.sum()) else "warning"
-    return Finding("oscillation", severity, "the loss goes up and down", evidence,
+    return Finding(severity, "the loss goes up and down", evidence,
                    "the rate is too high for the batch: lower learning_rate or raise batch_size; if the loss stays "
                    "high, too, the check of the loss tells whether a second softmax is the cause")
 
@@ -81,7 +79,7 @@ def judge_oscillation(history: pd.DataFrame) -> Finding:
 def judge_plateau(history: pd.DataFrame) -> Finding:
     """Stuck at a loss that says nothing is recognised; or past dev's best while train's loss goes on falling."""
     if len(history) < ENOUGH:
-        return Finding("plateau", "skipped", f"after {len(history)} epochs it cannot be told yet")
+        return Finding("skipped", f"after {len(history)} epochs it cannot be told yet")
     third = max(2, len(history) // 3)
     train, dev = history["train_loss"].to_numpy(float), history["dev_loss"].to_numpy(float)
     gain = 1 - train[-1] / train[-third - 1]
@@ -91,18 +89,18 @@ def judge_plateau(history: pd.DataFrame) -> Finding:
                 f"dev's syllable error rate is lowest, {percent(ser)}, in epoch {best + 1} of {len(history)}"]
     steps = int(history["steps"].iloc[-1])
     if ser > PLATEAU_SER and steps < FEW_STEPS:
-        return Finding("plateau", "error", f"training had only {steps} updates, and has not begun to recognise",
+        return Finding("error", f"training had only {steps} updates, and has not begun to recognise",
                        evidence, "more epochs or smaller batches; a small corpus starts from a trained network "
                        "(train.init_from)")
     if ser > PLATEAU_SER and gain < STALLED:
-        return Finding("plateau", "error", "training is stuck: the network answers with blanks, or always the same",
+        return Finding("error", "training is stuck: the network answers with blanks, or always the same",
                        evidence, "see the checks of labels, loss, overfit and sweep: it is a fault in the data or the "
                        "loss if one batch cannot be learnt, else the rate is too high")
     if dev[-1] > 1.15 * dev.min() and gain > STALLED and best < len(history) - third:
-        return Finding("plateau", "warning", "dev gets no better while train's loss goes on falling: overfitting",
+        return Finding("warning", "dev gets no better while train's loss goes on falling: overfitting",
                        evidence, "more augmentation (train.augment), a smaller network, more data; or "
                        "stop earlier (train.patience)")
-    return Finding("plateau", "ok", "training went on learning, and dev with it", evidence)
+    return Finding("ok", "training went on learning, and dev with it", evidence)
 
 
 FACTORS = (1.0, 1 / 3, 3.0)  # of the configured rate, tried in this order
@@ -180,20 +178,20 @@ def judge_rate(scores: Mapping[float, float], configured: float, steps: int, dea
     evidence = [f"{steps} steps at {rate:.2g} end at {value:.2f} nats per syllable" for rate, value in scores.items()]
     evidence.append(f"an output that knows nothing of the features would reach {deaf:.2f}")
     if scores[best] > DEAF * deaf:
-        return Finding("learning rate", "warning", f"the network learns at none of the rates tried, in {steps} steps",
+        return Finding("warning", f"the network learns at none of the rates tried, in {steps} steps",
                        evidence, "give more time (--minutes); if the check of overfit failed, mend that first")
     if own > DEAF * deaf:
         return _off(configured, best, "error", "the network does not learn to recognise", evidence)
     if own > SLOW * deaf and scores[best] < BETTER * own:
         return _off(configured, best, "warning", "the network learns slowly", evidence)
     faster = own > LEARNT * deaf and scores[best] < BETTER * own
-    return Finding("learning rate", "ok", f"the network learns at {configured:.2g}"
+    return Finding("ok", f"the network learns at {configured:.2g}"
                    + (f"; {best:.2g} learns these few batches faster, and is worth a try" if faster else ""), evidence)
 
 
 def _off(configured: float, best: float, severity: Severity, what: str, evidence: list[str]) -> Finding:
     side = "high" if best < configured else "low"
-    return Finding("learning rate", severity, f"the learning rate is too {side}: at {configured:.2g} {what}, at "
+    return Finding(severity, f"the learning rate is too {side}: at {configured:.2g} {what}, at "
                    f"{best:.2g} it learns the same batches", evidence,
                    f"set train.optimizer.learning_rate to about {best:.2g}"
                    + ("; or lengthen warmup_steps" if side == "high" else ""))
@@ -235,14 +233,14 @@ def judge_overfit(losses: np.ndarray, error_rate: float, planned: int) -> Findin
     evidence = [f"loss {losses[0]:.2f} → {last:.3f} nats per syllable in {len(losses)} steps",
                 f"syllable error rate on the batch, as decoding sees it: {100 * error_rate:.0f} %"]
     if last < OVERFIT_LEARNT:
-        return Finding("overfit", "ok", "one batch is learnt by heart", evidence)
+        return Finding("ok", "one batch is learnt by heart", evidence)
     if not np.isfinite(last):
-        return Finding("overfit", "error", "the loss turned NaN while learning one batch", evidence,
+        return Finding("error", "the loss turned NaN while learning one batch", evidence,
                        "see the checks of features, loss and gradients")
     if len(losses) < planned or last < 0.5 * np.min(losses[:len(losses) * 2 // 3]):
-        return Finding("overfit", "warning", "one batch was not yet learnt by heart; the loss still falls", evidence,
+        return Finding("warning", "one batch was not yet learnt by heart; the loss still falls", evidence,
                        "give more time (--minutes)")
-    return Finding("overfit", "error", "the network cannot even learn one batch by heart", evidence,
+    return Finding("error", "the network cannot even learn one batch by heart", evidence,
                    "the fault lies in labels, loss or network, not in the amount of data: see the checks of loss, "
                    "blank, labels, gradients and ReLUs; try the network of conf/mini.yaml")
 
@@ -255,11 +253,11 @@ NORM_BATCH = range(8, 33)  # utterances
 def check_norm(bench: Bench) -> Finding:
     """Batch norm's averages fit short and long utterances; in training a batch holds utterances of like length."""
     if bench.trained is None:
-        return Finding("batch norm", "skipped", UNTRAINED)
+        return Finding("skipped", UNTRAINED)
     utts = sorted(bench.utterances("dev"), key=lambda utt: len(utt.feats))
     size = min(NORM_BATCH[-1], len(utts) // 2)
     if size < NORM_BATCH[0]:
-        return Finding("batch norm", "skipped", f"too few of dev's utterances fit, {len(utts)} of {2 * NORM_BATCH[0]}")
+        return Finding("skipped", f"too few of dev's utterances fit, {len(utts)} of {2 * NORM_BATCH[0]}")
     batches = {name: bench.batch_of(group, len(group[-1].feats), max(len(utt.labels) for utt in group))
                for name, group in (("shortest", utts[:size]), ("longest", utts[-size:]))}
     bench.load()
@@ -275,7 +273,7 @@ def judge_norm(losses: Mapping[str, tuple[float, float]]) -> Finding:
     evidence = [f"the {name} utterances of dev: loss {averages:.2f} as in decoding, {own:.2f} with the "
                 f"batch's own mean and variance, as in training" for name, (averages, own) in losses.items()]
     if all(averages <= NORM_BETTER * own for averages, own in losses.values()):
-        return Finding("batch norm", "ok", "batch norm's averages fit short and long utterances", evidence)
-    return Finding("batch norm", "warning", "the network does worse with batch norm's averages than with each batch's "
+        return Finding("ok", "batch norm's averages fit short and long utterances", evidence)
+    return Finding("warning", "the network does worse with batch norm's averages than with each batch's "
                    "own mean and variance", evidence, "train a third of the epochs, or more, with the averages: "
                    "`train: {freeze_norm: 10}`")
