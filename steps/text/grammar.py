@@ -33,7 +33,8 @@ MADE_OF_VERBS = re.compile(".[子把户]|剪刀|扶手|量杯|挂面|[背提]包
 CHILDREN = tuple(f"{before}儿" for before in "女婴幼孤少健男胎血妻宠育托孙生小患弃侄运产形能潮")  # 幸运儿, 早产儿
 STATE_TAGS = ("a", "d", "i", "l", "z")
 FIELD = re.compile("[这那几两二三四五十百有种租买包]+[块片亩]$")  # before 地: land
-COUNTED = re.compile("数数(?=看|有|吧|这|那|一共|清)|(?<=[再来去我帮])数数$")  # 会数数 is shu3 shu4, to count numbers
+COUNTED = re.compile(  # 会数数 is shu3 shu4, to count numbers
+    "数数(?=看|有|吧|这|那|一共|清|日子|钱|手)|(?<=[再来去我帮])数数$")
 AND_SO_ON = re.compile("(?<=[^再先请你我他她们就来，])等等(?=$|[的都方问等一这地原])")  # no verb
 ONE_BY_ONE = re.compile(r"(一..?|[大小很].)又?\1$")  # 一口一口地, 一遍又一遍地
 MODALS = (  # before 得, must; before 得了, no verb
