@@ -21,7 +21,7 @@ from steps.common.errors import UserError, counted
 from steps.config.schema import Corpus, Strict
 from steps.corpus.find import beside_them, named_root
 from steps.corpus.rows import Row, find_column, half_width, read_rows
-from steps.corpus.table import refuse_or_leave_out, shorten
+from steps.corpus.table import refuse, refuse_or_leave_out, shorten
 from steps.corpus.validate import text_fault
 from steps.corpus.write import Utterance, split_speakers
 from steps.text.transcripts import written_syllables
@@ -141,8 +141,7 @@ def with_ids(path: Path, root: Path, read: Sequence[tuple[Row, Utterance]], alon
         if speakers.setdefault(speaker_id(each.spk), each.spk) != each.spk:
             faults.append(f"{path}:{row.line}: the speakers {each.spk} and {speakers[speaker_id(each.spk)]} would have "
                           f"the same id {speaker_id(each.spk)}; rename one")
-    if faults:
-        raise UserError("\n  ".join(shorten(faults)))
+    refuse(faults)
     stems = [(each.spk, file_id(Path(each.wav).stem)) for _, each in read]
     counts = Counter(stems)
     utterances = []
