@@ -20,7 +20,7 @@ from steps.corpus.write import read_pinyin
 from steps.search.arpa import write_arpa
 from steps.search.graph import GRAPH_FILES, LM, build_graph
 from steps.search.lm import Mixed, newspaper_lm, read_model, sentence_length, syllable_lm, word_lm
-from steps.search.words import POLICIES, Readings, only_hanzi, readings_of, with_sandhi, word_counts
+from steps.search.words import POLICIES, Readings, only_hanzi, readings_of, word_counts
 from steps.text.syllables import read_tokens, tokens_hash
 from steps.text.transcripts import read_texts, transcribe, transcribe_file
 
@@ -52,8 +52,6 @@ def make_graph(config: Resolved, folder: Path, tokens: list[str]) -> None:
     counts, readings = word_counts(lm.words, [*(sentence for text in words.values() for sentence in text),
                                               *(only_hanzi(model.words) for model in of_words.values())])
     lexicon = readings_of(counts, dict.fromkeys((policy, *POLICIES)), readings)
-    if policy.sandhi == "spoken":
-        lexicon = with_sandhi(lexicon)
     forget_sums(folder, [*GRAPH_FILES, LM])  # what can be checked has been
     (folder / LM).unlink(missing_ok=True)
     told = {"lm": lm.model_dump(mode="json"), "tokens_sha256": tokens_hash(tokens)}

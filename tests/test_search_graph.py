@@ -17,7 +17,7 @@ from steps.search.ctc import greedy
 from steps.search.graph import UNK, UNKNOWN, WORD, Graph, GraphSearch, build_graph, spread
 from steps.search.lm import own_graph
 from steps.search.ngram import Level, NGram, vocabulary
-from steps.search.words import Readings, general_words, newspaper_clauses, read_own_words, readings_of, with_sandhi
+from steps.search.words import Readings, general_words, newspaper_clauses, read_own_words, readings_of
 
 TOKENS = ["<blk>", "ma1", "shi4", "you3"]
 LEXICON = [Readings("妈", {("ma1",): 0.0}), Readings("妈妈", {("ma1", "ma1"): 0.0}),
@@ -158,18 +158,6 @@ def test_general_words_are_read(tmp_path):
     assert readings["中国"] == {("zhong1", "guo2")}
     assert readings["一直"] == {("yi1", "zhi2"), ("yi4", "zhi2")}
     assert {("xing2",), ("hang2",)} <= readings["行"] and ("de5",) in readings["得"]
-
-
-def test_words_before_a_third_tone_are_found_by_tones_as_spoken(tmp_path):
-    tokens = ["<blk>", "hen3", "hen2", "hao3"]
-    lexicon = [Readings("很", {("hen3",): 0.0}), Readings("痕", {("hen2",): 0.0}), Readings("好", {("hao3",): 0.0})]
-    write_arpa(tmp_path / "arpa", unigram({UNK: 0.01, "</s>": 0.19, "很": 0.5, "痕": 0.01, "好": 0.29}))
-    log_probs = np.log(np.full((3, 4), 1e-4, np.float32) + 0.9996 * np.eye(4, dtype=np.float32)[[2, 0, 3]])
-    for name, one, word in (("written", lexicon, "痕"), ("said", with_sandhi(lexicon), "很")):
-        build_graph(tmp_path / name, tmp_path / "arpa", one, tokens)
-        best = GraphSearch(Graph.read(tmp_path / name), tokens, scale=1.0)(log_probs)
-        assert best.words == [(word, 1), ("好", 1)]
-        assert [tokens[one.token] for one in best.emissions] == ["hen2", "hao3"]
 
 
 def test_newspaper_is_read():

@@ -26,7 +26,6 @@ SCALE = 10 ** 8  # words of running text that the general list's counts are out 
 CHUNK = 2000  # words that a process reads at once
 OWN = 100.0  # words in a million of a user's word whose line gives no frequency
 RARE = 0.02  # part of a character's readings that each reading is at least
-BEFORE_THIRD = 0.2  # part of all words that stand before a third tone
 POLICIES = (Pinyin(sandhi="lexical", neutral_tone="citation", dictionary="early"),
             Pinyin(sandhi="citation", neutral_tone="spoken", dictionary="corrected"))  # people speak and write both
 NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -165,17 +164,6 @@ def readings_of(counts: Mapping[str, int], policies: Iterable[Pinyin] = POLICIES
     return [Readings(word, _of_character(word, in_words[word]) if len(word) == 1 and is_hanzi(word) and word not in own
                      else dict.fromkeys(sorted(readings), 0.0))
             for word, readings in sorted(found.items()) if readings]
-
-
-def with_sandhi(lexicon: Iterable[Readings]) -> list[Readings]:
-    """The lexicon of a network that writes tones as spoken: a last syllable in the third tone may be in the second one,
-    as it is before another third tone (很|好 hen2 hao3)."""
-    found = []
-    for word, readings in lexicon:
-        raised = {(*syllables[:-1], f"{syllables[-1][:-1]}2"): log_prob + math.log(BEFORE_THIRD)
-                  for syllables, log_prob in readings.items() if syllables[-1].endswith("3")}
-        found.append(Readings(word, raised | readings))
-    return found
 
 
 def _read(policies: Iterable[Pinyin], words: list[str]) -> list[set[Syllables]]:
