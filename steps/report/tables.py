@@ -259,11 +259,10 @@ def _origin(label: str) -> str:
 
 def _cells(name: str, row: Row, config: Path) -> dict[str, str]:
     first_line = config.read_text(encoding="utf-8").partition("\n")[0]
-    test = row.main_set
     others = ", ".join(f"{part} {100 * row.value(part, SER).mean:.2f}" for part in row.sets if "/" in part)
     cells = [name, first_line.removeprefix("#").strip() if first_line.startswith("#") else "",
              row.first.config.experiment.corpus, rate_cell(row.value("dev", SER)),
-             *(rate_cell(row.value(test, rate)) for rate in RATES), others, weights_cell(row),
+             *(rate_cell(row.value(row.main_set, rate)) for rate in RATES), others, weights_cell(row),
              minutes_cell(row), f"{row.real_time_factor:.4f}", row.commit, row.date]
     return dict(zip(COLUMNS, cells, strict=True))
 
