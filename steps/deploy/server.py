@@ -92,13 +92,14 @@ class Service:
         try:
             with path.open("wb") as file:
                 shutil.copyfileobj(upload.file, file)
-            sound, blocks = open_sound(path, rate), []
+            sound, blocks, samples = open_sound(path, rate), [], 0
             if sound.seconds is not None and sound.seconds > longest_s:
                 raise too_long
             for block in sound.blocks:
                 check()
                 blocks.append(block)
-                if sum(map(len, blocks)) > longest_s * rate:
+                samples += len(block)
+                if samples > longest_s * rate:
                     raise too_long
             return np.concatenate(blocks)
         except UserError as error:

@@ -205,8 +205,8 @@ class Bench:
     def load(self) -> None:
         """Load the trained weights if there are any, or set the weights back to the start."""
         self.reset()
-        for name, value in named_parameters(self.network).items():
-            if self.trained:
+        if self.trained:
+            for name, value in named_parameters(self.network).items():
                 value.set_data(Tensor(self._trained_weights[name]))
 
     def _read_trained(self) -> str | None:

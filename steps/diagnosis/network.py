@@ -255,7 +255,7 @@ def judge_alignment(log_probs: Mapping[str, np.ndarray], feats: Feats, model: Mo
     severity = graded(share, *MANY)
     if severity == "ok":
         return Finding("ok", "syllables are emitted while they are spoken", evidence)
-    return Finding(severity, f"{percent(share)} of the syllables are emitted if nothing is spoken",
+    return Finding(severity, f"{percent(share)} of the syllables are emitted while nothing is spoken",
                    [*evidence, few(sorted({one.utt for one in silent}))],
                    "set `train: {sortagrad: 1}`: from short utterances CTC learns where a syllable is; let an output "
                    "frame see less, by `kernel: [1, 3]` in the last of model.blocks; then train again")
