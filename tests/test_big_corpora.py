@@ -65,11 +65,3 @@ def test_stages_1_to_5(name, project, monkeypatch):
     run(monkeypatch, steps.stage5_decode, f"exp/{name}", part)
     heard = read_table(f"exp/{name}/decode/{part}_greedy/pinyin")
     assert list(heard) == list(read_table(f"data/{corpus}/{part}/pinyin"))
-
-
-@pytest.mark.parametrize("path", sorted(CONF.glob("*_1*.yaml")), ids=lambda path: path.stem)
-def test_a_numbered_config_says_what_it_is_like(path):
-    first, *_ = path.read_text().splitlines()
-    assert first.startswith("# ")
-    for word in first.replace(",", " ").split():
-        assert "_" not in word or (CONF / f"{word}.yaml").exists(), word

@@ -14,26 +14,25 @@ from steps.config.load import (
     dump,
     expand_variables,
     experiment_names,
-    load,
     load_corpus,
     load_experiment,
     load_features,
     load_resolved,
     read_corpus,
 )
-from steps.config.schema import Experiment, Features, Train
+from steps.config.schema import Experiment, Train
 from steps.tasks.changes import SameConfig
 
 ROOT = Path(__file__).parent.parent
 MINIMAL = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channels": 8}]}}
+FIRST = "corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n"
 
 
 @pytest.fixture
 def conf(tmp_path):
     """A small conf/."""
     for name, text in {
-        "first.yaml": "corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n",
-        "both.yaml": "corpora: [mini, real]\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n",
+        "first.yaml": FIRST,
         "corpora/mini.yaml": "module: mini\n",
         "corpora/real.yaml": "module: table\nroot: ${YINJIE_TEST_ROOT}/audio\nsets: [train, test]\n",
         "features/fbank.yaml": "type: fbank\n",
@@ -62,10 +61,14 @@ def with_key(path: str, value) -> dict:
     ("decode.zzz", 3, "decode.zzz: unknown key; known keys: "),
     ("train.epochs", "many", "train.epochs: Input should be a valid integer"),
     ("train.epochs", 0, "train.epochs: Input should be greater than or equal to 1, not 0"),
-    ("train.epochs", 1.5, "train.epochs: Input should be a valid integer"),
     ("train.optimizer.name", "sgd", "train.optimizer.name: Input should be 'adamw', 'muon' or 'rmsprop', not 'sgd'"),
-    ("model.blocks", [], "model.blocks: List should have at least 1 item"),
     ("corpus", "../mini", "corpus: String should match pattern"),
+    ("corpus", "a*", "corpus: String should match pattern"),
+    ("corpus", "-a", "corpus: String should match pattern"),
+    ("corpus", "a+", "corpus: String should match pattern"),
+    ("features", "a b", "features: String should match pattern"),
+    ("decode.sets", ["dev", "dev"], "decode.sets: "),
+    ("decode.sets", [], "decode.sets: "),
     ("features", None, "features: Input should be a valid string"),
 ])
 def test_a_mistake_names_file_key_and_remedy(path, value, message):
@@ -73,17 +76,6 @@ def test_a_mistake_names_file_key_and_remedy(path, value, message):
         check(with_key(path, value), Experiment, "conf/x.yaml")
     assert message in str(error.value)
     assert str(error.value).startswith("conf/x.yaml: ")
-
-
-@pytest.mark.parametrize(("path", "value"), [
-    ("train.optimizer.learning_rate", float("inf")), ("train.optimizer.learning_rate", float("nan")),
-    ("train.augment.level", float("inf")), ("train.augment.time_warp", [1.2, 0.8]), ("train.augment.time_warp", [0, 1]),
-    ("train.augment.freq_shift", 10000), ("train.epochs", 10**18), ("seed", 2**32), ("model.blocks", []),
-    ("model.blocks.0.channels", 10**9), ("model.dense", [10**7]), ("decode.sets", ["dev", "dev"]), ("decode.sets", []),
-    ("corpus", "a/b"), ("corpus", "a*"), ("corpus", "-a"), ("corpus", "a+"), ("features", "a b")])
-def test_values_have_bounds(path, value):
-    with pytest.raises(UserError, match=rf"x\.yaml: {path}"):
-        check(with_key(path, value), Experiment, "x.yaml")
 
 
 def test_names_are_of_any_script():
@@ -106,40 +98,22 @@ def test_a_key_with_a_letter_lost_is_recognised(data):
         check({key[:at] + key[at + 1:]: 1}, Train, "x")
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"corpus: [\n", "x.yaml: not readable as YAML: "),
-    (b"corpus: \xff\xfe\n", "x.yaml: not readable as YAML: "),
-    (b"", "x.yaml: (the whole file): "),
-    (b"- corpus\n", "x.yaml: (the whole file): "),
-    (b"corpus: a\nfeatures: b\ncorpus: c\n", "the key 'corpus' is there twice (line 3)"),
-    (b"model: {dense: [1], dense: [2]}\n", "the key 'dense' is there twice"),
-    (b"a: " + b"[" * 3000, "x.yaml: line 1: more than 50 mappings and lists within each other"),
-    (b"a: " + b"[" * 100_000 + b"]" * 100_000, "x.yaml: line 1: more than 50 mappings and lists within each other"),
-])
-def test_an_unreadable_file_is_named(tmp_path, content, message):
-    (tmp_path / "x.yaml").write_bytes(content)
-    with pytest.raises(UserError) as error:
-        load(tmp_path / "x.yaml", Experiment)
-    assert message in str(error.value)
-
-
 def test_a_missing_file_names_those_that_are_there(conf):
     with pytest.raises(UserError, match=r"features/fbnk\.yaml: no such file; .*features has fbank"):
         load_features("fbnk", conf)
-    (conf / "first.yaml").write_text("corpus: minni\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n")
+    (conf / "first.yaml").write_text(FIRST.replace("mini", "minni"))
     with pytest.raises(UserError, match=r"corpora/minni\.yaml: no such file; .*corpora has mini, real"):
         load_experiment("first", conf)
 
 
 def test_a_set_that_the_corpus_lacks_cannot_be_decoded(conf):
-    (conf / "first.yaml").write_text("corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n"
-                                     "decode: {sets: [tset]}\n")
+    (conf / "first.yaml").write_text(FIRST + "decode: {sets: [tset]}\n")
     with pytest.raises(UserError, match=r"first\.yaml: decode\.sets: .* has no set 'tset', only train, dev, test"):
         load_experiment("first", conf)
 
 
 def test_a_set_of_another_corpus_can_be_decoded(conf):
-    text = "corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\ndecode: {sets: [test, real/test]}\n"
+    text = FIRST + "decode: {sets: [test, real/test]}\n"
     (conf / "first.yaml").write_text(text)
     config = load_experiment("first", conf)
     assert config.set_data("real/test") == Path("data/real/test") and config.set_data("test") == Path("data/mini/test")
@@ -153,7 +127,7 @@ def test_a_set_of_another_corpus_can_be_decoded(conf):
 
 
 def test_splicing_needs_the_alignment_of_another_experiment(conf):
-    spliced = "corpus: mini\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\ntrain: "
+    spliced = FIRST + "train: "
     (conf / "second.yaml").write_text(spliced + "{ali: first, augment: {splice: 0.5}}\n")
     assert load_experiment("second", conf).foreign_files == [Path("exp/first/ali/train/ctm")]
     assert load_experiment("first", conf).foreign_files == []
@@ -168,7 +142,7 @@ def test_splicing_needs_the_alignment_of_another_experiment(conf):
 
 def test_experiments_are_the_files(conf):
     (conf / "._first.yaml").write_bytes(b"\0")  # as macOS leaves it
-    assert experiment_names(conf) == ["both", "first"]
+    assert experiment_names(conf) == ["first"]
 
 
 def test_root_is_expanded_for_stage_1_and_kept_as_written_for_experiments(conf, monkeypatch):
@@ -187,16 +161,6 @@ def test_variables(monkeypatch, text, expected):
     monkeypatch.setenv("YINJIE_A", "/a")
     monkeypatch.setenv("HOME", "/home/me")
     assert expand_variables(text, "x") == expected
-
-
-def test_corpora_can_be_combined(conf):
-    (conf / "both.yaml").write_text("corpora: [mini, real]\nfeatures: fbank\nmodel: {blocks: [{channels: 8}]}\n"
-                                    "decode: {sets: [test]}\n")
-    config = load_experiment("both", conf)
-    assert config.experiment.corpus == "mini+real"
-    assert config.corpus.sets == ["train", "dev", "test"]  # those of the first
-    assert config.data_dir == Path("data/mini+real")
-    assert config.feature_dir == Path("exp/features/mini+real_fbank")
 
 
 def test_an_experiment_of_another_version_is_read_with_a_warning(conf, tmp_path, capsys):
@@ -250,23 +214,6 @@ def test_one_number_stands_for_both_dimensions():
     assert config.model.blocks[0].pool == (2, 1)
 
 
-def test_a_config_is_the_same_after_its_travel_with_the_experiment(conf, tmp_path):
-    for name in ("mini", "real"):
-        changes = {"corpus": name, "train": {"augment": {"time_warp": [0.9, 1.1]}}, "decode": {"sets": ["test"]},
-                   "model": {"blocks": [{"channels": 8}], "final_norm": False}}
-        (conf / "first.yaml").write_text(yaml.safe_dump(MINIMAL | changes))
-        config = load_experiment("first", conf)
-        (tmp_path / "config.yaml").write_text(dump(config), encoding="utf-8")
-        assert load_resolved(tmp_path) == config
-
-
-@given(st.builds(dict, sample_rate=st.sampled_from([8000, 16000, 44100]), num_bins=st.integers(1, 80),
-                 preemphasis=st.floats(0, 0.99), compress=st.booleans()))
-def test_dump_loses_nothing(values):
-    features = Features(type="fbank", **values)
-    assert check(yaml.safe_load(dump(features)), Features, "x") == features
-
-
 def test_exponents_are_numbers_also_without_a_dot():
     """YAML 1.1 takes 1e-3 for a string."""
     assert yaml.safe_load("1e-3") == "1e-3"
@@ -280,6 +227,8 @@ def test_own_experiments_are_right_and_begin_with_what_they_are(path):
     load_experiment(path.stem, ROOT / "conf")
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# ")
+    for word in first.replace(",", " ").split():  # another experiment, as which it is
+        assert "_" not in word or (ROOT / f"conf/{word}.yaml").exists(), word
 
 
 def test_own_corpora_and_features_are_right():

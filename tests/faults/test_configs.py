@@ -17,6 +17,11 @@ from steps.config.load import experiment_names, load_corpus, load_experiment
 ONE = yaml.safe_dump({**EXPERIMENT, "corpus": "own", "features": "fbank"})
 LINES = ONE.count("\n")
 BEHIND = {  # lines behind those of conf/one.yaml
+    "a list that is not closed": ("seed: [", "one.yaml: not readable as YAML: "),
+    "a key twice": ("corpus: c", f"the key 'corpus' is there twice (line {LINES + 1})"),
+    "a key twice in a key": ("decode: {sets: [dev], sets: [test]}", "the key 'sets' is there twice"),
+    "3,000 brackets": ("x: " + "[" * 3000, f"line {LINES + 1}: more than 50 mappings and lists within each other"),
+    "100,000 brackets, closed": ("x: " + "[" * 100_000 + "]" * 100_000, "more than 50 mappings and lists"),
     "a number in base 8": ("seed: 010", "010: write the number without 0"),
     "a number in base 60": ("seed: 1:30", "1:30: write the number"),
     "a fraction in base 60": ("decode: {lm: {order: 1:30.5}}", "1:30.5: write the number"),
@@ -99,6 +104,8 @@ SWEEPS = {  # conf/sweeps/s.yaml
     "one point": ("base: one\nvary: {seed: [1]}", ""),
 }
 WHOLE = {  # conf/one.yaml
+    "of nothing": (b"", "one.yaml: (the whole file): "),
+    "of a list": (b"- corpus\n", "one.yaml: (the whole file): "),
     "with a byte order mark": (b"\xef\xbb\xbf" + ONE.encode(), ""),
     "with CRLF": (ONE.replace("\n", "\r\n").encode(), ""),
     "of GBK": ("# 中文\n".encode("gbk") + ONE.encode(), "one.yaml: not readable as YAML"),
