@@ -76,17 +76,10 @@ def test_an_error_leaves_an_earlier_run_as_it_was(tmp_path):
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
 
-def test_reader_names_what_is_missing(tmp_path):
-    with pytest.raises(UserError, match="run stage 3"):
-        FeatureReader(tmp_path / "feats.scp")
+def test_an_utterance_that_is_not_there_is_named(tmp_path):
     write_all(tmp_path, matrices())
-    reader = FeatureReader(tmp_path / "feats.scp")
     with pytest.raises(UserError, match="no utterance 小红"):
-        reader["小红"]
-    whole = (tmp_path / "feats.ark").read_bytes()
-    (tmp_path / "feats.ark").write_bytes(whole[:-10])
-    with pytest.raises(UserError, match=r"小明-004.*run stage 3"):
-        reader["小明-004"]
+        FeatureReader(tmp_path / "feats.scp")["小红"]
 
 
 FRAMES = arrays(np.float32, st.tuples(st.integers(1, 9), st.just(4)), elements=st.floats(-20, 30, width=32))
@@ -103,17 +96,9 @@ def test_cmvn_equals_numpy_over_all_frames(utterances):
     assert mean.dtype == std.dtype == np.float32
     np.testing.assert_allclose(mean, together.mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(std, np.maximum(together.std(axis=0), MIN_STD), atol=1e-4)
-
-
-def test_cmvn_normalises():
-    feats = np.random.default_rng(0).normal(13, 4, (1000, 5)).astype(np.float32)
-    feats[:, 2] = 5.0  # a bin that never changes
-    stats = empty_stats(5)
-    accumulate(stats, feats)
-    normal = apply_cmvn(feats, *mean_std(stats))
+    normal = apply_cmvn(utterances[0], mean, std)
     assert normal.dtype == np.float32
-    np.testing.assert_allclose(normal.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(normal.std(axis=0), [1, 1, 0, 1, 1], atol=1e-4)
+    np.testing.assert_allclose(normal, (utterances[0] - mean) / std, rtol=1e-4)
 
 
 def test_cmvn_file_is_kaldis(tmp_path):
@@ -125,12 +110,7 @@ def test_cmvn_file_is_kaldis(tmp_path):
     np.testing.assert_array_equal(load_cmvn(tmp_path / "cmvn"), expected)
 
 
-def test_cmvn_file_missing_or_wrong(tmp_path):
-    for content in (None, b"", b"no matrix"):
-        if content is not None:
-            (tmp_path / "cmvn").write_bytes(content)
-        with pytest.raises(UserError, match="run stage 3"):
-            load_cmvn(tmp_path / "cmvn")
+def test_another_matrix_than_cmvn_is_refused(tmp_path):
     kio.DoubleMatrix(np.ones((3, 3))).write(str(tmp_path / "cmvn"), binary=True)
     with pytest.raises(UserError, match="not CMVN statistics"):
         load_cmvn(tmp_path / "cmvn")

@@ -157,7 +157,6 @@ def test_weights_of_language_models_are_drawn(monkeypatch, scored):
 def test_main_set_is_test_else_the_last(monkeypatch, scored):
     folder = scored / "score"
     for name in ("dev_greedy", "extra_greedy"):
-        (folder / name).mkdir()
         facts = json.loads((folder / "test_greedy/score.json").read_text())
         write_json(folder / name / "score.json", {**facts, "set": name.split("_")[0]})
     results = Results(scored)
@@ -165,11 +164,12 @@ def test_main_set_is_test_else_the_last(monkeypatch, scored):
     assert results.main.name == "test_greedy"
 
 
-@pytest.mark.parametrize(("pays", "expected"), [(True, "test_prefix"), (False, "test_greedy")])
-def test_method_that_did_not_pay_when_tuned_does_not_lead(scored, pays, expected):
+@pytest.mark.parametrize(("of_dev", "pays", "expected"), [
+    ({"greedy": 0.2, "prefix": 0.1}, True, "test_prefix"), ({"greedy": 0.2, "prefix": 0.1}, False, "test_greedy"),
+    ({"greedy": 0.2, "prefix": 0.2}, True, "test_greedy"), ({}, True, "test_greedy")])
+def test_the_method_that_dev_chose_leads(scored, of_dev, pays, expected):
     facts = json.loads((scored / "score/test_greedy/score.json").read_text())
-    for part, method, rate in (("dev", "greedy", 0.2), ("dev", "prefix", 0.1), ("test", "prefix", 0.1)):
-        (scored / f"score/{part}_{method}").mkdir()
+    for part, method, rate in (("test", "prefix", 0.1), *(("dev", *one) for one in of_dev.items())):
         write_json(scored / f"score/{part}_{method}/score.json",
                    {**facts, "set": part, "method": method, "syllable_error_rate": rate})
     write_json(scored / "decode/tuning.json", {"greedy": {"syllable_error_rate": 0.2}, "prefix": {"pays": pays}})

@@ -174,12 +174,3 @@ def test_own_words(tmp_path):
     assert own.readings == {"行长": {("hang2", "zhang3"), ("xing2", "zhang3")}, "WiFi": {("wai1", "fei1")}}
     read = {word: set(found) for word, found in readings_of(own.counts, own=own.readings)}
     assert read == {"开灯": {("kai1", "deng1")}, **own.readings}
-
-
-@pytest.mark.parametrize(("content", "message"), [
-    ("", "no words"), ("行长 hang2\n", "2 characters but 1"), ("WiFi\n", "give its pinyin"),
-    ("你好 ni3 xx\n", "not a syllable")])
-def test_broken_own_words_are_told(tmp_path, content, message):
-    (tmp_path / "words").write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=message):
-        read_own_words(tmp_path / "words")

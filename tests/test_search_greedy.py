@@ -1,7 +1,6 @@
 """Greedy decoding against a plain loop, and the ctm lines."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -34,21 +33,6 @@ def test_greedy_is_the_plain_loop(log_probs):
     emissions = greedy(log_probs)
     assert [[*one[:3]] for one in emissions] == [one[:3] for one in expected]
     np.testing.assert_allclose([one.posterior for one in emissions], np.exp([one[3] for one in expected]), rtol=1e-6)
-
-
-@given(st.lists(st.integers(0, 3), max_size=15))
-def test_greedy_on_certain_paths(path):
-    log_probs = np.log(np.eye(4)[path].reshape(-1, 4) + 1e-9).astype(np.float32)
-    emissions = greedy(log_probs)
-    collapsed = [token for position, token in enumerate(path) if position == 0 or path[position - 1] != token]
-    assert [one.token for one in emissions] == [token for token in collapsed if token]
-    for one in emissions:
-        assert set(path[one.first:one.last + 1]) == {one.token}
-        assert one.posterior == pytest.approx(1)
-
-
-def test_greedy_without_frames():
-    assert greedy(np.zeros((0, 5), np.float32)) == []
 
 
 def test_ctm_lines_are_read_back(tmp_path):

@@ -1,7 +1,6 @@
 """Graph, tuning, decoding and scoring by prefix and wfst, over a small experiment whose network hears its features."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,10 @@ from small_experiment import HEARD, REFERENCE, TEXT, make_experiment, run_script
 
 from steps import make_graph, stage5_decode, stage6_score, tune
 from steps.common.errors import UserError
-from steps.common.files import write_json, write_lines
+from steps.common.files import write_lines
 from steps.config.load import dump, load_resolved
 from steps.config.schema import Lm
 from steps.corpus.table import write_table
-from steps.report.experiment import NUMBERS, Results
 from steps.report.scores import character_rates
 from steps.search.ctc import Emission
 from steps.search.decode import best_path, chosen_weights
@@ -75,21 +73,6 @@ def test_all_methods_from_graph_to_score(monkeypatch, exp_dir, capsys):
     assert (exp_dir / "decode/test_prefix/pinyin").read_text().splitlines()[0] == "amy-1 ni3 hao3"
 
 
-def test_report_leads_with_what_dev_chose(exp_dir):
-    rates = {"greedy": 0.2, "prefix": 0.2, "wfst": 0.3}
-    for part, method in ((part, method) for part in ("dev", "test") for method in rates):
-        rate = rates[method] if part == "dev" else 0.9 - rates[method]
-        write_json(exp_dir / f"score/{part}_{method}/score.json", dict.fromkeys(NUMBERS, 0) | {
-            "ci95": [0, 0], "set": part, "method": method, "syllable_error_rate": rate})
-    write_json(exp_dir / "env.json", {})
-    assert Results(exp_dir).main.name == "test_greedy"  # prefix is no better
-    better = json.loads((exp_dir / "score/dev_prefix/score.json").read_text()) | {"syllable_error_rate": 0.1}
-    write_json(exp_dir / "score/dev_prefix/score.json", better)
-    assert Results(exp_dir).main.name == "test_prefix"
-    shutil.rmtree(exp_dir / "score/dev_prefix")
-    assert Results(exp_dir).main.name == "test_greedy"
-
-
 def test_a_method_that_does_not_pay_is_told(monkeypatch, exp_dir, capsys):
     config, tokens = with_lm(exp_dir, text=[], order=2)
     make_graph.make_graph(config, exp_dir / "graph", tokens)
@@ -122,11 +105,6 @@ def test_a_model_over_other_words_is_refused(exp_dir):
     config, tokens = with_lm(exp_dir, arpa=["english.arpa"])
     with pytest.raises(UserError, match=r"english.arpa: none of its words is hanzi or a syllable"):
         make_graph.make_graph(config, exp_dir / "graph", tokens)
-
-
-def test_untuned_methods_are_refused(monkeypatch, exp_dir):
-    with pytest.raises(UserError, match=r"prefix has not been tuned.*doit tune:small"):
-        run_script(monkeypatch, stage5_decode, str(exp_dir), "test", "--method", "prefix")
 
 
 def test_words_of_ones_own_on_the_command_line(monkeypatch, exp_dir):

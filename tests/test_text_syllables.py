@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.common.errors import UserError
-from steps.text.syllables import NEUTRAL, all_syllables, from_marked, normalize, split, token_lines
+from steps.text.syllables import NEUTRAL, accented, all_syllables, from_marked, normalize, split, token_lines
 from steps.text.transcripts import written_syllables
 
 ALONE = {"i": "yi", "ia": "ya", "ian": "yan", "iang": "yang", "iao": "yao", "ie": "ye", "in": "yin", "ing": "ying",
@@ -91,9 +91,17 @@ def test_missing_tones_and_merged_suffixes_are_told(line, said):
         written_syllables(line)
 
 
-def test_marks_become_digits():
-    marked = ("zhōng", "lǜ", "de", "ér", "ê̄")
-    assert [from_marked(each) for each in marked] == ["zhong1", "lv4", "de5", "er2", "ei1"]
+@pytest.mark.parametrize(("syllable", "marked"), [
+    ("ni3", "nǐ"), ("lv4", "lǜ"), ("nve4", "nüè"), ("de5", "de"), ("er2", "ér"), ("xiong1", "xiōng"), ("gui4", "guì"),
+    ("m2", "ḿ"), ("ju1", "jū")])
+def test_digits_and_marks(syllable, marked):
+    assert accented(syllable) == marked
+
+
+def test_marks_and_digits_say_the_same():
+    for syllable in all_syllables():
+        assert from_marked(accented(syllable)) == syllable
+    assert from_marked("ê̄") == "ei1"
 
 
 def test_token_lines_begin_with_the_blank():
