@@ -11,7 +11,7 @@ import corpus_trees
 import pandas as pd
 import pytest
 import yaml
-from test_corpora import run
+from small_experiment import run_script
 
 import steps.stage1_prepare
 import steps.stage2_lexicon
@@ -55,13 +55,13 @@ def test_stages_1_to_5(name, project, monkeypatch):
            model={**written.get("model", {}), "dense": [64, 64]})
     config = load_experiment(name)
     corpus, features = config.experiment.corpus, config.experiment.features
-    run(monkeypatch, steps.stage1_prepare, corpus)
-    run(monkeypatch, steps.stage2_lexicon, corpus)
-    run(monkeypatch, steps.stage3_features, corpus, features)
-    run(monkeypatch, steps.stage4_train, name)
+    run_script(monkeypatch, steps.stage1_prepare, corpus)
+    run_script(monkeypatch, steps.stage2_lexicon, corpus)
+    run_script(monkeypatch, steps.stage3_features, corpus, features)
+    run_script(monkeypatch, steps.stage4_train, name)
     row = pd.read_csv(f"exp/{name}/train.csv").iloc[-1]
     assert row.steps >= 1 and 0 < row.train_loss < 1000
     part = config.experiment.decode.sets[-1]
-    run(monkeypatch, steps.stage5_decode, f"exp/{name}", part)
+    run_script(monkeypatch, steps.stage5_decode, f"exp/{name}", part)
     heard = read_table(f"exp/{name}/decode/{part}_greedy/pinyin")
     assert list(heard) == list(read_table(f"data/{corpus}/{part}/pinyin"))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import steps.data_dir
 from steps.common.errors import UserError
 from steps.corpus.audio import check_audio
-from steps.corpus.table import read_table, scan_table, write_derived, write_table
+from steps.corpus.table import read_table, write_derived, write_table
 from steps.corpus.validate import validate
 from steps.corpus.write import Utterance, read_data_dir, set_of, split_speakers, write_data_dir, write_sets
 from steps.data_dir import combine, fix, spread, subset
@@ -61,19 +61,6 @@ def test_tables_are_read_as_written_and_sorted_as_c_sorts(tmp_path_factory, tabl
     assert read_table(path) == table
     raw = path.read_bytes().splitlines()
     assert [line.split(b" ")[0] for line in raw] == sorted(line.split(b" ")[0] for line in raw)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.binary(min_size=1))
-def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path_factory, raw):
-    path = tmp_path_factory.mktemp("raw") / "text"
-    path.write_bytes(raw)
-    try:
-        scan = scan_table(path)
-    except UserError as error:
-        assert str(path) in str(error)
-    else:
-        assert scan.faults or dict(scan.rows) == read_table(path)
 
 
 @pytest.mark.parametrize(("name", "old", "new", "said"), [
@@ -132,32 +119,10 @@ def test_some_without_pinyin_are_refused_and_some_without_text_have_their_pinyin
         write_data_dir(tmp_path / "two", [both[0]._replace(text="", pinyin=None)], [1.0])
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
-def test_audio_cut_short_is_found(tmp_path, suffix):
-    whole = speech(tmp_path / f"a.{suffix}", seconds=2.0)
-    assert check_audio(str(whole), deep=True) == pytest.approx(2.0)
-    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    assert isinstance(check_audio(str(whole), deep=True), str)
-    if suffix == "wav":
-        assert "cut short: " in check_audio(str(whole))
-
-
-def test_audio_faults(tmp_path):
+def test_digital_silence_is_found(tmp_path):
     silent = speech(tmp_path / "silent.wav")
-    header = silent.read_bytes()[:44]
-    silent.write_bytes(header + bytes(12800))
+    silent.write_bytes(silent.read_bytes()[:44] + bytes(12800))
     assert "digital silence" in check_audio(str(silent), deep=True)
-    (tmp_path / "empty.wav").write_bytes(header)
-    assert "holds no samples" in check_audio(str(tmp_path / "empty.wav"))
-    (tmp_path / "text.wav").write_text("not audio")
-    assert "not readable as audio (Format not recognised)" in check_audio(str(tmp_path / "text.wav"))
-
-
-def test_a_stream_of_unknown_length_is_not_cut_short(tmp_path):
-    path = speech(tmp_path / "a.wav")
-    raw = path.read_bytes()
-    path.write_bytes(raw[:40] + b"\xff\xff\xff\xff" + raw[44:])
-    assert check_audio(str(path)) == pytest.approx(0.4)
 
 
 def test_fix_drops_what_is_unusable_and_says_why(data_dir):

@@ -13,6 +13,7 @@ from steps.common.errors import UserError
 
 ROWS = [("a0.wav", "s1", "你好", "train"), ("a1.wav", "s1", "早上好", "train"), ("a2.wav", "s2", "再见", "dev"),
         ("a3.wav", "s3", "谢谢", "test")]
+PLAIN = ["audio,speaker,text,set", *(",".join(row) for row in ROWS)]
 
 
 class Project:
@@ -56,8 +57,13 @@ class Project:
         return self.stage(steps.stage3_features, "own", "fbank", *arguments)
 
     def table(self, *lines: str, name: str = "t.csv", encoding: str = "utf-8", end: str = "\n") -> None:
-        """own/<name>."""
-        (self.own / name).write_bytes("".join(line + end for line in lines).encode(encoding))
+        """own/<name>; of ROWS, if no lines are given."""
+        (self.own / name).write_bytes("".join(line + end for line in lines or PLAIN).encode(encoding))
+
+    def take(self, *lines: str) -> None:
+        """Stage 1 takes a table."""
+        self.table(*lines)
+        assert self.prepare() == ""
 
     def read(self, name: str) -> dict[str, str]:
         """A table of all sets together."""

@@ -4,10 +4,9 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import ROWS
-from corpus_trees import lines
 
 import steps.status
 from steps.common.checksums import LARGE, SUMS, check_sums, write_sums, wrong_files
@@ -21,8 +20,8 @@ OUT = "exp/features/own_fbank"
 @pytest.fixture
 def done(project):
     """Stages 1 and 3 are done."""
-    lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
-    assert project.prepare() == "" and project.features() == ""
+    project.take()
+    assert project.features() == ""
     return project
 
 
@@ -51,18 +50,14 @@ def test_sha256sum_reads_the_lists(done):
         subprocess.run(["sha256sum", "--strict", "--quiet", "-c", SUMS], cwd=folder, check=True)
 
 
+DAMAGES = {"flipped": flip, "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+           "gone": Path.unlink, "another's": lambda path: shutil.copy(path.parents[1] / "dev" / path.name, path)}
+
+
 @pytest.mark.parametrize("name", ["feats.ark", "feats.scp", "utt2num_frames"])
-@pytest.mark.parametrize("damage", ["flipped", "half", "gone", "another's"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_features_that_are_damaged(done, name, damage):
-    path = done.root / OUT / "train" / name
-    if damage == "flipped":
-        flip(path)
-    elif damage == "half":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif damage == "gone":
-        path.unlink()
-    else:
-        shutil.copy(done.root / OUT / "dev" / name, path)
+    DAMAGES[damage](done.root / OUT / "train" / name)
     with pytest.raises(UserError) as error:
         FeatureReader(f"{OUT}/train/feats.scp")
     assert f"{OUT}/train/{name}: " in str(error.value) and "run stage 3" in str(error.value)
@@ -120,6 +115,14 @@ def test_a_list_that_is_damaged_itself(tmp_path, content):
 
 
 TABLE = "create table doit (task_id text not null primary key, task_data json)"
+
+
+def cut_record(path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(TABLE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 RECORDS = {  # statements that make a database, or what is put in its place; words of the error
     "new": ([], ""),
     "doit's": ([TABLE, "insert into doit values ('prepare:mini', '{\"a:\": 1}')"], ""),
@@ -127,6 +130,7 @@ RECORDS = {  # statements that make a database, or what is put in its place; wor
     "of bytes": ([TABLE, "insert into doit values ('prepare:mini', x'ff00')"], "is damaged; remove it"),
     "of lists": ([TABLE, "insert into doit values ('prepare:mini', '[]')"], "is damaged; remove it"),
     "of text": (lambda path: path.write_text("text\n" * 50), "is damaged; remove it"),
+    "cut": (cut_record, "is damaged; remove it"),
     "a folder": (lambda path: path.mkdir(), "is not a file; move it away"),
     "a link to nowhere": (lambda path: path.symlink_to("nowhere/x"), "is not a file; move it away"),
     "a pipe": (lambda path: os.mkfifo(path), "is not a file; move it away"),

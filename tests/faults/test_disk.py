@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROWS
+from conftest import PLAIN
 from corpus_trees import lines
 
 from steps.common.errors import FULL, run
@@ -64,8 +64,7 @@ def limited(project, size: int, module: str, *arguments: str) -> subprocess.Comp
 
 @pytest.mark.parametrize("size", [0, 1000, 4500])
 def test_stages_1_and_3_on_a_disk_that_is_full(project, size):
-    lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
-    assert project.prepare() == ""
+    project.take()
     before = {path: path.read_bytes() for path in (project.root / "data").rglob("*") if path.is_file()}
     done = limited(project, size, "steps.stage3_features", "own", "fbank")
     assert done.returncode == 1 and "Traceback" not in done.stderr and "error: " in done.stderr, done.stderr
@@ -116,7 +115,7 @@ SHELLS = {  # a shell's line, its exit status, words of what it says
 def test_streams_and_locales(project, case):
     line, status, said = SHELLS[case]
     write_experiments(project)
-    lines(project.root / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
+    lines(project.root / "t.csv", *PLAIN)
     done = shell(project, line)
     assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
 

@@ -27,6 +27,7 @@ from steps.config.schema import Corpus, Experiment, Features
 from steps.config.variants import Sweep, Written
 from steps.corpus.audio import check_audio, read_blocks
 from steps.corpus.rows import read_rows, read_transcript
+from steps.corpus.table import read_table, scan_table
 from steps.corpus.whole import cut_short, doubtful_end
 from steps.deploy.sound import open_sound
 from steps.feats.compute import check_config
@@ -48,16 +49,31 @@ def encoded(kind: str) -> bytes:
 SOUNDS = {kind: encoded(kind) for kind in ("WAV", "FLAC", "OGG", "MP3")}
 
 
+def read_whole_table(path) -> None:
+    header, rows = read_rows(path)
+    assert header and all(set(row.cells) == set(header) for row in rows)
+
+
+def scan_whole_table(path) -> None:
+    scan = scan_table(path)
+    assert scan.faults or dict(scan.rows) == read_table(path)
+
+
+READERS = {"t.csv": read_whole_table, "utt2spk": scan_whole_table, "text": read_transcript,
+           "x.yaml": lambda path: check(read_yaml(path), Experiment, path),
+           SUMS: lambda path: check_sums(path.parent, "again")}
+
+
+@pytest.mark.parametrize("name", READERS)
 @FUZZ
 @given(raw=st.binary(max_size=200))
-def test_bytes_as_a_table(tmp_path, raw):
-    (tmp_path / "t.csv").write_bytes(raw)
+def test_bytes_as_a_file(tmp_path, name, raw):
+    path = tmp_path / name
+    path.write_bytes(raw)
     try:
-        header, rows = read_rows(tmp_path / "t.csv")
+        READERS[name](path)
     except UserError as error:
-        assert str(tmp_path / "t.csv") in str(error)
-    else:
-        assert header and all(set(row.cells) == set(header) for row in rows)
+        assert str(path) in str(error)
 
 
 @FUZZ
@@ -73,16 +89,6 @@ def test_cells_as_a_table_lose_nothing(tmp_path, table):
     found = [cell for row in rows for cell in row.cells.values()]
     assert not any("\n" in cell or "\r" in cell for cell in found)
     assert list(filter(str.isalnum, "".join(found))) == list(filter(str.isalnum, "".join(lines[1:])))
-
-
-@FUZZ
-@given(raw=st.binary(max_size=200))
-def test_bytes_as_a_transcript_or_config(tmp_path, raw):
-    (tmp_path / "text").write_bytes(raw)
-    with contextlib.suppress(UserError):
-        read_transcript(tmp_path / "text")
-    with pytest.raises(UserError, match="text: "):
-        check(read_yaml(tmp_path / "text"), Experiment, tmp_path / "text")
 
 
 @FUZZ
@@ -210,14 +216,6 @@ def test_files_of_decoding_with_bytes_changed(tmp_path, what, changes):
         assert all(np.isfinite([one.begin, one.duration]).all() for own in found.values() for one in own)
     else:
         assert all(np.isfinite(level.log_prob).all() and np.isfinite(level.backoff).all() for level in found.levels)
-
-
-@FUZZ
-@given(raw=st.binary(max_size=100))
-def test_bytes_as_a_list_of_checksums(tmp_path, raw):
-    (tmp_path / SUMS).write_bytes(raw)
-    with contextlib.suppress(UserError):
-        check_sums(tmp_path, "again")
 
 
 def test_an_interrupt_that_python_drops_comes_again():

@@ -9,8 +9,8 @@ from unittest import mock
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROWS
-from corpus_trees import lines, speech
+from conftest import PLAIN
+from corpus_trees import BUILDERS
 
 from steps.corpus.audio import check_audio
 from steps.feats.archive import FeatureReader
@@ -129,15 +129,14 @@ def test_refused(project, name):
     wrong = check_audio(str(path), deep=name in REFUSED_DECODED)
     assert isinstance(wrong, str) and str(path) in wrong
     assert said.format(path.with_suffix("")) in wrong
-    lines(project.own / "t.csv", "audio,speaker,text,set", f"{name},s1,好,train", *(",".join(row) for row in ROWS))
+    project.table(PLAIN[0], f"{name},s1,好,train", *PLAIN[1:])
     assert (said.format(path.with_suffix("")) in project.prepare()) == (name in REFUSED)
 
 
 @pytest.mark.parametrize("name", REFUSED_DECODED)
 def test_stage_3_names_it_or_leaves_it_out(project, name):
     project.write(f"own/{name}", REFUSED_DECODED[name][0])
-    lines(project.own / "t.csv", "audio,speaker,text,set", f"{name},s1,好,train", *(",".join(row) for row in ROWS))
-    assert project.prepare() == ""
+    project.take(PLAIN[0], f"{name},s1,好,train", *PLAIN[1:])
     assert f"utterance s1-{name.split('.')[0]}: " in project.features()
     project.write("conf/features/fbank.yaml", "type: fbank\nnum_bins: 20\nskip_bad: true\n")
     assert project.features() == ""
@@ -163,8 +162,8 @@ def test_no_file_no_name_and_no_permission(project, monkeypatch):
 @pytest.mark.parametrize(("factor", "doubt"), [(-1, True), (-0.95, True), (1, False), (0, False)])
 def test_channels_that_cancel_each_other(project, capsys, factor, doubt):
     project.write("own/a0.wav", encode(np.stack([LOUD, factor * LOUD], axis=1), "WAV"))
-    lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
-    assert project.prepare() == "" and project.features() == ""
+    project.take()
+    assert project.features() == ""
     assert ("such as s1-a0: the channels are inverted" in capsys.readouterr().err) == doubt
     assert FeatureReader("exp/features/own_fbank/train/feats.scp")["s1-a0"].std(axis=0).mean() > 0.3
 
@@ -181,35 +180,25 @@ def as_if(samples: np.ndarray, bits: int, channels: int = 1) -> bytes:
 QUITE = 0.1 * LOUD
 
 
-@pytest.mark.parametrize(("content", "doubt"), [
-    (encode(0 * LOUD + 0.1, "WAV"), "digital silence"),
-    (as_if(QUITE, 8), "louder on the whole than speech"),
-    (as_if(QUITE, 24), "louder on the whole than speech"),
-    (as_if(np.repeat(QUITE, 2), 16), "each sample is there twice"),
-    (as_if(np.repeat(QUITE, 2), 16, channels=2), ""),
-    (as_if(LOUD, 16), ""),
-])
-def test_samples_that_no_speech_has_are_told(project, capsys, content, doubt):
-    project.write("own/a0.wav", content)
-    lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
-    assert project.prepare() == "" and project.features() == ""
-    said = capsys.readouterr().err
-    assert f"such as s1-a0: {doubt}" in said if doubt else "such as s1-a0" not in said
-
-
 @pytest.mark.parametrize(("name", "content", "doubt"), [
+    ("a0.wav", encode(0 * LOUD + 0.1, "WAV"), "such as s1-a0: digital silence"),
+    ("a0.wav", as_if(QUITE, 8), "such as s1-a0: louder on the whole than speech"),
+    ("a0.wav", as_if(QUITE, 24), "such as s1-a0: louder on the whole than speech"),
+    ("a0.wav", as_if(np.repeat(QUITE, 2), 16), "such as s1-a0: each sample is there twice"),
+    ("a0.wav", as_if(np.repeat(QUITE, 2), 16, channels=2), ""),
+    ("a0.wav", as_if(LOUD, 16), ""),
     ("a0.mp3", bare(mp3(THREE_S))[:-20], "such as s1-a0: it ends within a frame"),
     ("a0.wav", wav((b"data", SAMPLES[:20000])) + SAMPLES[20000:], "bytes stand after the samples"),
     ("a0.wav", wav((b"data", SAMPLES + bytes(90000))), "such as s1-a0: its second half is of zeros alone"),
     ("a0.ogg", (ogg := encode(THREE_S, "OGG"))[:ogg.rfind(b"OggS")], "such as s1-a0: its last Ogg page is not marked"),
 ])
-def test_an_end_that_is_doubtful_is_told(project, capsys, name, content, doubt):
+def test_samples_that_no_speech_has_and_doubtful_ends_are_told(project, capsys, name, content, doubt):
     (project.own / "a0.wav").unlink()
     project.write(f"own/{name}", content)
-    rows = [",".join(row).replace("a0.wav", name) for row in ROWS]
-    lines(project.own / "t.csv", "audio,speaker,text,set", *rows)
-    assert project.prepare() == "" and project.features() == ""
-    assert doubt in capsys.readouterr().err
+    project.take(*(line.replace("a0.wav", name) for line in PLAIN))
+    assert project.features() == ""
+    said = capsys.readouterr().err
+    assert doubt in said if doubt else "such as s1-a0" not in said
 
 
 def test_a_wav_in_an_archive_as_espnet_has_it(project):
@@ -219,10 +208,10 @@ def test_a_wav_in_an_archive_as_espnet_has_it(project):
     assert "no such file" in check_audio(f"{project.own}/other.ark:5")
 
 
-@pytest.mark.parametrize(("variable", "arguments"), [("two", []), ("1.5", []), ("-1", []), ("9" * 30, [])])
-def test_a_wrong_number_of_processes_removes_nothing(project, monkeypatch, variable, arguments):
-    lines(project.own / "t.csv", "audio,speaker,text,set", *(",".join(row) for row in ROWS))
-    assert project.prepare() == "" and project.features() == ""
+@pytest.mark.parametrize("variable", ["two", "1.5", "-1", "9" * 30])
+def test_a_wrong_number_of_processes_removes_nothing(project, monkeypatch, variable):
+    project.take()
+    assert project.features() == ""
     before = {path: path.read_bytes() for path in (project.root / "exp").rglob("*") if path.is_file()}
     monkeypatch.setenv("YINJIE_NJ", variable)
     assert "YINJIE_NJ" in project.features()
@@ -234,39 +223,35 @@ def test_a_wrong_number_of_processes_removes_nothing(project, monkeypatch, varia
     assert before == {path: path.read_bytes() for path in (project.root / "exp").rglob("*") if path.is_file()}
 
 
-def magicdata(project) -> None:
-    for part in ("train", "dev", "test"):
-        rows = ["UtteranceID\tSpeakerID\tTranscription"]
-        for spk in ("11_01", "12_02"):
-            speech(project.own / part / spk / f"{spk}_2017.wav")
-            rows.append(f"{spk}_2017.wav\t{spk}\t你好")
-        lines(project.own / part / "TRANS.txt", *rows)
+@pytest.fixture
+def magicdata(project):
+    """The project with the tree of MagicData, one speaker a set."""
+    BUILDERS["magicdata"](project.own)
     project.configure("magicdata", {})
+    return project
 
 
-def test_linked_folders_are_gone_into_once(project):
-    magicdata(project)
-    (project.own / "train/12_02").rename(project.root / "disk2")
-    (project.own / "train/12_02").symlink_to(project.root / "disk2")
-    (project.own / "train/12_02/loop").symlink_to(project.own / "train")
-    assert project.prepare() == ""
-    assert len((project.root / "data/own/train/wav.scp").read_text().splitlines()) == 2
+def test_linked_folders_are_gone_into_once(magicdata):
+    speaker, disk = magicdata.own / "train/38_5837", magicdata.root / "disk2"
+    speaker.rename(disk)
+    speaker.symlink_to(disk)
+    (speaker / "loop").symlink_to(magicdata.own / "train")
+    assert magicdata.prepare() == ""
+    assert len((magicdata.root / "data/own/train/wav.scp").read_text().splitlines()) == 3
 
 
-def test_a_link_to_a_disk_that_is_not_there_is_named(project):
-    magicdata(project)
-    (project.own / "train/13_03").symlink_to("/nowhere/13_03")
-    assert "train/13_03: a link to /nowhere/13_03, which is not there" in project.prepare()
+def test_a_link_to_a_disk_that_is_not_there_is_named(magicdata):
+    (magicdata.own / "train/13_03").symlink_to("/nowhere/13_03")
+    assert "train/13_03: a link to /nowhere/13_03, which is not there" in magicdata.prepare()
 
 
-def test_a_folder_that_cannot_be_read_is_named(project, monkeypatch):
-    magicdata(project)
+def test_a_folder_that_cannot_be_read_is_named(magicdata, monkeypatch):
     scandir = os.scandir
 
     def deny(path):
-        if os.fspath(path).endswith("12_02"):
+        if os.fspath(path).endswith("38_5837"):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", deny)
-    assert "train/12_02: cannot be read: Permission denied" in project.prepare()
+    assert "train/38_5837: cannot be read: Permission denied" in magicdata.prepare()

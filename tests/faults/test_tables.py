@@ -7,11 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROWS
+from conftest import PLAIN, ROWS
 from corpus_trees import speech
 
-HEADER = "audio,speaker,text,set"
-PLAIN = [HEADER, *(",".join(row) for row in ROWS)]
+HEADER = PLAIN[0]
 TABBED = [line.replace(",", "\t") for line in PLAIN]
 
 
@@ -74,7 +73,7 @@ def test_quotation_marks_in_a_tsv_are_text(project):
     assert project.prepare() == "" and len(project.read("text")) == 4
 
 
-REFUSED = {  # lines, words of the error
+REFUSED = {  # lines, words of the error, options
     "set called otherwise": (with_line(3, "a1.wav,s1,早上好,tran"), "t.csv:3: there is no set 'tran'"),
     "an open quotation mark": ([*PLAIN[:2], 'a1.wav,s1,"早上好,train', *PLAIN[3:]], "t.csv:3: not readable"),
     "two open ones": ([*PLAIN[:2], 'a1.wav,s1,"早上好,train', PLAIN[3], 'a3.wav,s3,谢谢",test'],
@@ -93,22 +92,28 @@ REFUSED = {  # lines, words of the error
     "a JSON array": (["[", '{"audio": "a0.wav"}]'], "t.csv: JSON, not a table"),
     "a web page": (["<!DOCTYPE html>", "<table>"], "t.csv: a page of the web"),
     "a pointer of Git LFS": (["version https://git-lfs.github.com/spec/v1"], "git lfs pull"),
-    "a wrong encoding told": (PLAIN, "not big5; it reads as utf-8 (你好)"),
+    "a wrong encoding told": (PLAIN, "not big5; it reads as utf-8 (你好)", {"encoding": "big5"}),
     "two that may be the text": (["audio,speaker,sentence,transcript", *PLAIN[1:]],
                                  "columns sentence, transcript may all be the text"),
     "a header one short": (["audio,speaker,text", *PLAIN[1:]], "t.csv:2: 4 cells, but the header has 3 columns"),
     "a row one short": (with_line(3, "a1.wav,s1,早上好"), "t.csv:3: 3 cells, but the header has 4 columns"),
     "no audio column": ([HEADER.replace("audio", "sound"), *PLAIN[1:]], "no column audio; its first line"),
-    "a column of the config that is not there": (PLAIN, "no column words; it has audio"),
+    "no audio and no text": (["sound,speaker,words,set", *PLAIN[1:]], "no column audio, text or pinyin; its first"),
+    "a column of the config that is not there": (PLAIN, "no column words; it has audio", {"text": "words"}),
     "a recording twice": ([*PLAIN, PLAIN[2]], "a1.wav is in line 3, too"),
     "no text": (with_line(3, "a1.wav,s1,,train"), "t.csv:3: nothing in column text"),
+    "no speaker": (with_line(3, "a1.wav,,早上好,train"), "t.csv:3: nothing in column speaker"),
+    "what is no syllable": ([HEADER.replace("text", "pinyin"), "a0.wav,s1,ni3 hao3,train", "a1.wav,s1,nix9,train"],
+                            "t.csv:3: 'nix9' is not a syllable"),
+    "one sentence of one speaker": (["audio,speaker,text", "a0.wav,s1,你好", "a1.wav,s1,你好"],
+                                    "1 speaker with 1 sentence cannot be split"),
     "broken characters": (with_line(3, "a1.wav,s1,早\ufffd,train"), "t.csv:3: characters broken"),
     "lost characters": (with_line(3, "a1.wav,s1,锟斤拷,train"), "t.csv:3: characters broken"),
     "an entity of HTML": (with_line(3, "a1.wav,s1,3&lt;5,train"), "t.csv:3: the HTML entity &lt; in the text"),
     "a number's entity of HTML": (with_line(3, "a1.wav,s1,&#20320;,train"), "the HTML entity &#20320; in the text"),
-    "a delimiter of two characters": (PLAIN, "delimiter: one character, a tab as"),
-    "a folder": (PLAIN, "own: a folder, but a table is needed"),
-    "an empty file": ([], "t.csv:1: the file is empty"),
+    "a delimiter of two characters": (PLAIN, "delimiter: one character, a tab as", {"delimiter": "\\t"}),
+    "a folder": (PLAIN, "own: a folder, but a table is needed", {"file": "."}),
+    "an empty file": ([""], "t.csv:1: the file is empty"),
     "no rows": ([HEADER], "t.csv: no usable row"),
     "a set that is wanted and not there": ([line.replace("dev", "train") for line in PLAIN], "no row is of dev"),
     "speakers who would be one": ([*with_line(3, "a1.wav,s1-,早上好,train")[:3], "a2.wav,s1_,再见,dev", PLAIN[4]],
@@ -118,16 +123,10 @@ REFUSED = {  # lines, words of the error
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_with_its_line(project, case):
-    lines, said = REFUSED[case]
+    lines, said, *options = REFUSED[case]
     project.table(*lines)
-    if "encoding" in case:
-        project.configure(options={"file": "t.csv", "encoding": "big5"})
-    if "config" in case:
-        project.configure(options={"file": "t.csv", "text": "words"})
-    if "delimiter" in case:
-        project.configure(options={"file": "t.csv", "delimiter": "\\t"})
-    if "folder" in case:
-        project.configure(options={"file": "."})
+    for more in options:
+        project.configure(options={"file": "t.csv", **more})
     assert said in project.prepare()
     assert not (project.root / "data/own/train").exists()
 
@@ -154,8 +153,7 @@ def test_one_recording_under_two_names_is_told(project, capsys, make):
     for name in ("a1.wav", "a2.wav"):
         (project.own / name).unlink()
         make(project.own / "a0.wav", project.own / name)
-    project.table(*PLAIN)
-    assert project.prepare() == ""
+    project.take()
     said = capsys.readouterr().err
     assert "twice in train: 1 recording, such as s1-a0 and s1-a1" in said
     assert "both in train and in dev: 1 recording, such as s1-a0 and s2-a2" in said
@@ -167,8 +165,7 @@ def test_one_recording_under_two_names_is_told(project, capsys, make):
     ([*PLAIN, "a9.wav,s1,再见,test"], "warning: speakers of test who are in train, too: 1 of 2, such as s1")])
 def test_speakers_of_several_sets_are_told(project, capsys, lines, said):
     speech(project.own / "a9.wav")
-    project.table(*lines)
-    assert project.prepare() == ""
+    project.take(*lines)
     found = capsys.readouterr().err
     assert said in found if said else "in train, too" not in found
 
@@ -190,8 +187,7 @@ def test_what_is_no_text_is_called_by_its_name(project, begin, said):
 
 def test_a_path_from_home(project, monkeypatch):
     monkeypatch.setenv("HOME", str(project.own))
-    project.table(*with_line(3, "~/a1.wav,s1,早上好,train"))
-    assert project.prepare() == ""
+    project.take(*with_line(3, "~/a1.wav,s1,早上好,train"))
 
 
 @pytest.mark.parametrize(("there", "written"), [("e\u0301.wav", "\u00e9.wav"), ("\u00e9.wav", "e\u0301.wav")])
@@ -208,8 +204,8 @@ def test_files_and_speakers_as_macos_writes_them(project, capsys, there, written
     ("第１２３号", "第123号"), ("ＣＣＴＶ", "CCTV"), ("你好\u200b汽车", "你好汽车"), ("你好\u00ad吗", "你好吗"),
     ("你\u3000好", "你 好"), ("e\u0301", "\u00e9")])
 def test_wide_and_invisible_characters_are_mended(project, text, read):
-    project.table(*with_line(3, f"a1.wav,s1,{text},train"))
-    assert project.prepare() == "" and project.read("text")["s1-a1"] == read
+    project.take(*with_line(3, f"a1.wav,s1,{text},train"))
+    assert project.read("text")["s1-a1"] == read
 
 
 def test_what_is_left_out_is_counted(project, capsys):
@@ -222,7 +218,7 @@ def test_what_is_left_out_is_counted(project, capsys):
 
 
 def test_sets_that_are_not_asked_for_are_counted(project, capsys):
-    project.table(*PLAIN)
+    project.table()
     project.configure(sets=["train", "dev"])
     assert project.prepare() == ""
     assert "1 utterance of the set test: not used" in capsys.readouterr().err
@@ -231,32 +227,30 @@ def test_sets_that_are_not_asked_for_are_counted(project, capsys):
 def test_files_of_one_name_have_ids_from_their_paths(project):
     for path in ("day1/0.wav", "day2/0.wav"):
         speech(project.own / path)
-    project.table(HEADER, "day1/0.wav,s1,你好,train", "day2/0.wav,s1,再见,dev", "a0.wav,s1,谢谢,test")
-    assert project.prepare() == ""
+    project.take(HEADER, "day1/0.wav,s1,你好,train", "day2/0.wav,s1,再见,dev", "a0.wav,s1,谢谢,test")
     assert sorted(project.read("utt2spk")) == ["s1-a0", "s1-day1_0", "s1-day2_0"]
 
 
 @pytest.mark.parametrize("names", [("S1", "S1-2"), ("a", "a,b"), ("甲", "甲 乙"), ("x", "x!y")])
 def test_ids_sort_as_the_speakers_do(project, names):
     cells = [f'"{name}"' for name in names]
-    project.table(HEADER, f"a0.wav,{cells[0]},你好,train", f"a1.wav,{cells[1]},早,train", *PLAIN[3:])
-    assert project.prepare() == "" and len(set(project.read("utt2spk").values())) == 4
+    project.take(HEADER, f"a0.wav,{cells[0]},你好,train", f"a1.wav,{cells[1]},早,train", *PLAIN[3:])
+    assert len(set(project.read("utt2spk").values())) == 4
 
 
 def test_without_speakers_or_sets(project):
-    project.table(*(line.split(",")[0] + "," + line.split(",")[2] for line in PLAIN))
-    assert project.prepare() == ""
+    project.take(*(line.split(",")[0] + "," + line.split(",")[2] for line in PLAIN))
     assert project.read("utt2spk") == {f"a{number}": f"a{number}" for number in range(4)}
 
 
 def test_one_speaker_is_split_by_sentence(project, capsys):
-    project.table("audio,speaker,text", *(f"a{number}.wav,s1,{text}" for number, (_, _, text, _) in enumerate(ROWS)))
-    assert project.prepare() == "" and len(project.read("text")) == 4
+    project.take("audio,speaker,text", *(f"a{number}.wav,s1,{text}" for number, (_, _, text, _) in enumerate(ROWS)))
+    assert len(project.read("text")) == 4
     assert "1 speaker cannot be split" in capsys.readouterr().err
 
 
 def test_a_corpus_named_in_hanzi(project):
-    project.table(*PLAIN)
+    project.table()
     (project.root / "conf/corpora/录音.yaml").write_bytes((project.root / "conf/corpora/own.yaml").read_bytes())
     import steps.stage1_prepare
     assert project.stage(steps.stage1_prepare, "录音") == ""
