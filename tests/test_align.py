@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_experiment import make_experiment, run_script
+from test_ctc import collapse, log_softmax
 
 from steps import align as script
-from steps.common.errors import UserError
 from steps.config.schema import Features
 from steps.search.alignment import boundaries, read_ctm, spike_place, voice_of
 from steps.search.ctc import align, ctc_cost
@@ -18,21 +18,12 @@ from steps.search.ctc import align, ctc_cost
 FBANK = Features(type="fbank", num_bins=20)
 
 
-def log_probs_of(frames: int, tokens: int, seed: int) -> np.ndarray:
-    logits = 2 * np.random.default_rng(seed).normal(size=(frames, tokens))
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-
-
-def collapsed(path: tuple[int, ...]) -> list[int]:
-    return [token for token, _ in itertools.groupby(path) if token != 0]
-
-
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 6), st.lists(st.integers(1, 2), min_size=1, max_size=4), st.integers(0, 999))
 def test_the_path_is_the_best_of_all(frames, labels, seed):
-    log_probs = log_probs_of(frames, 3, seed)
+    log_probs = log_softmax(2 * np.random.default_rng(seed).normal(size=(frames, 3)))
     scores = {path: sum(log_probs[t, token] for t, token in enumerate(path))
-              for path in itertools.product(range(3), repeat=frames) if collapsed(path) == labels}
+              for path in itertools.product(range(3), repeat=frames) if collapse(path) == labels}
     found = align(log_probs, labels)
     assert (found is None) == (not scores) == (ctc_cost(log_probs, labels) == np.inf)
     if found is None:
@@ -93,9 +84,3 @@ def test_the_script_aligns_what_it_can(monkeypatch, tmp_path, capsys):
     left_out = json.loads((exp_dir / "ali/test/ali.json").read_text())["left_out"]
     assert list(left_out.values()) == [["bob-1"], ["bob-2"]]  # shi4 is not a token; 4 syllables in 3 frames
     assert "left out 1 utterance, such as bob-2" in capsys.readouterr().out
-
-
-def test_an_unknown_set_is_named(monkeypatch, tmp_path):
-    exp_dir = make_experiment(monkeypatch, tmp_path)
-    with pytest.raises(UserError, match="no set 'tset', only train, dev, test"):
-        run_script(monkeypatch, script, str(exp_dir), "tset")

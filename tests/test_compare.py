@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from compared import make_run, noisy, some_references, write_features
 from read_page import Page
+from test_compare_statistics import edit_scores, scores_of
 
 from steps import compare
 from steps.common.errors import UserError
@@ -55,7 +56,7 @@ def two(here):
 
 def test_two_experiments_side_by_side(two, run):
     out = run("exp/a", "exp/b")
-    scores = {name: json.loads((two / name / "score/test_greedy/score.json").read_text()) for name in "ab"}
+    scores = {name: scores_of(two / name) for name in "ab"}
     told = page("compare_a_b").text
     for text in (out, told):
         for name in "ab":
@@ -70,11 +71,8 @@ def test_two_experiments_side_by_side(two, run):
 
 
 def test_character_errors_where_there_are_any(two, run):
-    path = two / "b/score/test_greedy/score.json"
-    scores = json.loads(path.read_text())
-    intervals = {**scores["intervals"], "character_error_rate": [0.1, 0.2]}
-    path.write_text(json.dumps({**scores, "character_error_rate": 0.15, "homophone_error_rate": 0.07,
-                                "intervals": intervals}))
+    intervals = {**scores_of(two / "b")["intervals"], "character_error_rate": [0.1, 0.2]}
+    edit_scores(two / "b", character_error_rate=0.15, homophone_error_rate=0.07, intervals=intervals)
     out = run("a", "b")
     assert "characters" in out and "15.00 (10.00–20.00)" in out
     assert "homophones forgiven" in out and "7.00" in out
@@ -154,7 +152,7 @@ def test_json_holds_everything(two, run):
     found = json.loads(run("a", "b", "--json"))
     assert not Path("exp/compare_a_b.html").exists()
     a, b = found["experiments"]
-    scores = json.loads((two / "a/score/test_greedy/score.json").read_text())
+    scores = scores_of(two / "a")
     assert a["sets"]["test"]["syllable_error_rate"] == {"mean": scores["syllable_error_rate"], "ci95": scores["ci95"],
                                                         "spread": None}
     assert (b["weights"], b["minutes"], b["git_commit"], b["config"]) == (2_000_000, 4, "bbb222", {"train.epochs": "4"})
@@ -186,77 +184,46 @@ def test_a_moved_copy_compares_without_data(two, run, monkeypatch, tmp_path):
     assert "From a to b, on test" in page("compare_a_b").text
 
 
-def leave_out(path):
-    return lambda exp_dir: (exp_dir / path).unlink()
-
-
-def cut(path):
-    return lambda exp_dir: (exp_dir / path).write_bytes((exp_dir / path).read_bytes()[:50])
-
-
-def junk(path):
-    return lambda exp_dir: (exp_dir / path).write_bytes(b"\xff\xfe\x00junk\n\n1,2,3\n")
-
-
-def empty(path):
-    return lambda exp_dir: (exp_dir / path).write_bytes(b"")
-
-
-def write(path, text):
-    return lambda exp_dir: (exp_dir / path).write_text(text)
-
-
-def unscored(exp_dir):
-    shutil.rmtree(exp_dir / "score")
-
-
-def untrained(exp_dir):
-    unscored(exp_dir)
-    (exp_dir / "final.ckpt").unlink()
-
-
-def begun(exp_dir):
-    untrained(exp_dir)
-    (exp_dir / "env.json").unlink()
-
-
 SCORES = "score/test_greedy/score.json"
-DAMAGES = {
-    "no config": (leave_out("config.yaml"), "damaged: exp/b/config.yaml: no such file"),
-    "config cut": (cut("config.yaml"), "damaged: exp/b/config.yaml: "),
-    "config empty": (empty("config.yaml"), "damaged: exp/b/config.yaml: "),
-    "config junk": (junk("config.yaml"), "damaged: exp/b/config.yaml: not readable as YAML"),
-    "env cut": (cut("env.json"), "damaged: exp/b/env.json: not readable as JSON"),
-    "env junk": (junk("env.json"), "damaged: exp/b/env.json: not utf-8"),
-    "scores cut": (cut(SCORES), f"damaged: exp/b/{SCORES}: not readable as JSON"),
-    "scores empty": (write(SCORES, "{}"), f"damaged: exp/b/{SCORES}: utterances"),
-    "scores a list": (write(SCORES, "[]"), f"damaged: exp/b/{SCORES}: not a JSON mapping"),
-    "history empty": (empty("train.csv"), "damaged: exp/b/train.csv: not readable as CSV"),
-    "history junk": (junk("train.csv"), "damaged: exp/b/train.csv: "),
-    "history of words": (write("train.csv", "epoch,dev_ser\n1,good\n"),
-                         "damaged: exp/b/train.csv: dev_ser: not all numbers"),
-    "other weights": (write("final.ckpt", "new"),
-                      "stale: dev_greedy was scored with other weights than exp/b/final.ckpt"),
-    "not scored": (unscored, "unfinished: trained, but not scored; run doit score:b"),
-    "not trained": (untrained, "unfinished: 4 of 4 epochs trained"),
-    "begun": (begun, "unfinished: training has only begun"),
-}
+JUNK = b"\xff\xfe\x00junk\n\n1,2,3\n"
 
 
-@pytest.mark.parametrize("what", DAMAGES)
-def test_what_is_unfinished_or_damaged_is_listed(two, run, what):
-    damage, said = DAMAGES[what]
-    damage(two / "b")
+def damage(path: Path, content: bytes | None) -> None:
+    """Another content; None: the file or folder is gone."""
+    if content is not None:
+        path.write_bytes(content)
+    elif path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize(("names", "content", "said"), [
+    (["config.yaml"], None, "damaged: exp/b/config.yaml: no such file"),
+    (["config.yaml"], JUNK, "damaged: exp/b/config.yaml: not readable as YAML"),
+    (["config.yaml"], b"", "damaged: exp/b/config.yaml: "),
+    (["env.json"], JUNK, "damaged: exp/b/env.json: not utf-8"),
+    ([SCORES], b"{}", f"damaged: exp/b/{SCORES}: utterances"),
+    (["train.csv"], b"", "damaged: exp/b/train.csv: not readable as CSV"),
+    (["train.csv"], b"epoch,dev_ser\n1,good\n", "damaged: exp/b/train.csv: dev_ser: not all numbers"),
+    (["final.ckpt"], b"new", "stale: dev_greedy was scored with other weights than exp/b/final.ckpt"),
+    (["score"], None, "unfinished: trained, but not scored; run doit score:b"),
+    (["score", "final.ckpt"], None, "unfinished: 4 of 4 epochs trained"),
+    (["score", "final.ckpt", "env.json"], None, "unfinished: training has only begun"),
+])
+def test_what_is_unfinished_or_damaged_is_listed(two, run, names, content, said):
+    for name in names:
+        damage(two / "b" / name, content)
     out = " ".join(run().split())
     assert f"left out: exp/b: {said}" in out and "aaa111" in out
     assert said in page("compare").text
     assert json.loads(run("--json"))["left_out"][0]["path"] == "exp/b"
 
 
-@pytest.mark.parametrize("damage", [leave_out, cut, junk, empty])
+@pytest.mark.parametrize("content", [None, JUNK, b""])
 @pytest.mark.parametrize("name", ["per_utt", "per_spk"])
-def test_damaged_details_do_not_stop_the_tables(two, run, damage, name):
-    damage(f"score/test_greedy/{name}")(two / "b")
+def test_damaged_details_do_not_stop_the_tables(two, run, content, name):
+    damage(two / "b/score/test_greedy" / name, content)
     out = run("a", "b")
     assert "aaa111" in out and "bbb222" in out
     if name == "per_utt":
@@ -276,15 +243,15 @@ def test_an_experiment_of_another_version(two, run):
 
 def test_nothing_finished_yet(here, run):
     assert "Nothing to compare" in run()
-    untrained(make(here / "a"))
+    damage(make(here / "a") / "score", None)
     assert "left out: exp/a" in run()
     assert "No experiment has been scored yet." in page("compare").text
 
 
 def test_an_older_score_without_intervals(two, run):
-    path = two / "a" / SCORES
-    scores = json.loads(path.read_text())
-    path.write_text(json.dumps({key: value for key, value in scores.items() if key != "intervals"}))
+    scores = scores_of(two / "a")
+    del scores["intervals"]
+    (two / "a" / SCORES).write_text(json.dumps(scores))
     assert f"{100 * scores['toneless_error_rate']:.2f} " in run("a", "b")
 
 
@@ -345,5 +312,4 @@ def test_a_sweep_by_its_name(swept, run):
 def test_values_come_from_the_config_where_names_only_hint(here, run):
     for number, dense in enumerate(([64, 32], [128]), 1):
         make(here / f"wide@dense-{number}", model={"blocks": [{"channels": 4}], "dense": dense})
-    lines = re.split("─ *\n", run())[1].splitlines()
-    assert [line.split("   ")[0].strip() for line in lines[:2]] == ["64, 32", "128"] or "64, 32" in "".join(lines)
+    assert "64, 32" in re.split("─ *\n", run())[1]

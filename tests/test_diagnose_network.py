@@ -1,6 +1,5 @@
 """The checks that run a (tiny) network: each finds a planted fault and passes what is sound."""
 
-import copy
 import json
 import math
 import os
@@ -12,14 +11,13 @@ import pytest
 import tiny_corpus
 import yaml
 from mindspore import ops
+from test_ctc import log_softmax
+from test_diagnose_data import expect
 from tiny_corpus import EXPERIMENT
 
 from steps import diagnose
 from steps.config.load import dump, load_experiment
-from steps.diagnosis import network as layers
-from steps.diagnosis import network as objective
-from steps.diagnosis import training as overfit
-from steps.diagnosis import training as sweep
+from steps.diagnosis import network, training
 from steps.diagnosis.bench import Bench
 from steps.diagnosis.context import Context, Finding, summarise
 from steps.diagnosis.network import check_alignment, check_output
@@ -62,32 +60,23 @@ def bench(shared):
     shared.reset()
 
 
-def said(finding):
-    return " ".join([finding.finding, *finding.evidence])
-
-
-def log_softmax(x):
-    x = x - x.max(-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(-1, keepdims=True))
-
-
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(3, 9, 5)) * 2
 BATCH = Batch(None, np.array([6, 8, 5]), np.array([[1, 2, 0], [3, 3, 1], [2, 0, 0]]), np.array([2, 3, 1]))
 
 
 def test_a_right_loss():
-    value = objective.reference_loss(log_softmax(LOGITS), BATCH)
-    assert objective.judge_loss(value * (1 + 1e-5), LOGITS, BATCH).severity == "ok"
-    finding = objective.judge_loss(value + 1, LOGITS, BATCH)
-    assert finding.severity == "error" and "nor any" in finding.finding
+    value = network.reference_loss(log_softmax(LOGITS), BATCH)
+    expect(network.judge_loss(value * (1 + 1e-5), LOGITS, BATCH), "ok")
+    expect(network.judge_loss(value + 1, LOGITS, BATCH), "error", "nor any")
 
 
-@pytest.mark.parametrize("what", [what for what, _, _ in objective.MISTAKES])
+@pytest.mark.parametrize("what", [what for what, _, _ in network.MISTAKES])
 def test_every_mistake_in_the_loss_is_named(what):
-    flawed = next(function for name, _, function in objective.MISTAKES if name == what)
-    finding = objective.judge_loss(flawed(LOGITS, BATCH), LOGITS, BATCH)
-    assert finding.severity == "error" and what in finding.finding and finding.remedy
+    flawed = next(function for name, _, function in network.MISTAKES if name == what)
+    finding = network.judge_loss(flawed(LOGITS, BATCH), LOGITS, BATCH)
+    expect(finding, "error", what)
+    assert finding.remedy
 
 
 class TwoSoftmaxes(CTCObjective):
@@ -97,24 +86,22 @@ class TwoSoftmaxes(CTCObjective):
 
 
 def test_the_compiled_loss(bench):
-    assert diagnose.ON_NETWORK["loss"](bench).severity == "ok"
-    assert diagnose.ON_NETWORK["logits"](bench).severity == "ok"
+    expect(diagnose.ON_NETWORK["loss"](bench), "ok")
+    expect(diagnose.ON_NETWORK["logits"](bench), "ok")
 
 
 def test_a_compiled_loss_with_a_mistake(context):
     other = Bench(context, TwoSoftmaxes)
-    finding = objective.judge_loss(other.loss(), other.logits(), other.batch)
-    assert finding.severity == "error" and "twice" in finding.finding
+    expect(network.judge_loss(other.loss(), other.logits(), other.batch), "error", "twice")
 
 
 def test_outputs():
     log_probs = log_softmax(LOGITS)
-    assert objective.judge_logits(LOGITS, log_probs).severity == "ok"
+    expect(network.judge_logits(LOGITS, log_probs), "ok")
     for logits, decoded, words in ((np.exp(log_probs), log_probs, "ends with a softmax"),
                                    (np.maximum(LOGITS, 0), log_probs, "ReLU"),
                                    (LOGITS, LOGITS, "not log-probabilities"), (LOGITS * np.nan, log_probs, "NaN")):
-        finding = objective.judge_logits(logits, decoded)
-        assert finding.severity == "error" and words in finding.finding
+        expect(network.judge_logits(logits, decoded), "error", words)
 
 
 def weight(bench, ending):
@@ -122,7 +109,7 @@ def weight(bench, ending):
 
 
 def test_relus_and_gradients_of_a_sound_network(bench):
-    for check in (layers.check_relus, layers.check_gradients):
+    for check in (network.check_relus, network.check_gradients):
         finding = check(bench)
         assert finding.severity == "ok" and "<svg" in finding.figures[0], finding
 
@@ -130,31 +117,29 @@ def test_relus_and_gradients_of_a_sound_network(bench):
 def test_dead_relus(bench):
     beta = weight(bench, "beta")
     beta.set_data(ms.Tensor(np.full(beta.shape, -100, np.float32)))
-    finding = layers.judge_relus(bench.activations())
-    assert finding.severity == "error" and "100.0 %" in said(finding)
+    expect(network.judge_relus(bench.activations()), "error", "100.0 %")
     one = np.abs(RNG.normal(size=(4, 10, 8)))
     one[..., :5] = 0
-    assert layers.judge_relus({"a": summarise(one + 1), "b": summarise(one)}).severity == "warning"
+    expect(network.judge_relus({"a": summarise(one + 1), "b": summarise(one)}), "warning")
     others = summarise(np.roll(one, 4, axis=-1))  # what is silent in one batch may speak in the next
-    assert layers.judge_relus({"b": summarise(one).joined(others)}).severity == "ok"
-    assert "NaN" in layers.judge_relus({"a": summarise(one * np.nan)}).finding
+    expect(network.judge_relus({"b": summarise(one).joined(others)}), "ok")
+    assert "NaN" in network.judge_relus({"a": summarise(one * np.nan)}).finding
 
 
 def test_vanishing_and_exploding_gradients(bench):
     gammas = [value for name, value in bench.network.parameters_and_names() if name.endswith("gamma")]
     gammas[-1].set_data(ms.Tensor(np.full(gammas[-1].shape, 1e-9, np.float32)))
-    finding = layers.judge_gradients(bench.gradient_norms(), 5.0)
-    assert finding.severity == "error" and "vanish" in finding.finding
+    expect(network.judge_gradients(bench.gradient_norms(), 5.0), "error", "vanish")
     names = [f"{layer}.weight" for layer in "abcde"]
-    assert layers.judge_gradients(dict.fromkeys(names, (1.0, 2.0)), 5.0).severity == "ok"
+    expect(network.judge_gradients(dict.fromkeys(names, (1.0, 2.0)), 5.0), "ok")
     growing = {name: (2e4 * 10.0 ** -layer, 1.0) for layer, name in enumerate(names)}
-    assert "explode" in layers.judge_gradients(growing, 0).finding
-    assert "NaN" in layers.judge_gradients({**growing, "c.weight": (math.nan, 1.0)}, 5.0).finding
-    assert "no gradient" in layers.judge_gradients(dict.fromkeys(names, (0.0, 2.0)), 5.0).finding
+    assert "explode" in network.judge_gradients(growing, 0).finding
+    assert "NaN" in network.judge_gradients({**growing, "c.weight": (math.nan, 1.0)}, 5.0).finding
+    assert "no gradient" in network.judge_gradients(dict.fromkeys(names, (0.0, 2.0)), 5.0).finding
 
 
 def test_overfitting_a_batch(bench):
-    finding = overfit.check_overfit(bench)
+    finding = training.check_overfit(bench)
     assert finding.severity == "ok" and "<svg" in finding.figures[0], finding
 
 
@@ -165,36 +150,24 @@ def test_a_network_that_cannot_learn_a_batch(bench, monkeypatch):
         if name.endswith(("gamma", "beta")) and "moment" not in name:
             start[name] = np.zeros_like(value)
     monkeypatch.setattr(bench, "_start", start)
-    finding = overfit.check_overfit(bench)
-    assert finding.severity == "error", finding
+    expect(training.check_overfit(bench), "error")
 
 
 def test_judging_an_overfit():
     falling = 8 * np.exp(-np.arange(150) / 20)
-    assert overfit.judge_overfit(falling, 0.0, 150).severity == "ok"
-    assert overfit.judge_overfit(np.full(150, 6.5), 1.0, 150).severity == "error"
-    assert overfit.judge_overfit(np.append(falling[:40], np.nan), 1.0, 150).severity == "error"
-    assert overfit.judge_overfit(falling[:30], 1.0, 150).severity == "warning"
-
-
-def with_rate(bench, rate):
-    """The same bench, the config naming another rate."""
-    context = bench.context
-    experiment = context.config.experiment
-    optimizer = experiment.train.optimizer.model_copy(update={"learning_rate": rate})
-    train = experiment.train.model_copy(update={"optimizer": optimizer})
-    config = context.config.model_copy(update={"experiment": experiment.model_copy(update={"train": train})})
-    other = copy.copy(bench)
-    other.context = Context(config, context.exp_dir, context.minutes)
-    return other
+    expect(training.judge_overfit(falling, 0.0, 150), "ok")
+    expect(training.judge_overfit(np.full(150, 6.5), 1.0, 150), "error")
+    expect(training.judge_overfit(np.append(falling[:40], np.nan), 1.0, 150), "error")
+    expect(training.judge_overfit(falling[:30], 1.0, 150), "warning")
 
 
 @pytest.mark.parametrize(("rate", "severities", "words"), [
     (0.01, ["ok"], "learns at 0.01"), (30.0, ["warning", "error"], "too high"),
     (1e-4, ["warning", "error"], "too low")])
 def test_the_sweep_sees_rates_that_are_too_high_or_low(bench, monkeypatch, rate, severities, words):
-    monkeypatch.setattr(sweep, "STEPS", (60, 60))  # enough for so few syllables
-    finding = sweep.check_rate(with_rate(bench, rate))
+    monkeypatch.setattr(training, "STEPS", (60, 60))  # enough for so few syllables
+    monkeypatch.setitem(vars(bench.context.config.experiment.train.optimizer), "learning_rate", rate)  # it is frozen
+    finding = training.check_rate(bench)
     assert finding.severity in severities and words in finding.finding, (finding.finding, finding.evidence)
     assert len(finding.figures) == 2
 
@@ -202,35 +175,35 @@ def test_the_sweep_sees_rates_that_are_too_high_or_low(bench, monkeypatch, rate,
 def test_judging_rates():
     """What 64 words of hsk gave in 160 steps for the student project's stack (dfcnn_small, factored): see 3e-3."""
     measured = {1e-5: 3.66, 1e-4: 0.0, 1e-3: 0.65, 3e-3: 2.96, 9e-3: 4.83}
-    finding = sweep.judge_rate(measured, 3e-3, 160, deaf=5.29)
+    finding = training.judge_rate(measured, 3e-3, 160, deaf=5.29)
     assert finding.severity == "warning" and "too high" in finding.finding and "about 0.001;" in finding.remedy
-    assert sweep.judge_rate(measured, 9e-3, 160, deaf=5.29).severity == "error"
-    assert sweep.judge_rate(measured, 1e-3, 160, deaf=5.29).severity == "ok"
-    assert sweep.judge_rate({1e-3: 0.02, 3e-3: 0.1}, 3e-3, 160, deaf=5.29).severity == "ok"  # both have learnt
-    assert sweep.judge_rate({1e-3: 0.8, 3e-3: math.inf}, 3e-3, 160, deaf=5.29).severity == "error"
-    assert "too low" in sweep.judge_rate({1e-4: 5.0, 3e-4: 1.0}, 1e-4, 160, deaf=5.29).finding
-    assert "none of the rates" in sweep.judge_rate({1e-3: 5.2, 3e-3: 5.3}, 1e-3, 160, deaf=5.29).finding
+    expect(training.judge_rate(measured, 9e-3, 160, deaf=5.29), "error")
+    expect(training.judge_rate(measured, 1e-3, 160, deaf=5.29), "ok")
+    expect(training.judge_rate({1e-3: 0.02, 3e-3: 0.1}, 3e-3, 160, deaf=5.29), "ok")  # both have learnt
+    expect(training.judge_rate({1e-3: 0.8, 3e-3: math.inf}, 3e-3, 160, deaf=5.29), "error")
+    assert "too low" in training.judge_rate({1e-4: 5.0, 3e-4: 1.0}, 1e-4, 160, deaf=5.29).finding
+    assert "none of the rates" in training.judge_rate({1e-3: 5.2, 3e-3: 5.3}, 1e-3, 160, deaf=5.29).finding
 
 
 @pytest.mark.parametrize(("configured", "good"), [(3.0, 0.01), (0.01, 0.01), (1e-6, 0.01), (0.3, 0.001)])
 def test_the_sweep_goes_on_until_it_has_found_a_rate_at_which_the_network_hears(configured, good):
     scores = {}
-    while (rate := sweep.next_rate(scores, configured, deaf=5.0)) is not None:
+    while (rate := training.next_rate(scores, configured, deaf=5.0)) is not None:
         far = math.log10(rate / good)
         scores[rate] = min(5.0, far + 1) if far > 0 else 1 - 4 * far
-    assert min(scores.values()) < sweep.DEAF * 5 and len(scores) <= sweep.MOST
+    assert min(scores.values()) < training.DEAF * 5 and len(scores) <= training.MOST
     assert sorted(scores)[0] < configured < sorted(scores)[-1]
 
 
 def test_the_sweep_ends_where_the_configured_rate_has_learnt():
-    assert sweep.next_rate({1e-3 * factor: 0.1 for factor in sweep.FACTORS}, 1e-3, deaf=5.0) is None
+    assert training.next_rate({1e-3 * factor: 0.1 for factor in training.FACTORS}, 1e-3, deaf=5.0) is None
 
 
 def test_what_a_finished_training_has_left(tiny, tmp_path, monkeypatch):
     before = Bench(Context(load_experiment("tiny"), tmp_path))
     for check in (check_output, check_alignment, check_norm):
         assert check(before).severity == "skipped" and "no checkpoint" in check(before).finding
-    before.train(0.01 * sweep.shape(80), before.batches)
+    before.train(0.01 * training.shape(80), before.batches)
     save_weights(tmp_path / "final.ckpt", named_parameters(before.network), {})
     after = Bench(Context(load_experiment("tiny"), tmp_path))
     for name in ("feats", "raw_feats", "pinyin"):  # too few of dev's are short enough
@@ -242,7 +215,7 @@ def test_what_a_finished_training_has_left(tiny, tmp_path, monkeypatch):
     heard, emitted = check_output(after), check_alignment(after)
     assert heard.severity == emitted.severity == "ok", (heard, emitted)
     assert emitted.evidence[0].startswith("0 of ") and emitted.evidence[1] == "an output frame sees 0.10 s"
-    assert check_norm(after).severity == "ok"
+    expect(check_norm(after), "ok")
     for name, value in after._trained_weights.items():
         value *= 9 if "moving_variance" in name else 1
     finding = check_norm(after)

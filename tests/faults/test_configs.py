@@ -109,11 +109,16 @@ WHOLE = {  # conf/one.yaml
     "with a byte order mark": (b"\xef\xbb\xbf" + ONE.encode(), ""),
     "with CRLF": (ONE.replace("\n", "\r\n").encode(), ""),
     "of GBK": ("# 中文\n".encode("gbk") + ONE.encode(), "one.yaml: not readable as YAML"),
-    "a byte order mark alone": (b"\xef\xbb\xbf", "one.yaml: (the whole file)"),
-    "a comment alone": (b"# x\n", "one.yaml: (the whole file)"),
-    "a word": (b"hello\n", "one.yaml: (the whole file)"),
+    "of a byte order mark alone": (b"\xef\xbb\xbf", "one.yaml: (the whole file)"),
+    "of a comment alone": (b"# x\n", "one.yaml: (the whole file)"),
+    "of a word": (b"hello\n", "one.yaml: (the whole file)"),
     "of another version of YAML": (b"%YAML 9.9\n---\n" + ONE.encode(), "found incompatible YAML document"),
     "with a zero byte": (ONE.encode() + b"# \0\n", "one.yaml: not readable as YAML"),
+}
+CASES = {
+    **{case: ("one.yaml", f"{ONE}{lines}\n".encode(), said) for case, (lines, said) in BEHIND.items()},
+    **{f"a sweep: {case}": ("sweeps/s.yaml", text.encode(), said) for case, (text, said) in SWEEPS.items()},
+    **{f"a file {case}": ("one.yaml", content, said) for case, (content, said) in WHOLE.items()},
 }
 
 
@@ -141,28 +146,11 @@ def said(name: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("case", BEHIND)
-def test_lines_behind(conf, case):
-    lines, wanted = BEHIND[case]
-    (conf / "one.yaml").write_text(f"{ONE}{lines}\n", encoding="utf-8")
-    name = "one@1" if wanted == "" and "seeds" in lines else "one"
-    found = said(name)
-    assert (wanted in found and found) if wanted else not found
-
-
-@pytest.mark.parametrize("case", SWEEPS)
-def test_sweeps(conf, case):
-    content, wanted = SWEEPS[case]
-    (conf / "sweeps/s.yaml").write_text(content, encoding="utf-8")
-    found = said("s@seed-1")
-    assert (wanted in found and found) if wanted else not found
-
-
-@pytest.mark.parametrize("case", WHOLE)
-def test_whole_files(conf, case):
-    content, wanted = WHOLE[case]
-    (conf / "one.yaml").write_bytes(content)
-    found = said("one")
+@pytest.mark.parametrize("case", CASES)
+def test_files(conf, case):
+    path, content, wanted = CASES[case]
+    (conf / path).write_bytes(content)
+    found = said("s@seed-1" if "sweeps" in path else "one")
     assert (wanted in found and found) if wanted else not found
 
 

@@ -7,19 +7,27 @@ from corpus_trees import lines, speech
 
 from steps.corpus.table import read_table
 
+UTTS = [f"BAC009{spk}W012{number}" for spk in ("S0002", "S0003") for number in (1, 2)]
+
 
 @pytest.fixture
 def kaldi(project):
     """Three sets as Kaldi's own aishell recipe has them: ids that do not begin with their speaker."""
     for part in ("train", "dev", "test"):
-        utts = [f"BAC009{spk}W012{number}" for spk in ("S0002", "S0003") for number in (1, 2)]
         folder = project.own / part
-        lines(folder / "wav.scp", *(f"{utt} {speech(project.own / 'wav' / part / f'{utt}.wav')}" for utt in utts))
-        lines(folder / "text", *(f"{utt} 你好" for utt in utts))
-        lines(folder / "utt2spk", *(f"{utt} {utt[6:11]}" for utt in utts))
+        lines(folder / "wav.scp", *(f"{utt} {speech(project.own / 'wav' / part / f'{utt}.wav')}" for utt in UTTS))
+        lines(folder / "text", *(f"{utt} 你好" for utt in UTTS))
+        lines(folder / "utt2spk", *(f"{utt} {utt[6:11]}" for utt in UTTS))
         lines(folder / "spk2utt", *(f"{spk} BAC009{spk}W0121 BAC009{spk}W0122" for spk in ("S0002", "S0003")))
     project.configure("kaldi", {})
     return project
+
+
+def cut(kaldi, *segments: str) -> None:
+    """Make train a recording of 3 s and its segments."""
+    speech(kaldi.own / "long.flac", 8000, 3.0)
+    lines(kaldi.own / "train/wav.scp", f"long {kaldi.own}/long.flac")
+    lines(kaldi.own / "train/segments", *segments)
 
 
 def test_as_kaldi_has_them(kaldi):
@@ -60,11 +68,8 @@ def test_ids_that_do_not_sort_as_their_speakers(kaldi, capsys):
 
 
 def test_segments_are_cut(kaldi):
-    folder = kaldi.own / "train"
-    speech(kaldi.own / "long.flac", 8000, 3.0)
-    lines(folder / "wav.scp", f"long {kaldi.own}/long.flac")
-    lines(folder / "segments", "BAC009S0002W0121 long 0.5 1.25", "BAC009S0002W0122 long 1 2",
-          "BAC009S0003W0121 long 2.5 3.4", "BAC009S0003W0122 long 2.9 -1")
+    times = "0.5 1.25", "1 2", "2.5 3.4", "2.9 -1"
+    cut(kaldi, *(f"{utt} long {time}" for utt, time in zip(UTTS, times, strict=True)))
     assert kaldi.prepare() == ""
     assert list(read_table("data/own/train/utt2dur").values()) == ["0.75", "1", "0.5", "0.1"]
     whole, _ = soundfile.read(kaldi.own / "long.flac", dtype="int16")
@@ -76,20 +81,16 @@ def test_segments_are_cut(kaldi):
 def test_a_segment_of_one_channel(kaldi):
     sound = np.random.default_rng(0).normal(0, 0.1, (8000, 2))
     soundfile.write(kaldi.own / "both.wav", sound, 8000)
-    utts = [f"BAC009{spk}W012{number}" for spk in ("S0002", "S0003") for number in (1, 2)]
+    cut(kaldi, *(f"{utt} both 0 1 {channel}" for utt, channel in zip(UTTS, (0, 1, -1, 1), strict=True)))
     lines(kaldi.own / "train/wav.scp", f"both {kaldi.own}/both.wav")
-    lines(kaldi.own / "train/segments", *(f"{utt} both 0 1 {channel}" for utt, channel in zip(utts, (0, 1, -1, 1),
-                                                                                             strict=True)))
     assert kaldi.prepare() == ""
-    found = [soundfile.read(f"data/own/cut/train/{utt}.wav")[0] for utt in utts]
-    for cut, wanted in zip(found, (sound[:, 0], sound[:, 1], sound, sound[:, 1]), strict=True):
-        np.testing.assert_allclose(cut, wanted, atol=1e-4)
+    found = [soundfile.read(f"data/own/cut/train/{utt}.wav")[0] for utt in UTTS]
+    for part, wanted in zip(found, (sound[:, 0], sound[:, 1], sound, sound[:, 1]), strict=True):
+        np.testing.assert_allclose(part, wanted, atol=1e-4)
 
 
 def test_ids_with_slashes_stay_in_their_folder(kaldi):
-    speech(kaldi.own / "long.wav", 8000, 3.0)
-    lines(kaldi.own / "train/wav.scp", f"long {kaldi.own}/long.wav")
-    lines(kaldi.own / "train/segments", "../../x long 0 1", "a/b long 1 2")
+    cut(kaldi, "../../x long 0 1", "a/b long 1 2")
     lines(kaldi.own / "train/text", "../../x 你好", "a/b 再见")
     for name in ("utt2spk", "spk2utt"):
         (kaldi.own / "train" / name).unlink()
@@ -122,10 +123,7 @@ def test_texts_of_other_kinds(kaldi, old, new, said):
                                             ("long 0 1 A", "a channel's number, from 0, not 'long 0 1 A'"),
                                             ("long 0 1 1", "has 1 channels, and none of the number 1")])
 def test_segments_that_cannot_be(kaldi, line, said):
-    folder = kaldi.own / "train"
-    speech(kaldi.own / "long.flac", 8000, 3.0)
-    lines(folder / "wav.scp", f"long {kaldi.own}/long.flac")
-    lines(folder / "segments", f"BAC009S0002W0121 {line}")
+    cut(kaldi, f"BAC009S0002W0121 {line}")
     assert said in kaldi.prepare()
 
 

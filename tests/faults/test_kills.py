@@ -1,22 +1,27 @@
 """A stage that is killed at a file operation: run again, it gives what it would have given, and leaves nothing behind.
 
-tests/faults/campaign.py does the same at every operation of every stage.
+`KILLS=100 ./path.sh pytest tests/faults/test_kills.py` kills every stage at so many of its file operations.
 """
 
+import os
+
+import numpy as np
 import pytest
 from chain import STAGES, kill_and_rerun, make_project, operations, run_stage
 
-SHARES = 0.1, 0.6, 0.95  # of a stage's file operations
-KILLED = [(stage, share, number) for stage in ("prepare", "lexicon", "features", "train")
-          for share, number in zip(SHARES, ("SIGKILL", "SIGTERM", "SIGINT"), strict=True)][:-1]
+KILLS = int(os.environ.get("KILLS", "0"))
+NAMES = list(STAGES) if KILLS else ["prepare", "lexicon", "features", "train"]
+SHARES = np.linspace(0, 1, KILLS) if KILLS else (0.1, 0.6, 0.95)  # of a stage's file operations
+SIGNALS = "SIGKILL", "SIGTERM", "SIGINT"
+KILLED = [(stage, share, SIGNALS[at % 3]) for stage in NAMES for at, share in enumerate(SHARES)]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A project whose stages 1 to 4 are done, and the number of their file operations."""
+    """A project whose stages are done, and the number of their file operations."""
     root = tmp_path_factory.mktemp("chain") / "whole"
     make_project(root)
-    return root, {stage: operations(run_stage(root, stage)) for stage in list(STAGES)[:4]}
+    return root, {stage: operations(run_stage(root, stage)) for stage in NAMES}
 
 
 @pytest.mark.parametrize(("stage", "share", "number"), KILLED)
