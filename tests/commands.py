@@ -11,6 +11,8 @@ import runpy
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 FORKING = multiprocessing.get_context("forkserver")
@@ -66,6 +68,14 @@ def finish(command: Command) -> tuple[int, str]:
     """Wait for a command's end: (exit status, stdout and then stderr)."""
     out, err = command.communicate()
     return command.returncode, out + err
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 300) -> None:
+    """Wait until a condition holds, or fail."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"waited {seconds} s in vain"
+        time.sleep(0.02)
 
 
 def _work(folder: str, words: tuple[str, ...], environment: dict[str, str], said: str) -> None:

@@ -1,8 +1,11 @@
 """Settings of all tests."""
 
 import os
+import shutil
 
+import pytest
 from hypothesis import settings
+from stub_project import Project
 
 settings.register_profile("yinjie", deadline=None)  # a busy machine is no failure
 settings.load_profile("yinjie")
@@ -20,3 +23,29 @@ def pytest_collection_modifyitems(items):
     """Put the longest files first."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A project of stubs in which nothing has run yet."""
+    project = Project(tmp_path / "project")
+    project.make()
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished_folder(tmp_path_factory):
+    """Of the project that `finished` copies."""
+    project = Project(tmp_path_factory.mktemp("finished") / "project")
+    project.make()
+    project.doit()
+    return project.folder
+
+
+@pytest.fixture
+def finished(finished_folder, tmp_path):
+    """A project of stubs in which mini has run through."""
+    shutil.copytree(finished_folder, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    project.log_lines()
+    return project

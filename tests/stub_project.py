@@ -1,5 +1,6 @@
 """A project of dodo.py and conf/ as they are, whose stages are stubs: they write their files at once, and a log."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,8 @@ from pathlib import Path
 from commands import Command
 
 ROOT = Path(__file__).parent.parent
-KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks", "steps/corpus/table.py")
+KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks", "steps/corpus/table.py",
+        "steps/status.py")
 
 # Tasks of plain doit.
 FROM_TRAIN = ["train:mini", "decode:mini:dev", "decode:mini:test", "score:mini:dev", "score:mini:test", "report:mini"]
@@ -110,7 +112,9 @@ def work(experiment):
     begin(name(experiment))
     out = Path("exp", experiment)
     corpus = {"real": "real", "both": "mini+real"}.get(experiment, "mini")
-    trained = read(f"conf/{experiment}.yaml", f"data/{corpus}/train/pinyin", f"exp/features/{corpus}_fbank/cmvn")
+    file = f"{experiment.partition('@')[0]}.yaml"
+    conf, = (path for path in (Path("conf", file), Path("conf/sweeps", file)) if path.exists())
+    trained = read(conf, f"data/{corpus}/train/pinyin", f"exp/features/{corpus}_fbank/cmvn")
     write(out, "final.ckpt train.csv config.yaml env.json tokens.txt cmvn", trained)
     write(out / "checkpoints", "epoch-1", trained)
 ''',
@@ -145,6 +149,17 @@ def main():
     exp, = sys.argv[1:]
     begin(name(exp.split("/")[1]))
     write(Path(exp), "report.html", "page")
+''',
+    "diagnose": '''
+def main():
+    experiment, = sys.argv[1:]
+    begin(name(experiment))
+    write(Path("exp", experiment), "diagnosis.html diagnosis.json", "sound")
+''',
+    "compare": '''
+def main():
+    begin("compare")
+    write(Path("exp"), "compare.html", "page")
 ''',
 }
 
@@ -204,6 +219,10 @@ class Project:
         out, err = process.communicate(timeout=240)
         assert process.returncode == status, f"{process.returncode}\n{out}\n{err}"
         return out, err
+
+    def status(self, *args: str) -> dict:
+        """What steps.status --json says."""
+        return json.loads(Command(self.folder, "steps.status", "--json", *args).communicate()[0])
 
     def ran(self) -> list[str]:
         """The stages that have begun since the last call."""

@@ -3,22 +3,12 @@
 import kaldi_native_io as kio
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from steps.common.errors import UserError
-from steps.feats.archive import (
-    MIN_STD,
-    FeatureReader,
-    accumulate,
-    apply_cmvn,
-    empty_stats,
-    feature_writer,
-    load_cmvn,
-    mean_std,
-    save_cmvn,
-)
+from steps.feats import archive
 
 
 def matrices(count: int = 5, bins: int = 7) -> dict[str, np.ndarray]:
@@ -27,7 +17,7 @@ def matrices(count: int = 5, bins: int = 7) -> dict[str, np.ndarray]:
 
 
 def write_all(folder, feats, compress=False):
-    with feature_writer(folder, compress) as write:
+    with archive.feature_writer(folder, compress) as write:
         for utt, matrix in feats.items():
             write(utt, matrix)
 
@@ -35,7 +25,7 @@ def write_all(folder, feats, compress=False):
 def test_what_is_written_is_read(tmp_path):
     feats = matrices()
     write_all(tmp_path / "set", feats)
-    reader = FeatureReader(tmp_path / "set/feats.scp")
+    reader = archive.FeatureReader(tmp_path / "set/feats.scp")
     assert list(reader) == list(feats) and len(reader) == 5 and "小明-003" in reader and "x" not in reader
     for utt in reversed(feats):
         np.testing.assert_array_equal(reader[utt], feats[utt])
@@ -61,7 +51,7 @@ def test_compressed_takes_a_quarter_and_loses_little(tmp_path):
     write_all(tmp_path / "plain", feats)
     write_all(tmp_path / "small", feats, compress=True)
     assert (tmp_path / "small/feats.ark").stat().st_size < 0.3 * (tmp_path / "plain/feats.ark").stat().st_size
-    reader = FeatureReader(tmp_path / "small/feats.scp")
+    reader = archive.FeatureReader(tmp_path / "small/feats.scp")
     for utt, matrix in feats.items():
         assert reader[utt].dtype == np.float32 and reader[utt].shape == matrix.shape
         assert np.abs(reader[utt] - matrix).max() < 0.15
@@ -70,7 +60,7 @@ def test_compressed_takes_a_quarter_and_loses_little(tmp_path):
 def test_an_error_leaves_an_earlier_run_as_it_was(tmp_path):
     write_all(tmp_path, matrices())
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(ZeroDivisionError), feature_writer(tmp_path) as write:
+    with pytest.raises(ZeroDivisionError), archive.feature_writer(tmp_path) as write:
         write("a", np.ones((2, 3), np.float32))
         raise ZeroDivisionError
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -79,38 +69,37 @@ def test_an_error_leaves_an_earlier_run_as_it_was(tmp_path):
 def test_an_utterance_that_is_not_there_is_named(tmp_path):
     write_all(tmp_path, matrices())
     with pytest.raises(UserError, match="no utterance 小红"):
-        FeatureReader(tmp_path / "feats.scp")["小红"]
+        archive.FeatureReader(tmp_path / "feats.scp")["小红"]
 
 
 FRAMES = arrays(np.float32, st.tuples(st.integers(1, 9), st.just(4)), elements=st.floats(-20, 30, width=32))
 
 
-@settings(deadline=None)
 @given(utterances=st.lists(FRAMES, min_size=1, max_size=6))
 def test_cmvn_equals_numpy_over_all_frames(utterances):
-    stats = empty_stats(4)
+    stats = archive.empty_stats(4)
     for feats in utterances:
-        accumulate(stats, feats)
+        archive.accumulate(stats, feats)
     together = np.concatenate(utterances).astype(np.float64)
-    mean, std = mean_std(stats)
+    mean, std = archive.mean_std(stats)
     assert mean.dtype == std.dtype == np.float32
     np.testing.assert_allclose(mean, together.mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(std, np.maximum(together.std(axis=0), MIN_STD), atol=1e-4)
-    normal = apply_cmvn(utterances[0], mean, std)
+    np.testing.assert_allclose(std, np.maximum(together.std(axis=0), archive.MIN_STD), atol=1e-4)
+    normal = archive.apply_cmvn(utterances[0], mean, std)
     assert normal.dtype == np.float32
     np.testing.assert_allclose(normal, (utterances[0] - mean) / std, rtol=1e-4)
 
 
 def test_cmvn_file_is_kaldis(tmp_path):
-    stats = empty_stats(3)
-    accumulate(stats, np.array([[1, 2, 3], [3, 4, 5]], np.float32))
-    save_cmvn(tmp_path / "cmvn", stats)
+    stats = archive.empty_stats(3)
+    archive.accumulate(stats, np.array([[1, 2, 3], [3, 4, 5]], np.float32))
+    archive.save_cmvn(tmp_path / "cmvn", stats)
     expected = [[4, 6, 8, 2], [10, 20, 34, 0]]
     np.testing.assert_array_equal(kio.DoubleMatrix.read(str(tmp_path / "cmvn")).numpy(), expected)
-    np.testing.assert_array_equal(load_cmvn(tmp_path / "cmvn"), expected)
+    np.testing.assert_array_equal(archive.load_cmvn(tmp_path / "cmvn"), expected)
 
 
 def test_another_matrix_than_cmvn_is_refused(tmp_path):
     kio.DoubleMatrix(np.ones((3, 3))).write(str(tmp_path / "cmvn"), binary=True)
     with pytest.raises(UserError, match="not CMVN statistics"):
-        load_cmvn(tmp_path / "cmvn")
+        archive.load_cmvn(tmp_path / "cmvn")

@@ -86,7 +86,7 @@ def test_mirrored_edges_equal_the_definition():
 
 
 @pytest.mark.parametrize("config", [SPECTROGRAM, FBANK, SHERPA], ids=["spectrogram", "fbank", "sherpa"])
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(cuts=st.lists(st.integers(0, 5000), max_size=6), samples=st.integers(1200, 5000))
 def test_a_stream_gives_what_the_whole_does(config, cuts, samples):
     """However the audio is cut, also into nothing."""

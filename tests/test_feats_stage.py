@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import soundfile
+from commands import wait_until
 
 from steps import stage3_features as features
 from steps.common.errors import UserError
@@ -170,11 +170,11 @@ def test_killed_half_way_leaves_no_feats_scp_and_no_process(project, how):
     lines = "".join(f"dev-{index:04} data/tiny/wav/dev-00.wav\n" for index in range(5000))
     Path("data/tiny/dev/wav.scp").write_text(lines)
     process = start(2)
-    wait_for(lambda: list(OUT.glob(".unfinished.*/dev/.feats.ark.*")))
+    wait_until(lambda: list(OUT.glob(".unfinished.*/dev/.feats.ark.*")))
     process.send_signal(how)
     process.wait(timeout=30)
     assert not (OUT / "dev/feats.scp").exists() and not (OUT / "test/feats.scp").exists()
-    wait_for(lambda: not alive(process.pid))
+    wait_until(lambda: not alive(process.pid))
     Path("data/tiny/dev/wav.scp").write_text("dev-0000 data/tiny/wav/train-00.wav\n")
     assert stage()[0] == 0
     assert "dev/feats.scp" in left() and not list(OUT.rglob(".*"))
@@ -194,15 +194,7 @@ def test_an_interrupt_within_large_results_ends_the_pool():
     assert err.endswith("KeyboardInterrupt\n") and err.count("Traceback") == 1
 
 
-def wait_for(happened, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def alive(group: int) -> bool:
-    """Is any process of the group left?"""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

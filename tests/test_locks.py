@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from stub_project import Project, wait_until_gone
+from commands import wait_until
+from stub_project import wait_until_gone
 
 from steps.common import process as lock
 from steps.common.errors import UserError
@@ -28,16 +28,14 @@ with output_lock(Path(sys.argv[1]), "train"):
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(fresh):
     """A project whose stages 1 to 3 of mini have run, and the training of mini at work."""
-    project = Project(tmp_path / "project")
-    project.make()
+    project = fresh
     project.doit("lexicon:mini", "features:mini_fbank")
     project.first = project.start("train:mini", SLOW="train:mini")
     project.pid = project.wait_for("train:mini")
     project.log_lines()
-    while "begins" not in (project.folder / "exp/mini/log/train.log").read_text():
-        time.sleep(0.05)
+    wait_until(lambda: "begins" in (project.folder / "exp/mini/log/train.log").read_text())
     yield project
     if project.first.returncode is None:
         project.first.kill()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_vocabulary_is_of_the_intended_size_and_third_tone_sandhi_hides_nothing(
     assert not [syllable for syllable in SYLLABLES if syllable[-1] == "3" and syllable[:-1] + "2" in SYLLABLES]
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 2**31))
 def test_sentences_are_short_and_no_syllable_is_rare(seed):
     sentences = mini.draw_sentences(1000, random.Random(seed))
@@ -65,11 +66,6 @@ def test_sentences_are_short_and_no_syllable_is_rare(seed):
     assert min(counts.values()) >= 15
     assert {len(sentence.pinyin.split()) for sentence in sentences} <= set(range(3, 11))
     assert len({sentence.text for sentence in sentences}) > 400
-
-
-def test_sentence_shows_words_and_syllables():
-    sentence = mini.Sentence(("打开", "灯"), (("da3", "kai1"), ("deng1",)))
-    assert (sentence.text, sentence.pinyin) == ("打开 灯", "da3 kai1 deng1")
 
 
 def test_plans_depend_on_seed_and_set_and_voices_are_disjoint(tmp_path):
@@ -105,33 +101,10 @@ def test_every_voice_exists():
     assert {voice.replace("_", " ") for names in mini.VOICES.values() for voice in names.split()} <= set(there)
 
 
-def test_tones_are_heard():
-    high, rising, dipping, falling = (pitch_contour(speak(Speech(f"ma{tone}", "cmn+f2", 120, 50))) for tone in "1234")
-    assert high.min() > 0.8 * high.max()
-    assert rising[-3:].mean() > 1.2 * rising[:3].mean()
-    assert dipping[len(dipping) // 2] < 0.95 * min(dipping[len(dipping) // 3], dipping[-1])
-    assert falling[-3:].mean() < 0.85 * falling.max()
-    assert dipping.mean() < 0.9 * high.mean()
-
-
 def test_third_tones_in_a_row_are_spoken_as_the_docstring_says():
     row, sandhi = (speak(Speech(text, "cmn+f2", 120, 50)) for text in ("ma3 ma3 ma3", "ma2 ma2 ma3"))
     assert np.array_equal(row, sandhi)
     assert not np.array_equal(speak(Speech("ma3 ma1", "cmn+f2", 120, 50)), speak(Speech("ma2 ma1", "cmn+f2", 120, 50)))
-
-
-def pitch_contour(samples, rate=espeak.SAMPLE_RATE):
-    """Hertz at every 10 ms where the voice is loud, by autocorrelation over 40 ms."""
-    frames = np.lib.stride_tricks.sliding_window_view(samples.astype(float), rate // 25)[:: rate // 100]
-    loud = frames[np.sqrt((frames**2).mean(axis=1)) > 0.1 * samples.std()]
-    shortest, longest = rate // 200, rate // 60
-    contour = []
-    for frame in loud - loud.mean(axis=1, keepdims=True):
-        correlation = np.correlate(frame, frame, "full")[len(frame) - 1:]
-        lag = shortest + correlation[shortest:longest].argmax()
-        if correlation[lag] > 0.5 * correlation[0]:
-            contour.append(rate / lag)
-    return np.array(contour)
 
 
 # the same seed, the same bytes
@@ -205,14 +178,11 @@ def test_unknown_set_is_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_unknown_voice_is_named():
-    with pytest.raises(UserError, match=r"no voice 'cmn\+nobody'"):
-        speak(Speech("ma1", "cmn+nobody", 150, 50))
-
-
-def test_silence_is_an_error():
-    with pytest.raises(UserError, match="said nothing"):
-        speak(Speech("", "cmn", 150, 50))
+@pytest.mark.parametrize(("text", "voice", "said"), [("ma1", "cmn+nobody", r"no voice 'cmn\+nobody'"),
+                                                     ("", "cmn", "said nothing")])
+def test_what_cannot_be_spoken(text, voice, said):
+    with pytest.raises(UserError, match=said):
+        speak(Speech(text, voice, 150, 50))
 
 
 def test_a_crash_of_espeak_is_told(monkeypatch):
@@ -221,14 +191,12 @@ def test_a_crash_of_espeak_is_told(monkeypatch):
         speak(Speech("ma1", "cmn", 150, 50))
 
 
-def test_missing_library_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("espeakng_loader.get_library_path", lambda: "/nowhere/libespeak-ng.so")
-    with pytest.raises(UserError, match=r"pip install.*espeakng-loader"):
-        espeak._library.__wrapped__()
+NO_LIBRARY = mock.Mock(get_library_path=lambda: "/nowhere/libespeak-ng.so", get_data_path=lambda: "/nowhere")
 
 
-def test_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+@pytest.mark.parametrize("package", [NO_LIBRARY, None])
+def test_a_missing_library_says_what_to_install(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, "espeakng_loader", package)
     with pytest.raises(UserError, match=r"pip install.*espeakng-loader"):
         espeak._library.__wrapped__()
 

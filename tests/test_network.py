@@ -1,4 +1,4 @@
-"""The network: the student project's layers, sizes as computed, the factored output, inference."""
+"""The network: the student project's layers, sizes as computed, the factored output."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from steps.common.errors import UserError
 from steps.config.load import load_experiment
 from steps.config.schema import Model
 from steps.model.acoustic import check_size, memory_needed
-from steps.model.layers import Inference, StockLayers
+from steps.model.layers import StockLayers
 from steps.model.network import DFCNN, FactoredOutput, out_frames, out_sizes, sight, syllable_parts, time_reduction
 from steps.text.syllables import all_syllables, split
 
@@ -127,18 +127,6 @@ def test_the_seed_gives_all_weights():
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert [name for name in first if np.array_equal(first[name], other[name])] == []
     assert np.abs(first["output.weight"]).max() == pytest.approx(1 / np.sqrt(256 * 4), rel=0.01)
-
-
-def test_log_probabilities_sum_to_one_and_do_not_depend_on_the_rest_of_the_batch():
-    _, network = make(blocks=RESIDUAL)
-    inference = Inference(network)
-    inference.set_train(False)
-    rng = np.random.default_rng(0)
-    one = rng.normal(size=(1, 48, 16)).astype(np.float32)
-    other = np.concatenate([one, rng.normal(size=(1, 48, 16)).astype(np.float32) * 5])
-    alone = inference(ms.Tensor(one)).asnumpy()
-    np.testing.assert_allclose(np.exp(alone).sum(-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(inference(ms.Tensor(other)).asnumpy()[:1], alone, atol=1e-5)
 
 
 def test_what_the_weights_need_is_counted():

@@ -4,12 +4,12 @@ stage 2 leaves out what it cannot read."""
 import csv
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from corpus_trees import SENTENCES, lines, speech
+from small_experiment import run_script
 
 import steps.data_dir
 import steps.make_report
@@ -60,18 +60,13 @@ def configure(**keys) -> None:
     lines(Path("conf/small.yaml"), yaml.safe_dump({"corpus": "own", **EXPERIMENT}))
 
 
-def run(monkeypatch, module, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
-    module.main()
-
-
 def run_all(monkeypatch) -> dict:
     """Stages 1 to 6 and the report; returns what score.json says of test."""
     for module, arguments in ((steps.stage1_prepare, ["own"]), (steps.stage2_lexicon, ["own"]),
                               (steps.stage3_features, ["own", "fbank"]),
                               (steps.stage4_train, ["small"]), (steps.stage5_decode, ["exp/small", "test"]),
                               (steps.stage6_score, ["exp/small", "test"]), (steps.make_report, ["exp/small"])):
-        run(monkeypatch, module, *arguments)
+        run_script(monkeypatch, module, *arguments)
     return json.loads(Path("exp/small/score/test_greedy/score.json").read_text())
 
 
@@ -91,26 +86,26 @@ def test_pinyin_without_hanzi(project, monkeypatch):
     before = {path: path.read_bytes() for path in Path("data/own/train").iterdir()}
     assert len(fix(Path("data/own/train"))) == 1  # nothing but the line of what was kept
     assert before == {path: path.read_bytes() for path in Path("data/own/train").iterdir() if path.is_file()}
-    run(monkeypatch, steps.data_dir, "subset", "data/own/train", "data/part", "--first", "3")
-    run(monkeypatch, steps.data_dir, "combine", "data/all", "data/part", "data/own/dev")
+    run_script(monkeypatch, steps.data_dir, "subset", "data/own/train", "data/part", "--first", "3")
+    run_script(monkeypatch, steps.data_dir, "combine", "data/all", "data/part", "data/own/dev")
     assert len(read_table("data/all/pinyin")) == 3 + len(SENTENCES) and not Path("data/all/text").exists()
 
 
 def test_kaldi_directories_with_pinyin_without_hanzi(project, monkeypatch):
     write_table(project, {"pinyin": list(SENTENCES.values())})
     configure()
-    run(monkeypatch, steps.stage1_prepare, "own")
+    run_script(monkeypatch, steps.stage1_prepare, "own")
     Path("data/own").rename("kaldi")
     configure(module="kaldi", root="kaldi", options={})
     for module, arguments in ((steps.stage1_prepare, ["own"]), (steps.stage2_lexicon, ["own"]),
                               (steps.stage3_features, ["own", "fbank"])):
-        run(monkeypatch, module, *arguments)
+        run_script(monkeypatch, module, *arguments)
     for part in SETS:
         assert read_data_dir(Path("data/own") / part) == read_data_dir(Path("kaldi") / part)
     pinyin = Path("kaldi/dev/pinyin")
     pinyin.write_text("".join(pinyin.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(UserError, match="dev/pinyin: 1 of utt2spk are missing, the first is bert-bert-0"):
-        run(monkeypatch, steps.stage1_prepare, "own")
+        run_script(monkeypatch, steps.stage1_prepare, "own")
 
 
 @pytest.fixture
@@ -132,16 +127,16 @@ def test_unreadable_text_is_left_out_of_training_and_scores(unreadable, monkeypa
 def test_directories_with_unreadable_text_are_valid_and_say_so(unreadable, monkeypatch, capsys):
     # Stage 2 again: it knows its own files.
     for module in (steps.stage1_prepare, steps.stage2_lexicon, steps.stage2_lexicon):
-        run(monkeypatch, module, "own")
+        run_script(monkeypatch, module, "own")
     train = Path("data/own/train")
     assert validate(train).unread == 1
     assert str(validate(train)).endswith("h, 1 without pinyin, which `unreadable: skip` leaves out")
     assert len(fix(train)) == 1
-    run(monkeypatch, steps.data_dir, "subset", "data/own/train", "data/part", "--first", "2")
+    run_script(monkeypatch, steps.data_dir, "subset", "data/own/train", "data/part", "--first", "2")
     assert list(read_table("data/part/pinyin")) == ["anna-anna-1"]
-    run(monkeypatch, steps.data_dir, "subset", "data/own/train", "data/none", "--first", "1")
+    run_script(monkeypatch, steps.data_dir, "subset", "data/own/train", "data/none", "--first", "1")
     assert not Path("data/none/pinyin").exists()
-    run(monkeypatch, steps.data_dir, "combine", "data/all", "data/part", "data/own/dev")
+    run_script(monkeypatch, steps.data_dir, "combine", "data/all", "data/part", "data/own/dev")
     assert validate(Path("data/all")).unread == 2
     (train / "text").write_text("".join((train / "text").read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(UserError, match="text: 1 of utt2spk are missing"):
@@ -151,26 +146,26 @@ def test_directories_with_unreadable_text_are_valid_and_say_so(unreadable, monke
 def test_a_combination_leaves_unreadable_text_out(unreadable, monkeypatch, capsys):
     lines(Path("conf/corpora/two.yaml"), Path("conf/corpora/own.yaml").read_text())
     for module in (steps.stage1_prepare, steps.stage2_lexicon):
-        run(monkeypatch, module, "own")
+        run_script(monkeypatch, module, "own")
     for path in unreadable.glob("corpus/*-*.wav"):
         shutil.copy(path, path.with_name(path.name.replace("-", "-0")))
     table = Path("corpus/speech.csv")
     table.write_text(table.read_text().replace("-", "-0"))
     for name, module in (("two", steps.stage1_prepare), ("two", steps.stage2_lexicon),
                          ("own+two", steps.stage1_prepare)):
-        run(monkeypatch, module, name)
+        run_script(monkeypatch, module, name)
     assert "data/two/train: 1 of 8 left out: they have no pinyin" in capsys.readouterr().err
     assert len(read_table("data/own+two/train/text")) == 2 * (len(SENTENCES) - 1)
 
 
 def test_pinyin_mended_by_hand_may_lack_lines_where_that_is_allowed(unreadable, monkeypatch, capsys):
     for module in (steps.stage1_prepare, steps.stage2_lexicon):
-        run(monkeypatch, module, "own")
+        run_script(monkeypatch, module, "own")
     pinyin = Path("data/own/dev/pinyin")
     pinyin.write_text(pinyin.read_text().replace("wo3 men5", "wo3 men2"))
     mended = pinyin.read_text()
     capsys.readouterr()
-    run(monkeypatch, steps.stage2_lexicon, "own")
+    run_script(monkeypatch, steps.stage2_lexicon, "own")
     assert pinyin.read_text() == mended
     said = capsys.readouterr()
     assert "dev/pinyin: the corpus' own, or mended by hand, lacks 1 of the 8 utterances of text: bert-" in said.err
@@ -179,4 +174,4 @@ def test_pinyin_mended_by_hand_may_lack_lines_where_that_is_allowed(unreadable, 
     text = Path("data/own/train/text")
     text.write_text(text.read_text().replace("☃", ""))
     with pytest.raises(UserError, match=r"own/dev/pinyin: .* lacks 1 of (.*\n)+  Add the pinyin(.*\n)+  Or leave them"):
-        run(monkeypatch, steps.stage2_lexicon, "own")
+        run_script(monkeypatch, steps.stage2_lexicon, "own")

@@ -1,41 +1,50 @@
-"""Precisions below float32: the loss scale, which the CPU can show; what each device refuses; training at bf16."""
+"""Micro-batches; precisions below float32: the loss scale, which the CPU can show; what each device refuses; training
+at bf16."""
 
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pandas as pd
 import pytest
 from commands import call
+from mindspore import amp, nn
 from tiny_corpus import BINS, EXPERIMENT, write_tiny
 
 from steps.common.errors import UserError
 from steps.config.schema import Experiment, Model
+from steps.model import layers, parallel
+from steps.model.acoustic import AcousticModel
+from steps.model.checkpoints import Checkpoints, named_parameters
+from steps.model.layers import CTCObjective, StockLayers, TrainStep
+from steps.model.network import DFCNN
 from steps.model.onednn import build
+from steps.model.parallel import AccumulatedStep, check_precision, keep_with, with_precision
+
+ms.set_context(mode=ms.GRAPH_MODE)
 
 
-def make_step(scaled):
-    """A small network with the step that trains it, its optimizer and the loss scaler (or None)."""
-    import mindspore as ms
-    from mindspore import amp, nn
-
-    from steps.model.layers import CTCObjective, StockLayers
-    from steps.model.parallel import AccumulatedStep, keep_with
-
-    ms.set_context(mode=ms.GRAPH_MODE)
+def small_network():
     ms.set_seed(1)
-    network = nn.SequentialCell([nn.Dense(5, 8, activation="relu"), nn.Dense(8, 4)])
-    optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
-    scaler = keep_with(optimizer, amp.DynamicLossScaler(1024.0, 2, 2)) if scaled else None
-    kernels = StockLayers()
+    return nn.SequentialCell([nn.Dense(5, 8, activation="relu"), nn.Dense(8, 4)])
+
+
+def make_step(network, scaler=None):
+    """The step that trains a network, of two micro-batches, its optimizer and the loss scaler."""
+    optimizer, kernels = nn.AdamWeightDecay(network.trainable_params(), 0.01), StockLayers()
+    if scaler:
+        scaler = keep_with(optimizer, scaler)
     step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros=2, workers=1,
                            scaler=scaler)
-    step.set_train(True)
-    return network, optimizer, scaler, step
+    return step.set_train(True), optimizer, scaler
+
+
+def scaled_step():
+    network = small_network()
+    return network, *make_step(network, amp.DynamicLossScaler(1024.0, 2, 2))
 
 
 def batch(seed, factor=1.0, frames=12):
-    import mindspore as ms
-
     rng = np.random.default_rng(seed)
     feats = (factor * rng.standard_normal((4, frames, 5))).astype(np.float32)
     lengths = np.array([1, 3, 2, 4], np.int32)
@@ -47,19 +56,26 @@ def values(cell):
     return [parameter.asnumpy().copy() for parameter in cell.get_parameters()]
 
 
-def test_a_scaled_loss_trains_the_same_weights():
-    plain, _, _, plain_step = make_step(scaled=False)
-    scaled, _, _, scaled_step = make_step(scaled=True)
+def test_micro_batches_and_a_scaled_loss_train_the_same_weights_as_one_batch():
+    """Of different numbers of labels; without batch norm, which sees micro-batches."""
+    whole, kernels = small_network(), StockLayers()
+    optimizer = nn.AdamWeightDecay(whole.trainable_params(), 0.01)
+    whole_step = TrainStep(CTCObjective(whole, kernels), optimizer, kernels.clip(1.0)).set_train(True)
+    parts = small_network()
+    parts_step, _, _ = make_step(parts)
+    scaled, step, _, _ = scaled_step()
     for seed in range(3):
-        expected = [float(value.asnumpy()) for value in plain_step(*batch(seed))]
-        found = [float(value.asnumpy()) for value in scaled_step(*batch(seed))]
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
-    for one, other in zip(values(plain), values(scaled), strict=True):
-        np.testing.assert_allclose(other, one, atol=1e-6)
+        expected, *others = ([float(value.asnumpy()) for value in one(*batch(seed))]
+                             for one in (whole_step, parts_step, step))
+        for found in others:
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for expected, *others in zip(values(whole), values(parts), values(scaled), strict=True):
+        for found in others:
+            np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 def test_an_overflow_leaves_the_update_out_and_halves_the_scale_which_then_grows_again():
-    network, optimizer, scaler, step = make_step(scaled=True)
+    network, step, optimizer, scaler = scaled_step()
     scales = []
     for number, factor in enumerate((1, 1e38, 1, 1, 1)):
         before = values(network)
@@ -72,24 +88,17 @@ def test_an_overflow_leaves_the_update_out_and_halves_the_scale_which_then_grows
 
 
 def test_the_scale_is_part_of_a_checkpoint(tmp_path):
-    from steps.model.checkpoints import Checkpoints
-
     checkpoints = Checkpoints(tmp_path)
-    network, optimizer, scaler, step = make_step(scaled=True)
+    network, step, optimizer, scaler = scaled_step()
     step(*batch(1, 1e38))
     checkpoints.save(1, network, optimizer, [])
-    network, optimizer, scaler, step = make_step(scaled=True)
+    network, step, optimizer, scaler = scaled_step()
     checkpoints.restore(checkpoints.latest(), network, optimizer)
     assert scaler.scale_value.asnumpy() == 512
 
 
 def test_parameters_keep_their_names_and_types():
-    import mindspore as ms
-
-    from steps.model.checkpoints import named_parameters
-    from steps.model.parallel import with_precision
-
-    network = make_step(scaled=False)[0]
+    network = small_network()
     before = list(named_parameters(network))
     after = named_parameters(with_precision(network, "amp"))
     assert list(after) == before and {parameter.dtype for parameter in after.values()} == {ms.float32}
@@ -97,24 +106,12 @@ def test_parameters_keep_their_names_and_types():
 
 def test_float16_trains_as_float32_does():
     """On the CPU, which is slow at it: the whole network, from its convolutions to CTC."""
-    import mindspore as ms
-    from mindspore import amp, nn
-
-    from steps.model.layers import CTCObjective, StockLayers
-    from steps.model.network import DFCNN
-    from steps.model.parallel import AccumulatedStep, keep_with, with_precision
-
-    ms.set_context(mode=ms.GRAPH_MODE)
     model = Model(blocks=[{"channels": 8, "layers": 1, "pool": 2}], dense=[16], output="factored")
-    kernels, said = StockLayers(), {}
+    said = {}
     for precision in ("fp32", "amp"):
         ms.set_seed(1)
-        network = with_precision(DFCNN(model, 5, ["<blk>", "ba1", "guo2", "ma4"], kernels), precision)
-        optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
-        scaler = keep_with(optimizer, amp.DynamicLossScaler(2.0**16, 2, 1000)) if precision == "amp" else None
-        step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros=2, workers=1,
-                               scaler=scaler)
-        step.set_train(True)
+        network = with_precision(DFCNN(model, 5, ["<blk>", "ba1", "guo2", "ma4"], StockLayers()), precision)
+        step, _, _ = make_step(network, amp.DynamicLossScaler(2.0**16, 2, 1000) if precision == "amp" else None)
         updates = []
         while len(updates) < 2:  # the first scale may be too high
             loss, norm = (float(value.asnumpy()) for value in step(*batch(1, frames=24)))
@@ -129,30 +126,25 @@ def experiment(precision, **changes):
 
 
 def test_the_cpu_has_no_mixed_precision():
-    from steps.model.parallel import check_precision
-
     with pytest.raises(UserError, match="amp is for GPU and Ascend"):
         check_precision(experiment("amp"))
     check_precision(experiment("amp", device="GPU"))
 
 
 def test_bf16_is_refused_where_it_cannot_be_had(monkeypatch):
-    from steps.model import layers as kernels
-    from steps.model import parallel as precision
-
-    monkeypatch.setattr(kernels, "available", lambda: "library.so")
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
-    precision.check_precision(experiment("bf16"))
+    monkeypatch.setattr(layers, "available", lambda: "library.so")
+    monkeypatch.setattr(parallel, "has_bfloat16", lambda: True)
+    check_precision(experiment("bf16"))
     with pytest.raises(UserError, match=r"precision: bf16 is for the CPU; on GPU set it to amp"):
-        precision.check_precision(experiment("bf16", device="GPU"))
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
+        check_precision(experiment("bf16", device="GPU"))
+    monkeypatch.setattr(parallel, "has_bfloat16", lambda: False)
     with pytest.raises(UserError, match="needs a processor that has avx512_bf16"):
-        precision.check_precision(experiment("bf16"))
-    precision.check_precision(experiment("fp32"))
-    monkeypatch.setattr(kernels, "available", lambda: None)
-    monkeypatch.setattr(kernels, "reason", lambda: "this MindSpore does not ship it")
+        check_precision(experiment("bf16"))
+    check_precision(experiment("fp32"))
+    monkeypatch.setattr(layers, "available", lambda: None)
+    monkeypatch.setattr(layers, "reason", lambda: "this MindSpore does not ship it")
     with pytest.raises(UserError, match=r"bf16 needs the onednn kernels.*this MindSpore does not ship it"):
-        precision.check_precision(experiment("bf16"))
+        check_precision(experiment("bf16"))
 
 
 @pytest.mark.parametrize(("flags", "expected"), [("avx512f avx512_bf16", True), ("avx512f amx_bf16 amx_tile", True),
@@ -164,8 +156,6 @@ def test_a_processor_says_whether_it_has_bfloat16(monkeypatch, flags, expected):
 
 @pytest.mark.skipif(build.available() is None or not build.has_bfloat16(), reason="no kernels here, or no bfloat16")
 def test_what_trained_at_bf16_decodes_at_float32_with_any_kernels(tmp_path, monkeypatch):
-    from steps.model.acoustic import AcousticModel
-
     monkeypatch.chdir(tmp_path)
     write_tiny(tmp_path, experiment("bf16").model_dump(mode="json"))
     status, output = call(tmp_path, "steps.stage4_train", "tiny")

@@ -1,4 +1,4 @@
-"""The page and the command of pronounce."""
+"""The page and the command of pronounce; the pitch contours that it draws."""
 
 import json
 import re
@@ -11,8 +11,10 @@ from test_pronounce import PARTS, TOKENS, sound
 from steps import pronounce
 from steps.common.errors import UserError
 from steps.deploy.assess import reading_aloud
-from steps.deploy.pronounce_page import page
+from steps.deploy.pronounce_page import SHIFT_S, page, pitch
 from steps.deploy.pronunciation import Recorded, Span, assess_utterance
+
+RATE = 16000
 
 
 def recorded(text, said, name="a.wav"):
@@ -20,7 +22,7 @@ def recorded(text, said, name="a.wav"):
     spans = [Span(number / 2, number / 2 + 0.4) for number in range(len(said.split()))]
     assessment = assess_utterance(sound(said), reading_aloud(text), PARTS, lambda _: spans, len(spans) / 2)
     samples = np.sin(np.arange(8000 * len(spans)) * 0.06).astype(np.float32) / 2
-    return Recorded(name, assessment, samples, 16000, np.random.default_rng(0).normal(size=(50 * len(spans), 80)))
+    return Recorded(name, assessment, samples, RATE, np.random.default_rng(0).normal(size=(50 * len(spans), 80)))
 
 
 def test_page_shows_what_was_off(tmp_path):
@@ -76,3 +78,35 @@ def test_one_bad_recording_does_not_stop_the_others(tmp_path, monkeypatch, capsy
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<section") == 2
     assert pronounce.judge(Path("exp/x"), readings[:1], None, "txt") == 0
     assert capsys.readouterr().out == "a.wav\t100.0\tnothing wrong\n"
+
+
+def buzz(hertz):
+    """A buzz with the given pitch at each sample, as a voice has it: harmonics that fall off."""
+    phase = 2 * np.pi * np.cumsum(hertz) / RATE
+    return sum(np.sin(number * phase) / number for number in range(1, 9)).astype(np.float32) * 0.2
+
+
+@pytest.mark.parametrize("begin,end", [(200, 200), (120, 120), (250, 90), (100, 220), (380, 300), (75, 75)])
+def test_finds_the_pitch_of_a_glide(begin, end):
+    hertz = np.linspace(begin, end, RATE)
+    found = pitch(buzz(hertz), RATE)
+    expected = hertz[((np.arange(len(found)) + 0.5) * SHIFT_S * RATE).astype(int)]
+    inner = slice(3, -3)
+    assert np.nanmax(np.abs(found[inner] / expected[inner] - 1)) < 0.04
+    assert np.isnan(found[inner]).mean() < 0.02
+
+
+def test_silence_and_noise_have_none():
+    noise = np.random.default_rng(0).normal(size=RATE).astype(np.float32) * 0.1
+    assert np.isnan(pitch(np.zeros(RATE, np.float32), RATE)).all()
+    assert np.isnan(pitch(noise, RATE)).mean() > 0.9
+    assert len(pitch(np.zeros(10, np.float32), RATE)) == 0
+
+
+def test_voiced_part_alone():
+    sound = np.concatenate([np.zeros(RATE // 2, np.float32), buzz(np.full(RATE // 2, 150.0)),
+                            np.zeros(RATE // 2, np.float32)])
+    found = pitch(sound, RATE)
+    voiced = np.flatnonzero(~np.isnan(found))
+    assert 47 <= voiced[0] <= 53
+    assert 95 <= voiced[-1] <= 103

@@ -13,8 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import readme
+from commands import wait_until
 from opened_files import SITECUSTOMIZE, undeclared
 
 from steps import hanzi
@@ -65,7 +67,6 @@ def call(folder, *words, **variables):
 
 
 def executed(output):
-    """The tasks that a doit run executed."""
     return re.findall(r"^\.  (\S+)", output, re.MULTILINE)
 
 
@@ -112,10 +113,8 @@ def copied(finished, tmp_path):
 def kill_in_stage(folder, module, *words):
     """Start doit, and kill -9 it and the stage, as soon as the stage runs."""
     process = start(folder, "doit", *words)
-    deadline = time.monotonic() + 120
-    while not stage_processes(process.pid, module) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert stage_processes(process.pid, module), f"{module} never ran"
+    doit = psutil.Process(process.pid)
+    wait_until(lambda: any(module in stage.cmdline() for stage in doit.children(recursive=True)))
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -140,19 +139,6 @@ def test_a_training_on_spliced_utterances_has_them_aligned_first(copied):
     for found in times.values():
         assert all(one.begin + one.duration == pytest.approx(after.begin, abs=0.002)
                    for one, after in itertools.pairwise(found))
-
-
-def stage_processes(group, module):
-    """Processes of a process group that run a module."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            if module.encode() in words and os.getpgid(int(folder.name)) == group:
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
 
 
 def readme_blocks():

@@ -69,7 +69,7 @@ matrices = st.integers(1, 5).flatmap(
     lambda frames: arrays(np.float32, (frames, 4), elements=st.floats(-8, 0, width=32)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(matrices)
 def test_search_finds_the_best_of_all_paths(folder, scores):
     log_probs = (scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))).astype(np.float32)

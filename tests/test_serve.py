@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import io
-import json
 import os
 import signal
 import socket
@@ -12,10 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 import soundfile
 import uvicorn
@@ -23,40 +20,28 @@ from fastapi.testclient import TestClient
 
 from steps import serve
 from steps.common.errors import UserError
-from steps.config.schema import Features
-from steps.deploy import server
 from steps.deploy.limits import Limits
 from steps.deploy.server import make_app
+from tests.commands import wait_until
 from tests.test_demo import voice
+from tests.test_pronounce import TwoSyllables
 
-TOKENS = ["<blk>", "hao3", "ma5", "ni3", "ni4"]
 
+class SlowModel(TwoSyllables):
+    """Says ni3 hao3 whatever it hears."""
 
-class HearingModel:
-    """Says ni3 hao3 whatever it hears: in the first half the one, in the second the other."""
-
-    tokens = TOKENS
-    features = Features(type="fbank", num_bins=20)
-    facts = {"experiment": "small"}
-    frame_shift_s, subsampling_factor, left_context, right_context = 0.04, 4, 0, 0
-
-    def __init__(self):
-        self.delay_s = 0.0
+    facts = {"experiment": "small", "spike_place": 0.5}
+    frame_shift_s, left_context, right_context = 0.04, 0, 0
+    delay_s = 0.0
 
     def one(self, feats):
         time.sleep(self.delay_s)
-        frames = -(-len(feats) // 4)
-        log_probs = np.full((frames, len(TOKENS)), -8.0, np.float32)
-        log_probs[:, 0] = -0.01
-        for place, token in ((frames // 4, "ni3"), (3 * frames // 4, "hao3")):
-            log_probs[place, 0] = -8
-            log_probs[place, TOKENS.index(token)] = -0.01
-        return log_probs
+        return super().one(feats)
 
 
 @pytest.fixture
 def model(monkeypatch):
-    made = HearingModel()
+    made = SlowModel()
     monkeypatch.setattr("steps.deploy.recognizer.load_model", lambda exp_dir: made)
     return made
 
@@ -214,13 +199,6 @@ def connect(address):
     return socket.create_connection((host, int(port)), timeout=20)
 
 
-def wait_until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("sent", [None, 1000], ids=["computing", "uploading"])
 def test_a_client_that_goes_frees_its_place(model, tmp_path, sent):
     model.delay_s = 2.0
@@ -269,27 +247,7 @@ def test_a_client_that_sends_all_before_it_reads_sees_the_answer(model, tmp_path
         assert code in large.recv(1000)
 
 
-def test_the_openai_client(model, tmp_path):
-    openai = pytest.importorskip("openai", reason="the openai client is not installed")
-    (tmp_path / "a.wav").write_bytes(wav())
-    with serving(make_app(tmp_path, Limits())) as address:
-        client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
-        with (tmp_path / "a.wav").open("rb") as file:
-            assert client.audio.transcriptions.create(file=file, model="yinjie").text == "ni3 hao3"
-        with (tmp_path / "a.wav").open("rb") as file:
-            verbose = client.audio.transcriptions.create(file=file, model="yinjie", response_format="verbose_json",
-                                                         timestamp_granularities=["word"])
-        assert [one.word for one in verbose.words] == ["ni3", "hao3"]
-        with pytest.raises(openai.BadRequestError):
-            client.audio.transcriptions.create(file=("x.wav", b"nothing"), model="yinjie")
-
-
 # ---- the command ----
-
-
-def test_the_command_says_what_is_wrong(tmp_path):
-    with pytest.raises(UserError, match="no trained experiment"):
-        serve.check_model(tmp_path)
 
 
 def test_a_model_that_is_damaged_is_one_line(tmp_path, monkeypatch, caplog):
@@ -303,8 +261,8 @@ def test_a_model_that_is_damaged_is_one_line(tmp_path, monkeypatch, caplog):
 def test_the_command_serves_on_loopback_until_it_is_stopped(tmp_path):
     (tmp_path / "final.ckpt").touch()
     program = (f"import sys; sys.argv = ['serve', {str(tmp_path)!r}, '--port', '0']\n"
-               "from tests.test_serve import HearingModel\nimport steps.deploy.recognizer as recognizer\n"
-               "recognizer.load_model = lambda exp_dir: HearingModel()\n"
+               "from tests.test_serve import SlowModel\nimport steps.deploy.recognizer as recognizer\n"
+               "recognizer.load_model = lambda exp_dir: SlowModel()\n"
                "from steps.common.errors import run\nfrom steps.serve import main\nrun(main)")
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env={**os.environ, "TMPDIR": str(tmp_path)}, text=True)
@@ -317,9 +275,3 @@ def test_the_command_serves_on_loopback_until_it_is_stopped(tmp_path):
     assert address.startswith("http://127.0.0.1:") and '"GET /healthz HTTP/1.1" 200' in out
     assert "Traceback" not in err and "INFO" not in err
     assert list(tmp_path.glob("yinjie-serve.*")) == []
-
-
-def test_verbose_json_is_json(model):
-    heard = server.Transcript("x", 1.0, [])
-    assert json.loads(json.dumps(server.verbose_json(heard)))["words"] == []
-    assert Path(serve.__file__).name == "serve.py"

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import yaml
-from commands import Command
+from commands import Command, call, wait_until
 from stub_project import ALL, EXPERIMENT, FROM_TRAIN, ROOT, Project, wait_until_gone
 from tiny_corpus import EXPERIMENT as TINY
 from tiny_corpus import write_tiny
@@ -19,52 +19,16 @@ from steps.config.load import load_experiment
 from steps.tasks.states import estimate
 
 
-class StatusProject(Project):
-    """A project of stubs, but for steps/status.py."""
-
-    def make(self) -> None:
-        """Fill the folder."""
-        super().make()
-        for name in ("steps/status.py", "steps/model/callbacks.py"):
-            self.write(name, (ROOT / name).read_text(encoding="utf-8"))
-
-    def status(self, *args: str) -> dict:
-        """What steps.status --json says."""
-        return json.loads(call(self.folder, "steps.status", "--json", *args))
-
-    def states(self) -> dict[str, str]:
-        """Of the tasks that plain doit runs, by name."""
-        return {name: task["state"] for name, task in self.status("mini")["tasks"].items() if name in ALL}
+def states(project):
+    """Of the tasks that plain doit runs, by name."""
+    return {name: task["state"] for name, task in project.status("mini")["tasks"].items() if name in ALL}
 
 
-def call(folder, *words, status=0):
-    command = Command(folder, *words)
-    out, err = command.communicate()
-    assert command.returncode == status, out + err
-    return out if status == 0 else err
-
-
-@pytest.fixture
-def fresh(tmp_path):
-    """A project in which nothing has run yet."""
-    project = StatusProject(tmp_path / "project")
-    project.make()
-    return project
-
-
-@pytest.fixture(scope="module")
-def finished_folder(tmp_path_factory):
-    project = StatusProject(tmp_path_factory.mktemp("finished") / "project")
-    project.make()
-    project.doit()
-    return project.folder
-
-
-@pytest.fixture
-def finished(finished_folder, tmp_path):
-    """A project in which mini has run through."""
-    shutil.copytree(finished_folder, tmp_path / "project")
-    return StatusProject(tmp_path / "project")
+def text(project, *args):
+    """What steps.status says to people."""
+    status, said = call(project.folder, "steps.status", *args)
+    assert status == 0, said
+    return said
 
 
 def test_never_run(fresh):
@@ -74,7 +38,7 @@ def test_never_run(fresh):
     assert sorted(found["now"]["tasks"]) == sorted(ALL)
     assert sorted(found["now"]["unknown"]) == sorted(ALL)
     assert not (fresh.folder / ".doit.db").exists()  # looking leaves no traces
-    shown = call(fresh.folder, "steps.status")
+    shown = text(fresh)
     assert shown.startswith("not begun: both, mini, real, wide\n") and "the time is not known" in shown
 
 
@@ -88,15 +52,15 @@ def test_done(finished):
     assert found["now"]["tasks"] == []
     assert found["experiments"]["mini"]["bytes"] == sum(
         path.stat().st_size for path in (finished.folder / "exp/mini").rglob("*") if path.is_file())
-    text = call(finished.folder, "steps.status")
-    assert "would run nothing" in text
-    assert "\n\n" not in text.partition("features:")[0]  # nothing to explain
+    said = text(finished)
+    assert "would run nothing" in said
+    assert "\n\n" not in said.partition("features:")[0]  # nothing to explain
 
 
 def test_a_touched_file(finished):
     path = finished.folder / "data/mini/train/utt2spk"
     os.utime(path)
-    assert set(finished.states().values()) == {"done"}  # as doit looks at what files hold
+    assert set(states(finished).values()) == {"done"}  # as doit looks at what files hold
     path.write_text("other\n")
     found = finished.status("mini")
     assert found["tasks"]["lexicon:mini"] == {"state": "stale", "why": ["data/mini/train/utt2spk: changed"],
@@ -115,9 +79,9 @@ def test_a_changed_key(finished):
     assert found["tasks"]["train:mini"]["why"] == ["experiment.train.epochs: 2, now 3"]
     assert found["tasks"]["features:mini_fbank"]["state"] == "done"
     assert found["now"]["tasks"] == FROM_TRAIN
-    text = call(finished.folder, "steps.status", "mini")
-    assert "train:mini: stale" in text and "experiment.train.epochs: 2, now 3" in text
-    assert "decode:mini:dev:" not in text  # which only waits
+    said = text(finished, "mini")
+    assert "train:mini: stale" in said and "experiment.train.epochs: 2, now 3" in said
+    assert "decode:mini:dev:" not in said  # which only waits
 
 
 def test_keys_of_corpus_and_features(finished):
@@ -136,32 +100,17 @@ def test_a_changed_script_and_a_missing_result(finished):
     assert tasks["decode:mini:dev"]["why"] == ["exp/mini/decode/dev_greedy/ctm: not there"]
 
 
-BESIDE = {"diagnose": """
-def main():
-    experiment, = sys.argv[1:]
-    begin(name(experiment))
-    write(Path("exp", experiment), "diagnosis.html diagnosis.json", "found")
-""", "compare": """
-def main():
-    begin("compare")
-    write(Path("exp"), "compare.html", "page")
-"""}
-
-
 def test_diagnosis_and_comparison(finished):
     """What stands beside the stages: never run, done, failed, stale."""
-    for script, text in BESIDE.items():
-        finished.write(f"steps/{script}.py",
-                       f"from steps.stub import *\n{text}\nif __name__ == '__main__': run(main)\n")
     found = finished.status("mini")
     assert found["compare"] == found["tasks"]["diagnose:mini"]["state"] == "never run"
-    text = call(finished.folder, "steps.status", "mini")
-    assert "compare" not in text and "diagnose:mini" not in text
+    said = text(finished, "mini")
+    assert "compare" not in said and "diagnose:mini" not in said
 
     finished.doit("diagnose:mini", "compare")
     found = finished.status("mini")
     assert found["compare"] == found["experiments"]["mini"]["stages"]["diagnose"]["state"] == "done"
-    assert "compare: done" in call(finished.folder, "steps.status", "mini")
+    assert "compare: done" in text(finished, "mini")
 
     finished.write("exp/mini/train.csv", "epoch,steps,seconds,dev_ser\n1,10,30,0.5\n")
     tasks = finished.status("mini")["tasks"]
@@ -175,22 +124,22 @@ def test_diagnosis_and_comparison(finished):
     for name, log in (("diagnose:mini", "exp/mini/log/diagnose.log"), ("compare", "exp/log/compare.log")):
         assert tasks[name] == {"state": "failed", "why": [f"{name} begins", "error: as asked"],
                                "todo": f"mend what {log} tells, then ./path.sh doit {name}"}
-    text = call(finished.folder, "steps.status", "mini")
-    assert "compare: failed" in text and "diagnose:mini: failed" in text
+    said = text(finished, "mini")
+    assert "compare: failed" in said and "diagnose:mini: failed" in said
 
 
 def test_without_doits_record(finished):
     (finished.folder / ".doit.db").unlink()
-    assert set(finished.states().values()) == {"stale"}
+    assert set(states(finished).values()) == {"stale"}
     tasks = finished.status("mini")["tasks"]
     assert tasks["train:mini"]["why"] == ["made elsewhere: doit has no record of it"]
 
 
 def test_cleaned(finished):
     finished.doit("clean", "score:mini")
-    states = finished.states()
-    assert states["score:mini:dev"] == states["score:mini:test"] == "never run"
-    assert states["decode:mini:dev"] == "done" and states["report:mini"] == "stale"
+    found = states(finished)
+    assert found["score:mini:dev"] == found["score:mini:test"] == "never run"
+    assert found["decode:mini:dev"] == "done" and found["report:mini"] == "stale"
 
 
 @pytest.mark.parametrize("task", ["features:mini_fbank", "decode:mini:test"])
@@ -201,10 +150,10 @@ def test_a_failing_stage(fresh, task):
     assert found["tasks"][task]["why"][-1] == "error: as asked"
     log = found["tasks"][task]["todo"].split()[2]
     assert "error: as asked" in (fresh.folder / log).read_text()
-    text = call(fresh.folder, "steps.status", "mini")
-    assert f"{task}: failed" in text and "error: as asked" in text
+    said = text(fresh, "mini")
+    assert f"{task}: failed" in said and "error: as asked" in said
     fresh.doit()
-    assert set(fresh.states().values()) == {"done"}
+    assert set(states(fresh).values()) == {"done"}
 
 
 def test_a_stage_that_failed_though_it_was_done_before(finished):
@@ -237,20 +186,15 @@ def test_a_real_training_killed(tmp_path):
     write_tiny(tmp_path, {**TINY, "train": {**TINY["train"], "epochs": 500}})
     shutil.copy(ROOT / "dodo.py", tmp_path)
 
-    def look():
-        return json.loads(call(tmp_path, "steps.status", "--json"))["tasks"]["train:tiny"]
-
     process = Command(tmp_path, "steps.stage4_train", "tiny")
     try:
-        deadline = time.monotonic() + 240
-        while not (tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        found = look()
+        wait_until((tmp_path / "exp/tiny/checkpoints/epoch-0001.json").exists)
+        found = Project(tmp_path).status()["tasks"]["train:tiny"]
         assert found["state"] == "running" and found["why"][0].startswith("epoch ") and "of 500" in found["why"][0]
     finally:
         process.kill()
         process.communicate()
-    found = look()
+    found = Project(tmp_path).status()["tasks"]["train:tiny"]
     assert found["state"] == "interrupted"
     assert "of 500" in found["why"][0]
     assert found["todo"].startswith("./path.sh doit train:tiny goes on")
@@ -260,7 +204,7 @@ def test_another_process_of_the_same_number_is_not_the_training(finished):
     noted = {"host": os.uname().nodename, "pid": os.getpid(), "started": "another boot 1"}
     finished.write("exp/mini/progress.json", json.dumps(
         {"epoch": 3, "epochs": 9, "seconds_left": 60, "time": time.time(), "process": noted}))
-    assert finished.states()["train:mini"] == "done"
+    assert states(finished)["train:mini"] == "done"
 
 
 def test_durations_come_from_earlier_runs(finished):
@@ -289,8 +233,8 @@ def test_broken_configs_and_unknown_names(finished):
     assert found["broken"]["broken"].startswith("conf/broken.yaml: features: missing")
     assert set(found["experiments"]) == {"both", "mini", "real", "wide"}
     assert set(finished.status("m*", "wide")["experiments"]) == {"mini", "wide"}
-    message = call(finished.folder, "steps.status", "minni", status=1)
-    assert "no experiment is called minni; there are both, mini" in message
+    status, said = call(finished.folder, "steps.status", "minni")
+    assert status == 1 and "no experiment is called minni; there are both, mini" in said
 
 
 def test_fifty_experiments_in_two_seconds(finished):

@@ -18,7 +18,6 @@ BASE = {"corpus": "mini", "features": "fbank", "model": {"blocks": [{"channels":
 
 @pytest.fixture
 def conf(tmp_path):
-    """A conf/ with the experiment `base`."""
     for folder in ("corpora", "features", "sweeps"):
         (tmp_path / "conf" / folder).mkdir(parents=True)
     write(tmp_path / "conf", "corpora/mini", {"module": "mini"})
@@ -86,7 +85,7 @@ values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allo
                       lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(values, min_size=1, max_size=5))
 def test_names_are_fit_for_files_and_doit(tmp_path_factory, found):
     conf = tmp_path_factory.mktemp("conf")

@@ -1,4 +1,4 @@
-"""Updates of several workers, and of several micro-batches: as from one large batch; kills; going on."""
+"""Updates of several workers are those of as many micro-batches; kills; going on."""
 
 import contextlib
 import os
@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
-from commands import Command, finish
+from commands import Command, finish, wait_until
 from tiny_corpus import EXPERIMENT, write_tiny
 
 from steps import stage4_train
@@ -31,31 +32,18 @@ def start(folder, name="tiny", **variables):
     return Command(folder, "steps.stage4_train", name, PYTHONPATH=str(ROOT), **variables)
 
 
-def wait_until(holds, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def members(folder):
     """The processes that msrun has started in a folder: role and rank → process id."""
     found = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if path.joinpath("cwd").resolve() == folder.resolve():
-                words = path.joinpath("environ").read_bytes().decode().split("\0")
-                variables = dict(word.split("=", 1) for word in words if "=" in word)
-                if "MS_ROLE" in variables:
-                    found[variables["MS_ROLE"], variables["RANK_ID"]] = int(path.name)
-        except OSError:
-            continue
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            variables = process.environ() if process.cwd() == str(folder.resolve()) else {}
+            if "MS_ROLE" in variables:
+                found[variables["MS_ROLE"], variables["RANK_ID"]] = process.pid
     return found
 
 
 def weights(folder):
-    import mindspore as ms
-
     assert (folder / "exp/tiny/final.ckpt").exists()  # of which epochs hangs on a syllable of dev
     loaded = ms.load_checkpoint(str(folder / "exp/tiny/checkpoints/epoch-0002.ckpt"))
     return {name: value.asnumpy() for name, value in loaded.items() if value.asnumpy().dtype == np.float32}
@@ -63,7 +51,6 @@ def weights(folder):
 
 @pytest.fixture(scope="module")
 def accumulated(tmp_path_factory):
-    """Two micro-batches an update, in one process."""
     folder = tmp_path_factory.mktemp("accumulated")
     write(folder, accum_grad=2)
     status, output = finish(start(folder))
@@ -172,36 +159,3 @@ def test_hosts_have_equally_many_workers(tmp_path):
     write(tmp_path, workers=3, hosts=2)
     with pytest.raises(UserError, match="3 cannot be spread evenly over 2 hosts"):
         load_experiment("tiny", tmp_path / "conf")
-
-
-def test_micro_batches_equal_one_batch_of_them_all():
-    """Of different numbers of labels; without batch norm, which sees micro-batches."""
-    import mindspore as ms
-    from mindspore import Tensor, nn
-
-    from steps.model.layers import CTCObjective, StockLayers, TrainStep
-    from steps.model.parallel import AccumulatedStep
-
-    kernels = StockLayers()
-    ms.set_context(mode=ms.GRAPH_MODE)
-    rng = np.random.default_rng(1)
-    batches = []
-    for _ in range(3):
-        lengths = np.array([1, 1, 2, 4, 3, 4], np.int32)
-        batches.append([rng.standard_normal((6, 12, 5), np.float32), np.full(6, 12, np.int32),
-                        rng.integers(1, 4, (6, 4)).astype(np.int32), lengths])
-    results = []
-    for micros in (1, 3):
-        ms.set_seed(1)
-        network = nn.SequentialCell([nn.Dense(5, 8, activation="relu"), nn.Dense(8, 4)])
-        optimizer = nn.AdamWeightDecay(network.trainable_params(), 0.01)
-        if micros == 1:
-            step = TrainStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0))
-        else:
-            step = AccumulatedStep(CTCObjective(network, kernels), optimizer, kernels.clip(1.0), micros, workers=1)
-        step.set_train(True)
-        said = [[float(value.asnumpy()) for value in step(*map(Tensor, batch))] for batch in batches]
-        results.append((said, [weight.asnumpy() for weight in network.get_parameters()]))
-    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-5)
-    for one, other in zip(results[0][1], results[1][1], strict=True):
-        np.testing.assert_allclose(other, one, atol=2e-6)
