@@ -25,9 +25,8 @@ from steps.common import cluster, parallel
 from steps.common.errors import UserError
 from steps.common.files import write_lines
 from steps.common.parallel import CLUSTER, ordered_map
-from steps.common.yaml import check, load
+from steps.common.yaml import check
 from steps.config.load import experiment_names
-from steps.corpus.audio import check_audios
 from steps.search import decode
 
 ROOT = Path(__file__).parent.parent
@@ -95,15 +94,19 @@ def project(tmp_path, monkeypatch):
     cluster._connect.cache_clear()
 
 
-def configure(*lines: str) -> None:
-    write_lines(CLUSTER, lines)
-
-
-def run_python(*words: str) -> str:
-    done = subprocess.run([sys.executable, *words], env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+def run_python(folder: Path, *words: str) -> str:
+    """With the scripts of a folder bin/ before all others."""
+    variables = {"PYTHONPATH": str(ROOT), "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+                 **{f"DASK_JOBQUEUE__{kind}__INTERFACE": "lo" for kind in ("SLURM", "PBS", "SGE")}}
+    done = subprocess.run([sys.executable, *words], env={**os.environ, **variables}, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def write_script(name: str, *lines: str) -> None:
+    write_lines(f"bin/{name}", ["#!/bin/bash", *lines])
+    Path("bin", name).chmod(0o755)
 
 
 def write_audio(count: int) -> list[str]:
@@ -138,24 +141,20 @@ def fail(number: int) -> int:
     return number
 
 
-def test_audio_checks_are_the_same(dask, project):
-    paths = write_audio(150)
-    Path(paths[70]).write_bytes(b"not audio")
-    here = list(check_audios(paths))
-    configure(f"scheduler: {dask.address}")
-    assert list(check_audios(paths)) == here
-    assert "not readable as audio" in here[70]
+@pytest.fixture
+def connected(dask, project):
+    """The project, whose conf/ names the scheduler."""
+    write_lines(CLUSTER, [f"scheduler: {dask.address}"])
+    return project
 
 
-def test_both_workers_work_and_results_come_in_order(dask, project):
-    configure(f"scheduler: {dask.address}")
-    done = list(ordered_map(functools.partial(slow, project / "log"), range(40)))
+def test_both_workers_work_and_results_come_in_order(dask, connected):
+    done = list(ordered_map(functools.partial(slow, connected / "log"), range(40)))
     assert [number for number, _ in done] == list(range(40))
     assert {worker for _, worker in done} == {process.pid for process in dask.processes[1:3]}
 
 
-def test_items_are_taken_as_results_are(dask, project):
-    configure(f"scheduler: {dask.address}")
+def test_items_are_taken_as_results_are(connected):
     taken = []
     results = ordered_map(fail, (taken.append(number) or number for number in range(10, 1000)))
     assert [next(results), next(results)] == [10, 11]
@@ -163,26 +162,23 @@ def test_items_are_taken_as_results_are(dask, project):
     results.close()
 
 
-def test_the_first_error_is_raised_here(dask, project):
-    configure(f"scheduler: {dask.address}")
+def test_the_first_error_is_raised_here(connected):
     with pytest.raises(UserError, match="item 7 is bad"):
         list(ordered_map(fail, range(20)))
 
 
 def test_one_job_is_this_process(project):
-    configure("scheduler: tcp://127.0.0.1:1")
+    write_lines(CLUSTER, ["scheduler: tcp://127.0.0.1:1"])
     assert list(ordered_map(os.getpgid, [0], jobs=1)) == [os.getpgid(0)]
 
 
-def test_a_folder_that_workers_do_not_see(dask, project, monkeypatch):
-    configure(f"scheduler: {dask.address}")
-    monkeypatch.setattr(os, "getcwd", lambda: f"{project}/on-this-machine-alone")
+def test_a_folder_that_workers_do_not_see(connected, monkeypatch):
+    monkeypatch.setattr(os, "getcwd", lambda: f"{connected}/on-this-machine-alone")
     with pytest.raises(UserError, match=r"a worker on .* cannot work for .*; workers must see the same files"):
         list(ordered_map(fail, range(100, 200)))
 
 
-def test_changed_modules_are_loaded_anew(dask, project):
-    configure(f"scheduler: {dask.address}")
+def test_changed_modules_are_loaded_anew(connected):
     shutil.copytree(ROOT / "steps", "code/steps", ignore=shutil.ignore_patterns("__pycache__"))
     script = "from steps.common.parallel import ordered_map; from local.change import answer; " \
              "print(list(ordered_map(answer, range(4))))"
@@ -200,7 +196,7 @@ def test_features_are_the_same_bit_for_bit_whatever_becomes_of_a_worker(dask, pr
     run_script(monkeypatch, stage3_features, "tiny", "fbank", "--nj", "1")
     here = contents("exp/features")
     assert len(here) >= 5
-    configure(f"scheduler: {dask.address}")
+    write_lines(CLUSTER, [f"scheduler: {dask.address}"])
     victim, left = dask.worker(), []
     with Client(dask.address) as client:
         client.wait_for_workers(3)
@@ -223,7 +219,7 @@ def test_a_scheduler_that_dies(tmp_path_factory, project, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 5)
     dask = Dask(tmp_path_factory.mktemp("dies"))
     try:
-        configure(f"scheduler: {dask.scheduler()}")
+        write_lines(CLUSTER, [f"scheduler: {dask.scheduler()}"])
         dask.worker()
         results = ordered_map(functools.partial(slow, project / "log"), range(1000))
         assert next(results)[0] == 0
@@ -240,7 +236,7 @@ def test_decoding_is_the_same(dask, project, monkeypatch):
     run_script(monkeypatch, stage5_decode, "exp/tiny", "dev")
     out_dir = Path("exp/tiny/decode/dev_greedy")
     here = {name: (out_dir / name).read_bytes() for name in ("pinyin", "ctm")}
-    configure(f"scheduler: {dask.address}")
+    write_lines(CLUSTER, [f"scheduler: {dask.address}"])
     monkeypatch.setattr(decode, "PART", 5)
     run_script(monkeypatch, stage5_decode, "exp/tiny", "dev")
     assert {name: (out_dir / name).read_bytes() for name in here} == here
@@ -249,24 +245,20 @@ def test_decoding_is_the_same(dask, project, monkeypatch):
 
 def test_no_scheduler_there(project, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 1)
-    configure("scheduler: tcp://127.0.0.1:1")
+    write_lines(CLUSTER, ["scheduler: tcp://127.0.0.1:1"])
     with pytest.raises(UserError, match=r"cluster\.yaml: no scheduler answers at tcp://127\.0\.0\.1:1 within"):
         list(ordered_map(fail, range(3)))
 
 
-def test_a_queue_starts_workers(project, monkeypatch):
+def test_a_queue_starts_workers(project):
     """SLURM's commands played by two scripts: a job runs here, in its own process group."""
-    write_lines("bin/sbatch", ["#!/bin/bash", f"cp $1 {project}/job",
-                               f"setsid bash {project}/job > {project}/job.log 2>&1 &",
-                               'echo "Submitted batch job $!"'])
-    write_lines("bin/scancel", ["#!/bin/bash", "kill -- -$1"])
-    for script in Path("bin").iterdir():
-        script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{project / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setenv("DASK_JOBQUEUE__SLURM__INTERFACE", "lo")
+    write_script("sbatch", f"cp $1 {project}/job", f"setsid bash {project}/job > {project}/job.log 2>&1 &",
+                 'echo "Submitted batch job $!"')
+    write_script("scancel", "kill -- -$1")
     write_audio(20)
-    configure("jobqueue: slurm", "queue: short", "cores: 1", "memory: 1GB", "walltime: '00:10:00'", "workers: 1")
-    output = run_python("-m", "steps.stage3_features", "tiny", "fbank")
+    write_lines(CLUSTER, ["jobqueue: slurm", "queue: short", "cores: 1", "memory: 1GB", "walltime: '00:10:00'",
+                          "workers: 1"])
+    output = run_python(project, "-m", "steps.stage3_features", "tiny", "fbank")
     assert "waiting for the first worker" in output
     assert Path("exp/features/tiny_fbank/train/feats.scp").exists()
     job = Path("job").read_text()
@@ -286,15 +278,11 @@ for kind in ("slurm", "pbs", "sge"):
 """
 
 
-def test_queues_that_take_no_job(project, monkeypatch):
+def test_queues_that_take_no_job(project):
     for name in ("sbatch", "qsub"):
-        write_lines(f"bin/{name}", ["#!/bin/bash", f"echo no such queue for {name}: nowhere >&2", "exit 1"])
-        Path("bin", name).chmod(0o755)
-    for kind in ("SLURM", "PBS", "SGE"):
-        monkeypatch.setenv(f"DASK_JOBQUEUE__{kind}__INTERFACE", "lo")
-    monkeypatch.setenv("PATH", f"{project / 'bin'}:{os.environ['PATH']}")
+        write_script(name, f"echo no such queue for {name}: nowhere >&2", "exit 1")
     Path("conf").mkdir()
-    output = run_python("-c", EACH_QUEUE)
+    output = run_python(project, "-c", EACH_QUEUE)
     assert set(re.findall(r"no such queue for (\w+): nowhere", output)) == {"sbatch", "qsub"}
     refused = re.findall(r"^conf/cluster\.yaml: (\w+).* refused 1 of the jobs, for the reason above", output, re.M)
     assert refused == ["sbatch", "qsub", "qsub"], output
@@ -315,10 +303,9 @@ def test_mistakes_in_the_file(config, message):
 
 
 def test_it_is_no_experiment(project):
-    configure("scheduler: tcp://127.0.0.1:8786")
+    write_lines(CLUSTER, [])
     write_lines("conf/mine.yaml", [])
     assert experiment_names(Path("conf")) == ["mine"]
-    assert load(CLUSTER, cluster.Cluster).scheduler == "tcp://127.0.0.1:8786"
 
 
 def test_the_eta_leaves_the_first_item_out(monkeypatch, capsys):

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import yaml
+from commands import call
 from corpus_trees import speech
-from killer import Done, run_killed
 from tiny_corpus import EXPERIMENT
 
 from steps.common.files import write_lines
@@ -51,15 +51,16 @@ def make_project(root: Path) -> None:
         write_lines(root / "conf" / f"{name}.yaml", [yaml.safe_dump(content)])
 
 
-def run_stage(root: Path, stage: str, end: int = 0, number: str = "SIGKILL") -> Done:
-    """Run a stage, ended at its file operation `end` by a signal."""
-    return run_killed(root, STAGES[stage], end, number)
+def run_stage(root: Path, stage: str, end: int = 0, number: str = "SIGKILL") -> tuple[int, str]:
+    """Run a stage, ended at its file operation `end` by a signal: (exit status, what it said)."""
+    return call(root, "killer", str(end), number, *STAGES[stage])
 
 
-def operations(done: Done) -> int:
-    """How many file operations a whole run made."""
-    assert done.returncode == 0, done.stderr
-    return done.operations
+def operations(root: Path, stage: str) -> int:
+    """How many file operations a whole run makes."""
+    status, said = run_stage(root, stage)
+    assert status == 0, said
+    return int(re.search(r"^file operations: (\d+)$", said, re.MULTILINE)[1])
 
 
 def artefacts(root: Path) -> dict[str, bytes]:
@@ -76,15 +77,15 @@ def kill_and_rerun(whole: Path, place: Path, stage: str, end: int, number: str) 
     """
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(whole, place, symlinks=True)
-    killed = run_stage(place, stage, end, number)
+    _, said = run_stage(place, stage, end, number)
     faults = []
-    if number != "SIGKILL" and "Traceback" in killed.stderr:
-        faults.append(f"traceback: {killed.stderr[-300:]}")
+    if number != "SIGKILL" and "Traceback" in said:
+        faults.append(f"traceback: {said[-300:]}")
     if processes_in(place):
         faults.append(f"processes left: {processes_in(place)}")
-    again = run_stage(place, stage)
-    if again.returncode:
-        faults.append(f"the rerun fails: {again.stderr[-300:]}")
+    status, said = run_stage(place, stage)
+    if status:
+        faults.append(f"the rerun fails: {said[-300:]}")
     before, after = artefacts(whole), artefacts(place)
     faults += [f"{name}: {'other' if name in after and name in before else 'gone' if name in before else 'left over'}"
                for name in sorted({*before, *after}) if before.get(name) != after.get(name)]

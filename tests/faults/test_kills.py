@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from chain import STAGES, kill_and_rerun, make_project, operations, run_stage
+from chain import STAGES, kill_and_rerun, make_project, operations
 
 KILLS = int(os.environ.get("KILLS", "0"))
 NAMES = list(STAGES) if KILLS else ["prepare", "lexicon", "features", "train"]
@@ -21,7 +21,7 @@ def whole(tmp_path_factory):
     """A project whose stages are done, and the number of their file operations."""
     root = tmp_path_factory.mktemp("chain") / "whole"
     make_project(root)
-    return root, {stage: operations(run_stage(root, stage)) for stage in NAMES}
+    return root, {stage: operations(root, stage) for stage in NAMES}
 
 
 @pytest.mark.parametrize(("stage", "share", "number"), KILLED)
