@@ -20,6 +20,7 @@ from steps.common.errors import UserError
 from steps.config.exp_dir import is_same_training
 from steps.config.load import load_resolved
 from steps.config.schema import Train
+from steps.feats.archive import FeatureReader, feature_writer
 from steps.model import callbacks
 from steps.model.callbacks import EpochEnd, StepLog, Training
 from steps.model.checkpoints import Checkpoints, Epoch, History
@@ -164,7 +165,13 @@ def test_the_newest_whole_checkpoint_is_found(trained, tmp_path, capsys, spoil):
 
 def test_nan_ends_the_training_and_its_checkpoint_is_kept(trained, tmp_path):
     exp_dir = interrupted_after(2, trained, tmp_path)
-    end_with(tmp_path / "exp/features/tiny_tiny/train/feats.ark", 3e38)
+    folder = tmp_path / "exp/features/tiny_tiny/train"
+    reader = FeatureReader(folder / "feats.scp")
+    feats = {utt: reader[utt].copy() for utt in reader}
+    next(iter(feats.values()))[3] = 3e38
+    with feature_writer(folder) as write:
+        for utt, matrix in feats.items():
+            write(utt, matrix)
     status, output = call(tmp_path, "steps.stage4_train", "tiny")
     assert status == 1 and "training has diverged" in output and "Traceback" not in output, output
     assert "epoch 3" in output and "The checkpoint of epoch 2 is kept" in output
