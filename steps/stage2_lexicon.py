@@ -22,14 +22,13 @@ from steps.common.files import write_lines
 from steps.common.parallel import track
 from steps.common.process import output_lock
 from steps.config.load import load_corpus
-from steps.config.schema import Pinyin
+from steps.config.schema import TRAIN, Pinyin
 from steps.corpus.table import is_derived, is_own, note_own, read_numbers, write_derived
 from steps.text.normalize import is_basic, simplified
 from steps.text.reading import Word
 from steps.text.syllables import token_lines
 from steps.text.transcripts import Reading, check_texts, read_pinyin, read_texts, transcribe
 
-TRAIN = "train"
 RATES = 0.2, 10.0  # syllables a second, with the pauses; outside, text and recording do not belong together
 USUAL = 2.0, 6.0  # of half of the sentences; corpora have 2.9 to 5
 SENTENCE, SENTENCES = 8, 10  # syllables; sentences that can tell
