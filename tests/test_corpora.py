@@ -220,18 +220,23 @@ def test_words_and_bare_syllables_combine(project, monkeypatch):
     assert pinyin.keys() == {*read_table("data/audio_cmn/train/utt2spk"), *read_table("data/syllabs/train/utt2spk")}
 
 
-def test_a_corpus_for_training_alone_does_not_say_what_dev_or_test_says(project, monkeypatch, capsys):
+def test_what_a_combination_leaves_out_of_train(project, monkeypatch, capsys):
+    """What dev or test says, where a corpus is for training alone; and what has no pinyin."""
     configure(project, "audio_cmn")
     configure(project, "aishell", sets=["train"])
     for corpus in ("audio_cmn", "aishell"):
         run(monkeypatch, steps.stage1_prepare, corpus)
         run(monkeypatch, steps.stage2_lexicon, corpus)
     text = read_table("data/aishell/train/text")
-    seen, *others = sorted(text)
+    seen, unread, *others = sorted(text)
     text[seen] = " ".join(read_table("data/audio_cmn/test/text").popitem()[1])
     Path("data/aishell/train/text").write_text("".join(f"{utt} {words}\n" for utt, words in text.items()))
+    pinyin = Path("data/aishell/train/pinyin")
+    pinyin.write_text(re.sub(f"^{unread} .*\n", "", pinyin.read_text(), flags=re.M))
     run(monkeypatch, steps.stage1_prepare, "audio_cmn+aishell")
-    assert f"aishell: 1 of {len(text)} left out of train: another set" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"data/aishell/train: 1 of {len(text)} left out: they have no pinyin" in said
+    assert f"aishell: 1 of {len(text) - 1} left out of train: another set" in said
     assert (set(read_table("data/audio_cmn+aishell/train/text"))
             == {*read_table("data/audio_cmn/train/text"), *others})
 

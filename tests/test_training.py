@@ -208,6 +208,7 @@ def test_an_epoch_that_ends_in_nan_is_not_saved(dev_loss, weight, message):
     context = SimpleNamespace(original_args=lambda: SimpleNamespace(cur_epoch_num=2))
     with pytest.raises(UserError, match=message):  # a save would fail: there are no checkpoints here
         EpochEnd(log._training, log).on_train_epoch_end(context)
+    assert network.training  # dev's pass, in which it is not, has ended
 
 
 @pytest.mark.parametrize(("loss", "norm"), [(np.nan, 1), (np.inf, 1), (1, np.nan), (1, np.inf)])

@@ -42,7 +42,7 @@ class Tasks:
         self._known: dict[str, State] = {}
 
     def state(self, name: str) -> State:
-        """The state of a task; the state of a group is the first of STATES that one of its tasks has."""
+        """The state of a task that is no group."""
         if name not in self._known:
             self._known[name] = self._find_state(self.by_name[name])
         return self._known[name]
@@ -64,8 +64,6 @@ class Tasks:
 
     def _find_state(self, task) -> State:
         before = [self.state(name) for name in task.task_dep]
-        if not task.actions:
-            return min(before, key=lambda state: STATES.index(state.name), default=State("done", []))
         running = _running(task)
         if running is not None:
             return running
