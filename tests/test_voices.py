@@ -180,13 +180,11 @@ def test_speech_that_skips_or_repeats_is_left_out():
 
 
 def test_plans_are_a_function_of_the_options():
-    options = Options(utterances=150, words=50)
+    options = Options(utterances=200)
     plans = draw_plans(options, Pinyin())
     assert plans == draw_plans(options, Pinyin())
     assert plans != draw_plans(options.model_copy(update={"seed": 2}), Pinyin())
     assert len({plan.utt for plan in plans}) == len(plans) == 200
-    assert [len(plan.text) > 3 for plan in plans] == 150 * [True] + 50 * [False]
-    assert plans[:150] == draw_plans(options.model_copy(update={"words": 0}), Pinyin())  # they are not spoken again
     kinds = [plan.utt.split("-")[1] for plan in plans]
     assert set(kinds) == {"men", "women", "mixed"}
     assert kinds.count("men") > 50
