@@ -224,16 +224,14 @@ def test_what_a_combination_leaves_out_of_train(project, monkeypatch, capsys):
     """What dev or test says, where a corpus is for training alone; and what has no pinyin."""
     configure(project, "audio_cmn")
     configure(project, "aishell", sets=["train"])
-    for corpus in ("audio_cmn", "aishell"):
-        run(monkeypatch, steps.stage1_prepare, corpus)
-        run(monkeypatch, steps.stage2_lexicon, corpus)
+    stages_1_and_2(monkeypatch, "audio_cmn", "aishell")
     text = read_table("data/aishell/train/text")
     seen, unread, *others = sorted(text)
     text[seen] = " ".join(read_table("data/audio_cmn/test/text").popitem()[1])
     Path("data/aishell/train/text").write_text("".join(f"{utt} {words}\n" for utt, words in text.items()))
     pinyin = Path("data/aishell/train/pinyin")
     pinyin.write_text(re.sub(f"^{unread} .*\n", "", pinyin.read_text(), flags=re.M))
-    run(monkeypatch, steps.stage1_prepare, "audio_cmn+aishell")
+    run_script(monkeypatch, steps.stage1_prepare, "audio_cmn+aishell")
     said = capsys.readouterr().err
     assert f"data/aishell/train: 1 of {len(text)} left out: they have no pinyin" in said
     assert f"aishell: 1 of {len(text) - 1} left out of train: another set" in said
