@@ -224,6 +224,11 @@ class Project:
         """What steps.status --json says."""
         return json.loads(Command(self.folder, "steps.status", "--json", *args).communicate()[0])
 
+    def run(self, *args: str, **variables: str) -> list[str]:
+        """Run doit and return the stages that have begun."""
+        self.doit(*args, **variables)
+        return self.ran()
+
     def ran(self) -> list[str]:
         """The stages that have begun since the last call."""
         return [line.split()[0] for line in self.log_lines() if line.split()[1].isdigit()]

@@ -16,6 +16,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import soundfile
+from commands import wait_until
 from distributed import Client
 from small_experiment import run_script
 from tiny_corpus import write_tiny, write_untrained
@@ -51,7 +52,7 @@ class Dask:
         process = self.start("distributed.cli.dask_scheduler", "--port", "0", "--scheduler-file", "scheduler.json",
                              "--idle-timeout", "3600")
         file = self.folder / "scheduler.json"
-        wait_for(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
+        wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
         assert process.poll() is None
         return json.loads(file.read_text())["address"]
 
@@ -63,13 +64,6 @@ class Dask:
         for process in self.processes:
             process.kill()
             process.wait()
-
-
-def wait_for(happened, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +196,7 @@ def test_features_are_the_same_bit_for_bit_whatever_becomes_of_a_worker(dask, pr
         client.wait_for_workers(3)
 
     def kill():
-        wait_for(lambda: sum(path.stat().st_size for path in Path("exp/features").rglob(".feats.ark*")) > 500_000)
+        wait_until(lambda: sum(path.stat().st_size for path in Path("exp/features").rglob(".feats.ark*")) > 500_000)
         victim.send_signal(signal.SIGKILL)
         victim.wait()
         left.extend(Path("exp/features").rglob(".feats.ark*"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from compared import make_run, noisy, some_references, write_decoding
-from stub_project import ROOT, Project
+from stub_project import ROOT
 
 from steps import compare
 from steps.common.errors import UserError
@@ -165,31 +165,16 @@ def test_comparing_alone_leaves_tracked_files_alone(monkeypatch, project):
     assert "| a |" in Path("exp/compare.md").read_text(encoding="utf-8") and Path("exp/compare.html").exists()
 
 
-STUB = """
-def main():
-    begin(name())
-    write(Path("exp"), "compare.html", "page")
-"""
-
-
-def test_doit_compares_what_is_there_and_trains_nothing(tmp_path):
-    project = Project(tmp_path / "project")
-    project.make()
-    project.write("steps/compare.py", f"from steps.stub import *\n{STUB}\nif __name__ == '__main__': run(main)\n")
-    project.doit("compare")
-    assert project.ran() == ["compare"]
-    project.doit("compare")
-    assert project.ran() == []
-    project.doit("score:mini", "compare")
-    assert project.ran()[-1] == "compare" and "train:wide" not in project.ran()
-    project.doit("compare")
-    assert project.ran() == []
-    project.write("exp/copied/score/test_greedy/score.json", "{}")
-    project.doit("compare")
-    assert project.ran() == ["compare"]
-    project.write("conf/RESULTS.md", "edited")
-    project.doit("compare")
-    assert project.ran() == []
-    project.doit("clean", "compare")
-    assert not (project.folder / "exp/compare.html").exists()
-    assert (project.folder / "conf/RESULTS.md").exists()
+def test_doit_compares_what_is_there_and_trains_nothing(fresh):
+    assert fresh.run("compare") == ["compare"]
+    assert fresh.run("compare") == []
+    fresh.doit("score:mini", "compare")
+    assert fresh.ran()[-1] == "compare" and "train:wide" not in fresh.ran()
+    assert fresh.run("compare") == []
+    fresh.write("exp/copied/score/test_greedy/score.json", "{}")
+    assert fresh.run("compare") == ["compare"]
+    fresh.write("conf/RESULTS.md", "edited")
+    assert fresh.run("compare") == []
+    fresh.doit("clean", "compare")
+    assert not (fresh.folder / "exp/compare.html").exists()
+    assert (fresh.folder / "conf/RESULTS.md").exists()

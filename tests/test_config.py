@@ -106,12 +106,6 @@ def test_a_missing_file_names_those_that_are_there(conf):
         load_experiment("first", conf)
 
 
-def test_a_set_that_the_corpus_lacks_cannot_be_decoded(conf):
-    (conf / "first.yaml").write_text(FIRST + "decode: {sets: [tset]}\n")
-    with pytest.raises(UserError, match=r"first\.yaml: decode\.sets: .* has no set 'tset', only train, dev, test"):
-        load_experiment("first", conf)
-
-
 def test_a_set_of_another_corpus_can_be_decoded(conf):
     text = FIRST + "decode: {sets: [test, real/test]}\n"
     (conf / "first.yaml").write_text(text)
@@ -119,11 +113,9 @@ def test_a_set_of_another_corpus_can_be_decoded(conf):
     assert config.set_data("real/test") == Path("data/real/test") and config.set_data("test") == Path("data/mini/test")
     assert config.set_feats("real/test", Path("exp/first")) == Path("exp/first/feats/real.test")
     assert config.set_feats("test", Path("exp/first")) == Path("exp/features/mini_fbank/test")
-    for part, said in (("real/tset", "corpus real has no set 'tset', only train, test"),
-                       ("reel/test", r"corpora/reel\.yaml: no such file"), ("/test", "String should match pattern")):
-        (conf / "first.yaml").write_text(text.replace("real/test", part))
-        with pytest.raises(UserError, match=said):
-            load_experiment("first", conf)
+    (conf / "first.yaml").write_text(text.replace("real/test", "real/tset"))
+    with pytest.raises(UserError, match="corpus real has no set 'tset', only train, test"):
+        load_experiment("first", conf)
 
 
 def test_splicing_needs_the_alignment_of_another_experiment(conf):

@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from corpus_trees import BUILDERS, OPTIONS
+from corpus_trees import BUILDERS
+from small_experiment import run_script
+from test_corpora import configure
 
 import steps.stage1_prepare
 from steps.common.files import atomic_open
@@ -61,13 +62,8 @@ def sets(request, tmp_path, monkeypatch) -> list[Path]:
     """The data directories that stage 1 makes of a corpus."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("YINJIE_NJ", "1")
-    root = tmp_path / "corpus"
-    root.mkdir()
-    config = {"module": request.param, "root": str(BUILDERS[request.param](root)), **OPTIONS.get(request.param, {})}
-    (tmp_path / "conf/corpora").mkdir(parents=True)
-    (tmp_path / f"conf/corpora/{request.param}.yaml").write_text(yaml.safe_dump(config))
-    monkeypatch.setattr(sys, "argv", ["prepare", request.param])
-    steps.stage1_prepare.main()
+    configure(tmp_path, request.param)
+    run_script(monkeypatch, steps.stage1_prepare, request.param)
     return sorted(path for path in (tmp_path / "data" / request.param).iterdir())
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from stub_project import Project, is_running, wait_until_gone
+from stub_project import is_running, wait_until_gone
 
 FEATURES = "features:mini_fbank"
 TRAININGS = ["train:mini", "train:wide"]
@@ -16,13 +16,10 @@ ALL = ["prepare:mini", "lexicon:mini", FEATURES,
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(fresh):
     """A project in which stages 1 to 3 of mini have run."""
-    project = Project(tmp_path / "project")
-    project.make()
-    project.doit("lexicon:mini", FEATURES)
-    project.log_lines()
-    return project
+    fresh.run("lexicon:mini", FEATURES)
+    return fresh
 
 
 def start_trainings(project) -> tuple:
@@ -36,12 +33,10 @@ def start_trainings(project) -> tuple:
     return process, pids
 
 
-def test_each_task_runs_once_and_has_its_own_log(tmp_path):
-    project = Project(tmp_path / "project")
-    project.make()
-    out, err = project.doit("-n", "2", *BOTH)
+def test_each_task_runs_once_and_has_its_own_log(fresh):
+    out, err = fresh.doit("-n", "2", *BOTH)
     assert "Traceback" not in out + err
-    ran = project.ran()
+    ran = fresh.ran()
     by_set = [f"{stage}:{name}:{part}" for stage in ("decode", "score") for name in ("mini", "wide")
               for part in ("dev", "test")]
     assert sorted(ran) == sorted([task for task in ALL if not task.startswith(("decode", "score"))] + by_set)
@@ -51,14 +46,13 @@ def test_each_task_runs_once_and_has_its_own_log(tmp_path):
                       ("decode:mini:dev", "mini/log/decode.dev.log"), ("decode:mini:test", "mini/log/decode.test.log"),
                       (FEATURES, "features/mini_fbank/log/features.log")):
         log = f"exp/{log}"
-        heading, *lines = (project.folder / log).read_text().splitlines()
+        heading, *lines = (fresh.folder / log).read_text().splitlines()
         assert heading.startswith("# ") and lines == [f"{task} begins"]
-        noted = json.loads((project.folder / log).with_suffix(".json").read_text())
+        noted = json.loads((fresh.folder / log).with_suffix(".json").read_text())
         assert noted["task"] == task and noted["state"] == "done" and noted["seconds"] >= 0
         assert f"{task} begins" in out
-    project.doit("-n", "2", *BOTH)
-    project.doit(*BOTH)
-    assert project.ran() == []
+    fresh.doit("-n", "2", *BOTH)
+    assert fresh.run(*BOTH) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
@@ -75,8 +69,7 @@ def test_no_script_outlives_doit(project, number):
     lines = project.log_lines()
     for task in TRAININGS:
         assert (f"{task} cleared up" in lines) == (number != signal.SIGKILL)
-    project.doit("-n", "2", *TRAININGS)
-    assert sorted(project.ran()) == TRAININGS
+    assert sorted(project.run("-n", "2", *TRAININGS)) == TRAININGS
 
 
 def test_ctrl_c_at_a_terminal_lets_scripts_clear_up(project):
@@ -94,7 +87,5 @@ def test_one_fails_and_the_other_is_recorded(project):
     assert json.loads((project.folder / "exp/mini/log/train.json").read_text())["state"] == "failed"
     assert (project.folder / "exp/mini/log/train.log").read_text().endswith("train:mini begins\nerror: as asked\n")
     project.log_lines()
-    project.doit("-n", "2", "train:wide")
-    assert project.ran() == []
-    project.doit("-n", "2", *TRAININGS)
-    assert project.ran() == ["train:mini"]
+    assert project.run("-n", "2", "train:wide") == []
+    assert project.run("-n", "2", *TRAININGS) == ["train:mini"]

@@ -1,4 +1,5 @@
-"""Files of conf/ as people and editors damage them: refused in one message that names the file, or taken rightly.
+"""Files of conf/ as people and editors damage them, and values that nobody can mean: refused in one message that names
+the file and the key, or taken rightly.
 
 A case is what a file of conf/ is or gets, and words of the error; "" where it is taken rightly.
 """
@@ -77,6 +78,8 @@ BEHIND = {  # lines behind those of conf/one.yaml
     "a seed below 0": ("seeds: [-1]", "seeds.0: "),
     "sets that are one word": ("decode: {sets: dev}", "decode.sets: "),
     "a set with a slash before it": ("decode: {sets: [/dev]}", "decode.sets.0: "),
+    "a set that the corpus lacks": (
+        "decode: {sets: [tset]}", "decode.sets: corpus own has no set 'tset', only train, dev, test"),
     "a set of no corpus": ("decode: {sets: [none/dev]}", "conf/corpora/none.yaml: no such file"),
     "a truth value for a set": ("decode: {sets: [yes]}", "decode.sets.0: "),
     "no words and no text": ("decode: {lm: {words: [], text: []}}", "neither words nor text"),
@@ -115,10 +118,60 @@ WHOLE = {  # conf/one.yaml
     "of another version of YAML": (b"%YAML 9.9\n---\n" + ONE.encode(), "found incompatible YAML document"),
     "with a zero byte": (ONE.encode() + b"# \0\n", "one.yaml: not readable as YAML"),
 }
+BOUNDS = [  # what an experiment on the base of conf/one.yaml says; the key that is refused, "" where it is taken
+    ("train: {augment: {time_warp: [1.1, 0.9]}}", "time_warp"),
+    ("train: {augment: {freq_warp: [0, 1]}}", "freq_warp"),
+    ("train: {augment: {level: .inf}}", "level"),
+    ("train: {augment: {level: .nan}}", "level"),
+    ("train: {augment: {freq_shift: 10000}}", "freq_shift"),
+    ("train: {augment: {freq_shift: 8}}", "freq_shift"),  # all bins
+    ("train: {augment: {freq_masks: 1, freq_mask_bins: 8}}", "freq_mask_bins"),
+    ("train: {augment: {time_masks: 1000000000}}", "time_masks"),
+    ("train: {augment: {time_masks: 1000}}", "time_masks"),  # which leave no frame for each
+    ("train: {augment: {splice: 0.5}, ali: ''}", "ali"),
+    ("train: {epochs: 1000000000000000000}", "epochs"),
+    ("train: {epochs: 0}", "epochs"),
+    ("train: {batch_size: 1000000000000}", "batch_size"),
+    ("train: {workers: 1000000}", "workers"),
+    ("train: {init_from: ''}", "init_from"),
+    ("train: {keep_checkpoints: 1000000000000000000}", "keep_checkpoints"),
+    ("train: {optimizer: {learning_rate: .inf}}", "learning_rate"),
+    ("train: {optimizer: {learning_rate: 100}}", "learning_rate"),
+    ("train: {optimizer: {clip_norm: .inf}}", "clip_norm"),
+    ("train: {optimizer: {weight_decay: -1}}", "weight_decay"),
+    ("model: {blocks: []}", "blocks"),
+    (f"model: {{blocks: {1000 * ['{channels: 1}']}}}".replace("'", ""), "blocks"),
+    ("model: {blocks: [{channels: 1000000000}]}", "channels"),
+    ("model: {blocks: [{channels: 8, layers: 1000000}]}", "layers"),
+    ("model: {blocks: [{channels: 8, stride: [1000000, 1]}]}", "stride"),
+    ("model: {dense: [10000000]}", "dense"),
+    ("seed: 4294967296", "seed"),
+    ("seed: -1", "seed"),
+    ("seed: 4294967295", ""),
+    ("train: {epochs: 1000}", ""),
+    ("train: {augment: {time_warp: [1.0, 1.0]}}", ""),
+    ("train: {augment: {freq_shift: 7}}", ""),
+    ("model: {blocks: [{channels: 2048}]}", ""),
+]
+FEATURES = [  # lines of conf/features/fbank.yaml
+    ("num_bins: 10000000", "num_bins"),
+    ("sample_rate: 1", "sample_rate"),
+    ("sample_rate: 1000000000", "sample_rate"),
+    ("sample_rate: 8000", ""),
+    ("frame_length_ms: 1000000", "frame_length_ms"),
+    ("frame_shift_ms: 0", "frame_shift_ms"),
+    ("floor_db: -.inf", "floor_db"),
+    ("low_freq: .nan", "low_freq"),
+    ("copies: [{speed: 1000}]", "speed"),
+    ("copies: [{snr_db: .inf}]", "snr_db"),
+]
 CASES = {
     **{case: ("one.yaml", f"{ONE}{lines}\n".encode(), said) for case, (lines, said) in BEHIND.items()},
     **{f"a sweep: {case}": ("sweeps/s.yaml", text.encode(), said) for case, (text, said) in SWEEPS.items()},
     **{f"a file {case}": ("one.yaml", content, said) for case, (content, said) in WHOLE.items()},
+    **{f"bounds: {line[:60]}": ("two.yaml", f"base: one\n{line}\n".encode(), key) for line, key in BOUNDS},
+    **{f"features: {line}": ("features/fbank.yaml", f"type: fbank\n{line}\n".encode(), key)
+       for line, key in FEATURES},
 }
 
 
@@ -150,7 +203,7 @@ def said(name: str) -> str:
 def test_files(conf, case):
     path, content, wanted = CASES[case]
     (conf / path).write_bytes(content)
-    found = said("s@seed-1" if "sweeps" in path else "one")
+    found = said({"sweeps/s.yaml": "s@seed-1", "two.yaml": "two"}.get(path, "one"))
     assert (wanted in found and found) if wanted else not found
 
 

@@ -283,6 +283,8 @@ case("prepare: a speaker of blanks", sub("own/t.csv", ",s1,", ",  ,"), "t.csv:2"
 case("prepare: a speaker with a slash", sub("own/t.csv", ",s1,", ",s/1,"), "")
 case("prepare: another option", sub(CORPUS, "file:", "flie:"), "did you mean 'file'?")
 case("prepare: another module", sub(CORPUS, "module: table", "module: tabel"), "there is no local/tabel.py")
+for module in ("espeak", "polyphones", "os.path", "../steps/align", "''"):  # none is of a corpus
+    case(f"prepare: the module {module}", sub(CORPUS, "module: table", f"module: {module}"), "odule")
 case("prepare: root is a file", sub(CORPUS, "root: .*", "root: own/t.csv"), "no such folder")
 case("prepare: root is a number", sub(CORPUS, "root: .*", "root: 7"), "root: ")
 case("prepare: root is empty", sub(CORPUS, "root: .*", "root: ''"), "root: ")

@@ -249,6 +249,17 @@ def test_one_speaker_is_split_by_sentence(project, capsys):
     assert "1 speaker cannot be split" in capsys.readouterr().err
 
 
+def test_a_module_without_options(project, monkeypatch):
+    """As a stranger writes it: `prepare` alone."""
+    project.write("strangers.py", "def prepare(corpus, options, data_dir):\n    return {'train': [1]}\n")
+    monkeypatch.syspath_prepend(str(project.root))
+    monkeypatch.setattr("steps.corpus.find.load_module", lambda name: __import__("strangers"))
+    project.configure("strangers", {"a": 1})
+    assert "options: a: unknown key" in project.prepare()
+    project.configure("strangers", {})
+    assert "prepare must return" in project.prepare()
+
+
 def test_a_corpus_named_in_hanzi(project):
     project.table()
     (project.root / "conf/corpora/录音.yaml").write_bytes((project.root / "conf/corpora/own.yaml").read_bytes())
