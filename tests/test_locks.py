@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from commands import wait_until
+from commands import call, wait_until
 from stub_project import wait_until_gone
 
 from steps.common import process as lock
@@ -54,9 +54,8 @@ def test_whoever_comes_second_is_refused_and_the_first_is_done(project):
     assert "running" in (project.folder / "exp/mini/log/train.json").read_text()
     assert is_told(project.doit("-n", "2", "train:mini", status=1)[0])
     assert project.ran() == []
-    by_hand = subprocess.run([sys.executable, "-m", "steps.stage4_train", "mini"], cwd=project.folder, text=True,
-                             capture_output=True)
-    assert by_hand.returncode == 1 and is_told(by_hand.stderr) and by_hand.stderr.startswith("error: ")
+    status, said = call(project.folder, "steps.stage4_train", "mini")
+    assert status == 1 and is_told(said) and said.startswith("error: ")
     (project.folder / "exp/mini/final.ckpt").write_text("precious")
     for task in ("train:mini", "report:mini"):
         _, err = project.doit("clean", task, status=1)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_recognize import speech, write_lively
+from test_recognize import write_lively
+from test_sound import speech
 
 from steps.config.load import load_features
 from steps.corpus.table import read_table
