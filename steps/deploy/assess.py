@@ -12,6 +12,7 @@ from steps.report.errors import cheapest_alignment
 from steps.search.ctc import BLANK, Edits, edits
 from steps.text.normalize import is_hanzi
 from steps.text.syllables import NEUTRAL, Parts, from_marked, normalize, split
+from steps.text.tones import sounds_otherwise
 from steps.text.transcripts import Reading, transcribe
 
 RUN = re.compile(r"[^\W\d_]+:?[^\W\d_]*[0-5]?")  # ni3hao3 is two of them; u: is ü
@@ -90,7 +91,7 @@ def _made(text: str, words: list[tuple[str, list[str]]], forms: list[tuple[str, 
 
 
 def _with_third_tone(forms: tuple[str, ...], behind: str) -> tuple[str, ...]:
-    if forms[0].endswith("3") and behind.endswith("3"):
+    if sounds_otherwise(forms[0], behind):
         return tuple(dict.fromkeys([*forms, forms[0][:-1] + "2"]))
     return forms
 
