@@ -346,7 +346,7 @@ def test_everyday_sentences_are_read_right():
              for at in [{one.text: one for one in sentences if one.policy == policy}]
              for reading in transcribe({text: text for text in at}, policy)
              if not at[reading.utt].is_right(reading.syllables)]
-    assert len(wrong) <= 0.03 * len(sentences), wrong
+    assert len(wrong) <= 3, wrong  # none here; another processor may round a close call otherwise
 
 
 def test_the_network_is_the_lstm_of_its_weights():
