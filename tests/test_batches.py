@@ -166,6 +166,7 @@ def test_warping_never_takes_the_frames_that_ctc_needs():
     feats = {f"u{i}": rng.normal(size=(20, 6)).astype(np.float32) for i in range(12)}
     labels = {utt: [1, 2, 2, 1] for utt in feats}
     assert labels_fit(20, labels["u0"], MODEL) and not labels_fit(19, labels["u0"], MODEL)
+    assert not labels_fit(100, [], MODEL) and out_frames(MODEL, 3) == 0
     batches = TrainingBatches(feats, dict.fromkeys(feats, 20), labels, MODEL,
                               Train(batch_size=3, augment=Augment(time_warp=(0.5, 1.5))), 1, 4)
     for batch in batches.epoch(1):
@@ -212,10 +213,6 @@ def test_inference_batches_lose_nothing_and_depend_on_the_length_alone(lengths, 
         assert len(names) <= size == batch_size(length, most_utts, 2000)
         assert all(padded_length(len(matrix) + behind, buckets) == length for matrix in feats)
     assert sorted(seen) == sorted(name for name, _ in utts)
-
-
-def test_no_label_no_training():
-    assert not labels_fit(100, [], MODEL) and out_frames(MODEL, 3) == 0
 
 
 @settings(deadline=None, max_examples=40)

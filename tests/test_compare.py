@@ -68,6 +68,8 @@ def test_two_experiments_side_by_side(two, run):
                          "0.0123", "2026-01-02"):
             assert expected in text
         assert "train.batch_size" not in text and "characters" not in text
+    assert "The features are not there, so there are no pictures." in told
+    assert page("compare_a_b").tags.count("svg") == 1
 
 
 def test_character_errors_where_there_are_any(two, run):
@@ -96,13 +98,6 @@ def test_page_stands_alone_and_shows_what_changed(two, run):
     fixed = told.text.count("experiment decodes it correctly")
     assert told.tags.count("svg") == curves + fixed + 2 * told.text.count("errors in ")
     assert fixed > 0
-
-
-def test_page_without_features(two, run):
-    run("a", "b")
-    told = page("compare_a_b")
-    assert "The features are not there, so there are no pictures." in told.text
-    assert told.tags.count("svg") == 1
 
 
 @pytest.mark.parametrize("damage", ["a/decode/test_greedy/ctm", "features/toy_fbank/test/feats.ark",
@@ -288,7 +283,7 @@ def swept(two):
     return two
 
 
-def test_a_sweep_has_a_table_and_a_plot_a_key(swept, run):
+def test_a_sweep_has_a_table_and_a_plot_a_key_also_by_its_name(swept, run):
     out = run()
     table = out[out.index("Sweep lr"):]
     lines = re.split("─ *\n", table)[1].splitlines()[:6]
@@ -300,9 +295,6 @@ def test_a_sweep_has_a_table_and_a_plot_a_key(swept, run):
     for expected in ("Sweep lr: errors by varied key", "learning_rate", "epochs 2", "learning_rate 0.01"):
         assert expected in told.text
     assert told.tags.count("svg") == 1 + 2
-
-
-def test_a_sweep_by_its_name(swept, run):
     found = json.loads(run("lr", "--json"))
     assert len(found["experiments"]) == 6 and found["experiments"][0]["seeds"] == [1, 2]
     run("lr")

@@ -32,8 +32,7 @@ def test_list_is_a_table_of_contents(fresh):
 
 def test_stages_run_in_order(fresh):
     fresh.replace("conf/mini.yaml", "train:", "decode: {methods: [greedy, prefix]}\ntrain:")
-    fresh.doit("score:mini")
-    ran = fresh.ran()
+    ran = fresh.run("score:mini")
     assert ran[0] == "prepare:mini"
     assert set(ran[1:3]) == {"lexicon:mini", "features:mini_fbank"}
     assert ran[3:6] == ["train:mini", "graph:mini", "tune:mini"]
@@ -251,17 +250,13 @@ def test_a_stage_that_fails_or_writes_too_little_stops_the_run(fresh):
     assert fresh.ran() == ["train:mini"]
 
 
-def test_clean_dry_run_only_tells(finished):
-    before = sorted(finished.folder.rglob("*"))
-    out, _ = finished.doit("clean", "--dry-run")
-    assert "would remove exp/mini/final.ckpt" in out
-    assert "would remove data/mini/train" in out
-    assert sorted(finished.folder.rglob("*")) == before
-
-
-def test_clean_removes_all_that_was_written(finished):
+def test_clean_removes_all_that_was_written_and_its_dry_run_only_tells(finished):
     (finished.folder / "data/mini/wav/train").mkdir(parents=True)
     (finished.folder / "data/README.md").unlink()
+    before = sorted(finished.folder.rglob("*"))
+    out, _ = finished.doit("clean", "--dry-run")
+    assert "would remove exp/mini/final.ckpt" in out and "would remove data/mini/train" in out
+    assert sorted(finished.folder.rglob("*")) == before
     finished.doit("clean")
     left = [str(path.relative_to(finished.folder)) for folder in ("data", "exp")
             for path in (finished.folder / folder).iterdir()]

@@ -33,17 +33,17 @@ EXP, DECODED, SCORED, FEATS, EXPORT = ("exp/one", "exp/one/decode/dev_greedy", "
 TUNING, TOKENS, TRAIN, DEV = f"{EXP}/decode/tuning.json", "data/own/lang/tokens.txt", "data/own/train", "data/own/dev"
 CORPUS, FBANK, ONE = "conf/corpora/own.yaml", "conf/features/fbank.yaml", "conf/one.yaml"
 SPEAKERS = {"train": "s1", "dev": "s2", "test": "s3"}
-COMMANDS = {  # by the first word of a case's name
+COMMANDS = {  # by what stands before the colon of a case's name; other names are command lines themselves
     "prepare": "stage1_prepare own", "lexicon": "stage2_lexicon own", "features": "stage3_features own fbank --nj 1",
     "train": "stage4_train one", "decode": f"stage5_decode {EXP} dev", "score": f"stage6_score {EXP} dev",
     "align": f"align {EXP} dev", "report": f"make_report {EXP}", "compare": "compare one", "prune": "prune one",
-    "export": f"export {EXP}", "recognize": f"recognize {EXPORT} a.wav", "serve": f"serve {EXPORT}",
+    "export": f"export {EXP}", "recognize": f"recognize {EXPORT} a.wav",
     "pronounce": f"pronounce {EXPORT} --list list.tsv", "graph": "make_graph one", "tune": f"tune {EXP} prefix",
-    "hanzi": "hanzi p.txt", "pinyin": "pinyin", "config": "config.__main__ one", "download": "download own",
+    "hanzi": "hanzi p.txt", "config": "config.__main__ one",
     "data_dir": "data_dir validate data/own/dev", "fix": "data_dir fix data/own/dev",
     "subset": "data_dir subset data/own/dev data/new --utt-list utts", "verify": "status --verify",
     "diagnose": "diagnose one", "strict": "diagnose one --strict", "words": f"stage5_decode {EXP} dev --words w.txt",
-    "folder": f"recognize {EXPORT} own",
+    "folder": f"recognize {EXPORT} own", "user_dict": "pinyin --user-dict user.txt", "big": "download big",
     **{method: f"stage5_decode {EXP} dev --method {method}" for method in ("prefix", "wfst")},
 }
 
@@ -130,14 +130,11 @@ def nothing(root: Path) -> None:
 
 
 CASES: dict[str, tuple[Edit, str]] = {}
-WORDS: dict[str, str] = {}  # command lines of cases that have their own
 
 
-def case(name: str, edit: Edit, said: str, words: str = "") -> None:
+def case(name: str, edit: Edit, said: str) -> None:
     assert name not in CASES, name
     CASES[name] = (edit, said)
-    if words:
-        WORDS[name] = words
 
 
 # Text files: of another encoding, of another kind, damaged. Command, and file.
@@ -272,7 +269,7 @@ LINES = {  # command lines with nothing changed, and words of what they say
     "diagnose one --minutes nan": "exit 2",
 }
 for line, said in LINES.items():
-    case(line, nothing, said, line)
+    case(line, nothing, said)
 
 # Stage 1
 case("prepare: audio by an absolute path that is not there", sub("own/t.csv", "a0.wav", "/nowhere/a0.wav"),
@@ -452,7 +449,7 @@ for what, place, new in (("no format", 20, bytes(2)), ("a format that there is n
          + old[place + 2:]), "a.wav: not readable as audio")
 case("recognize: AAC of no rate", put("a.wav", b"\xff\xf1\x50\x80" * 50), "a.wav: not readable as audio")
 case("recognize: half a header of WebM", put("a.wav", b"\x1aE\xdf\xa3" + bytes(100)), "a.wav: not readable as audio")
-case("recognize: a folder of none", folder("empty"), "holds no recording", f"recognize {EXPORT} empty")
+case("folder: of no recording", folder("own"), "holds no recording")
 case("folder: a link that leads back", link("own/again", ".."), "")
 case("folder: a link that leads nowhere", link("own/a0.wav", "/nowhere/a.wav"), "/nowhere/a.wav, which is not")
 case("folder: what macOS leaves beside a recording", put("own/._a0.wav", b"\0\5\x16\7"), "")
@@ -467,23 +464,21 @@ case("hanzi: a syllable that there is not", put("p.txt", "ni3 hao3\nxyz1\n"), "p
 case("hanzi: no file", gone("p.txt"), "p.txt: no such file")
 case("hanzi: tone 8", put("p.txt", "ni8\n"), "p.txt:1")
 case("hanzi: a zero byte", put("p.txt", "ni3 hao3\nni3\0hao3\n"), "p.txt:2: a zero byte")
-case("pinyin: readings of no syllable, and nothing to read", put("user.txt", "微雨 xyz yu3\n"), "user.txt:1: ",
-     "pinyin --user-dict user.txt")
+case("user_dict: readings of no syllable, and nothing to read", put("user.txt", "微雨 xyz yu3\n"), "user.txt:1: ")
 case("prune: train.csv gone", gone(f"{EXP}/train.csv"), "train.csv: does not tell how good")
 case("prune: train.csv that does not tell", bare(f"{EXP}/train.csv", put, "epoch,dev_ser\n9,0.5\n"),
      "train.csv: does not tell how good")
 case("prune: progress.json of another kind", put(f"{EXP}/progress.json", "{}"), "progress.json")
 case("config: a path with a zero byte", sub(CORPUS, "root: .*", 'root: "own\\0"'), "root: a zero byte")
 case("config: a corpus by its path", sub(ONE, "corpus: own", "corpus: conf/corpora/own"), "corpus")
-case("download: another one at work", both(put("conf/corpora/big.yaml", "module: thchs30\nroot: own\n"),
+case("big: another one at work", both(put("conf/corpora/big.yaml", "module: thchs30\nroot: own\n"),
      lambda root: take_lock(lock_path(root / "data/big", "download"), "steps.download") and None),
-     "data/big: `steps.download` writes there", "download big")
+     "data/big: `steps.download` writes there")
 case("data_dir: a speaker of two words", sub(f"{DEV}/utt2spk", " (.*)", " a b"), "utt2spk")
 for wrong in ("0,4", "inf", "０.４", "1_0"):
     case(f"data_dir: a duration of {wrong}", sub(f"{DEV}/utt2dur", "0.4", wrong), "utt2dur: ")
 case("data_dir: a key of a no-break space", sub(f"{DEV}/text", "s2", "s\u00a02"), "white space inside a key")
 case("fix: no wav.scp", gone(f"{DEV}/wav.scp"), "wav.scp: no such file")
-case("fix: nothing would be left", put(f"{DEV}/wav.scp", "x /nowhere.wav\n"), "nothing would be left")
 case("subset: utterances that are not there", put("utts", "nobody\n"), f"utts: nobody: no utterance of {DEV}")
 case("subset: a list of nothing", put("utts", "\n"), "utts: no id in it")
 case("verify: a list of another kind", put(f"{EXP}/SHA256SUMS", "nonsense\n"), "not a list of checksums")
@@ -588,7 +583,7 @@ def test_input(done, tmp_path, monkeypatch, name):
     edit, said = CASES[name]
     edit(root)
     before = files(root)
-    found = call(WORDS.get(name) or COMMANDS[name.partition(":")[0]])
+    found = call(COMMANDS.get(name.partition(":")[0], name))
     assert (said in found and found) if said else not found, found
     assert not found or before - files(root) <= {f"{EXP}/SHA256SUMS"}  # what is refused removes a training's list alone
     assert not [path for path in files(root) - before if LEFTOVER.fullmatch(Path(path).name)]
