@@ -66,6 +66,7 @@ def test_sentences_are_short_and_no_syllable_is_rare(seed):
     assert min(counts.values()) >= 15
     assert {len(sentence.pinyin.split()) for sentence in sentences} <= set(range(3, 11))
     assert len({sentence.text for sentence in sentences}) > 400
+    assert all(sentence.text.split() == [*sentence.words] for sentence in sentences)
 
 
 def test_plans_depend_on_seed_and_set_and_voices_are_disjoint(tmp_path):
