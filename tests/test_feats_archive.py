@@ -66,10 +66,14 @@ def test_an_error_leaves_an_earlier_run_as_it_was(tmp_path):
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
 
-def test_an_utterance_that_is_not_there_is_named(tmp_path):
+def test_an_utterance_that_is_not_there_or_cut_short_is_named(tmp_path):
     write_all(tmp_path, matrices())
     with pytest.raises(UserError, match="no utterance 小红"):
         archive.FeatureReader(tmp_path / "feats.scp")["小红"]
+    whole = (tmp_path / "feats.ark").read_bytes()
+    (tmp_path / "feats.ark").write_bytes(whole[:-10])  # within the last matrix
+    with pytest.raises(UserError, match=r"小明-004.*run stage 3"):
+        archive.FeatureReader(tmp_path / "feats.scp")
 
 
 FRAMES = arrays(np.float32, st.tuples(st.integers(1, 9), st.just(4)), elements=st.floats(-20, 30, width=32))
