@@ -14,7 +14,7 @@ from steps.config.schema import Lm
 from steps.corpus.table import write_table
 from steps.report.scores import character_rates
 from steps.search.ctc import Emission
-from steps.search.decode import best_path, chosen_weights
+from steps.search.decode import best_path, chosen_weights, make_search
 from steps.search.graph import Best
 from steps.search.lm import random_text, syllable_lm, unigram, word_lm
 from steps.search.ngram import fit, over, perplexity, vocabulary
@@ -71,6 +71,10 @@ def test_all_methods_from_graph_to_score(monkeypatch, exp_dir, capsys):
     assert (found / "pinyin").read_text().splitlines()[0] == "amy-1 ni3 hao3"
     assert (found / "ctm_words").read_text(encoding="utf-8").splitlines()[0].split()[4] == "你好"
     assert (exp_dir / "decode/test_prefix/pinyin").read_text().splitlines()[0] == "amy-1 ni3 hao3"
+    note = exp_dir / "graph/lm.json"
+    note.write_text(note.read_text().replace("tokens_sha256", "tokens_sha257"))  # it would be taken for an old one
+    with pytest.raises(UserError, match=r"lm\.json: is not as it was written"):
+        make_search(exp_dir / "graph", "prefix", tokens, {"weight": 0.1, "insertion": 0.0})
 
 
 def test_a_method_that_does_not_pay_is_told(monkeypatch, exp_dir, capsys):
