@@ -86,7 +86,7 @@ def from_marked(syllable: str) -> str:
 
 def accented(syllable: str) -> str:
     """`zhong1` as `zhōng`, `lv4` as `lǜ`, `de5` as `de`."""
-    return to_tone(syllable.removesuffix(NEUTRAL).replace("v", "ü"))
+    return to_tone(syllable.removesuffix(NEUTRAL))
 
 
 @functools.cache
