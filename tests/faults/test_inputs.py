@@ -330,6 +330,7 @@ case("features: a recording cut in its header", change("own/a0.wav", lambda old:
 # Stage 4
 case("train: tokens of another order", bare(TOKENS, change, lambda old: b"\n".join(old.split(b"\n")[-2::-1]) + b"\n"),
      "tokens.txt:1")
+case("train: no blank", bare(TOKENS, sub, "<blk>", "blank"), "token 0 must be <blk>")
 case("train: a token twice", bare(TOKENS, change, lambda old: re.sub(rb"\n\S+ ([12])\n\S+", rb"\nhao3 \1\nhao3", old)),
      "is there twice")
 case("train: numbers of tokens in full-width digits", bare(TOKENS, sub, " 1\n", " １\n"), "tokens.txt:2")
