@@ -4,6 +4,7 @@ import itertools
 import math
 import shutil
 
+import kaldifst
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from steps.common.errors import UserError
 from steps.config.schema import Pinyin
 from steps.search.arpa import write_arpa
 from steps.search.ctc import greedy
-from steps.search.graph import UNK, UNKNOWN, WORD, Graph, GraphSearch, build_graph, spread
+from steps.search.graph import UNK, UNKNOWN, WORD, Graph, GraphSearch, _lexicon_fst, build_graph, spread
 from steps.search.lm import own_graph
 from steps.search.ngram import Level, NGram, vocabulary
 from steps.search.words import Readings, general_words, newspaper_clauses, read_own_words, readings_of
@@ -84,6 +85,22 @@ def test_search_finds_the_best_of_all_paths(folder, scores):
     kept = -log_probs[np.arange(len(path)), path].sum() + cheapest_words(syllables)[0]
     assert syllables == list(expected) or kept == pytest.approx(cost, abs=2e-2)
     assert "".join(word for word, _ in best.words) == "".join(cheapest_words(syllables)[1])
+
+
+def test_no_spelling_begins_another():
+    """Marks part homophones, and 妈妈 from 妈妈事: without them composing the graph does not end."""
+    spelled = {"妈妈": ("ma1", "ma1"), "妈妈事": ("ma1", "ma1", "shi4"), "事": ("shi4",), "是": ("shi4",)}
+    labels = {word: number for number, word in enumerate([*spelled, "#0"], 1)}
+    fst, _ = _lexicon_fst([(*item, 0.0) for item in spelled.items()], labels, {"ma1": 1, "shi4": 2}, unknown=False)
+
+    def chains(state):
+        for arc in kaldifst.ArcIterator(fst, state):
+            for rest in chains(arc.nextstate) if arc.nextstate else [()]:
+                yield arc.ilabel, *rest
+
+    found = sorted(chains(0))
+    assert len(found) == len(labels)
+    assert not any(longer[:len(chain)] == chain for chain, longer in itertools.pairwise(found))
 
 
 def certain(*tokens):

@@ -13,7 +13,7 @@ from stub_project import ALL, EXPERIMENT, FROM_TRAIN, ROOT, Project, wait_until_
 from tiny_corpus import EXPERIMENT as TINY
 from tiny_corpus import write_tiny
 
-from steps.config.load import load_experiment
+from steps.config.load import dump, load_experiment
 from steps.tasks.states import estimate
 
 
@@ -223,6 +223,16 @@ def test_histories_that_tell_no_durations(finished, monkeypatch, table):
     finished.write("exp/mini/train.csv", table)
     monkeypatch.chdir(finished.folder)
     assert estimate(["train:mini"], [], {"mini": load_experiment("mini")}) == {"train:mini": None}
+
+
+def test_an_unfinished_training_goes_on(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    config = load_experiment("mini")
+    finished.write("exp/mini/config.yaml", dump(config))
+    finished.write("exp/mini/train.csv", "epoch,seconds\n1,30\n")
+    assert estimate(["train:mini"], [], {"mini": config}) == {"train:mini": 60.0}
+    (finished.folder / "exp/mini/final.ckpt").unlink()
+    assert estimate(["train:mini"], [], {"mini": config}) == {"train:mini": 30.0}
 
 
 def test_broken_configs_and_unknown_names(finished):
