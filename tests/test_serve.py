@@ -269,6 +269,8 @@ def test_the_command_serves_on_loopback_until_it_is_stopped(tmp_path):
     address = process.stdout.readline().split()[0]
     try:
         assert httpx.get(f"{address}/healthz", timeout=60).status_code == 200  # the port's number is told, not 0
+        foreign = httpx.get(f"{address}/healthz", headers={"Host": "page.example"}, timeout=60)
+        assert foreign.status_code == 400  # another site's page has had its name point here
     finally:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)

@@ -132,6 +132,15 @@ def test_transposed_convolution_by_its_definition(stride):
     assert got.shape == (1, 6 * stride, 3) and np.allclose(got[0], wanted, atol=1e-5)
 
 
+def test_linear_is_mindsporess():
+    import mindspore
+    from mindspore import nn
+
+    dense, x = nn.Dense(5, 3, bias_init="normal"), np.random.default_rng(5).standard_normal((2, 5)).astype(np.float32)
+    net = {f"out.{name}": value.asnumpy() for name, value in dense.parameters_dict().items()}
+    assert np.allclose(local.ttskit._linear(net, "out", x), dense(mindspore.Tensor(x)).asnumpy(), atol=1e-6)
+
+
 def test_lstm_is_mindsporess():
     import mindspore
     from mindspore import nn
