@@ -225,10 +225,10 @@ def test_sets_that_are_not_asked_for_are_counted(project, capsys):
 
 
 def test_files_of_one_name_have_ids_from_their_paths(project):
-    for path in ("day1/0.wav", "day2/0.wav"):
+    for path in ("day1/0.wav", "day2/0.wav", "day2/1.wav"):
         speech(project.own / path)
-    project.take(HEADER, "day1/0.wav,s1,你好,train", "day2/0.wav,s1,再见,dev", "a0.wav,s1,谢谢,test")
-    assert sorted(project.read("utt2spk")) == ["s1-a0", "s1-day1_0", "s1-day2_0"]
+    project.take(HEADER, "day1/0.wav,s1,你好,train", "day2/0.wav,s1,再见,dev", "day2/1.wav,s1,谢谢,test")
+    assert sorted(project.read("utt2spk")) == ["s1-1", "s1-day1_0", "s1-day2_0"]
 
 
 @pytest.mark.parametrize("names", [("S1", "S1-2"), ("a", "a,b"), ("甲", "甲 乙"), ("x", "x!y")])
@@ -241,6 +241,13 @@ def test_ids_sort_as_the_speakers_do(project, names):
 def test_without_speakers_or_sets(project):
     project.take(*(line.split(",")[0] + "," + line.split(",")[2] for line in PLAIN))
     assert project.read("utt2spk") == {f"a{number}": f"a{number}" for number in range(4)}
+
+
+def test_three_speakers_are_split_by_speaker(project):
+    project.take(*(line.rpartition(",")[0] for line in PLAIN))
+    sets = [set((project.root / "data/own" / part / "spk2utt").read_text().split()) & {"s1", "s2", "s3"}
+            for part in ("train", "dev", "test")]
+    assert [len(speakers) for speakers in sets] == [1, 1, 1] and set.union(*sets) == {"s1", "s2", "s3"}
 
 
 def test_one_speaker_is_split_by_sentence(project, capsys):
