@@ -28,7 +28,7 @@ def prepare(corpus: Corpus, options: Options, data_dir: Path) -> dict[str, list[
     """The sets of all corpora put together. Raises UserError if one is not prepared, or ids clash."""
     sets: dict[str, list[Utterance]] = {name: [] for name in corpus.sets}
     for part, names in sorted(options.corpora.items(), key=lambda item: item[1] == [TRAIN]):
-        for name in set(names) & sets.keys():
+        for name in [each for each in corpus.sets if each in names]:
             utterances = _read(data_dir.parent / part, name, corpus.pinyin)
             sets[name] += _unseen(part, utterances, sets) if names == [TRAIN] else utterances
     return sets

@@ -63,7 +63,6 @@ class Tasks:
         return [name for name, task in self.by_name.items() if name in found and task.actions]
 
     def _find_state(self, task) -> State:
-        before = [self.state(name) for name in task.task_dep]
         running = _running(task)
         if running is not None:
             return running
@@ -72,8 +71,7 @@ class Tasks:
         verdict = self._doit.get_status(task, self.by_name, get_log=True)
         why = self._explain(task, verdict)
         if not why:
-            why = [f"{name} comes first" for name, state in zip(task.task_dep, before, strict=True)
-                   if state.name != "done"]
+            why = [f"{name} comes first" for name in task.task_dep if self.state(name).name != "done"]
         return State("stale", why, f"./path.sh doit {task.name}") if why else State("done", [])
 
     def _explain(self, task, verdict: DependencyStatus) -> list[str]:
