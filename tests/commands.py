@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(["pytest", "doit.doit_cmd", "steps.tasks.states", "steps.model.training",
@@ -70,12 +71,13 @@ def finish(command: Command) -> tuple[int, str]:
     return command.returncode, out + err
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 300) -> None:
-    """Wait until a condition holds, or fail."""
+def wait_until(holds: Callable[[], Any], seconds: float = 300) -> Any:
+    """Wait until a condition holds, or fail. Returns what it gives then."""
     end = time.monotonic() + seconds
-    while not holds():
+    while not (found := holds()):
         assert time.monotonic() < end, f"waited {seconds} s in vain"
         time.sleep(0.02)
+    return found
 
 
 def _work(folder: str, words: tuple[str, ...], environment: dict[str, str], said: str) -> None:

@@ -6,10 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from commands import Command
+from commands import Command, wait_until
 
 ROOT = Path(__file__).parent.parent
 KEPT = ("dodo.py", "steps/__init__.py", "steps/common", "steps/config", "steps/tasks", "steps/corpus/table.py",
@@ -244,13 +243,13 @@ class Project:
     def wait_for(self, task: str) -> int:
         """Wait until a stage has begun, and return its process id."""
         log = self.folder / "log"
-        for _ in range(2400):
+
+        def begun() -> int | None:
             lines = log.read_text().splitlines()[self._seen:] if log.exists() else []
-            for line in lines:
-                if line.startswith(f"{task} ") and line.split()[1].isdigit():
-                    return int(line.split()[1])
-            time.sleep(0.05)
-        raise AssertionError(f"{task} did not begin")
+            return next((int(line.split()[1]) for line in lines
+                         if line.startswith(f"{task} ") and line.split()[1].isdigit()), None)
+
+        return wait_until(begun, 120)
 
 
 def is_running(pid: int) -> bool:
@@ -264,9 +263,8 @@ def is_running(pid: int) -> bool:
 
 def wait_until_gone(pid: int) -> None:
     """Wait a moment for a process to end, or fail (and end it)."""
-    for _ in range(600):
-        if not is_running(pid):
-            return
-        time.sleep(0.05)
-    os.kill(pid, signal.SIGKILL)
-    raise AssertionError(f"{pid} is still running")
+    try:
+        wait_until(lambda: not is_running(pid), 30)
+    except AssertionError:
+        os.kill(pid, signal.SIGKILL)
+        raise

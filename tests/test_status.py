@@ -1,4 +1,4 @@
-"""steps.status: each of its states, made real; what `doit` would do and how long it would take; its speed."""
+"""steps.status: each of its states, made real; what `doit` would do and how long it would take."""
 
 import json
 import os

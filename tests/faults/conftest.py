@@ -1,11 +1,11 @@
 """A project to run stages in, with a corpus that is a table."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from corpus_trees import speech
+from small_experiment import run_script
 
 import steps.stage1_prepare
 import steps.stage3_features
@@ -41,9 +41,8 @@ class Project:
 
     def stage(self, module, *arguments: str) -> str:
         """Run a stage in this process; "" or what its UserError says."""
-        self._monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
         try:
-            module.main()
+            run_script(self._monkeypatch, module, *arguments)
         except UserError as error:
             return str(error)
         return ""
