@@ -114,7 +114,14 @@ def kill_in_stage(folder, module, *words):
     """Start doit, and kill -9 it and the stage, as soon as the stage runs."""
     process = start(folder, "doit", *words)
     doit = psutil.Process(process.pid)
-    wait_until(lambda: any(module in stage.cmdline() for stage in doit.children(recursive=True)))
+
+    def is_stage(child):
+        try:
+            return module in child.cmdline()
+        except psutil.NoSuchProcess:  # another stage, which ended between the two questions
+            return False
+
+    wait_until(lambda: any(map(is_stage, doit.children(recursive=True))))
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
