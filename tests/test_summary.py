@@ -101,7 +101,7 @@ def test_values_and_pictures(folder, feats, written):
         expected = 255 * np.clip(matrix.T[::-1] / 6 + 0.5, 0, 1)
         np.testing.assert_allclose(grey, expected, atol=1.01)
     assert dict(os.environ) == before  # SummaryRecord's processes would have numerical libraries use two threads
-    assert len(psutil.Process().children(recursive=True)) == children and active_count() == threads
+    assert len(psutil.Process().children(recursive=True)) <= children and active_count() <= threads
 
 
 def killed_and_resumed(folder, feats):
