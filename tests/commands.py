@@ -82,7 +82,6 @@ def wait_until(holds: Callable[[], Any], seconds: float = 300) -> Any:
 
 def _work(folder: str, words: tuple[str, ...], environment: dict[str, str], said: str) -> None:
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

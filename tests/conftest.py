@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
@@ -9,6 +10,9 @@ from stub_project import Project
 
 settings.register_profile("yinjie", deadline=None)  # a busy machine is no failure
 settings.load_profile("yinjie")
+
+# In the background of a shell it is ignored, and so it would be by the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # pytest's processes share the processors; set before MindSpore is imported
